@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, refused_at};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_refusal_at};
 use crate::harness::client::Response;
 use crate::harness::script::Script;
 use crate::harness::wait_until;
@@ -18,27 +18,27 @@ fn of_user(dialect: Dialect, user: &str) -> Value {
     body
 }
 
-fn asks(house: &House, dialect: Dialect, user: &str, tag: &str) -> Response {
-    house
+fn asks(fixture: &Fixture, dialect: Dialect, user: &str, tag: &str) -> Response {
+    fixture
         .user()
         .with(TAG, tag)
         .post(dialect.path(), &of_user(dialect, user))
 }
 
 #[test]
-fn tag_and_user_are_in_the_record_and_find_it_again() {
-    let house = House::opens();
+fn request_log_tag_and_user_are_recorded_and_filter() {
+    let fixture = Fixture::new();
     for (dialect, user, tag) in [
         (Chat, "ann@example.com", "nightly"),
         (Messages, "ann@example.com", "batch:7"),
         (Chat, "bob", "nightly"),
     ] {
-        asks(&house, dialect, user, tag).assert_status(200);
+        asks(&fixture, dialect, user, tag).assert_status(200);
     }
-    house.asks(Chat, false).assert_status(200);
-    house.booked_all(4);
+    fixture.call(Chat, false).assert_status(200);
+    fixture.assert_recorded_calls(4);
     let page = |query: &str| {
-        house
+        fixture
             .gatekeeper
             .admin()
             .get(&format!("/v1/requests?{query}"))
@@ -73,19 +73,19 @@ fn tag_and_user_are_in_the_record_and_find_it_again() {
         (&rows[1]["user"], &json!("batch:7"))
     );
     assert_ne!(page("user=bob")[0]["user"], rows[0]["user"]);
-    let unfiled = &house.gatekeeper.requests()[0];
+    let unfiled = &fixture.gatekeeper.requests()[0];
     assert_eq!(
         (&unfiled["user"], &unfiled["tag"]),
         (&Value::Null, &Value::Null)
     );
     let id = rows[1]["id"].as_str().expect("an id");
-    let explained = house.gatekeeper.run(&["requests", "explain", id]);
+    let explained = fixture.gatekeeper.run(&["requests", "explain", id]);
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
     assert!(
         explained.contains("tag      nightly") && explained.contains(pseudonym),
         "{explained}"
     );
-    let usage = house.gatekeeper.usage().to_string();
+    let usage = fixture.gatekeeper.usage().to_string();
     assert!(
         !usage.contains("nightly") && !usage.contains(pseudonym),
         "{usage}"
@@ -93,43 +93,43 @@ fn tag_and_user_are_in_the_record_and_find_it_again() {
 }
 
 #[test]
-fn a_tag_stays_here_and_a_users_name_is_nowhere_in_the_folder() {
-    let mut house = House::opens();
+fn tag_is_not_forwarded_and_user_name_is_not_stored() {
+    let mut fixture = Fixture::new();
     for dialect in BOTH {
         asks(
-            &house,
+            &fixture,
             dialect,
             "ann-canary-77@example.com",
             "tag-canary-77",
         )
         .assert_status(200);
-        let seen = house.upstream.last_request();
-        assert_eq!(seen.header(TAG), None);
+        let request = fixture.upstream.last_request();
+        assert_eq!(request.header(TAG), None);
         assert!(
-            !seen
+            !request
                 .head
                 .headers
                 .iter()
                 .any(|(_, value)| value.contains("tag-canary-77")),
             "{:?}",
-            seen.head
+            request.head
         );
         assert!(
-            String::from_utf8_lossy(&seen.body).contains("ann-canary-77"),
+            String::from_utf8_lossy(&request.body).contains("ann-canary-77"),
             "the vendor is told as the client wrote it"
         );
     }
-    house.gatekeeper.stop();
+    fixture.gatekeeper.stop();
     let holds = |needle: &str| {
-        let files = walk(&house.gatekeeper.folder().join("data"));
+        let files = walk(&fixture.gatekeeper.folder().join("data"));
         files.iter().any(|file| {
             memchr::memmem::find(&std::fs::read(file).unwrap_or_default(), needle.as_bytes())
                 .is_some()
         })
     };
     assert!(holds("tag-canary-77") && !holds("ann-canary-77"));
-    assert!(!house.gatekeeper.all_output().contains("ann-canary-77"));
-    house.gatekeeper.start();
+    assert!(!fixture.gatekeeper.all_output().contains("ann-canary-77"));
+    fixture.gatekeeper.start();
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
@@ -148,33 +148,33 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn what_is_no_tag_is_refused_and_goes_nowhere() {
-    let house = House::opens();
+fn tag_invalid_is_refused_before_upstream() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for tag in ["", "two words", "Größe", "tab\there", &"x".repeat(65)] {
-            let answer = asks(&house, dialect, "ann", tag);
-            refused_at(dialect, &answer, 400, "invalid_request_error", TAG);
+            let response = asks(&fixture, dialect, "ann", tag);
+            assert_refusal_at(dialect, &response, 400, "invalid_request_error", TAG);
         }
     }
-    house.nothing_happened();
-    asks(&house, Chat, "ann", &"x".repeat(64)).assert_status(200);
-    house.booked();
+    fixture.assert_no_call();
+    asks(&fixture, Chat, "ann", &"x".repeat(64)).assert_status(200);
+    fixture.assert_recorded();
 }
 
 #[test]
-fn a_call_that_was_cut_off_by_a_kill_keeps_its_tag() {
-    let mut house = House::opens();
-    house.upstream.respond_with(Script::hangs());
-    let mut connection = house.user().with(TAG, "nightly").connect();
+fn tag_of_killed_call_is_kept() {
+    let mut fixture = Fixture::new();
+    fixture.upstream.respond_with(Script::hangs());
+    let mut connection = fixture.user().with(TAG, "nightly").connect();
     connection.send_request(
         "POST",
         Chat.path(),
         Some(of_user(Chat, "ann").to_string().as_bytes()),
     );
-    wait_until("the call is held", || house.gatekeeper.holds_open() == 1);
-    house.gatekeeper.kill_9();
-    house.gatekeeper.start();
-    let page = house
+    wait_until("the call is held", || fixture.gatekeeper.holds_open() == 1);
+    fixture.gatekeeper.kill_9();
+    fixture.gatekeeper.start();
+    let page = fixture
         .gatekeeper
         .admin()
         .get("/v1/requests?tag=nightly&user=ann")

@@ -2,24 +2,27 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Dialect, House, Messages, refused, refused_at};
+use super::fixture::{BOTH, Dialect, Fixture, Messages, assert_refusal, assert_refusal_at};
 use crate::harness::client::{HttpClient, Response, user};
 use crate::harness::wait_until;
 
-fn asks(person: &HttpClient, dialect: Dialect) -> Response {
-    person.post(dialect.path(), &dialect.body())
+fn asks(caller: &HttpClient, dialect: Dialect) -> Response {
+    caller.post(dialect.path(), &dialect.body())
 }
 
 #[test]
-fn b03_b04_a_wrong_key_is_401_in_the_dialect_and_the_upstream_sees_nothing() {
-    let house = House::opens();
-    let cut_off = &house.key.secret[..house.key.secret.len() - 3];
-    let last = if house.key.secret.ends_with('a') {
+fn b03_b04_wrong_key_returns_401_in_dialect_before_upstream() {
+    let fixture = Fixture::new();
+    let cut_off = &fixture.key.secret[..fixture.key.secret.len() - 3];
+    let last = if fixture.key.secret.ends_with('a') {
         "b"
     } else {
         "a"
     };
-    let mistyped = format!("{}{last}", &house.key.secret[..house.key.secret.len() - 1]);
+    let mistyped = format!(
+        "{}{last}",
+        &fixture.key.secret[..fixture.key.secret.len() - 1]
+    );
     let long = "x".repeat(4_000);
     for key in [
         "sk-gk-eng-0000000000000000",
@@ -32,64 +35,67 @@ fn b03_b04_a_wrong_key_is_401_in_the_dialect_and_the_upstream_sees_nothing() {
         &long,
     ] {
         for dialect in BOTH {
-            let person = user(house.gatekeeper.address(), key);
-            for person in [person.clone(), person.with_x_api_key()] {
-                let message = refused(
+            let caller = user(fixture.gatekeeper.address(), key);
+            for caller in [caller.clone(), caller.with_x_api_key()] {
+                let message = assert_refusal(
                     dialect,
-                    &asks(&person, dialect),
+                    &asks(&caller, dialect),
                     401,
                     "authentication_error",
                 );
                 assert!(
-                    !message.contains(&house.key.secret[..20]) && !message.contains(&long),
+                    !message.contains(&fixture.key.secret[..20]) && !message.contains(&long),
                     "{message}"
                 );
             }
         }
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn without_a_key_the_answer_says_how_to_send_one() {
-    let house = House::opens();
-    let anon = house.gatekeeper.anon();
+fn missing_key_returns_401_with_remedy() {
+    let fixture = Fixture::new();
+    let anon = fixture.gatekeeper.anon();
     for dialect in BOTH {
-        for person in [
+        for caller in [
             anon.clone(),
             anon.clone().with("authorization", "Basic Zm9vOmJhcg=="),
             anon.clone().with("x-api-key", " "),
         ] {
-            let message = refused(
+            let message = assert_refusal(
                 dialect,
-                &asks(&person, dialect),
+                &asks(&caller, dialect),
                 401,
                 "authentication_error",
             );
             assert!(message.contains("Authorization: Bearer"), "{message}");
         }
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn b01_b02_a_key_is_taken_from_any_of_the_three_headers() {
-    let house = House::opens();
-    let anon = house.gatekeeper.anon();
-    let bearer = format!("Bearer {}", house.key.secret);
+fn b01_b02_key_in_any_of_three_headers_is_accepted() {
+    let fixture = Fixture::new();
+    let anon = fixture.gatekeeper.anon();
+    let bearer = format!("Bearer {}", fixture.key.secret);
     for (name, value) in [
         ("authorization", bearer.as_str()),
-        ("x-api-key", &house.key.secret),
-        ("api-key", &house.key.secret),
+        ("x-api-key", &fixture.key.secret),
+        ("api-key", &fixture.key.secret),
     ] {
         for dialect in BOTH {
-            let answer = asks(&anon.clone().with(name, value), dialect);
-            answer.assert_status(200);
-            house.booked().ends("ok", &[]).costs(10, 20);
+            let response = asks(&anon.clone().with(name, value), dialect);
+            response.assert_status(200);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(10, 20);
             let head =
-                String::from_utf8_lossy(&house.upstream.last_request().head.raw).into_owned();
+                String::from_utf8_lossy(&fixture.upstream.last_request().head.raw).into_owned();
             assert!(
-                !head.contains(&house.key.secret),
+                !head.contains(&fixture.key.secret),
                 "the client's key went upstream: {head}"
             );
         }
@@ -97,91 +103,91 @@ fn b01_b02_a_key_is_taken_from_any_of_the_three_headers() {
 }
 
 #[test]
-fn a_key_that_expires_is_refused_from_then_on_with_a_word_of_its_own() {
-    let house = House::opens();
+fn expired_key_returns_key_expired() {
+    let fixture = Fixture::new();
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5);
-    let key = house
+    let key = fixture
         .gatekeeper
-        .key(&json!({"name": "short", "team": house.team.id, "expires": soon.to_string()}));
-    let person = house.gatekeeper.user(&key);
-    assert_eq!(asks(&person, Messages).status, 200);
-    house.booked();
+        .key(&json!({"name": "short", "team": fixture.team.id, "expires": soon.to_string()}));
+    let caller = fixture.gatekeeper.user(&key);
+    assert_eq!(asks(&caller, Messages).status, 200);
+    fixture.assert_recorded();
     wait_until("the key has expired", || jiff::Timestamp::now() > soon);
     for dialect in BOTH {
-        let message = refused(dialect, &asks(&person, dialect), 401, "key_expired");
+        let message = assert_refusal(dialect, &asks(&caller, dialect), 401, "key_expired");
         assert!(message.contains("expired"), "{message}");
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn a_disabled_key_is_dead_on_the_next_request_even_on_an_open_connection() {
-    let house = House::opens();
-    let mut connection = house.user().connect();
+fn disabled_key_on_open_connection_is_refused() {
+    let fixture = Fixture::new();
+    let mut connection = fixture.user().connect();
     connection.chat(&Dialect::Chat.body()).assert_status(200);
-    house.booked();
-    let path = format!("/v1/keys/{}", house.key.id);
-    house
+    fixture.assert_recorded();
+    let path = format!("/v1/keys/{}", fixture.key.id);
+    fixture
         .gatekeeper
         .admin()
         .patch(&path, &json!({"disabled": true}))
         .assert_status(200);
-    refused(
+    assert_refusal(
         Dialect::Chat,
         &connection.chat(&Dialect::Chat.body()),
         401,
         "authentication_error",
     );
     for dialect in BOTH {
-        let message = refused(
+        let message = assert_refusal(
             dialect,
-            &asks(&house.user(), dialect),
+            &asks(&fixture.user(), dialect),
             401,
             "authentication_error",
         );
         assert!(message.contains("disabled"), "{message}");
     }
-    house.nothing_happened();
-    house
+    fixture.assert_no_call();
+    fixture
         .gatekeeper
         .admin()
         .patch(&path, &json!({"disabled": false}))
         .assert_status(200);
     connection.chat(&Dialect::Chat.body()).assert_status(200);
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn an_administrative_key_cannot_call_models() {
-    let house = House::opens();
-    let admin = house.gatekeeper.admin();
+fn administrative_key_model_call_returns_403() {
+    let fixture = Fixture::new();
+    let admin = fixture.gatekeeper.admin();
     for dialect in BOTH {
-        let message = refused(dialect, &asks(&admin, dialect), 403, "permission_denied");
+        let message = assert_refusal(dialect, &asks(&admin, dialect), 403, "permission_denied");
         assert!(message.contains("virtual key"), "{message}");
-        refused(
+        assert_refusal(
             dialect,
             &asks(&admin.clone().with_x_api_key(), dialect),
             403,
             "permission_denied",
         );
     }
-    refused(
+    assert_refusal(
         Dialect::Chat,
         &admin.get("/v1/models"),
         403,
         "permission_denied",
     );
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn a_virtual_key_cannot_administer() {
-    let house = House::opens();
+fn virtual_key_control_plane_call_returns_403() {
+    let fixture = Fixture::new();
     let (team, key) = (
-        format!("/v1/teams/{}", house.team.id),
-        format!("/v1/keys/{}", house.key.id),
+        format!("/v1/teams/{}", fixture.team.id),
+        format!("/v1/keys/{}", fixture.key.id),
     );
-    let person = house.user();
+    let caller = fixture.user();
     for path in [
         "/v1/organizations",
         "/v1/teams",
@@ -192,36 +198,36 @@ fn a_virtual_key_cannot_administer() {
         &team,
         &key,
     ] {
-        let message = refused(Dialect::Chat, &person.get(path), 403, "permission_denied");
+        let message = assert_refusal(Dialect::Chat, &caller.get(path), 403, "permission_denied");
         assert!(message.contains("virtual"), "{message}");
-        refused(
+        assert_refusal(
             Dialect::Chat,
-            &house.gatekeeper.anon().get(path),
+            &fixture.gatekeeper.anon().get(path),
             401,
             "authentication_error",
         );
     }
-    let more = json!({"name": "more", "team": house.team.id});
-    refused(
+    let more = json!({"name": "more", "team": fixture.team.id});
+    assert_refusal(
         Dialect::Chat,
-        &person.post("/v1/keys", &more),
+        &caller.post("/v1/keys", &more),
         403,
         "permission_denied",
     );
-    refused(
+    assert_refusal(
         Dialect::Chat,
-        &person.post("/v1/teams", &json!({"name": "mine"})),
+        &caller.post("/v1/teams", &json!({"name": "mine"})),
         403,
         "permission_denied",
     );
-    refused(
+    assert_refusal(
         Dialect::Chat,
-        &person.patch(&key, &json!({"models": ["*"]})),
+        &caller.patch(&key, &json!({"models": ["*"]})),
         403,
         "permission_denied",
     );
     assert_eq!(
-        house.gatekeeper.admin().get("/v1/keys").json()["data"]
+        fixture.gatekeeper.admin().get("/v1/keys").json()["data"]
             .as_array()
             .map(Vec::len),
         Some(1)
@@ -229,58 +235,58 @@ fn a_virtual_key_cannot_administer() {
 }
 
 #[test]
-fn the_param_of_a_refused_model_is_the_model() {
-    let house = House::opens();
-    let narrow = house
+fn model_not_allowed_error_names_model_param() {
+    let fixture = Fixture::new();
+    let narrow = fixture
         .gatekeeper
-        .key(&json!({"name": "narrow", "team": house.team.id, "models": ["m-sm*"]}));
-    let person = house.gatekeeper.user(&narrow);
-    let refusal = person.chat(&json!({"model": "m-large", "messages": []}));
-    let message = refused_at(Dialect::Chat, &refusal, 403, "model_not_allowed", "model");
+        .key(&json!({"name": "narrow", "team": fixture.team.id, "models": ["m-sm*"]}));
+    let caller = fixture.gatekeeper.user(&narrow);
+    let refusal = caller.chat(&json!({"model": "m-large", "messages": []}));
+    let message = assert_refusal_at(Dialect::Chat, &refusal, 403, "model_not_allowed", "model");
     assert!(
         message.contains("`m-large`") && message.contains("key `narrow`"),
         "{message}"
     );
-    refused(
+    assert_refusal(
         Messages,
-        &person.messages(&Messages.body()),
+        &caller.messages(&Messages.body()),
         403,
         "model_not_allowed",
     );
-    house.nothing_happened();
-    person.chat(&Dialect::Chat.body()).assert_status(200);
-    house.booked().ends("ok", &[]);
+    fixture.assert_no_call();
+    caller.chat(&Dialect::Chat.body()).assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn a_key_can_call_no_more_than_its_team() {
-    let mut house = House::opens();
-    let support = house
+fn key_model_outside_team_allow_list_is_refused() {
+    let mut fixture = Fixture::new();
+    let support = fixture
         .gatekeeper
         .team(&json!({"name": "support", "models": ["up/m-small"]}));
-    let key = house.gatekeeper.key_of(&support);
-    let person = house.gatekeeper.user(&key);
-    let message = refused_at(
+    let key = fixture.gatekeeper.key_of(&support);
+    let caller = fixture.gatekeeper.user(&key);
+    let message = assert_refusal_at(
         Dialect::Chat,
-        &person.chat(&json!({"model": "m-large", "messages": []})),
+        &caller.chat(&json!({"model": "m-large", "messages": []})),
         403,
         "model_not_allowed",
         "model",
     );
     assert!(message.contains("team `support`"), "{message}");
-    refused(
+    assert_refusal(
         Messages,
-        &person.messages(&Messages.body()),
+        &caller.messages(&Messages.body()),
         403,
         "model_not_allowed",
     );
-    house.nothing_happened();
-    person
+    fixture.assert_no_call();
+    caller
         .chat(&json!({"model": "m-small", "messages": []}))
         .assert_status(200);
-    house.booked().ends("ok", &[]);
-    person
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    caller
         .chat(&json!({"model": "up/m-small", "messages": []}))
         .assert_status(200);
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, refused_at};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, assert_refusal_at};
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::upstream::Upstream;
 
@@ -13,8 +13,8 @@ fn body(dialect: Dialect, model: &str) -> serde_json::Value {
 }
 
 #[test]
-fn b10_an_unknown_model_is_404_in_the_dialect_and_names_itself() {
-    let house = House::opens();
+fn b10_unknown_model_returns_404_in_dialect_with_name() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for model in [
             "gpt-nobody-has",
@@ -24,19 +24,19 @@ fn b10_an_unknown_model_is_404_in_the_dialect_and_names_itself() {
             " m-small",
             "m-small ",
         ] {
-            let answer = house.user().post(dialect.path(), &body(dialect, model));
-            let message = refused_at(dialect, &answer, 404, "model_not_found", "model");
+            let response = fixture.user().post(dialect.path(), &body(dialect, model));
+            let message = assert_refusal_at(dialect, &response, 404, "model_not_found", "model");
             assert!(
                 message.contains(&format!("`{model}`")) && message.contains("/v1/models"),
                 "{message}"
             );
         }
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
+fn ambiguous_model_returns_400_with_both_qualified_names() {
     let (one, other) = (Upstream::start(), Upstream::start());
     let setup = Gatekeeper::without_providers()
         .provider(&Provider::openai("east", &one))
@@ -45,10 +45,10 @@ fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
     let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
     let key = gatekeeper.key_of(&team);
     for dialect in BOTH {
-        let answer = gatekeeper
+        let response = gatekeeper
             .user(&key)
             .post(dialect.path(), &body(dialect, "m-small"));
-        let message = refused_at(dialect, &answer, 400, "model_ambiguous", "model");
+        let message = assert_refusal_at(dialect, &response, 400, "model_ambiguous", "model");
         assert!(
             message.contains("`east/m-small`") && message.contains("`west/m-small`"),
             "{message}"
@@ -71,8 +71,8 @@ fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
 }
 
 #[test]
-fn a_model_that_is_missing_empty_or_no_text_is_400() {
-    let house = House::opens();
+fn model_missing_or_invalid_returns_400() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for model in [
             json!(null),
@@ -83,9 +83,9 @@ fn a_model_that_is_missing_empty_or_no_text_is_400() {
         ] {
             let mut body = dialect.body();
             body["model"] = model;
-            refused_at(
+            assert_refusal_at(
                 dialect,
-                &house.user().post(dialect.path(), &body),
+                &fixture.user().post(dialect.path(), &body),
                 400,
                 "invalid_request_error",
                 "model",
@@ -93,13 +93,13 @@ fn a_model_that_is_missing_empty_or_no_text_is_400() {
         }
         let mut body = dialect.body();
         body.as_object_mut().expect("an object").remove("model");
-        refused_at(
+        assert_refusal_at(
             dialect,
-            &house.user().post(dialect.path(), &body),
+            &fixture.user().post(dialect.path(), &body),
             400,
             "invalid_request_error",
             "model",
         );
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, Dialect, House, Messages, is_error, refused};
+use super::fixture::{Chat, Dialect, Fixture, Messages, assert_error, assert_refusal};
 use crate::harness::client::{Response, SseEvent};
 use crate::harness::process::{Provider, UPSTREAM_KEY};
 use crate::harness::script::Script;
@@ -16,28 +16,28 @@ const CLAUDE: &str = "eu.anthropic.claude-opus-4-5-20251101-v1:0";
 const CLAUDE_PATH: &str = "eu.anthropic.claude-opus-4-5-20251101-v1%3A0";
 const FRAMES: &str = "application/vnd.amazon.eventstream";
 
-fn house_with(change: impl FnOnce(Provider) -> Provider) -> House {
+fn house_with(change: impl FnOnce(Provider) -> Provider) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
         .preset("bedrock")
         .base_url(&upstream.url())
         .models(&[NOVA, CLAUDE]);
     let provider = change(provider);
-    House::before(upstream, |setup| setup.provider(&provider))
+    Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
 }
 
-fn house() -> House {
+fn fixture() -> Fixture {
     house_with(|provider| provider.line("region = \"eu-west-1\""))
 }
 
 fn body(client: Dialect, model: &str, streamed: bool) -> Value {
-    let mut body = client.asking(streamed);
+    let mut body = client.body_for(streamed);
     body["model"] = json!(model);
     body
 }
 
-fn asks(house: &House, client: Dialect, model: &str, streamed: bool) -> Response {
-    house
+fn asks(fixture: &Fixture, client: Dialect, model: &str, streamed: bool) -> Response {
+    fixture
         .user()
         .post(client.path(), &body(client, model, streamed))
 }
@@ -76,14 +76,14 @@ fn cut(recording: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The events of a stream that was read as one body.
-fn events(answer: &Response) -> Vec<SseEvent> {
-    answer.assert_status(200);
+fn events(response: &Response) -> Vec<SseEvent> {
+    response.assert_status(200);
     assert!(
-        answer
+        response
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/event-stream"))
     );
-    SseEvent::all(&answer.body)
+    SseEvent::all(&response.body)
 }
 
 fn text(events: &[SseEvent]) -> String {
@@ -91,41 +91,44 @@ fn text(events: &[SseEvent]) -> String {
 }
 
 #[test]
-fn t01_chat_reaches_converse_and_its_answers_come_back() {
-    let house = house();
-    house
+fn t01_chat_client_on_converse_gets_response() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    let answer = asks(&house, Chat, NOVA, false).assert_status(200).json();
+    let response = asks(&fixture, Chat, NOVA, false).assert_status(200).json();
     assert_eq!(
-        answer["choices"][0]["message"]["content"],
+        response["choices"][0]["message"]["content"],
         "Say it: 🦀 now."
     );
     assert_eq!(
         (
-            &answer["choices"][0]["finish_reason"],
-            &answer["usage"]["prompt_tokens"]
+            &response["choices"][0]["finish_reason"],
+            &response["usage"]["prompt_tokens"]
         ),
         (&json!("stop"), &json!(10))
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
-    let seen = house.upstream.last_request();
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
+    let request = fixture.upstream.last_request();
     assert_eq!(
-        seen.target(),
+        request.target(),
         "/model/eu.amazon.nova-2-lite-v1%3A0/converse"
     );
     assert_eq!(
-        seen.header("authorization"),
+        request.header("authorization"),
         Some(format!("Bearer {UPSTREAM_KEY}").as_str())
     );
     assert_eq!(
-        seen.json(),
+        request.json(),
         json!({"messages": [{"role": "user", "content": [{"text": "say it"}]}]})
     );
 
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
-        house.upstream.respond_with(script);
-        let events = events(&asks(&house, Chat, NOVA, true));
+        fixture.upstream.respond_with(script);
+        let events = events(&asks(&fixture, Chat, NOVA, true));
         assert_eq!(text(&events), "Say it: 🦀 now.");
         assert!(
             events
@@ -136,20 +139,23 @@ fn t01_chat_reaches_converse_and_its_answers_come_back() {
             events.last().map(|event| event.data.as_str()),
             Some("[DONE]")
         );
-        house.booked().ends("ok", &[]).costs(10, 5);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
         assert_eq!(
-            house.upstream.last_request().target(),
+            fixture.upstream.last_request().target(),
             "/model/eu.amazon.nova-2-lite-v1%3A0/converse-stream"
         );
     }
 }
 
 #[test]
-fn t02_c03_messages_reach_converse_and_the_usage_after_the_stop_is_in_the_last_delta() {
-    let house = house();
+fn t02_c03_messages_client_on_converse_gets_usage_in_last_delta() {
+    let fixture = fixture();
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
-        house.upstream.respond_with(script);
-        let events = events(&asks(&house, Messages, NOVA, true));
+        fixture.upstream.respond_with(script);
+        let events = events(&asks(&fixture, Messages, NOVA, true));
         let names: Vec<&str> = events
             .iter()
             .map(|event| event.name.as_str())
@@ -176,36 +182,42 @@ fn t02_c03_messages_reach_converse_and_the_usage_after_the_stop_is_in_the_last_d
             (&json!("end_turn"), &json!(5))
         );
         assert_eq!(last["usage"]["input_tokens"], 10);
-        house.booked().ends("ok", &[]).costs(10, 5);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
     }
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    let answer = asks(&house, Messages, NOVA, false)
+    let response = asks(&fixture, Messages, NOVA, false)
         .assert_status(200)
         .json();
     assert_eq!(
-        (&answer["content"][0]["text"], &answer["stop_reason"]),
+        (&response["content"][0]["text"], &response["stop_reason"]),
         (&json!("Say it: 🦀 now."), &json!("end_turn"))
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
 }
 
 #[test]
-fn t03_responses_reach_converse_and_get_the_full_sequence_of_events() {
-    let house = house();
+fn t03_responses_client_on_converse_gets_full_event_sequence() {
+    let fixture = fixture();
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
-        house.upstream.respond_with(script);
-        let answer = house.user().post(
+        fixture.upstream.respond_with(script);
+        let response = fixture.user().post(
             "/v1/responses",
             &json!({"model": NOVA, "input": "say it", "stream": true}),
         );
-        let told: Vec<Value> = events(&answer)
+        let parsed: Vec<Value> = events(&response)
             .iter()
             .filter(|event| !event.name.is_empty())
             .map(SseEvent::json)
             .collect();
-        let kinds: Vec<&str> = told
+        let kinds: Vec<&str> = parsed
             .iter()
             .filter_map(|event| event["type"].as_str()?.strip_prefix("response."))
             .collect();
@@ -223,11 +235,12 @@ fn t03_responses_reach_converse_and_get_the_full_sequence_of_events() {
         ];
         assert_eq!(kinds, [begun, vec!["output_text.delta"; 3], ended].concat());
         assert!(
-            told.iter()
+            parsed
+                .iter()
                 .enumerate()
                 .all(|(number, event)| event["sequence_number"] == json!(number))
         );
-        let last = &told.last().expect("an event")["response"];
+        let last = &parsed.last().expect("an event")["response"];
         assert_eq!(last["output"][0]["content"][0]["text"], "Say it: 🦀 now.");
         assert_eq!(
             (
@@ -236,19 +249,22 @@ fn t03_responses_reach_converse_and_get_the_full_sequence_of_events() {
             ),
             (&json!(10), &json!(5))
         );
-        house.booked().ends("ok", &[]).costs(10, 5);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
         let expected = json!({"messages": [{"role": "user", "content": [{"text": "say it"}]}]});
-        assert_eq!(house.upstream.last_request().json(), expected);
+        assert_eq!(fixture.upstream.last_request().json(), expected);
     }
 }
 
 #[test]
-fn c03_cache_writes_are_booked_by_their_lifetimes() {
-    let house = house();
-    house
+fn c03_converse_cache_writes_are_recorded_by_lifetime() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/cached.bin")));
-    let events = events(&asks(&house, Messages, NOVA, true));
+    let events = events(&asks(&fixture, Messages, NOVA, true));
     let usage = events
         .iter()
         .find(|event| event.name == "message_delta")
@@ -263,21 +279,21 @@ fn c03_cache_writes_are_booked_by_their_lifetimes() {
         ),
         (&json!(10), &json!(6), &json!(8))
     );
-    let row = house.booked();
-    row.ends("ok", &[]);
+    let row = fixture.assert_recorded();
+    row.assert_ended("ok", &[]);
     assert_eq!((row.input(), row.output()), (24, 5), "{}", row.0);
 }
 
 #[test]
-fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
-    let house = house();
-    house
+fn u03_converse_parallel_tool_results_go_in_one_turn() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/tools.bin")));
     let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
-    let mut asking = body(Chat, CLAUDE, true);
-    asking["tools"] = json!([tool("get_weather"), tool("get_time")]);
-    let events = events(&house.user().post(Chat.path(), &asking));
+    let mut request_body = body(Chat, CLAUDE, true);
+    request_body["tools"] = json!([tool("get_weather"), tool("get_time")]);
+    let events = events(&fixture.user().post(Chat.path(), &request_body));
     let mut calls: Vec<(String, String, String)> = Vec::new();
     for call in events.iter().flat_map(|event| {
         event.json()["choices"][0]["delta"]["tool_calls"]
@@ -315,22 +331,28 @@ fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
             .iter()
             .any(|event| event.json()["choices"][0]["finish_reason"] == "tool_calls")
     );
-    house.booked().ends("ok", &[]).costs(30, 40);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(30, 40);
 
     let called = calls
         .iter()
         .map(|(id, name, arguments)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}));
-    let messages = asking["messages"].as_array_mut().expect("an array");
+    let messages = request_body["messages"].as_array_mut().expect("an array");
     messages.push(json!({"role": "assistant", "content": "Looking.", "tool_calls": called.collect::<Vec<_>>()}));
     for id in ["tooluse_c", "tooluse_a", "tooluse_b"] {
         messages.push(json!({"role": "tool", "tool_call_id": id, "content": format!("of {id}")}));
     }
-    house
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/stream.bin")));
-    house.user().post(Chat.path(), &asking).assert_status(200);
-    house.booked().ends("ok", &[]);
-    let sent = house.upstream.last_request().json();
+    fixture
+        .user()
+        .post(Chat.path(), &request_body)
+        .assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let sent = fixture.upstream.last_request().json();
     let result = |id: &str| json!({"toolResult": {"toolUseId": id, "content": [{"text": format!("of {id}")}]}});
     let results = json!({"role": "user", "content": [result("tooluse_a"), result("tooluse_b"), result("tooluse_c")]});
     assert_eq!(
@@ -347,34 +369,43 @@ fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
 }
 
 #[test]
-fn u06_no_tool_may_be_called_so_none_is_sent() {
-    let house = house();
-    house
+fn u06_tool_choice_none_on_converse_sends_no_tools() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    let mut asking = body(Chat, CLAUDE, false);
-    asking["tools"] =
+    let mut request_body = body(Chat, CLAUDE, false);
+    request_body["tools"] =
         json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
-    asking["tool_choice"] = json!("none");
-    house.user().post(Chat.path(), &asking).assert_status(200);
-    house.booked().ends("ok", &[]);
-    assert_eq!(house.upstream.last_request().json().get("toolConfig"), None);
+    request_body["tool_choice"] = json!("none");
+    fixture
+        .user()
+        .post(Chat.path(), &request_body)
+        .assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    assert_eq!(
+        fixture.upstream.last_request().json().get("toolConfig"),
+        None
+    );
 }
 
 #[test]
-fn m02_m05_an_image_goes_as_bytes_and_a_schema_in_its_own_member() {
-    let house = house();
-    house
+fn m02_m05_converse_image_is_bytes_and_schema_has_own_field() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
     let webp = "UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA";
-    let mut asking = body(Chat, CLAUDE, false);
-    asking["messages"][0]["content"] = json!([{"type": "image_url", "image_url": {"url": format!("data:image/webp;base64,{webp}")}}, {"type": "text", "text": "what?"}]);
-    asking["response_format"] =
+    let mut request_body = body(Chat, CLAUDE, false);
+    request_body["messages"][0]["content"] = json!([{"type": "image_url", "image_url": {"url": format!("data:image/webp;base64,{webp}")}}, {"type": "text", "text": "what?"}]);
+    request_body["response_format"] =
         json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}});
-    house.user().post(Chat.path(), &asking).assert_status(200);
-    house.booked().ends("ok", &[]);
-    let sent = house.upstream.last_request().json();
+    fixture
+        .user()
+        .post(Chat.path(), &request_body)
+        .assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let sent = fixture.upstream.last_request().json();
     assert_eq!(
         sent["messages"][0]["content"][0],
         json!({"image": {"format": "webp", "source": {"bytes": webp}}})
@@ -385,21 +416,22 @@ fn m02_m05_an_image_goes_as_bytes_and_a_schema_in_its_own_member() {
         sent["outputConfig"],
         json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}})
     );
-    asking["messages"][0]["content"][0]["image_url"]["url"] = json!("https://example.com/cat.png");
-    let answer = house.user().post(Chat.path(), &asking);
-    assert!(refused(Chat, &answer, 400, "invalid_request_error").contains("base64"));
-    house.nothing_happened();
+    request_body["messages"][0]["content"][0]["image_url"]["url"] =
+        json!("https://example.com/cat.png");
+    let response = fixture.user().post(Chat.path(), &request_body);
+    assert!(assert_refusal(Chat, &response, 400, "invalid_request_error").contains("base64"));
+    fixture.assert_no_call();
 }
 
 #[test]
-fn p09_claude_gets_its_own_body_and_its_frames_become_its_own_events() {
-    let house = house();
+fn p09_claude_on_bedrock_passes_body_and_events_through() {
+    let fixture = fixture();
     let recording = golden_bytes("bedrock/invoke.bin");
-    let asking = format!(
+    let request_body = format!(
         r#"{{"model":"{CLAUDE}","max_tokens":2000,"stream":true,"thinking":{{"type":"enabled","budget_tokens":1024}},"temperature":1.0,
         "system":[{{"type":"text","text":"s","cache_control":{{"type":"ephemeral","ttl":"1h"}}}}],"messages":[{{"role":"user","content":"go"}}]}}"#
     );
-    let sent = asking
+    let sent = request_body
         .replace(&format!(r#""model":"{CLAUDE}","#), "")
         .replace(r#""stream":true,"#, "");
     let added = r#","anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a-2025-01-01","b-2026-02-02"]}"#;
@@ -413,55 +445,61 @@ fn p09_claude_gets_its_own_body_and_its_frames_become_its_own_events() {
         ": x-gatekeeper-cost-usd 0.000149\n\n".to_owned(),
     );
     for script in deliveries(&recording) {
-        house.upstream.respond_with(script);
-        let user = house
+        fixture.upstream.respond_with(script);
+        let user = fixture
             .user()
             .with("anthropic-beta", "a-2025-01-01, b-2026-02-02")
             .with("anthropic-version", "2023-06-01");
-        let answer = user.post_bytes(Messages.path(), asking.as_bytes());
-        assert_eq!(text(&events(&answer)), "Say it: 🦀 now.");
-        assert_eq!(answer.text(), shown.concat());
-        let row = house.booked();
-        row.ends("ok", &[]);
+        let response = user.post_bytes(Messages.path(), request_body.as_bytes());
+        assert_eq!(text(&events(&response)), "Say it: 🦀 now.");
+        assert_eq!(response.text(), shown.concat());
+        let row = fixture.assert_recorded();
+        row.assert_ended("ok", &[]);
         assert_eq!((row.input(), row.output()), (24, 25), "{}", row.0);
-        let seen = house.upstream.last_request();
+        let request = fixture.upstream.last_request();
         assert_eq!(
-            seen.target(),
+            request.target(),
             format!("/model/{CLAUDE_PATH}/invoke-with-response-stream")
         );
-        assert_eq!(String::from_utf8_lossy(&seen.body), sent);
+        assert_eq!(String::from_utf8_lossy(&request.body), sent);
         assert_eq!(
             (
-                seen.header("anthropic-beta"),
-                seen.header("anthropic-version"),
-                seen.header("x-api-key")
+                request.header("anthropic-beta"),
+                request.header("anthropic-version"),
+                request.header("x-api-key")
             ),
             (None, None, None)
         );
     }
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/invoke.json")));
-    let answer = asks(&house, Messages, CLAUDE, false);
+    let response = asks(&fixture, Messages, CLAUDE, false);
     assert_eq!(
-        answer.assert_status(200).text(),
+        response.assert_status(200).text(),
         golden("bedrock/invoke.json")
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
-    let seen = house.upstream.last_request();
-    assert_eq!(seen.target(), format!("/model/{CLAUDE_PATH}/invoke"));
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
+    let request = fixture.upstream.last_request();
+    assert_eq!(request.target(), format!("/model/{CLAUDE_PATH}/invoke"));
     let expected = json!({"messages": [{"role": "user", "content": "say it"}], "max_tokens": 500, "anthropic_version": "bedrock-2023-05-31"});
-    assert_eq!(seen.json(), expected);
+    assert_eq!(request.json(), expected);
 }
 
 #[test]
-fn r05_thoughts_come_back_and_go_only_to_the_model_that_had_them() {
-    let house = house();
-    house
+fn r05_converse_reasoning_returns_to_its_model() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/thinking.bin")));
-    let events = events(&asks(&house, Messages, NOVA, true));
-    house.booked().ends("ok", &[]).costs(12, 9);
+    let events = events(&asks(&fixture, Messages, NOVA, true));
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(12, 9);
     let of = |kind: &str, member: &str| -> String {
         let deltas = events
             .iter()
@@ -481,65 +519,65 @@ fn r05_thoughts_come_back_and_go_only_to_the_model_that_had_them() {
         "{signature}"
     );
 
-    let mut asking = body(Messages, NOVA, true);
+    let mut request_body = body(Messages, NOVA, true);
     let thought = json!({"type": "thinking", "thinking": "First think.", "signature": signature});
     let turns = json!([{"role": "assistant", "content": [thought, {"type": "text", "text": "Then speak."}]}, {"role": "user", "content": "more"}]);
-    asking["messages"]
+    request_body["messages"]
         .as_array_mut()
         .expect("an array")
         .extend(turns.as_array().expect("an array").clone());
-    house
+    fixture
         .user()
-        .post(Messages.path(), &asking)
+        .post(Messages.path(), &request_body)
         .assert_status(200);
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
     let said = json!({"reasoningContent": {"reasoningText": {"text": "First think.", "signature": "EqQBCgIYAhIkSIGNATURE=="}}});
     assert_eq!(
-        house.upstream.last_request().json()["messages"][1]["content"],
+        fixture.upstream.last_request().json()["messages"][1]["content"],
         json!([said, {"text": "Then speak."}])
     );
 }
 
 #[test]
-fn m06_the_stop_that_was_met_is_told() {
-    let house = house();
-    house
+fn m06_converse_stop_sequence_is_reported() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/stopped.bin")));
-    let mut asking = body(Chat, CLAUDE, true);
-    asking["stop"] = json!("three");
-    let events = events(&house.user().post(Chat.path(), &asking));
+    let mut request_body = body(Chat, CLAUDE, true);
+    request_body["stop"] = json!("three");
+    let events = events(&fixture.user().post(Chat.path(), &request_body));
     assert!(
         events
             .iter()
             .any(|event| event.json()["choices"][0]["finish_reason"] == "stop")
     );
-    house.booked().ends("ok", &[]);
-    let sent = house.upstream.last_request().json();
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let sent = fixture.upstream.last_request().json();
     assert_eq!(sent["inferenceConfig"]["stopSequences"], json!(["three"]));
     assert_eq!(
         sent["additionalModelResponseFieldPaths"],
         json!(["/stop_sequence"])
     );
-    house
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/guarded.bin")));
-    let answer = asks(&house, Chat, CLAUDE, true);
+    let response = asks(&fixture, Chat, CLAUDE, true);
     assert!(
-        answer
+        response
             .assert_status(200)
             .text()
             .contains("\"content_filter\""),
         "{}",
-        answer.text()
+        response.text()
     );
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn x03_what_aws_refuses_is_told_in_the_clients_dialect() {
-    let house = house();
-    for (status, kind, message, told, word) in [
+fn x03_bedrock_rejection_is_reported_in_client_dialect() {
+    let fixture = fixture();
+    for (status, kind, message, parsed, word) in [
         (
             429,
             "ThrottlingException",
@@ -609,24 +647,27 @@ fn x03_what_aws_refuses_is_told_in_the_clients_dialect() {
             "x-amzn-errortype",
             &format!("{kind}:http://internal.amazon.com/"),
         );
-        house.upstream.respond_with(script);
-        let before = house.upstream.request_count();
+        fixture.upstream.respond_with(script);
+        let before = fixture.upstream.request_count();
         for (client, model) in [
             (Chat, NOVA),
             (Chat, CLAUDE),
             (Messages, NOVA),
             (Messages, CLAUDE),
         ] {
-            let answer = asks(&house, client, model, true);
-            let said = refused(client, &answer, told, word);
+            let response = asks(&fixture, client, model, true);
+            let said = assert_refusal(client, &response, parsed, word);
             assert!(
                 matches!(status, 403 | 404) || said.contains(message),
                 "{kind}: {said}"
             );
-            house.booked().ends("upstream_error", &[]).costs(0, 0);
+            fixture
+                .assert_recorded()
+                .assert_ended("upstream_error", &[])
+                .assert_usage(0, 0);
         }
         assert_eq!(
-            house.upstream.request_count(),
+            fixture.upstream.request_count(),
             before + 4,
             "{kind} is asked once"
         );
@@ -634,46 +675,50 @@ fn x03_what_aws_refuses_is_told_in_the_clients_dialect() {
 }
 
 #[test]
-fn e15_an_exception_in_a_stream_is_an_error_in_band_and_at_its_beginning_an_honest_refusal() {
-    let house = house();
+fn e15_bedrock_exception_is_in_band_error_or_initial_status() {
+    let fixture = fixture();
     for (client, model, recording) in [
         (Chat, NOVA, "bedrock/failed.bin"),
         (Messages, NOVA, "bedrock/failed.bin"),
         (Messages, CLAUDE, "bedrock/invoke-failed.bin"),
     ] {
         let recording = golden_bytes(recording);
-        house.upstream.respond_with(
+        fixture.upstream.respond_with(
             Script::stream(cut(&recording))
                 .header("content-type", FRAMES)
                 .pause_ms_between(100),
         );
-        let events = events(&asks(&house, client, model, true));
+        let events = events(&asks(&fixture, client, model, true));
         assert_eq!(text(&events), "Say ");
         let word = if model == NOVA {
             "upstream_error"
         } else {
             "overloaded"
         };
-        is_error(client, &events.last().expect("an error").json(), word);
+        assert_error(client, &events.last().expect("an error").json(), word);
         assert!(!events.iter().any(|event| client.is_terminal(event)));
-        house.booked().ends("broken", &["estimated"]);
+        fixture
+            .assert_recorded()
+            .assert_ended("broken", &["estimated"]);
     }
-    house
+    fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/throttled.bin")));
-    let said = refused(
+    let said = assert_refusal(
         Chat,
-        &asks(&house, Chat, NOVA, true),
+        &asks(&fixture, Chat, NOVA, true),
         429,
         "rate_limit_exceeded",
     );
     assert!(said.contains("Too many tokens"), "{said}");
-    house.booked().ends("upstream_error", &[]);
+    fixture
+        .assert_recorded()
+        .assert_ended("upstream_error", &[]);
 }
 
 #[test]
-fn x10_a_stream_that_is_cut_off_or_damaged_is_never_whole() {
-    let house = house();
+fn x10_bedrock_stream_truncated_or_corrupt_ends_in_error() {
+    let fixture = fixture();
     for (client, model, recording) in [
         (Chat, NOVA, "bedrock/stream.bin"),
         (Messages, CLAUDE, "bedrock/invoke.bin"),
@@ -682,20 +727,20 @@ fn x10_a_stream_that_is_cut_off_or_damaged_is_never_whole() {
         let frames = cut(&recording);
         let whole = recording.len() - frames.last().expect("a frame").len();
         let ends = |script: Script, status: &str| {
-            house
+            fixture
                 .upstream
                 .respond_with(script.header("content-type", FRAMES).pause_ms_between(30));
-            let events = events(&asks(&house, client, model, true));
+            let events = events(&asks(&fixture, client, model, true));
             assert!(
                 !events.iter().any(|event| client.is_terminal(event)),
                 "{events:?}"
             );
-            is_error(
+            assert_error(
                 client,
                 &events.last().expect("an error").json(),
                 "upstream_error",
             );
-            let row = house.booked();
+            let row = fixture.assert_recorded();
             assert_eq!(row.0["status"], json!(status), "{}", row.0);
         };
         // cleanly, between two frames and within one
@@ -714,18 +759,18 @@ fn x10_a_stream_that_is_cut_off_or_damaged_is_never_whole() {
 }
 
 #[test]
-fn requests_are_signed_where_the_configuration_has_keys_of_aws() {
-    let house = house_with(|provider| provider.line("region = \"eu-west-1\"").signed());
-    house
+fn bedrock_aws_keys_sign_requests() {
+    let fixture = house_with(|provider| provider.line("region = \"eu-west-1\"").signed());
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    asks(&house, Chat, NOVA, false).assert_status(200);
-    house.booked().ends("ok", &[]);
-    let seen = house.upstream.last_request();
-    let time = seen.header("x-amz-date").expect("a date").to_owned();
+    asks(&fixture, Chat, NOVA, false).assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let request = fixture.upstream.last_request();
+    let time = request.header("x-amz-date").expect("a date").to_owned();
     assert!(time.len() == 16 && time.ends_with('Z'), "{time}");
     let day = &time[..8];
-    let authorization = seen.header("authorization").expect("a signature");
+    let authorization = request.header("authorization").expect("a signature");
     let expected = format!(
         "AWS4-HMAC-SHA256 Credential={UPSTREAM_KEY}/{day}/eu-west-1/bedrock/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, Signature="
     );
@@ -733,24 +778,24 @@ fn requests_are_signed_where_the_configuration_has_keys_of_aws() {
     assert_eq!(authorization.len(), expected.len() + 64);
     assert_eq!(
         (
-            seen.header("x-amz-security-token"),
-            seen.header("content-type")
+            request.header("x-amz-security-token"),
+            request.header("content-type")
         ),
         (Some(UPSTREAM_KEY), Some("application/json"))
     );
     assert_eq!(
-        seen.header("host"),
-        Some(house.upstream.url().trim_start_matches("http://"))
+        request.header("host"),
+        Some(fixture.upstream.url().trim_start_matches("http://"))
     );
 }
 
 #[test]
-fn tokens_are_not_counted_for_claude_on_bedrock() {
-    let house = house();
-    let answer = house.user().post(
+fn count_tokens_on_bedrock_returns_not_supported() {
+    let fixture = fixture();
+    let response = fixture.user().post(
         "/v1/messages/count_tokens",
         &json!({"model": CLAUDE, "messages": []}),
     );
-    refused(Messages, &answer, 501, "not_supported");
-    house.nothing_happened();
+    assert_refusal(Messages, &response, 501, "not_supported");
+    fixture.assert_no_call();
 }

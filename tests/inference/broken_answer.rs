@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, refused};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_refusal};
 use crate::harness::script::Script;
 
 /// An honest whole answer: 10 tokens in, 20 out.
-fn answer(dialect: Dialect) -> String {
+fn response(dialect: Dialect) -> String {
     let text = "word ".repeat(20);
     match dialect {
         Chat => json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "m-small",
@@ -20,66 +20,68 @@ fn answer(dialect: Dialect) -> String {
 }
 
 #[test]
-fn an_upstream_that_never_answers_is_504_and_its_connection_is_closed() {
-    let house = House::limited("head_timeout_s = 1");
+fn head_timeout_returns_504_and_closes_connection() {
+    let fixture = Fixture::with_limits("head_timeout_s = 1");
     for dialect in BOTH {
         for streamed in [false, true] {
-            let before = house.upstream.closed_connections().len();
-            let message = refused(
+            let before = fixture.upstream.closed_connections().len();
+            let message = assert_refusal(
                 dialect,
-                &house.answered(dialect, streamed, Script::hangs()),
+                &fixture.call_with(dialect, streamed, Script::hangs()),
                 504,
                 "upstream_timeout",
             );
             assert!(message.contains("within 1 s"), "{message}");
-            let booked = house.booked();
-            booked.ends("broken", &["estimated"]).is_about(10, 0);
-            assert!(booked.0["upstream_status"].is_null());
-            house.upstream.wait_until_idle();
-            assert!(house.upstream.closed_connections().len() > before);
+            let record = fixture.assert_recorded();
+            record
+                .assert_ended("broken", &["estimated"])
+                .assert_usage_about(10, 0);
+            assert!(record.0["upstream_status"].is_null());
+            fixture.upstream.wait_until_idle();
+            assert!(fixture.upstream.closed_connections().len() > before);
         }
     }
 }
 
 #[test]
-fn an_upstream_that_hangs_after_the_head_is_504() {
-    let house = House::limited("idle_timeout_s = 1");
+fn body_idle_timeout_returns_504() {
+    let fixture = Fixture::with_limits("idle_timeout_s = 1");
     for dialect in BOTH {
-        let script = Script::unary(200, answer(dialect)).only(0).then_hangs();
-        refused(
+        let script = Script::unary(200, response(dialect)).only(0).then_hangs();
+        assert_refusal(
             dialect,
-            &house.answered(dialect, false, script),
+            &fixture.call_with(dialect, false, script),
             504,
             "upstream_timeout",
         );
-        house
-            .booked()
-            .ends("broken", &["estimated"])
-            .is_about(10, 0);
-        let script = Script::unary(200, answer(dialect))
+        fixture
+            .assert_recorded()
+            .assert_ended("broken", &["estimated"])
+            .assert_usage_about(10, 0);
+        let script = Script::unary(200, response(dialect))
             .truncated_after(60)
             .then_hangs();
-        refused(
+        assert_refusal(
             dialect,
-            &house.answered(dialect, false, script),
+            &fixture.call_with(dialect, false, script),
             504,
             "upstream_timeout",
         );
         // what came counts as text, at 3 bytes a token
-        let booked = house.booked();
+        let record = fixture.assert_recorded();
         assert_eq!(
-            booked.ends("broken", &["estimated"]).output(),
+            record.assert_ended("broken", &["estimated"]).output(),
             20,
             "{}",
-            booked.0
+            record.0
         );
-        house.upstream.wait_until_idle();
+        fixture.upstream.wait_until_idle();
     }
 }
 
 #[test]
-fn a_connection_that_breaks_before_the_head_is_502() {
-    let house = House::opens();
+fn connection_lost_before_head_returns_502() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for streamed in [false, true] {
             for script in [
@@ -88,26 +90,26 @@ fn a_connection_that_breaks_before_the_head_is_502() {
                 Script::raw("HTTP/1.1 200 O"),
                 Script::raw("what?\r\n\r\n"),
             ] {
-                refused(
+                assert_refusal(
                     dialect,
-                    &house.answered(dialect, streamed, script),
+                    &fixture.call_with(dialect, streamed, script),
                     502,
                     "upstream_error",
                 );
-                house
-                    .booked()
-                    .ends("broken", &["estimated"])
-                    .is_about(10, 0);
+                fixture
+                    .assert_recorded()
+                    .assert_ended("broken", &["estimated"])
+                    .assert_usage_about(10, 0);
             }
         }
     }
 }
 
 #[test]
-fn an_answer_that_is_cut_off_is_502_however_it_was_framed() {
-    let house = House::opens();
+fn unary_truncated_in_any_framing_returns_502() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
-        let whole = answer(dialect);
+        let whole = response(dialect);
         for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
             let script = Script::unary(200, &whole);
             for (script, status) in [
@@ -115,12 +117,12 @@ fn an_answer_that_is_cut_off_is_502_however_it_was_framed() {
                 (script.clone().truncated_after(cut).then_resets(), "broken"),
                 (script.chunked().truncated_after(cut), "truncated"),
             ] {
-                let answer = house.answered(dialect, false, script);
-                let message = refused(dialect, &answer, 502, "upstream_error");
+                let response = fixture.call_with(dialect, false, script);
+                let message = assert_refusal(dialect, &response, 502, "upstream_error");
                 assert!(!message.contains("word word"), "{message}");
-                let booked = house.booked();
+                let record = fixture.assert_recorded();
                 // a reset may overtake the bytes before it
-                let said = booked.0["status"].as_str().expect("a status");
+                let said = record.0["status"].as_str().expect("a status");
                 assert!(
                     said == status || said == "broken",
                     "{said} where {status} was expected, cut at {cut}"
@@ -128,62 +130,64 @@ fn an_answer_that_is_cut_off_is_502_however_it_was_framed() {
                 // what came counts as text, at 3 bytes a token; of what a reset overtook nobody knows
                 let came = (cut as u64).div_ceil(3);
                 assert!(
-                    booked.output() == came || said != status || booked.output() == 0 && cut == 0,
+                    record.output() == came || said != status || record.output() == 0 && cut == 0,
                     "{cut}: {}",
-                    booked.0
+                    record.0
                 );
                 assert!(
-                    booked.output() <= came && booked.input() >= 10,
+                    record.output() <= came && record.input() >= 10,
                     "{cut}: {}",
-                    booked.0
+                    record.0
                 );
-                assert_eq!(booked.0["flags"], json!(["estimated"]));
+                assert_eq!(record.0["flags"], json!(["estimated"]));
             }
         }
     }
 }
 
 #[test]
-fn a_short_answer_is_cut_off_even_where_it_reads_as_whole_json() {
-    let house = House::opens();
+fn unary_shorter_than_content_length_returns_502_despite_valid_json() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
-        let whole = answer(dialect);
+        let whole = response(dialect);
         let script = Script::unary(200, format!("{whole}      ")).truncated_after(whole.len());
-        refused(
+        assert_refusal(
             dialect,
-            &house.answered(dialect, false, script),
+            &fixture.call_with(dialect, false, script),
             502,
             "upstream_error",
         );
-        house.booked().ends("broken", &["estimated"]);
+        fixture
+            .assert_recorded()
+            .assert_ended("broken", &["estimated"]);
     }
 }
 
 #[test]
-fn an_answer_whose_length_is_never_told_is_502_and_not_taken_for_an_empty_one() {
-    let house = House::opens();
+fn response_close_delimited_returns_502() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for (streamed, script) in [
-            (false, Script::unary(200, answer(dialect))),
+            (false, Script::unary(200, response(dialect))),
             (true, Script::stream(dialect.stream(3))),
         ] {
-            refused(
+            assert_refusal(
                 dialect,
-                &house.answered(dialect, streamed, script.close_delimited()),
+                &fixture.call_with(dialect, streamed, script.close_delimited()),
                 502,
                 "upstream_error",
             );
-            house
-                .booked()
-                .ends("truncated", &["estimated"])
-                .is_about(10, 0);
+            fixture
+                .assert_recorded()
+                .assert_ended("truncated", &["estimated"])
+                .assert_usage_about(10, 0);
         }
     }
 }
 
 #[test]
-fn an_answer_that_is_no_json_object_is_502() {
-    let house = House::opens();
+fn unary_not_json_object_returns_502() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for body in [
             "<html>maintenance</html>",
@@ -194,85 +198,92 @@ fn an_answer_that_is_no_json_object_is_502() {
             "{\"choices\":,}",
             "{}{}",
         ] {
-            refused(
+            assert_refusal(
                 dialect,
-                &house.answered(dialect, false, Script::unary(200, body)),
+                &fixture.call_with(dialect, false, Script::unary(200, body)),
                 502,
                 "upstream_error",
             );
-            house.booked();
+            fixture.assert_recorded();
         }
     }
 }
 
 #[test]
-fn a_whole_answer_to_a_request_for_a_stream_is_502_and_is_paid() {
-    let house = House::opens();
+fn stream_request_unary_response_returns_502_and_is_charged() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
-        let answer = house.answered(dialect, true, Script::unary(200, answer(dialect)));
-        refused(dialect, &answer, 502, "upstream_error");
-        house.booked().ends("broken", &[]).costs(10, 20);
+        let response = fixture.call_with(dialect, true, Script::unary(200, response(dialect)));
+        assert_refusal(dialect, &response, 502, "upstream_error");
+        fixture
+            .assert_recorded()
+            .assert_ended("broken", &[])
+            .assert_usage(10, 20);
     }
 }
 
 #[test]
-fn a_stream_in_answer_to_a_request_for_none_is_502() {
-    let house = House::opens();
+fn unary_request_stream_response_returns_502() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
-        let answer = house.answered(dialect, false, Script::stream(dialect.stream(3)));
-        refused(dialect, &answer, 502, "upstream_error");
-        house.booked();
+        let response = fixture.call_with(dialect, false, Script::stream(dialect.stream(3)));
+        assert_refusal(dialect, &response, 502, "upstream_error");
+        fixture.assert_recorded();
     }
 }
 
 #[test]
-fn an_answer_over_the_limit_is_502() {
-    let house = House::limited("answer_mb = 1");
+fn unary_over_size_limit_returns_502() {
+    let fixture = Fixture::with_limits("answer_mb = 1");
     for dialect in BOTH {
-        let long = answer(dialect).replace("word ", &"w".repeat(100_000));
+        let long = response(dialect).replace("word ", &"w".repeat(100_000));
         for script in [
             Script::unary(200, &long),
             Script::unary(200, &long).chunked(),
         ] {
-            refused(
+            assert_refusal(
                 dialect,
-                &house.answered(dialect, false, script),
+                &fixture.call_with(dialect, false, script),
                 502,
                 "upstream_error",
             );
-            house.booked().ends("broken", &["estimated"]);
+            fixture
+                .assert_recorded()
+                .assert_ended("broken", &["estimated"]);
         }
     }
 }
 
 #[test]
-fn an_answer_without_usage_is_estimated_and_one_that_lies_is_booked_at_its_ceiling() {
-    let house = House::opens();
+fn unary_without_usage_is_estimated_and_invalid_usage_costs_ceiling() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
-        let without = answer(dialect).replace("\"usage\":", "\"usage_was\":");
-        let reply = house.answered(dialect, false, Script::unary(200, &without));
+        let without = response(dialect).replace("\"usage\":", "\"usage_was\":");
+        let reply = fixture.call_with(dialect, false, Script::unary(200, &without));
         assert_eq!(reply.assert_status(200).text(), without);
-        let booked = house.booked();
-        booked.ends("ok", &["estimated"]).is_about(10, 20);
-        assert_eq!(reply.cost(), booked.cost());
+        let record = fixture.assert_recorded();
+        record
+            .assert_ended("ok", &["estimated"])
+            .assert_usage_about(10, 20);
+        assert_eq!(reply.cost(), record.cost());
         for lie in ["-5", "9223372036854775808", "null", "\"7\"", "1.5"] {
-            let lying = answer(dialect).replace("_tokens\":20", &format!("_tokens\":{lie}"));
-            assert_ne!(lying, answer(dialect));
-            house
-                .answered(dialect, false, Script::unary(200, &lying))
+            let lying = response(dialect).replace("_tokens\":20", &format!("_tokens\":{lie}"));
+            assert_ne!(lying, response(dialect));
+            fixture
+                .call_with(dialect, false, Script::unary(200, &lying))
                 .assert_status(200);
-            let booked = house.booked();
-            booked.ends("ok", &["lying_usage"]);
-            assert_eq!(booked.0["cost_usd"], booked.0["ceiling_usd"]);
+            let record = fixture.assert_recorded();
+            record.assert_ended("ok", &["lying_usage"]);
+            assert_eq!(record.0["cost_usd"], record.0["ceiling_usd"]);
         }
     }
 }
 
 #[test]
-fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
-    let house = House::limited("call_timeout_s = 1");
-    for (hang_ups, dialect) in (1..).zip(BOTH) {
-        let crumbs: Vec<Vec<u8>> = answer(dialect)
+fn unary_past_call_timeout_returns_504_despite_progress() {
+    let fixture = Fixture::with_limits("call_timeout_s = 1");
+    for (disconnects, dialect) in (1..).zip(BOTH) {
+        let crumbs: Vec<Vec<u8>> = response(dialect)
             .into_bytes()
             .chunks(2)
             .map(<[u8]>::to_vec)
@@ -280,20 +291,20 @@ fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
         let script = Script::stream(crumbs)
             .header("content-type", "application/json")
             .pause_ms_between(50);
-        let message = refused(
+        let message = assert_refusal(
             dialect,
-            &house.answered(dialect, false, script),
+            &fixture.call_with(dialect, false, script),
             504,
             "upstream_timeout",
         );
         assert!(message.contains("incomplete after 1000 ms"), "{message}");
-        house.upstream.wait_for_disconnects(hang_ups);
-        let booked = house.booked();
-        let came = booked.ends("broken", &["estimated"]).output();
+        fixture.upstream.wait_for_disconnects(disconnects);
+        let record = fixture.assert_recorded();
+        let came = record.assert_ended("broken", &["estimated"]).output();
         assert!(
-            (1..=(answer(dialect).len() as u64).div_ceil(3)).contains(&came),
+            (1..=(response(dialect).len() as u64).div_ceil(3)).contains(&came),
             "{}",
-            booked.0
+            record.0
         );
     }
 }

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::house::{House, Messages};
-use super::told::{Told, called, of_events, stop};
+use super::fixture::{Fixture, Messages};
+use super::parsed_response::{ParsedResponse, parse_events, stop_reason, tool_call_reason};
 use crate::harness::client::BodyEnd;
 use crate::harness::process::Provider;
 use crate::harness::script::Script;
@@ -22,13 +22,13 @@ const CLAUDES_OWN: [&str; 8] = [
     "clear_thinking",
 ];
 
-fn house(preset: &str, model: &str) -> House {
+fn fixture(preset: &str, model: &str) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
         .preset(preset)
         .models(&[model])
         .base_url(&upstream.url());
-    House::before(upstream, |setup| setup.provider(&provider))
+    Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
 }
 
 fn first_turn(model: &str) -> Value {
@@ -45,42 +45,42 @@ fn first_turn(model: &str) -> Value {
 }
 
 /// Streams a turn, and checks that nothing of Anthropic's own went to the vendor.
-fn turn(house: &House, body: &Value, script: Script) -> (Told, Value) {
-    house.upstream.respond_with(script);
-    let person = house
+fn turn(fixture: &Fixture, body: &Value, script: Script) -> (ParsedResponse, Value) {
+    fixture.upstream.respond_with(script);
+    let caller = fixture
         .user()
         .with("anthropic-version", "2023-06-01")
         .with("anthropic-beta", "mid-conversation-system-2026-04-07");
-    let stream = person.open_stream("/v1/messages?beta=true", body);
+    let stream = caller.open_stream("/v1/messages?beta=true", body);
     assert_eq!(stream.status(), 200);
     let (events, end) = stream.read_events();
     assert_eq!(end, BodyEnd::Clean);
-    house.booked().ends("ok", &[]);
-    let seen = house.upstream.last_request();
-    let sent = seen.json().to_string();
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let request = fixture.upstream.last_request();
+    let sent = request.json().to_string();
     for word in CLAUDES_OWN {
         assert!(!sent.contains(word), "{word} in {sent}");
     }
     assert_eq!(
         (
-            seen.header("anthropic-beta"),
-            seen.header("anthropic-version")
+            request.header("anthropic-beta"),
+            request.header("anthropic-version")
         ),
         (None, None)
     );
-    (of_events(Messages, &events), seen.json())
+    (parse_events(Messages, &events), request.json())
 }
 
 /// Runs the tool; returns the id of its call and what the vendor was sent with the result.
-fn round_trip(house: &House, model: &str, call: Script, text: Script) -> (String, Value) {
+fn round_trip(fixture: &Fixture, model: &str, call: Script, text: Script) -> (String, Value) {
     let mut body = first_turn(model);
-    let (told, _) = turn(house, &body, call);
+    let (parsed, _) = turn(fixture, &body, call);
     assert_eq!(
-        (told.calls.len(), told.end.as_str()),
-        (1, called(Messages)),
-        "{told:?}"
+        (parsed.calls.len(), parsed.end.as_str()),
+        (1, tool_call_reason(Messages)),
+        "{parsed:?}"
     );
-    let call = &told.calls[0];
+    let call = &parsed.calls[0];
     assert_eq!(
         (call.name.as_str(), call.json()),
         ("Bash", json!({"command": "echo hi"}))
@@ -91,18 +91,18 @@ fn round_trip(house: &House, model: &str, call: Script, text: Script) -> (String
     let turns = body["messages"].as_array_mut().expect("turns");
     turns.push(json!({"role": "assistant", "content": [used]}));
     turns.push(json!({"role": "user", "content": [result]}));
-    let (told, sent) = turn(house, &body, text);
+    let (parsed, sent) = turn(fixture, &body, text);
     assert_eq!(
-        (told.text.as_str(), told.end.as_str()),
-        ("It said hi.", stop(Messages))
+        (parsed.text.as_str(), parsed.end.as_str()),
+        ("It said hi.", stop_reason(Messages))
     );
     (call.id.clone(), sent)
 }
 
 #[test]
-fn t04_claude_code_runs_a_command_on_gemini() {
+fn t04_claude_code_tool_round_trip_on_gemini() {
     let model = "gemini-3.8-flash";
-    let answer = |part: Value| {
+    let response = |part: Value| {
         let candidate = json!({"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0});
         let usage =
             json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15});
@@ -112,12 +112,12 @@ fn t04_claude_code_runs_a_command_on_gemini() {
         )])
     };
     let call = json!({"functionCall": {"name": "Bash", "args": {"command": "echo hi"}}, "thoughtSignature": "c2lnbmVk"});
-    let house = house("gemini", model);
+    let fixture = fixture("gemini", model);
     let (id, sent) = round_trip(
-        &house,
+        &fixture,
         model,
-        answer(call),
-        answer(json!({"text": "It said hi."})),
+        response(call),
+        response(json!({"text": "It said hi."})),
     );
     let contents = sent["contents"].as_array().expect("contents");
     let [.., called, result] = contents.as_slice() else {
@@ -139,9 +139,9 @@ fn t04_claude_code_runs_a_command_on_gemini() {
 }
 
 #[test]
-fn t05_claude_code_runs_a_command_on_groq() {
+fn t05_claude_code_tool_round_trip_on_groq() {
     let model = "openai/gpt-oss-120b";
-    let answer = |delta: Value, reason: &str| {
+    let response = |delta: Value, reason: &str| {
         let choice = |delta: Value, reason: Value| json!([{"index": 0, "delta": delta, "finish_reason": reason}]);
         let chunk = |choices: Value| json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "choices": choices});
         let mut last = chunk(choice(json!({}), json!(reason)));
@@ -152,9 +152,9 @@ fn t05_claude_code_runs_a_command_on_groq() {
     };
     let function = json!({"name": "Bash", "arguments": "{\"command\":\"echo hi\"}"});
     let call = json!({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]});
-    let house = house("groq", model);
-    let text = answer(json!({"content": "It said hi."}), "stop");
-    let (id, sent) = round_trip(&house, model, answer(call, "tool_calls"), text);
+    let fixture = fixture("groq", model);
+    let text = response(json!({"content": "It said hi."}), "stop");
+    let (id, sent) = round_trip(&fixture, model, response(call, "tool_calls"), text);
     let messages = sent["messages"].as_array().expect("messages");
     let [.., called, result] = messages.as_slice() else {
         panic!("{sent}")

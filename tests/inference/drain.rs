@@ -2,91 +2,103 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages};
 use crate::harness::client::Connection;
 use crate::harness::model;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::wait_until;
 
-fn house(limits: &str) -> House {
+fn fixture(limits: &str) -> Fixture {
     let limits = format!("[limits]\n{limits}");
     let drains =
         |provider: crate::harness::process::Provider| provider.line("on_disconnect = \"drain\"");
-    House::calling(Upstream::start(), drains, |setup| setup.setting(&limits))
+    Fixture::with_providers(Upstream::start(), drains, |setup| setup.setting(&limits))
 }
 
-fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
-    let before = house.upstream.request_count();
-    let mut connection = house.user().connect();
+fn asks(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connection {
+    let before = fixture.upstream.request_count();
+    let mut connection = fixture.user().connect();
     connection.send_request(
         "POST",
         dialect.path(),
-        Some(dialect.asking(streamed).to_string().as_bytes()),
+        Some(dialect.body_for(streamed).to_string().as_bytes()),
     );
-    house.upstream.wait_for_requests(before + 1);
+    fixture.upstream.wait_for_requests(before + 1);
     connection
 }
 
 #[test]
-fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
-    let house = house("");
+fn drain_abandoned_stream_records_reported_usage() {
+    let fixture = fixture("");
     for dialect in BOTH {
-        house
+        fixture
             .upstream
             .respond_with(model::with_usage(10, 60).pause_ms_between(60));
-        let mut stream = house
+        let mut stream = fixture
             .user()
-            .open_stream(dialect.path(), &dialect.streamed());
+            .open_stream(dialect.path(), &dialect.stream_body());
         stream.read_deltas(5);
         stream.disconnect();
         wait_until("the call is drained", || {
-            house.gatekeeper.metric("gatekeeper_requests_draining") == 1.0
+            fixture.gatekeeper.metric("gatekeeper_requests_draining") == 1.0
         });
-        house.booked().ends("client_gone", &[]).costs(10, 60);
-        assert_eq!(house.gatekeeper.metric("gatekeeper_requests_draining"), 0.0);
+        fixture
+            .assert_recorded()
+            .assert_ended("client_gone", &[])
+            .assert_usage(10, 60);
+        assert_eq!(
+            fixture.gatekeeper.metric("gatekeeper_requests_draining"),
+            0.0
+        );
     }
     assert!(
-        house.upstream.disconnects().is_empty(),
+        fixture.upstream.disconnects().is_empty(),
         "the upstream was heard to its end"
     );
 }
 
 #[test]
-fn a_translated_stream_is_drained_like_any_other() {
-    let house = house("");
+fn drain_abandoned_translated_stream_records_reported_usage() {
+    let fixture = fixture("");
     for (client, upstream) in [(Chat, Messages), (Messages, Chat)] {
-        house
+        fixture
             .upstream
             .respond_with(model::with_usage(10, 60).pause_ms_between(60));
-        let mut body = client.streamed();
+        let mut body = client.stream_body();
         body["model"] = json!(upstream.model());
-        let mut stream = house.user().open_stream(client.path(), &body);
+        let mut stream = fixture.user().open_stream(client.path(), &body);
         stream.read_deltas(5);
         stream.disconnect();
-        house.booked().ends("client_gone", &[]).costs(10, 60);
+        fixture
+            .assert_recorded()
+            .assert_ended("client_gone", &[])
+            .assert_usage(10, 60);
     }
     assert!(
-        house.upstream.disconnects().is_empty(),
+        fixture.upstream.disconnects().is_empty(),
         "the upstream was heard to its end"
     );
 }
 
 #[test]
-fn a_call_whose_client_left_before_the_head_is_booked_as_it_is_reported() {
-    let house = house("");
+fn drain_client_disconnect_before_head_records_reported_usage() {
+    let fixture = fixture("");
     for dialect in BOTH {
         for (streamed, script) in [
             (false, model::with_usage(10, 20).delay_ms(1_500)),
             (true, model::with_usage(10, 20).delay_ms(1_500)),
             (false, slow_body()),
         ] {
-            house.upstream.respond_with(script);
-            asks(&house, dialect, streamed).disconnect();
-            house.booked().ends("client_gone", &[]).costs(10, 20);
+            fixture.upstream.respond_with(script);
+            asks(&fixture, dialect, streamed).disconnect();
+            fixture
+                .assert_recorded()
+                .assert_ended("client_gone", &[])
+                .assert_usage(10, 20);
         }
     }
-    assert!(house.upstream.disconnects().is_empty());
+    assert!(fixture.upstream.disconnects().is_empty());
 }
 
 /// A whole answer that comes in crumbs.
@@ -98,59 +110,67 @@ fn slow_body() -> Script {
 }
 
 #[test]
-fn a_client_that_stays_sees_nothing_of_it() {
-    let house = house("");
-    house.upstream.respond_with(model::with_usage(10, 20));
+fn drain_connected_client_is_unaffected() {
+    let fixture = fixture("");
+    fixture.upstream.respond_with(model::with_usage(10, 20));
     for dialect in BOTH {
         for streamed in [false, true] {
-            house.asks(dialect, streamed).assert_status(200);
-            house.booked().ends("ok", &[]).costs(10, 20);
+            fixture.call(dialect, streamed).assert_status(200);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(10, 20);
         }
-        let refusal = dialect.refusal("invalid_request_error", "no such thing");
-        let answer = house.answered(dialect, false, Script::json(400, &refusal));
-        assert_eq!((answer.status, answer.json()), (400, refusal));
-        house.booked().ends("upstream_error", &[]).costs(0, 0);
-        house.upstream.respond_with(model::with_usage(10, 20));
+        let refusal = dialect.rejection("invalid_request_error", "no such thing");
+        let response = fixture.call_with(dialect, false, Script::json(400, &refusal));
+        assert_eq!((response.status, response.json()), (400, refusal));
+        fixture
+            .assert_recorded()
+            .assert_ended("upstream_error", &[])
+            .assert_usage(0, 0);
+        fixture.upstream.respond_with(model::with_usage(10, 20));
     }
 }
 
 #[test]
-fn a_drained_stream_that_fails_is_an_estimate() {
-    let house = house("");
+fn drain_failed_stream_is_estimated() {
+    let fixture = fixture("");
     for dialect in BOTH {
         let [before, content, _] = dialect.events(30);
-        house.upstream.respond_with(
+        fixture.upstream.respond_with(
             Script::stream([before, content].concat())
                 .pause_ms_between(60)
                 .then_closes(),
         );
-        let mut stream = house
+        let mut stream = fixture
             .user()
-            .open_stream(dialect.path(), &dialect.streamed());
+            .open_stream(dialect.path(), &dialect.stream_body());
         stream.read_deltas(2);
         stream.disconnect();
-        let booked = house.booked();
-        booked.ends("client_gone", &["estimated"]).is_about(10, 30);
+        let record = fixture.assert_recorded();
+        record
+            .assert_ended("client_gone", &["estimated"])
+            .assert_usage_about(10, 30);
         assert!(
-            booked.output() >= 30,
+            record.output() >= 30,
             "what came after the client counts too: {}",
-            booked.0
+            record.0
         );
     }
 }
 
 #[test]
-fn sixty_four_are_drained_at_once_the_rest_is_let_go_and_a_stop_ends_all() {
-    let mut house = house("drain_s = 1");
+fn drain_slots_limited_to_64_and_shutdown_ends_all() {
+    let mut fixture = fixture("drain_s = 1");
     let [before, content, _] = Messages.events(3);
-    house
+    fixture
         .upstream
         .respond_with(Script::stream([before, content].concat()).then_hangs());
     let streams: Vec<_> = (0..70)
         .map(|_| {
-            let mut stream = house
+            let mut stream = fixture
                 .user()
-                .open_stream(Messages.path(), &Messages.streamed());
+                .open_stream(Messages.path(), &Messages.stream_body());
             stream.read_deltas(3);
             stream
         })
@@ -158,16 +178,16 @@ fn sixty_four_are_drained_at_once_the_rest_is_let_go_and_a_stop_ends_all() {
     for stream in streams {
         let _left = stream.disconnect();
     }
-    house.upstream.wait_for_disconnects(6);
+    fixture.upstream.wait_for_disconnects(6);
     wait_until("all places are taken", || {
-        house.gatekeeper.metric("gatekeeper_requests_draining") == 64.0
+        fixture.gatekeeper.metric("gatekeeper_requests_draining") == 64.0
     });
-    assert_eq!(house.gatekeeper.metric("gatekeeper_holds_open"), 64.0);
-    assert_eq!(house.upstream.disconnects().len(), 6);
-    assert_eq!(house.gatekeeper.stop().code(), Some(0));
-    house.gatekeeper.start();
-    house.booked_all(70);
-    let rows = house.gatekeeper.requests();
+    assert_eq!(fixture.gatekeeper.metric("gatekeeper_holds_open"), 64.0);
+    assert_eq!(fixture.upstream.disconnects().len(), 6);
+    assert_eq!(fixture.gatekeeper.stop().code(), Some(0));
+    fixture.gatekeeper.start();
+    fixture.assert_recorded_calls(70);
+    let rows = fixture.gatekeeper.requests();
     assert!(
         rows.iter()
             .all(|row| row["status"] == "client_gone" && row["flags"][0] == "estimated"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, Messages, refused, refused_at};
+use super::fixture::{Chat, Fixture, Messages, assert_refusal, assert_refusal_at};
 use crate::harness::golden;
 use crate::harness::process::Provider;
 use crate::harness::script::Script;
@@ -11,7 +11,7 @@ use crate::harness::upstream::Upstream;
 const PATH: &str = "/v1/embeddings";
 
 /// A gateway in front of one account at this vendor, priced by its sheet or else at 1 and 5 dollars per million.
-fn house(vendor: &str, by_sheet: bool) -> House {
+fn fixture(vendor: &str, by_sheet: bool) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
         .preset(vendor)
@@ -26,30 +26,32 @@ fn house(vendor: &str, by_sheet: bool) -> House {
     } else {
         provider
     };
-    House::before(upstream, |setup| setup.provider(&provider))
+    Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
 }
 
-fn asking(input: Value) -> Value {
+fn request_body(input: Value) -> Value {
     json!({"model": "e-small", "input": input})
 }
 
 #[test]
-fn c10_three_texts_are_billed_by_their_prompt_tokens_and_nothing_else() {
-    let house = house("openai", true);
+fn c10_embeddings_charge_prompt_tokens_only() {
+    let fixture = fixture("openai", true);
     let recording = golden("openai/embeddings-base64.json");
-    house.upstream.respond_with(Script::unary(200, &recording));
+    fixture
+        .upstream
+        .respond_with(Script::unary(200, &recording));
     let body = r#"{"input":["a","b","c"], "model":"text-embedding-3-small","encoding_format":"base64","dimensions":3}"#;
-    let answer = house.user().post_bytes(PATH, body.as_bytes());
-    assert_eq!(answer.assert_status(200).text(), recording);
+    let response = fixture.user().post_bytes(PATH, body.as_bytes());
+    assert_eq!(response.assert_status(200).text(), recording);
     // 24 at $0.02 per million
-    assert_eq!(answer.header("x-gatekeeper-cost-usd"), Some("0.00000048"));
-    let seen = house.upstream.last_request();
+    assert_eq!(response.header("x-gatekeeper-cost-usd"), Some("0.00000048"));
+    let request = fixture.upstream.last_request();
     assert_eq!(
-        (seen.target(), seen.body.as_slice()),
+        (request.target(), request.body.as_slice()),
         ("/v1/embeddings", body.as_bytes())
     );
-    let row = house.booked();
-    assert_eq!((row.ends("ok", &[]).input(), row.output()), (24, 0));
+    let row = fixture.assert_recorded();
+    assert_eq!((row.assert_ended("ok", &[]).input(), row.output()), (24, 0));
     assert_eq!(
         (&row.0["cost_usd"], &row.0["dialect"]),
         (&json!("0.00000048"), &json!("embeddings")),
@@ -59,7 +61,7 @@ fn c10_three_texts_are_billed_by_their_prompt_tokens_and_nothing_else() {
 }
 
 #[test]
-fn every_vendors_vectors_are_passed_on_byte_for_byte() {
+fn embeddings_of_each_vendor_pass_through_byte_for_byte() {
     for (vendor, recording, path, tokens) in [
         (
             "openai",
@@ -77,7 +79,7 @@ fn every_vendors_vectors_are_passed_on_byte_for_byte() {
         ("mistral", "mistral/embeddings.json", "/v1/embeddings", 15),
         ("ollama", "ollama/embeddings.json", "/v1/embeddings", 8),
     ] {
-        let house = house(vendor, false);
+        let fixture = fixture(vendor, false);
         let recording = golden(recording);
         for script in [
             Script::unary(200, &recording),
@@ -85,58 +87,64 @@ fn every_vendors_vectors_are_passed_on_byte_for_byte() {
                 .chunked()
                 .one_byte_per_write(),
         ] {
-            house.upstream.respond_with(script);
-            let answer = house.user().post(PATH, &asking(json!(["a", "b"])));
-            assert_eq!(answer.assert_status(200).text(), recording, "{vendor}");
-            assert_eq!(house.upstream.last_request().target(), path);
-            house.booked().ends("ok", &[]).costs(tokens, 0);
+            fixture.upstream.respond_with(script);
+            let response = fixture.user().post(PATH, &request_body(json!(["a", "b"])));
+            assert_eq!(response.assert_status(200).text(), recording, "{vendor}");
+            assert_eq!(fixture.upstream.last_request().target(), path);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(tokens, 0);
         }
     }
 }
 
 #[test]
-fn an_answer_without_usage_is_estimated_from_the_input() {
-    let house = house("together", false);
-    house
+fn embeddings_without_usage_are_estimated_from_input() {
+    let fixture = fixture("together", false);
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("together/embeddings.json")));
-    house
+    fixture
         .user()
         .post(
             PATH,
-            &asking(json!("Our solar system orbits the Milky Way galaxy")),
+            &request_body(json!("Our solar system orbits the Milky Way galaxy")),
         )
         .assert_status(200);
-    house.booked().ends("ok", &["estimated"]).is_about(10, 0);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &["estimated"])
+        .assert_usage_about(10, 0);
 }
 
 #[test]
-fn mistral_has_its_own_name_for_dimensions() {
-    let house = house("mistral", false);
-    house
+fn embeddings_mistral_renames_dimensions() {
+    let fixture = fixture("mistral", false);
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("mistral/embeddings.json")));
-    let answer = house.user().post_bytes(
+    let response = fixture.user().post_bytes(
         PATH,
         br#"{"model":"e-small","input":"a","dimensions":2,"user":"u"}"#,
     );
     assert_eq!(
-        answer
+        response
             .assert_status(200)
             .header("x-gatekeeper-dropped-params"),
         Some("dimensions, user")
     );
     assert_eq!(
-        house.upstream.last_request().body,
+        fixture.upstream.last_request().body,
         br#"{"model":"e-small","input":"a","output_dimension":2}"#
     );
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn texts_tokens_and_arrays_of_both_are_taken_and_all_else_is_not() {
-    let house = house("openai", false);
-    house
+fn embeddings_input_texts_or_tokens_accepted_others_refused() {
+    let fixture = fixture("openai", false);
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/embeddings-float.json")));
     for input in [
@@ -146,11 +154,14 @@ fn texts_tokens_and_arrays_of_both_are_taken_and_all_else_is_not() {
         json!([[1, 2], [3]]),
     ] {
         for path in [PATH, "/embeddings", "/v1/v1/embeddings"] {
-            house
+            fixture
                 .user()
-                .post(path, &asking(input.clone()))
+                .post(path, &request_body(input.clone()))
                 .assert_status(200);
-            house.booked().ends("ok", &[]).costs(8, 0);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(8, 0);
         }
     }
     for input in [
@@ -161,124 +172,132 @@ fn texts_tokens_and_arrays_of_both_are_taken_and_all_else_is_not() {
         json!([{"image": "https://x.y"}]),
         Value::Null,
     ] {
-        refused_at(
+        assert_refusal_at(
             Chat,
-            &house.user().post(PATH, &asking(input)),
+            &fixture.user().post(PATH, &request_body(input)),
             400,
             "invalid_request_error",
             "input",
         );
     }
-    let answer = house.user().post(PATH, &json!({"model": "e-small"}));
-    refused_at(Chat, &answer, 400, "invalid_request_error", "input");
-    house.nothing_happened();
+    let response = fixture.user().post(PATH, &json!({"model": "e-small"}));
+    assert_refusal_at(Chat, &response, 400, "invalid_request_error", "input");
+    fixture.assert_no_call();
 }
 
 #[test]
-fn a_budget_holds_the_worst_case_of_the_input_and_no_output() {
-    let mut house = house("openai", false);
-    house
+fn embeddings_budget_holds_input_only() {
+    let mut fixture = fixture("openai", false);
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/embeddings-float.json")));
-    let team = house.gatekeeper.team_with_budget("small", "0.001");
-    let person = house.gatekeeper.user(&house.gatekeeper.key_of(&team));
+    let team = fixture.gatekeeper.team_with_budget("small", "0.001");
+    let caller = fixture.gatekeeper.user(&fixture.gatekeeper.key_of(&team));
     // some 40 bytes at a dollar per million fit; output at 5 dollars would not, if there were any
-    let answer = person.post(PATH, &asking(json!("a")));
-    answer.assert_status(200);
+    let response = caller.post(PATH, &request_body(json!("a")));
+    response.assert_status(200);
     assert_eq!(
-        house.upstream.last_request().json(),
-        asking(json!("a")),
+        fixture.upstream.last_request().json(),
+        request_body(json!("a")),
         "no cap is written"
     );
     assert_eq!(
-        answer.header("x-gatekeeper-budget-remaining-usd"),
+        response.header("x-gatekeeper-budget-remaining-usd"),
         Some("0.000992")
     );
-    house.booked().ends("ok", &[]).costs(8, 0);
-    refused(
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(8, 0);
+    assert_refusal(
         Chat,
-        &person.post(PATH, &asking(json!("a".repeat(2_000)))),
+        &caller.post(PATH, &request_body(json!("a".repeat(2_000)))),
         402,
         "budget_exceeded",
     );
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn models_of_the_other_kind_are_refused_before_they_are_called() {
-    let mut house = house("openai", true);
-    let answer = house.user().post(
+fn embedding_and_chat_models_on_wrong_endpoint_are_refused() {
+    let mut fixture = fixture("openai", true);
+    let response = fixture.user().post(
         "/v1/chat/completions",
         &json!({"model": "text-embedding-3-small", "messages": []}),
     );
     assert!(
-        refused_at(Chat, &answer, 400, "invalid_request_error", "model")
+        assert_refusal_at(Chat, &response, 400, "invalid_request_error", "model")
             .contains("POST /v1/embeddings")
     );
-    let answer = house
+    let response = fixture
         .user()
         .post(PATH, &json!({"model": "gpt-5.1", "input": "a"}));
-    refused_at(Chat, &answer, 400, "invalid_request_error", "model");
-    refused_at(
+    assert_refusal_at(Chat, &response, 400, "invalid_request_error", "model");
+    assert_refusal_at(
         Chat,
-        &house
+        &fixture
             .user()
             .post(PATH, &json!({"model": "c-small", "input": "a"})),
         501,
         "not_supported",
         "model",
     );
-    let team = house
+    let team = fixture
         .gatekeeper
         .team(&json!({"name": "chatters", "models": ["gpt-*"]}));
-    let person = house.gatekeeper.user(&house.gatekeeper.key_of(&team));
-    let answer = person.post(
+    let caller = fixture.gatekeeper.user(&fixture.gatekeeper.key_of(&team));
+    let response = caller.post(
         PATH,
         &json!({"model": "text-embedding-3-small", "input": "a"}),
     );
-    refused_at(Chat, &answer, 403, "model_not_allowed", "model");
-    house.nothing_happened();
+    assert_refusal_at(Chat, &response, 403, "model_not_allowed", "model");
+    fixture.assert_no_call();
     assert!(
-        house
+        fixture
             .user()
             .get("/v1/models")
             .text()
             .contains("text-embedding-3-small")
     );
     assert!(
-        !person
+        !caller
             .get("/v1/models")
             .text()
             .contains("text-embedding-3-small")
     );
-    refused(
+    assert_refusal(
         Messages,
-        &house.user().post("/v1/messages/embeddings", &json!({})),
+        &fixture.user().post("/v1/messages/embeddings", &json!({})),
         501,
         "not_supported",
     );
 }
 
 #[test]
-fn an_upstreams_refusal_and_a_broken_answer_are_told_and_cost_nothing_that_was_not_served() {
-    let house = house("openai", false);
-    let refusal = Chat.refusal("invalid_request_error", "maximum context length");
-    house.upstream.respond_with(Script::json(400, &refusal));
+fn embeddings_upstream_failure_is_reported_and_not_overcharged() {
+    let fixture = fixture("openai", false);
+    let refusal = Chat.rejection("invalid_request_error", "maximum context length");
+    fixture.upstream.respond_with(Script::json(400, &refusal));
     assert_eq!(
-        house
+        fixture
             .user()
-            .post(PATH, &asking(json!("a")))
+            .post(PATH, &request_body(json!("a")))
             .assert_status(400)
             .json(),
         refusal
     );
-    house.booked().ends("upstream_error", &[]).costs(0, 0);
-    house.upstream.respond_with(
+    fixture
+        .assert_recorded()
+        .assert_ended("upstream_error", &[])
+        .assert_usage(0, 0);
+    fixture.upstream.respond_with(
         Script::unary(200, golden("openai/embeddings-float.json")).truncated_after(100),
     );
-    house
+    fixture
         .user()
-        .post(PATH, &asking(json!("a")))
+        .post(PATH, &request_body(json!("a")))
         .assert_status(502);
-    house.booked().ends("broken", &["estimated"]);
+    fixture
+        .assert_recorded()
+        .assert_ended("broken", &["estimated"]);
 }

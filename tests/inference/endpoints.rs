@@ -3,11 +3,11 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, House, Messages, refused};
+use super::fixture::{BOTH, Chat, Fixture, Messages, assert_refusal};
 
 #[test]
-fn every_spelling_of_the_base_url_leads_to_the_endpoint() {
-    let house = House::opens();
+fn endpoint_base_url_variants_are_accepted() {
+    let fixture = Fixture::new();
     for (dialect, paths) in [
         (
             Chat,
@@ -27,20 +27,26 @@ fn every_spelling_of_the_base_url_leads_to_the_endpoint() {
         ),
     ] {
         for path in paths {
-            house.user().post(path, &dialect.body()).assert_status(200);
-            house.booked().ends("ok", &[]).costs(10, 20);
-            let target = house.upstream.last_request().target().to_owned();
+            fixture
+                .user()
+                .post(path, &dialect.body())
+                .assert_status(200);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(10, 20);
+            let target = fixture.upstream.last_request().target().to_owned();
             assert!(target.starts_with(dialect.path()), "{path} became {target}");
         }
     }
     for path in ["/v1/models", "/models", "/v1/v1/models"] {
-        house.user().get(path).assert_status(200);
+        fixture.user().get(path).assert_status(200);
     }
 }
 
 #[test]
-fn an_endpoint_that_is_not_served_is_501_in_the_dialect_and_is_never_passed_on() {
-    let house = House::opens();
+fn endpoint_unsupported_returns_501_in_dialect_before_upstream() {
+    let fixture = Fixture::new();
     for path in [
         "/v1/responses/input_tokens",
         "/v1/completions",
@@ -48,90 +54,90 @@ fn an_endpoint_that_is_not_served_is_501_in_the_dialect_and_is_never_passed_on()
         "/v1/files",
         "/v1/audio/speech",
     ] {
-        let message = refused(
+        let message = assert_refusal(
             Chat,
-            &house.user().post(path, &Chat.body()),
+            &fixture.user().post(path, &Chat.body()),
             501,
             "not_supported",
         );
         assert!(message.contains(path), "{message}");
     }
     for path in ["/v1/messages/batches", "/v1/messages/batches?beta=true"] {
-        refused(
+        assert_refusal(
             Messages,
-            &house.user().post(path, &Messages.body()),
+            &fixture.user().post(path, &Messages.body()),
             501,
             "not_supported",
         );
     }
-    refused(Chat, &house.user().get("/nowhere"), 404, "not_found");
-    house.nothing_happened();
+    assert_refusal(Chat, &fixture.user().get("/nowhere"), 404, "not_found");
+    fixture.assert_no_call();
 }
 
 #[test]
-fn b06_an_upgrade_is_refused_once_and_for_all_in_the_dialect() {
-    let house = House::opens();
+fn b06_websocket_upgrade_returns_426_in_dialect() {
+    let fixture = Fixture::new();
     for path in ["/v1/responses", "/responses", "/v1/v1/responses?x=1"] {
-        let asking = house
+        let request_body = fixture
             .gatekeeper
             .anon()
             .with("upgrade", "websocket")
             .with("connection", "upgrade");
-        let answer = asking
+        let response = request_body
             .with("openai-beta", "responses_websockets=2026-02-06")
             .get(path);
-        let message = refused(Chat, &answer, 426, "upgrade_refused");
+        let message = assert_refusal(Chat, &response, 426, "upgrade_refused");
         assert!(
-            message.contains("send a POST") && answer.header("upgrade") == Some("HTTP/1.1"),
+            message.contains("send a POST") && response.header("upgrade") == Some("HTTP/1.1"),
             "{message}"
         );
-        refused(Chat, &house.user().get(path), 426, "upgrade_refused");
+        assert_refusal(Chat, &fixture.user().get(path), 426, "upgrade_refused");
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn another_method_on_an_endpoint_is_refused_in_the_dialect() {
-    let house = House::opens();
+fn endpoint_wrong_method_is_refused_in_dialect() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
-        refused(
+        assert_refusal(
             dialect,
-            &house.user().get(dialect.path()),
+            &fixture.user().get(dialect.path()),
             501,
             "not_supported",
         );
-        refused(
+        assert_refusal(
             dialect,
-            &house.user().delete(dialect.path()),
+            &fixture.user().delete(dialect.path()),
             501,
             "not_supported",
         );
-        refused(
+        assert_refusal(
             dialect,
-            &house.user().put(dialect.path(), &dialect.body()),
+            &fixture.user().put(dialect.path(), &dialect.body()),
             501,
             "not_supported",
         );
     }
-    refused(
+    assert_refusal(
         Chat,
-        &house.user().post("/v1/models", &json!({})),
+        &fixture.user().post("/v1/models", &json!({})),
         501,
         "not_supported",
     );
-    refused(
+    assert_refusal(
         Chat,
-        &house.user().delete("/v1/models/m-small"),
+        &fixture.user().delete("/v1/models/m-small"),
         501,
         "not_supported",
     );
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn the_probes_need_no_key() {
-    let house = House::opens();
-    let anon = house.gatekeeper.anon();
+fn health_probes_need_no_key() {
+    let fixture = Fixture::new();
+    let anon = fixture.gatekeeper.anon();
     let probe = anon.head("/");
     assert!(probe.assert_status(200).body.is_empty());
     for (path, said) in [
@@ -140,9 +146,9 @@ fn the_probes_need_no_key() {
         ("/readyz", "ready"),
         ("/health/readiness", "ready"),
     ] {
-        let answer = anon.get(path);
+        let response = anon.get(path);
         assert_eq!(
-            answer.assert_status(200).json(),
+            response.assert_status(200).json(),
             json!({"status": said}),
             "{path}"
         );
@@ -150,23 +156,23 @@ fn the_probes_need_no_key() {
 }
 
 #[test]
-fn the_metrics_need_an_administrative_key() {
-    let house = House::opens();
-    house.asks(Chat, true).assert_status(200);
-    house.asks(Messages, false).assert_status(200);
-    refused(
+fn metrics_need_administrative_key() {
+    let fixture = Fixture::new();
+    fixture.call(Chat, true).assert_status(200);
+    fixture.call(Messages, false).assert_status(200);
+    assert_refusal(
         Chat,
-        &house.gatekeeper.anon().get("/metrics"),
+        &fixture.gatekeeper.anon().get("/metrics"),
         401,
         "authentication_error",
     );
-    refused(
+    assert_refusal(
         Chat,
-        &house.user().get("/metrics"),
+        &fixture.user().get("/metrics"),
         403,
         "permission_denied",
     );
-    let metrics = house.gatekeeper.admin().get("/metrics");
+    let metrics = fixture.gatekeeper.admin().get("/metrics");
     assert!(
         metrics
             .assert_status(200)

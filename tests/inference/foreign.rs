@@ -4,8 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, is_error, refused, refused_at};
-use super::told::{Told, called, stop, told};
+use super::fixture::{
+    BOTH, Chat, Dialect, Fixture, Messages, assert_error, assert_refusal, assert_refusal_at,
+};
+use super::parsed_response::{ParsedResponse, send_and_parse, stop_reason, tool_call_reason};
 use crate::harness::client::BodyEnd;
 use crate::harness::golden;
 use crate::harness::process::{Provider, UPSTREAM_KEY};
@@ -48,17 +50,17 @@ const ALL: [Vendor; 3] = [GEMINI, COHERE, OLLAMA];
 
 impl Vendor {
     /// A gateway in front of one account, as provider `v`, at 1 and 5 dollars per million tokens.
-    fn house(self) -> House {
+    fn fixture(self) -> Fixture {
         self.house_of(&[self.model])
     }
 
-    fn house_of(self, models: &[&str]) -> House {
+    fn house_of(self, models: &[&str]) -> Fixture {
         let upstream = Upstream::start();
         let provider = Provider::openai("v", &upstream)
             .preset(self.preset)
             .models(models)
             .base_url(&upstream.url());
-        House::before(upstream, |setup| setup.provider(&provider))
+        Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
     }
 
     fn recording(self, name: &str, streamed: bool) -> String {
@@ -100,7 +102,7 @@ impl Vendor {
     }
 
     /// A small good request with more members.
-    fn asking(self, dialect: Dialect, more: Value) -> Value {
+    fn request_body(self, dialect: Dialect, more: Value) -> Value {
         let mut body =
             json!({"model": self.model, "messages": [{"role": "user", "content": "say it"}]});
         if dialect == Messages {
@@ -114,14 +116,14 @@ impl Vendor {
 
     /// Sends a request, checks that it was served, and returns what the vendor was sent and the members that were named.
     #[track_caller]
-    fn sent(self, house: &House, dialect: Dialect, body: &Value) -> (Value, Option<String>) {
-        house.upstream.respond_with(self.script("text", false));
-        let answer = house.user().post(dialect.path(), body);
-        answer.assert_status(200);
-        house.booked().ends("ok", &[]);
+    fn sent(self, fixture: &Fixture, dialect: Dialect, body: &Value) -> (Value, Option<String>) {
+        fixture.upstream.respond_with(self.script("text", false));
+        let response = fixture.user().post(dialect.path(), body);
+        response.assert_status(200);
+        fixture.assert_recorded().assert_ended("ok", &[]);
         (
-            house.upstream.last_request().json(),
-            answer
+            fixture.upstream.last_request().json(),
+            response
                 .header("x-gatekeeper-dropped-params")
                 .map(str::to_owned),
         )
@@ -143,12 +145,12 @@ fn tools(dialect: Dialect) -> Value {
 }
 
 /// A conversation that goes on after two calls: their results, the second first, of which one failed.
-fn after_calls(vendor: Vendor, dialect: Dialect, calls: &Told) -> Value {
+fn after_calls(vendor: Vendor, dialect: Dialect, calls: &ParsedResponse) -> Value {
     let (first, second) = (&calls.calls[0], &calls.calls[1]);
     let user = json!({"role": "user", "content": "say it"});
     let messages = match dialect {
         Chat => {
-            let call = |call: &super::told::Call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
+            let call = |call: &super::parsed_response::Call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
             let result =
                 |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
             let assistant = json!({"role": "assistant", "content": null, "tool_calls": [call(first), call(second)]});
@@ -160,7 +162,7 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &Told) -> Value {
             ])
         }
         Messages => {
-            let call = |call: &super::told::Call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
+            let call = |call: &super::parsed_response::Call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
             let result = |id: &str, text: &str| json!({"type": "tool_result", "tool_use_id": id, "content": text});
             let mut failed = result(&second.id, "rain");
             failed["is_error"] = json!(true);
@@ -168,7 +170,7 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &Told) -> Value {
             json!([user, {"role": "assistant", "content": [call(first), call(second)]}, results])
         }
     };
-    vendor.asking(
+    vendor.request_body(
         dialect,
         json!({"messages": messages, "tools": tools(dialect)}),
     )
@@ -176,12 +178,12 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &Told) -> Value {
 
 /// A recording of text, to clients of one dialect, whole and in every delivery of its stream: the same each time.
 fn speaks(vendor: Vendor, dialect: Dialect, tokens: (u64, u64, u64), thoughts: &str) {
-    let house = vendor.house();
-    let expected = Told {
+    let fixture = vendor.fixture();
+    let expected = ParsedResponse {
         thoughts: thoughts.into(),
         text: "Hello 日本 🦀".into(),
         calls: vec![],
-        end: stop(dialect).into(),
+        end: stop_reason(dialect).into(),
         tokens,
     };
     let whole = [
@@ -189,19 +191,19 @@ fn speaks(vendor: Vendor, dialect: Dialect, tokens: (u64, u64, u64), thoughts: &
         vendor.script("text", false).chunked().one_byte_per_write(),
     ];
     let streamed = vendor.deliveries("text");
-    let body = vendor.asking(dialect, json!({}));
+    let body = vendor.request_body(dialect, json!({}));
     for (script, is_stream) in whole
         .into_iter()
         .map(|script| (script, false))
         .chain(streamed.into_iter().map(|s| (s, true)))
     {
         assert_eq!(
-            told(&house, dialect, body.clone(), is_stream, script),
+            send_and_parse(&fixture, dialect, body.clone(), is_stream, script),
             expected
         );
-        let row = house.booked();
+        let row = fixture.assert_recorded();
         // at one rate for all input, what a cache served costs as much as the rest
-        row.ends("ok", &[]).costs(tokens.0, tokens.2);
+        row.assert_ended("ok", &[]).assert_usage(tokens.0, tokens.2);
         assert_eq!(
             row.0["usage"]["cached_tokens"].as_u64().unwrap_or(0),
             tokens.1,
@@ -215,39 +217,44 @@ const GEMINI_THOUGHT: &str = "**Greeting**\n\nThe user wants a greeting.";
 const OTHER_THOUGHT: &str = "A greeting is due.";
 
 #[test]
-fn t01_gemini_speaks_to_clients_of_chat() {
+fn t01_chat_client_on_gemini_gets_text_and_usage() {
     speaks(GEMINI, Chat, (14, 4, 25), GEMINI_THOUGHT);
 }
 
 #[test]
-fn t01_cohere_speaks_to_clients_of_chat() {
+fn t01_chat_client_on_cohere_gets_text_and_usage() {
     speaks(COHERE, Chat, (10, 0, 25), OTHER_THOUGHT);
 }
 
 #[test]
-fn t01_ollama_speaks_to_clients_of_chat_by_its_own_api() {
+fn t01_chat_client_on_native_ollama_gets_text_and_usage() {
     speaks(OLLAMA, Chat, (14, 0, 30), OTHER_THOUGHT);
 }
 
 #[test]
-fn t02_gemini_speaks_to_clients_of_messages() {
+fn t02_messages_client_on_gemini_gets_text_and_usage() {
     speaks(GEMINI, Messages, (14, 4, 25), GEMINI_THOUGHT);
 }
 
 #[test]
-fn t02_cohere_speaks_to_clients_of_messages() {
+fn t02_messages_client_on_cohere_gets_text_and_usage() {
     speaks(COHERE, Messages, (10, 0, 25), OTHER_THOUGHT);
 }
 
 #[test]
-fn t02_ollama_speaks_to_clients_of_messages_by_its_own_api() {
+fn t02_messages_client_on_native_ollama_gets_text_and_usage() {
     speaks(OLLAMA, Messages, (14, 0, 30), OTHER_THOUGHT);
 }
 
-/// Two calls in one answer, to both dialects, whole and streamed; returns what the last client was told.
-fn calls(vendor: Vendor, house: &House, dialect: Dialect, tokens: (u64, u64, u64)) -> Told {
-    let body = vendor.asking(dialect, json!({"tools": tools(dialect)}));
-    let mut seen = Vec::new();
+/// Two calls in one answer, to both dialects, whole and streamed; returns what the last client was parsed.
+fn calls(
+    vendor: Vendor,
+    fixture: &Fixture,
+    dialect: Dialect,
+    tokens: (u64, u64, u64),
+) -> ParsedResponse {
+    let body = vendor.request_body(dialect, json!({"tools": tools(dialect)}));
+    let mut request = Vec::new();
     for streamed in [false, true] {
         let scripts = if streamed {
             vendor.deliveries("tool")
@@ -255,12 +262,16 @@ fn calls(vendor: Vendor, house: &House, dialect: Dialect, tokens: (u64, u64, u64
             vec![vendor.script("tool", false)]
         };
         for script in scripts {
-            let told = told(house, dialect, body.clone(), streamed, script);
+            let parsed = send_and_parse(fixture, dialect, body.clone(), streamed, script);
             assert_eq!(
-                (told.text.as_str(), told.end.as_str(), told.tokens),
-                ("", called(dialect), tokens)
+                (parsed.text.as_str(), parsed.end.as_str(), parsed.tokens),
+                ("", tool_call_reason(dialect), tokens)
             );
-            let arguments: Vec<Value> = told.calls.iter().map(super::told::Call::json).collect();
+            let arguments: Vec<Value> = parsed
+                .calls
+                .iter()
+                .map(super::parsed_response::Call::json)
+                .collect();
             assert_eq!(
                 arguments,
                 [
@@ -269,29 +280,33 @@ fn calls(vendor: Vendor, house: &House, dialect: Dialect, tokens: (u64, u64, u64
                 ]
             );
             assert!(
-                told.calls
+                parsed
+                    .calls
                     .iter()
                     .all(|call| call.name == "weather" && !call.id.is_empty()),
-                "{told:?}"
+                "{parsed:?}"
             );
-            assert_ne!(told.calls[0].id, told.calls[1].id);
-            house.booked().ends("ok", &[]).costs(tokens.0, tokens.2);
-            seen.push(told);
+            assert_ne!(parsed.calls[0].id, parsed.calls[1].id);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(tokens.0, tokens.2);
+            request.push(parsed);
         }
     }
-    seen.pop().expect("an answer")
+    request.pop().expect("a response")
 }
 
 #[test]
-fn u02_geminis_calls_get_ids_and_their_results_go_back_under_the_right_name() {
+fn u02_gemini_tool_calls_get_ids_and_results_map_to_names() {
     for dialect in BOTH {
-        let house = GEMINI.house();
-        let told = calls(GEMINI, &house, dialect, (40, 0, 64));
-        let (body, _) = GEMINI.sent(&house, dialect, &after_calls(GEMINI, dialect, &told));
+        let fixture = GEMINI.fixture();
+        let parsed = calls(GEMINI, &fixture, dialect, (40, 0, 64));
+        let (body, _) = GEMINI.sent(&fixture, dialect, &after_calls(GEMINI, dialect, &parsed));
         let contents = body["contents"].as_array().expect("contents");
         let roles: Vec<&Value> = contents.iter().map(|content| &content["role"]).collect();
         assert_eq!(roles, [&json!("user"), &json!("model"), &json!("user")]);
-        let [first, second] = [&told.calls[0], &told.calls[1]];
+        let [first, second] = [&parsed.calls[0], &parsed.calls[1]];
         let call = |part: &Value| part["functionCall"].clone();
         assert_eq!(
             call(&contents[1]["parts"][0]),
@@ -321,16 +336,16 @@ fn u02_geminis_calls_get_ids_and_their_results_go_back_under_the_right_name() {
 }
 
 #[test]
-fn u07_ollamas_arguments_are_objects_both_ways() {
+fn u07_ollama_tool_arguments_are_objects_in_both_directions() {
     for dialect in BOTH {
-        let house = OLLAMA.house();
-        let told = calls(OLLAMA, &house, dialect, (169, 0, 41));
-        let (body, _) = OLLAMA.sent(&house, dialect, &after_calls(OLLAMA, dialect, &told));
+        let fixture = OLLAMA.fixture();
+        let parsed = calls(OLLAMA, &fixture, dialect, (169, 0, 41));
+        let (body, _) = OLLAMA.sent(&fixture, dialect, &after_calls(OLLAMA, dialect, &parsed));
         let messages = &body["messages"];
-        let function = |call: &super::told::Call| json!({"function": {"name": "weather", "arguments": call.json()}});
+        let function = |call: &super::parsed_response::Call| json!({"function": {"name": "weather", "arguments": call.json()}});
         assert_eq!(
             messages[1]["tool_calls"],
-            json!([function(&told.calls[0]), function(&told.calls[1])])
+            json!([function(&parsed.calls[0]), function(&parsed.calls[1])])
         );
         let failed = if dialect == Chat {
             "rain"
@@ -355,28 +370,28 @@ fn u07_ollamas_arguments_are_objects_both_ways() {
 }
 
 #[test]
-fn u08_coheres_plan_is_a_thought_and_goes_back_as_the_plan() {
+fn u08_cohere_tool_plan_round_trips_as_reasoning() {
     for dialect in BOTH {
-        let house = COHERE.house();
-        let told = calls(COHERE, &house, dialect, (31, 0, 40));
+        let fixture = COHERE.fixture();
+        let parsed = calls(COHERE, &fixture, dialect, (31, 0, 40));
         assert_eq!(
-            told.thoughts,
+            parsed.thoughts,
             "I will look up the weather in Zürich and in Bern."
         );
         assert_eq!(
-            told.calls[0].id, "weather_5q3v0k8ywx2h",
+            parsed.calls[0].id, "weather_5q3v0k8ywx2h",
             "the vendor's own id"
         );
-        let mut body = after_calls(COHERE, dialect, &told);
+        let mut body = after_calls(COHERE, dialect, &parsed);
         if dialect == Chat {
             body["messages"][1]["content"] = json!("Looking it up.");
         }
-        let (body, _) = COHERE.sent(&house, dialect, &body);
+        let (body, _) = COHERE.sent(&fixture, dialect, &body);
         let messages = &body["messages"];
-        let call = |call: &super::told::Call| json!({"id": call.id, "type": "function", "function": {"name": "weather", "arguments": call.arguments}});
+        let call = |call: &super::parsed_response::Call| json!({"id": call.id, "type": "function", "function": {"name": "weather", "arguments": call.arguments}});
         assert_eq!(
             messages[1]["tool_calls"],
-            json!([call(&told.calls[0]), call(&told.calls[1])])
+            json!([call(&parsed.calls[0]), call(&parsed.calls[1])])
         );
         assert_eq!(
             messages[1].get("tool_plan"),
@@ -390,18 +405,18 @@ fn u08_coheres_plan_is_a_thought_and_goes_back_as_the_plan() {
         };
         assert_eq!(
             messages[2],
-            json!({"role": "tool", "tool_call_id": told.calls[0].id, "content": "sun"})
+            json!({"role": "tool", "tool_call_id": parsed.calls[0].id, "content": "sun"})
         );
         assert_eq!(
             messages[3],
-            json!({"role": "tool", "tool_call_id": told.calls[1].id, "content": failed})
+            json!({"role": "tool", "tool_call_id": parsed.calls[1].id, "content": failed})
         );
     }
 }
 
 #[test]
-fn u10_gemini_gets_the_whole_schema_but_for_its_kind() {
-    let house = GEMINI.house();
+fn u10_gemini_tool_schema_is_complete_without_dialect_uri() {
+    let fixture = GEMINI.fixture();
     let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
         "$defs": {"place": {"type": "string", "minLength": 1}},
         "properties": {"city": {"$ref": "#/$defs/place"}, "days": {"anyOf": [{"type": "integer"}, {"type": "null"}]}},
@@ -415,9 +430,9 @@ fn u10_gemini_gets_the_whole_schema_but_for_its_kind() {
             Messages => tools[0]["input_schema"] = schema.clone(),
         }
         let (body, named) = GEMINI.sent(
-            &house,
+            &fixture,
             dialect,
-            &GEMINI.asking(dialect, json!({"tools": tools})),
+            &GEMINI.request_body(dialect, json!({"tools": tools})),
         );
         let declared = &body["tools"][0]["functionDeclarations"][0];
         assert_eq!(declared["parametersJsonSchema"], kept);
@@ -426,7 +441,7 @@ fn u10_gemini_gets_the_whole_schema_but_for_its_kind() {
 }
 
 #[test]
-fn tools_are_forced_as_each_vendor_can() {
+fn tool_choice_is_encoded_per_vendor() {
     let two = || {
         let mut tools = tools(Chat);
         let mut other = tools[0].clone();
@@ -439,45 +454,45 @@ fn tools_are_forced_as_each_vendor_can() {
         json!("required"),
         json!({"type": "function", "function": {"name": "other"}}),
     ];
-    let house = GEMINI.house();
+    let fixture = GEMINI.fixture();
     for (choice, config) in choices.iter().zip([
         json!({"mode": "NONE"}),
         json!({"mode": "ANY"}),
         json!({"mode": "ANY", "allowedFunctionNames": ["other"]}),
     ]) {
         let (body, _) = GEMINI.sent(
-            &house,
+            &fixture,
             Chat,
-            &GEMINI.asking(Chat, json!({"tools": two(), "tool_choice": choice})),
+            &GEMINI.request_body(Chat, json!({"tools": two(), "tool_choice": choice})),
         );
         assert_eq!(body["toolConfig"]["functionCallingConfig"], config);
     }
-    let house = COHERE.house();
+    let fixture = COHERE.fixture();
     for (choice, (word, offered)) in
         choices
             .iter()
             .zip([("NONE", 2), ("REQUIRED", 2), ("REQUIRED", 1)])
     {
         let (body, _) = COHERE.sent(
-            &house,
+            &fixture,
             Chat,
-            &COHERE.asking(Chat, json!({"tools": two(), "tool_choice": choice})),
+            &COHERE.request_body(Chat, json!({"tools": two(), "tool_choice": choice})),
         );
         assert_eq!(
             (&body["tool_choice"], body["tools"].as_array().map(Vec::len)),
             (&json!(word), Some(offered))
         );
     }
-    let house = OLLAMA.house();
+    let fixture = OLLAMA.fixture();
     for (choice, (offered, dropped)) in choices.iter().zip([
         (None, None),
         (Some(2), Some("tool_choice")),
         (Some(2), Some("tool_choice")),
     ]) {
         let (body, named) = OLLAMA.sent(
-            &house,
+            &fixture,
             Chat,
-            &OLLAMA.asking(Chat, json!({"tools": two(), "tool_choice": choice})),
+            &OLLAMA.request_body(Chat, json!({"tools": two(), "tool_choice": choice})),
         );
         assert_eq!(
             (body["tools"].as_array().map(Vec::len), named.as_deref()),
@@ -487,14 +502,14 @@ fn tools_are_forced_as_each_vendor_can() {
 }
 
 #[test]
-fn r05_gemini_is_told_to_think_as_its_generation_takes_it() {
+fn r05_gemini_reasoning_options_follow_model_generation() {
     let thinking = |budget: u64| json!({"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": 9_000});
-    let house = GEMINI.house_of(&["gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.0-flash"]);
+    let fixture = GEMINI.house_of(&["gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.0-flash"]);
     let asks = |model: &'static str, dialect: Dialect, more: Value| {
         let (body, named) = GEMINI.sent(
-            &house,
+            &fixture,
             dialect,
-            &Vendor { model, ..GEMINI }.asking(dialect, more),
+            &Vendor { model, ..GEMINI }.request_body(dialect, more),
         );
         (
             body["generationConfig"].get("thinkingConfig").cloned(),
@@ -559,28 +574,29 @@ fn r05_gemini_is_told_to_think_as_its_generation_takes_it() {
 }
 
 #[test]
-fn r05_cohere_and_ollama_are_told_to_think_or_not_to() {
-    let house = COHERE.house();
+fn r05_cohere_and_ollama_reasoning_can_be_set_and_disabled() {
+    let fixture = COHERE.fixture();
     for (effort, thinking) in [
         ("none", json!({"type": "disabled"})),
         ("low", json!({"type": "enabled", "token_budget": 2_048})),
     ] {
         let (body, _) = COHERE.sent(
-            &house,
+            &fixture,
             Chat,
-            &COHERE.asking(Chat, json!({"reasoning_effort": effort})),
+            &COHERE.request_body(Chat, json!({"reasoning_effort": effort})),
         );
         assert_eq!(body["thinking"], thinking);
     }
-    let house = OLLAMA.house_of(&["qwen3:8b", "gpt-oss:20b", "llama3.2"]);
+    let fixture = OLLAMA.house_of(&["qwen3:8b", "gpt-oss:20b", "llama3.2"]);
     for (model, effort, think, dropped) in [
         ("qwen3:8b", "none", Some(json!(false)), None),
         ("qwen3:8b", "low", Some(json!(true)), None),
         ("gpt-oss:20b", "low", Some(json!("low")), None),
         ("llama3.2", "low", None, Some("reasoning_effort")),
     ] {
-        let body = Vendor { model, ..OLLAMA }.asking(Chat, json!({"reasoning_effort": effort}));
-        let (body, named) = OLLAMA.sent(&house, Chat, &body);
+        let body =
+            Vendor { model, ..OLLAMA }.request_body(Chat, json!({"reasoning_effort": effort}));
+        let (body, named) = OLLAMA.sent(&fixture, Chat, &body);
         assert_eq!(
             (body.get("think"), named.as_deref()),
             (think.as_ref(), dropped),
@@ -603,25 +619,37 @@ fn with_image(vendor: Vendor, dialect: Dialect, url: Option<&str>) -> Value {
             json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}})
         }
     };
-    vendor.asking(dialect, json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "look"}, image]}]}))
+    vendor.request_body(dialect, json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "look"}, image]}]}))
 }
 
 #[test]
-fn m01_images_reach_each_vendor_in_its_own_shape() {
+fn m01_inline_image_is_encoded_per_vendor() {
     for dialect in BOTH {
-        let (body, _) = GEMINI.sent(&GEMINI.house(), dialect, &with_image(GEMINI, dialect, None));
+        let (body, _) = GEMINI.sent(
+            &GEMINI.fixture(),
+            dialect,
+            &with_image(GEMINI, dialect, None),
+        );
         let image = json!({"inlineData": {"mimeType": "image/png", "data": PNG}});
         assert_eq!(
             body["contents"],
             json!([{"role": "user", "parts": [{"text": "look"}, image]}])
         );
-        let (body, _) = COHERE.sent(&COHERE.house(), dialect, &with_image(COHERE, dialect, None));
+        let (body, _) = COHERE.sent(
+            &COHERE.fixture(),
+            dialect,
+            &with_image(COHERE, dialect, None),
+        );
         let image = json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}});
         assert_eq!(
             body["messages"],
             json!([{"role": "user", "content": [{"type": "text", "text": "look"}, image]}])
         );
-        let (body, _) = OLLAMA.sent(&OLLAMA.house(), dialect, &with_image(OLLAMA, dialect, None));
+        let (body, _) = OLLAMA.sent(
+            &OLLAMA.fixture(),
+            dialect,
+            &with_image(OLLAMA, dialect, None),
+        );
         assert_eq!(
             body["messages"],
             json!([{"role": "user", "content": "look", "images": [PNG]}])
@@ -630,52 +658,53 @@ fn m01_images_reach_each_vendor_in_its_own_shape() {
 }
 
 #[test]
-fn m03_an_image_by_url_is_refused_with_the_reason_while_nothing_is_fetched() {
+fn m03_image_url_without_fetching_is_refused() {
     for vendor in [GEMINI, OLLAMA] {
         for dialect in BOTH {
-            let house = vendor.house();
+            let fixture = vendor.fixture();
             let body = with_image(vendor, dialect, Some("https://example.com/a.png"));
-            let answer = house.user().post(dialect.path(), &body);
-            let message = refused_at(dialect, &answer, 400, "invalid_request_error", "messages");
+            let response = fixture.user().post(dialect.path(), &body);
+            let message =
+                assert_refusal_at(dialect, &response, 400, "invalid_request_error", "messages");
             assert!(
                 message.contains(vendor.model) && message.contains("base64"),
                 "{message}"
             );
-            house.nothing_happened();
+            fixture.assert_no_call();
         }
     }
 }
 
 #[test]
-fn m04_a_pdf_reaches_gemini_and_is_refused_where_none_can_be_read() {
+fn m04_pdf_is_sent_to_gemini_and_refused_elsewhere() {
     let pdf = json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}});
     let asks = |vendor: Vendor| {
-        vendor.asking(
+        vendor.request_body(
             Messages,
             json!({"messages": [{"role": "user", "content": [pdf.clone()]}]}),
         )
     };
-    let (body, _) = GEMINI.sent(&GEMINI.house(), Messages, &asks(GEMINI));
+    let (body, _) = GEMINI.sent(&GEMINI.fixture(), Messages, &asks(GEMINI));
     let part = json!({"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0xLjQK"}});
     assert_eq!(body["contents"][0]["parts"], json!([part]));
     for vendor in [COHERE, OLLAMA] {
-        let house = vendor.house();
-        let answer = house.user().post(Messages.path(), &asks(vendor));
-        let message = refused(Messages, &answer, 400, "invalid_request_error");
+        let fixture = vendor.fixture();
+        let response = fixture.user().post(Messages.path(), &asks(vendor));
+        let message = assert_refusal(Messages, &response, 400, "invalid_request_error");
         assert!(message.contains("documents"), "{message}");
-        house.nothing_happened();
+        fixture.assert_no_call();
     }
 }
 
 #[test]
-fn m05_a_schema_for_the_answer_goes_where_each_vendor_has_it() {
+fn m05_response_schema_is_encoded_per_vendor() {
     let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false});
     let format = json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
     let asks = |vendor: Vendor, format: &Value| {
         let (body, named) = vendor.sent(
-            &vendor.house(),
+            &vendor.fixture(),
             Chat,
-            &vendor.asking(Chat, json!({"response_format": format})),
+            &vendor.request_body(Chat, json!({"response_format": format})),
         );
         assert_eq!(named, None);
         body
@@ -700,10 +729,14 @@ fn m05_a_schema_for_the_answer_goes_where_each_vendor_has_it() {
 }
 
 #[test]
-fn how_tokens_are_drawn_is_told_in_each_vendors_words() {
+fn sampling_options_are_encoded_per_vendor() {
     let more = json!({"temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["a", "b"], "max_completion_tokens": 50,
         "user": "u", "presence_penalty": 0.1, "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "say it"}]});
-    let (body, named) = GEMINI.sent(&GEMINI.house(), Chat, &GEMINI.asking(Chat, more.clone()));
+    let (body, named) = GEMINI.sent(
+        &GEMINI.fixture(),
+        Chat,
+        &GEMINI.request_body(Chat, more.clone()),
+    );
     assert_eq!(
         body["systemInstruction"],
         json!({"parts": [{"text": "be brief"}]})
@@ -713,12 +746,16 @@ fn how_tokens_are_drawn_is_told_in_each_vendors_words() {
         json!({"maxOutputTokens": 50, "temperature": 0.5, "topP": 0.9, "seed": 7, "stopSequences": ["a", "b"]})
     );
     assert_eq!(named.as_deref(), Some("presence_penalty, user"));
-    let (body, named) = COHERE.sent(&COHERE.house(), Chat, &COHERE.asking(Chat, more.clone()));
+    let (body, named) = COHERE.sent(
+        &COHERE.fixture(),
+        Chat,
+        &COHERE.request_body(Chat, more.clone()),
+    );
     let expected = json!({"model": COHERE.model, "stream": false, "max_tokens": 50, "temperature": 0.5, "p": 0.9, "seed": 7,
         "stop_sequences": ["a", "b"], "presence_penalty": 0.1,
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "say it"}]});
     assert_eq!((body, named.as_deref()), (expected, Some("user")));
-    let (body, named) = OLLAMA.sent(&OLLAMA.house(), Chat, &OLLAMA.asking(Chat, more));
+    let (body, named) = OLLAMA.sent(&OLLAMA.fixture(), Chat, &OLLAMA.request_body(Chat, more));
     let options = json!({"num_predict": 50, "temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["a", "b"], "presence_penalty": 0.1});
     assert_eq!(
         (&body["options"], named.as_deref()),
@@ -727,7 +764,7 @@ fn how_tokens_are_drawn_is_told_in_each_vendors_words() {
 }
 
 #[test]
-fn each_vendor_is_reached_where_it_listens_with_its_own_credential() {
+fn vendor_path_and_credential_header_are_its_own() {
     for (vendor, whole, streamed, header, value) in [
         (
             GEMINI,
@@ -751,82 +788,85 @@ fn each_vendor_is_reached_where_it_listens_with_its_own_credential() {
             format!("Bearer {UPSTREAM_KEY}"),
         ),
     ] {
-        let house = vendor.house();
+        let fixture = vendor.fixture();
         for (is_stream, target) in [(false, whole), (true, streamed)] {
-            told(
-                &house,
+            send_and_parse(
+                &fixture,
                 Chat,
-                vendor.asking(Chat, json!({})),
+                vendor.request_body(Chat, json!({})),
                 is_stream,
                 vendor.script("text", is_stream),
             );
-            house.booked().ends("ok", &[]);
-            let seen = house.upstream.last_request();
+            fixture.assert_recorded().assert_ended("ok", &[]);
+            let request = fixture.upstream.last_request();
             assert_eq!(
-                (seen.target(), seen.header(header)),
+                (request.target(), request.header(header)),
                 (target, Some(value.as_str()))
             );
-            assert!(header == "authorization" || seen.header("authorization").is_none());
+            assert!(header == "authorization" || request.header("authorization").is_none());
         }
     }
 }
 
 #[test]
-fn e31_several_answers_are_refused_and_never_silently_one() {
+fn e31_multiple_choices_unsupported_are_refused() {
     for vendor in ALL {
-        let house = vendor.house();
-        let answer = house
+        let fixture = vendor.fixture();
+        let response = fixture
             .user()
-            .post(Chat.path(), &vendor.asking(Chat, json!({"n": 3})));
-        refused_at(Chat, &answer, 400, "invalid_request_error", "n");
-        house.nothing_happened();
+            .post(Chat.path(), &vendor.request_body(Chat, json!({"n": 3})));
+        assert_refusal_at(Chat, &response, 400, "invalid_request_error", "n");
+        fixture.assert_no_call();
     }
 }
 
 #[test]
-fn e32_more_stop_texts_than_a_vendor_takes_are_refused() {
+fn e32_stop_sequences_over_vendor_limit_are_refused() {
     for vendor in [GEMINI, COHERE] {
-        let house = vendor.house();
-        let body = vendor.asking(
+        let fixture = vendor.fixture();
+        let body = vendor.request_body(
             Messages,
             json!({"stop_sequences": ["a", "b", "c", "d", "e", "f"]}),
         );
-        let message = refused(
+        let message = assert_refusal(
             Messages,
-            &house.user().post(Messages.path(), &body),
+            &fixture.user().post(Messages.path(), &body),
             400,
             "invalid_request_error",
         );
         assert!(message.contains("at most 5"), "{message}");
-        house.nothing_happened();
+        fixture.assert_no_call();
     }
 }
 
 #[test]
-fn c04_cohere_is_paid_what_it_billed() {
+fn c04_cohere_billed_units_are_charged() {
     // the recording says that the model saw 74 and wrote 28
-    let house = COHERE.house();
+    let fixture = COHERE.fixture();
     for streamed in [false, true] {
-        told(
-            &house,
+        send_and_parse(
+            &fixture,
             Chat,
-            COHERE.asking(Chat, json!({})),
+            COHERE.request_body(Chat, json!({})),
             streamed,
             COHERE.script("text", streamed),
         );
-        house.booked().ends("ok", &[]).costs(10, 25);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 25);
     }
 }
 
 #[test]
-fn c07_gemini_is_paid_for_the_tier_that_served() {
-    let house = {
+fn c07_gemini_serving_tier_sets_price() {
+    let fixture = {
         let upstream = Upstream::start();
         let provider = Provider::openai("v", &upstream)
             .preset("gemini")
             .models(&["gemini-3.8-flash"]);
         let provider = provider.base_url(&upstream.url()).priced_by("sheet");
-        House::before(upstream, |setup| setup.provider(&provider))
+        Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
     };
     let mut costs = Vec::new();
     for (asked, served) in [
@@ -836,23 +876,23 @@ fn c07_gemini_is_paid_for_the_tier_that_served() {
         ("priority", Some("priority")),
     ] {
         let script = GEMINI.script("text", false);
-        house
+        fixture
             .upstream
             .respond_with(served.into_iter().fold(script, |script, tier| {
                 script.header("x-gemini-service-tier", tier)
             }));
-        house
+        fixture
             .user()
             .post(
                 Chat.path(),
-                &GEMINI.asking(Chat, json!({"service_tier": asked})),
+                &GEMINI.request_body(Chat, json!({"service_tier": asked})),
             )
             .assert_status(200);
         assert_eq!(
-            house.upstream.last_request().json()["serviceTier"],
+            fixture.upstream.last_request().json()["serviceTier"],
             json!(asked)
         );
-        costs.push(house.booked().ends("ok", &[]).cost());
+        costs.push(fixture.assert_recorded().assert_ended("ok", &[]).cost());
     }
     assert!(
         costs[0] < costs[1] && costs[1] == costs[2] && costs[2] < costs[3],
@@ -861,19 +901,19 @@ fn c07_gemini_is_paid_for_the_tier_that_served() {
 }
 
 #[test]
-fn c05_what_ollama_does_not_count_is_estimated_and_never_free() {
+fn c05_ollama_missing_counts_are_estimated() {
     for dialect in BOTH {
-        let house = OLLAMA.house();
-        let told = told(
-            &house,
+        let fixture = OLLAMA.fixture();
+        let parsed = send_and_parse(
+            &fixture,
             dialect,
-            OLLAMA.asking(dialect, json!({})),
+            OLLAMA.request_body(dialect, json!({})),
             true,
             OLLAMA.script("unmetered", true),
         );
-        assert_eq!(told.text, "Hello 日本 🦀");
-        let row = house.booked();
-        row.ends("ok", &["estimated"]);
+        assert_eq!(parsed.text, "Hello 日本 🦀");
+        let row = fixture.assert_recorded();
+        row.assert_ended("ok", &["estimated"]);
         assert!(
             row.input() > 0 && row.output() > 0 && row.cost() > 0,
             "{}",
@@ -883,41 +923,43 @@ fn c05_what_ollama_does_not_count_is_estimated_and_never_free() {
 }
 
 #[test]
-fn x02_googles_delay_becomes_a_header() {
+fn x02_gemini_retry_delay_becomes_retry_after() {
     for (dialect, word) in [
         (Chat, "rate_limit_exceeded"),
         (Messages, "rate_limit_exceeded"),
     ] {
-        let house = GEMINI.house();
-        house
+        let fixture = GEMINI.fixture();
+        fixture
             .upstream
             .respond_with(Script::unary(429, golden("gemini/limit.json")));
-        let answer = house
+        let response = fixture
             .user()
-            .post(dialect.path(), &GEMINI.asking(dialect, json!({})));
-        let message = refused(dialect, &answer, 429, word);
+            .post(dialect.path(), &GEMINI.request_body(dialect, json!({})));
+        let message = assert_refusal(dialect, &response, 429, word);
         assert!(
             message.starts_with("You exceeded your current quota"),
             "{message}"
         );
-        assert_eq!(answer.header("retry-after"), Some("7"));
-        house.booked().ends("upstream_error", &[]);
+        assert_eq!(response.header("retry-after"), Some("7"));
+        fixture
+            .assert_recorded()
+            .assert_ended("upstream_error", &[]);
     }
 }
 
 #[test]
-fn x07_an_error_line_of_ollama_is_an_error_in_the_clients_stream() {
+fn x07_ollama_error_line_is_in_band_error() {
     for dialect in BOTH {
-        let house = OLLAMA.house();
+        let fixture = OLLAMA.fixture();
         let recording = OLLAMA.recording("failed", true);
-        house.upstream.respond_with(
+        fixture.upstream.respond_with(
             OLLAMA
                 .stream(recording.split_inclusive('\n'))
                 .pause_ms_between(50),
         );
-        let stream = house.user().open_stream(
+        let stream = fixture.user().open_stream(
             dialect.path(),
-            &OLLAMA.asking(dialect, json!({"stream": true})),
+            &OLLAMA.request_body(dialect, json!({"stream": true})),
         );
         let (events, end) = stream.read_events();
         assert_eq!(end, BodyEnd::Clean);
@@ -929,75 +971,77 @@ fn x07_an_error_line_of_ollama_is_an_error_in_the_clients_stream() {
             "Hello "
         );
         let last = events.last().expect("events");
-        is_error(dialect, &last.json(), "upstream_error");
+        assert_error(dialect, &last.json(), "upstream_error");
         assert!(
             last.json()["error"]["message"]
                 .as_str()
                 .is_some_and(|text| text.contains("unexpected EOF")),
             "{last:?}"
         );
-        house.booked().ends("broken", &["estimated"]);
+        fixture
+            .assert_recorded()
+            .assert_ended("broken", &["estimated"]);
     }
 }
 
 #[test]
-fn answers_that_failed_are_errors_in_the_clients_stream() {
+fn failed_vendor_response_is_in_band_error() {
     for (vendor, recording, word) in [
         (GEMINI, "malformed", "MALFORMED_FUNCTION_CALL"),
         (COHERE, "failed", "the model crashed"),
     ] {
-        let house = vendor.house();
+        let fixture = vendor.fixture();
         let recording = vendor.recording(recording, true);
-        house.upstream.respond_with(
+        fixture.upstream.respond_with(
             vendor
                 .stream(recording.split_inclusive("\n\n"))
                 .pause_ms_between(20),
         );
-        let (events, _) = house
+        let (events, _) = fixture
             .user()
             .open_stream(
                 Messages.path(),
-                &vendor.asking(Messages, json!({"stream": true})),
+                &vendor.request_body(Messages, json!({"stream": true})),
             )
             .read_events();
         let last = events.last().expect("events");
-        is_error(Messages, &last.json(), "upstream_error");
+        assert_error(Messages, &last.json(), "upstream_error");
         assert!(
             last.json()["error"]["message"]
                 .as_str()
                 .is_some_and(|text| text.contains(word)),
             "{last:?}"
         );
-        house.booked();
+        fixture.assert_recorded();
     }
 }
 
 #[test]
-fn a_stream_without_its_end_is_truncated_however_cleanly_it_stops() {
+fn vendor_stream_without_end_is_truncated() {
     for vendor in ALL {
         for dialect in BOTH {
-            let house = vendor.house();
+            let fixture = vendor.fixture();
             let recording = vendor.recording("text", true);
             let pieces: Vec<&str> = recording
                 .split_inclusive(if vendor.ending == "sse" { "\n\n" } else { "\n" })
                 .collect();
-            house
+            fixture
                 .upstream
                 .respond_with(vendor.stream(&pieces[..pieces.len() - 1]));
-            let (events, _) = house
+            let (events, _) = fixture
                 .user()
                 .open_stream(
                     dialect.path(),
-                    &vendor.asking(dialect, json!({"stream": true})),
+                    &vendor.request_body(dialect, json!({"stream": true})),
                 )
                 .read_events();
             let last = events.last().expect("events");
-            is_error(dialect, &last.json(), "upstream_error");
+            assert_error(dialect, &last.json(), "upstream_error");
             assert!(
                 events.iter().all(|event| !dialect.is_terminal(event)),
                 "{events:?}"
             );
-            let row = house.booked();
+            let row = fixture.assert_recorded();
             assert_eq!(row.0["status"], json!("truncated"), "{}", row.0);
             assert!(row.cost() > 0, "{}", row.0);
         }
@@ -1005,94 +1049,103 @@ fn a_stream_without_its_end_is_truncated_however_cleanly_it_stops() {
 }
 
 #[test]
-fn a_blocked_prompt_is_a_filtered_answer() {
+fn gemini_blocked_prompt_is_content_filter() {
     for (dialect, end) in [(Chat, "content_filter"), (Messages, "refusal")] {
-        let house = GEMINI.house();
+        let fixture = GEMINI.fixture();
         for streamed in [false, true] {
-            let told = told(
-                &house,
+            let parsed = send_and_parse(
+                &fixture,
                 dialect,
-                GEMINI.asking(dialect, json!({})),
+                GEMINI.request_body(dialect, json!({})),
                 streamed,
                 GEMINI.script("blocked", streamed),
             );
             assert_eq!(
-                told,
-                Told {
+                parsed,
+                ParsedResponse {
                     end: end.into(),
                     tokens: (9, 0, 0),
-                    ..Told::default()
+                    ..ParsedResponse::default()
                 }
             );
-            house.booked().ends("ok", &[]).costs(9, 0);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(9, 0);
         }
     }
 }
 
 #[test]
-fn an_answer_that_met_its_cap_says_so() {
-    let house = OLLAMA.house();
+fn ollama_output_cap_reached_reports_length() {
+    let fixture = OLLAMA.fixture();
     for (dialect, end) in [(Chat, "length"), (Messages, "max_tokens")] {
-        let told = told(
-            &house,
+        let parsed = send_and_parse(
+            &fixture,
             dialect,
-            OLLAMA.asking(dialect, json!({})),
+            OLLAMA.request_body(dialect, json!({})),
             false,
             OLLAMA.script("length", false),
         );
-        assert_eq!(told.end, end);
-        house.booked().ends("ok", &[]);
+        assert_eq!(parsed.end, end);
+        fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }
 
 #[test]
-fn x13_a_credential_that_a_vendor_does_not_take_is_the_gateways_trouble() {
+fn x13_vendor_rejected_credential_returns_502() {
     for (vendor, status, body) in [
         (GEMINI, 400, "gemini/key.json"),
         (COHERE, 401, "cohere/key.json"),
         (COHERE, 498, "cohere/key.json"),
     ] {
         for dialect in BOTH {
-            let house = vendor.house();
-            house
+            let fixture = vendor.fixture();
+            fixture
                 .upstream
                 .respond_with(Script::unary(status, golden(body)));
-            let answer = house
+            let response = fixture
                 .user()
-                .post(dialect.path(), &vendor.asking(dialect, json!({})));
-            let message = refused(dialect, &answer, 502, "upstream_error");
+                .post(dialect.path(), &vendor.request_body(dialect, json!({})));
+            let message = assert_refusal(dialect, &response, 502, "upstream_error");
             assert!(
                 message.contains("the gateway's own credential"),
                 "{message}"
             );
-            house.booked().ends("upstream_error", &[]);
+            fixture
+                .assert_recorded()
+                .assert_ended("upstream_error", &[]);
         }
     }
 }
 
 #[test]
-fn a_vendors_refusal_reaches_the_client_in_its_own_shape() {
+fn vendor_rejection_is_reported_in_client_dialect() {
     for dialect in BOTH {
-        let house = COHERE.house();
-        house
+        let fixture = COHERE.fixture();
+        fixture
             .upstream
             .respond_with(Script::unary(429, golden("cohere/limit.json")));
-        let answer = house
+        let response = fixture
             .user()
-            .post(dialect.path(), &COHERE.asking(dialect, json!({})));
+            .post(dialect.path(), &COHERE.request_body(dialect, json!({})));
         assert_eq!(
-            refused(dialect, &answer, 429, "rate_limit_exceeded"),
+            assert_refusal(dialect, &response, 429, "rate_limit_exceeded"),
             "Please wait and try again later"
         );
-        house.booked().ends("upstream_error", &[]);
-        let house = OLLAMA.house();
-        house
+        fixture
+            .assert_recorded()
+            .assert_ended("upstream_error", &[]);
+        let fixture = OLLAMA.fixture();
+        fixture
             .upstream
             .respond_with(Script::unary(404, golden("ollama/unknown.json")));
-        let answer = house
+        let response = fixture
             .user()
-            .post(dialect.path(), &OLLAMA.asking(dialect, json!({})));
-        refused(dialect, &answer, 502, "upstream_error");
-        house.booked().ends("upstream_error", &[]);
+            .post(dialect.path(), &OLLAMA.request_body(dialect, json!({})));
+        assert_refusal(dialect, &response, 502, "upstream_error");
+        fixture
+            .assert_recorded()
+            .assert_ended("upstream_error", &[]);
     }
 }

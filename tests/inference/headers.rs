@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages};
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
 
@@ -36,21 +36,21 @@ const SENT: [(&str, &str); 22] = [
 ];
 
 #[test]
-fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_clients_own() {
-    let house = House::opens();
-    let person = SENT.iter().fold(house.user(), |person, (name, value)| {
-        person.with(name, value)
+fn b01_upstream_gets_provider_credential_and_no_client_headers() {
+    let fixture = Fixture::new();
+    let caller = SENT.iter().fold(fixture.user(), |caller, (name, value)| {
+        caller.with(name, value)
     });
     for (dialect, credential) in [
         (Chat, ("authorization", format!("Bearer {UPSTREAM_KEY}"))),
         (Messages, ("x-api-key", UPSTREAM_KEY.to_owned())),
     ] {
-        person
+        caller
             .post(dialect.path(), &dialect.body())
             .assert_status(200);
-        let seen = house.upstream.last_request();
-        assert_eq!(seen.header(credential.0), Some(credential.1.as_str()));
-        let names: BTreeSet<&str> = seen
+        let request = fixture.upstream.last_request();
+        assert_eq!(request.header(credential.0), Some(credential.1.as_str()));
+        let names: BTreeSet<&str> = request
             .head
             .headers
             .iter()
@@ -71,37 +71,38 @@ fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_cl
         }
         assert_eq!(names, expected);
         assert_eq!(
-            seen.head.headers.len(),
+            request.head.headers.len(),
             expected.len(),
             "a header came twice: {:?}",
-            seen.head.headers
+            request.head.headers
         );
         assert_eq!(
-            seen.header("host"),
-            Some(house.upstream.address().to_string().as_str())
+            request.header("host"),
+            Some(fixture.upstream.address().to_string().as_str())
         );
         assert_eq!(
-            (seen.header("content-type"), seen.header("user-agent")),
+            (request.header("content-type"), request.header("user-agent")),
             (Some("application/json"), Some("OpenAI/Python 2.54.0"))
         );
-        house.booked().ends("ok", &[]);
+        fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }
 
 #[test]
-fn b05_version_and_betas_are_forwarded_as_they_came() {
-    let house = House::opens();
+fn b05_anthropic_version_and_betas_are_forwarded_unchanged() {
+    let fixture = Fixture::new();
     let betas =
         "claude-code-20250219,interleaved-thinking-2025-05-14,mid-conversation-system-2026-04-07";
-    let person = house
+    let caller = fixture
         .user()
         .with("anthropic-version", "2026-10-21")
         .with("anthropic-beta", betas)
         .with("anthropic-beta", "more-1");
-    person.messages(&Messages.body()).assert_status(200);
-    let seen = house.upstream.last_request();
+    caller.messages(&Messages.body()).assert_status(200);
+    let request = fixture.upstream.last_request();
     let all = |name: &str| {
-        seen.head
+        request
+            .head
             .headers
             .iter()
             .filter(|(known, _)| known == name)
@@ -110,27 +111,27 @@ fn b05_version_and_betas_are_forwarded_as_they_came() {
     };
     assert_eq!(all("anthropic-version"), ["2026-10-21"]);
     assert_eq!(all("anthropic-beta"), [betas, "more-1"]);
-    house.booked();
-    house.user().messages(&Messages.body()).assert_status(200);
+    fixture.assert_recorded();
+    fixture.user().messages(&Messages.body()).assert_status(200);
     assert_eq!(
-        house.upstream.last_request().header("anthropic-version"),
+        fixture.upstream.last_request().header("anthropic-version"),
         Some("2023-06-01")
     );
-    house.booked();
-    house
+    fixture.assert_recorded();
+    fixture
         .user()
         .with("openai-beta", "assistants=v2")
         .chat(&Chat.body())
         .assert_status(200);
     assert_eq!(
-        house.upstream.last_request().header("openai-beta"),
+        fixture.upstream.last_request().header("openai-beta"),
         Some("assistants=v2")
     );
     assert_eq!(
-        house.upstream.last_request().header("anthropic-version"),
+        fixture.upstream.last_request().header("anthropic-version"),
         None
     );
-    house.booked();
+    fixture.assert_recorded();
 }
 
 /// Headers of an answer: those that the client gets, and those that it does not.
@@ -166,48 +167,48 @@ fn with_headers(script: Script) -> Script {
 }
 
 #[test]
-fn p11_the_upstreams_own_words_are_forwarded_and_what_belongs_to_its_connection_is_not() {
-    let house = House::opens();
+fn p11_upstream_headers_forwarded_except_connection_headers() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         for (streamed, script) in [
             (true, Script::stream(dialect.stream(2))),
             (false, crate::harness::model::with_usage(10, 2)),
             (
                 false,
-                Script::json(400, &dialect.refusal("invalid_request_error", "no")),
+                Script::json(400, &dialect.rejection("invalid_request_error", "no")),
             ),
         ] {
-            let answer = house.answered(dialect, streamed, with_headers(script));
+            let response = fixture.call_with(dialect, streamed, with_headers(script));
             for (name, value) in ANSWERED {
                 assert_eq!(
-                    answer.header(name),
+                    response.header(name),
                     Some(value),
                     "{name} of {dialect:?}, {}",
-                    answer.status
+                    response.status
                 );
             }
             for (name, value) in SWALLOWED {
                 assert_ne!(
-                    answer.header(name),
+                    response.header(name),
                     Some(value),
                     "{name} of {dialect:?}, {}",
-                    answer.status
+                    response.status
                 );
             }
-            house.booked();
+            fixture.assert_recorded();
         }
     }
 }
 
 #[test]
-fn every_answer_says_what_served_it_and_what_it_cost() {
-    let mut house = House::opens();
-    let team = house.gatekeeper.team_with_budget("bounded", "1");
-    let key = house.gatekeeper.key_of(&team);
-    let person = house.gatekeeper.user(&key);
+fn response_headers_report_model_provider_and_cost() {
+    let mut fixture = Fixture::new();
+    let team = fixture.gatekeeper.team_with_budget("bounded", "1");
+    let key = fixture.gatekeeper.key_of(&team);
+    let caller = fixture.gatekeeper.user(&key);
     let said = |dialect: Dialect, provider: &str, remaining: &str| {
-        let answer = person.post(dialect.path(), &dialect.body());
-        let booked = house.booked();
+        let response = caller.post(dialect.path(), &dialect.body());
+        let record = fixture.assert_recorded();
         for (name, value) in [
             ("x-gatekeeper-model", dialect.model()),
             ("x-gatekeeper-provider", provider),
@@ -216,11 +217,11 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
             ("x-gatekeeper-budget-remaining-usd", remaining),
             (
                 "x-gatekeeper-request-id",
-                booked.0["id"].as_str().expect("an id"),
+                record.0["id"].as_str().expect("an id"),
             ),
         ] {
             assert_eq!(
-                answer.assert_status(200).header(name),
+                response.assert_status(200).header(name),
                 Some(value),
                 "{name}"
             );
@@ -228,11 +229,11 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
     };
     said(Chat, "up", "0.99989");
     said(Messages, "ant", "0.99978");
-    let stream = house.asks(Chat, true);
-    let booked = house.booked();
+    let stream = fixture.call(Chat, true);
+    let record = fixture.assert_recorded();
     assert_eq!(
         stream.header("x-gatekeeper-request-id"),
-        booked.0["id"].as_str()
+        record.0["id"].as_str()
     );
     assert_eq!(stream.header("x-gatekeeper-provider"), Some("up"));
     assert_eq!(
@@ -244,27 +245,27 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
 
 /// An attempt that came to nothing was an attempt: it says who was asked, and counts against the limits.
 #[test]
-fn what_the_upstream_failed_at_says_who_was_asked() {
-    let mut house = House::opens();
-    let team = house
+fn failed_attempt_headers_report_model_and_provider() {
+    let mut fixture = Fixture::new();
+    let team = fixture
         .gatekeeper
         .team(&serde_json::json!({"name": "limited", "rpm": 100}));
-    let key = house.gatekeeper.key_of(&team);
+    let key = fixture.gatekeeper.key_of(&team);
     for dialect in BOTH {
         let provider = if dialect == Chat { "up" } else { "ant" };
         for (script, status) in [
             (
-                Script::json(500, &dialect.refusal("server_error", "no")),
+                Script::json(500, &dialect.rejection("server_error", "no")),
                 502,
             ),
             (
-                Script::json(401, &dialect.refusal("authentication_error", "no")),
+                Script::json(401, &dialect.rejection("authentication_error", "no")),
                 502,
             ),
             (Script::closes(), 502),
         ] {
-            house.upstream.respond_with(script);
-            let answer = house
+            fixture.upstream.respond_with(script);
+            let response = fixture
                 .gatekeeper
                 .user(&key)
                 .post(dialect.path(), &dialect.body());
@@ -274,13 +275,13 @@ fn what_the_upstream_failed_at_says_who_was_asked() {
                 ("x-gatekeeper-attempts", "1"),
             ] {
                 assert_eq!(
-                    answer.assert_status(status).header(name),
+                    response.assert_status(status).header(name),
                     Some(value),
                     "{name} of {dialect:?}"
                 );
             }
-            assert!(answer.header("x-ratelimit-remaining-requests").is_some());
-            house.booked();
+            assert!(response.header("x-ratelimit-remaining-requests").is_some());
+            fixture.assert_recorded();
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, Messages, is_error};
+use super::fixture::{Chat, Fixture, Messages, assert_error};
 use crate::harness::client::{Response, SseEvent};
 use crate::harness::golden;
 use crate::harness::process::Provider;
@@ -16,10 +16,10 @@ const OPUS: &str = "claude-opus-5-5";
 const SIGNATURE: &str = "EqoBCkgIARABGAIiQL2UoU0b1OHYi+yCHpBY7U6FQW8";
 
 /// A house whose provider `claude` has models of two generations.
-fn house() -> House {
+fn fixture() -> Fixture {
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream).models(&[SONNET, OPUS]);
-    House::before(upstream, |setup| setup.provider(&claude))
+    Fixture::with_upstream(upstream, |setup| setup.provider(&claude))
 }
 
 /// Every way to deliver a recording.
@@ -68,27 +68,27 @@ fn tool() -> Value {
 
 /// What the upstream was sent; the call has a record.
 #[track_caller]
-fn sent(house: &House, path: &str, body: &Value) -> (Value, Response) {
-    let answer = house.user().post(path, body);
-    answer.assert_status(200);
-    house.booked().ends("ok", &[]);
-    (house.upstream.last_request().json(), answer)
+fn sent(fixture: &Fixture, path: &str, body: &Value) -> (Value, Response) {
+    let response = fixture.user().post(path, body);
+    response.assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    (fixture.upstream.last_request().json(), response)
 }
 
 #[track_caller]
-fn sent_to_anthropic(house: &House, body: &Value) -> Value {
-    house
+fn sent_to_anthropic(fixture: &Fixture, body: &Value) -> Value {
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    sent(house, Chat.path(), body).0
+    sent(fixture, Chat.path(), body).0
 }
 
 #[track_caller]
-fn sent_to_openai(house: &House, body: &Value) -> Value {
-    house
+fn sent_to_openai(fixture: &Fixture, body: &Value) -> Value {
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/answer.json")));
-    sent(house, Messages.path(), body).0
+    sent(fixture, Messages.path(), body).0
 }
 
 /// A chat stream as clients put it together: content, thoughts, calls by index, finish reason, usage.
@@ -188,69 +188,88 @@ fn message(events: &[SseEvent]) -> Value {
 }
 
 #[test]
-fn t01_a_chat_client_gets_anthropics_text_and_its_exact_usage() {
-    let house = house();
-    house
+fn t01_chat_client_on_anthropic_gets_text_and_usage() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    let answer = house
+    let response = fixture
         .user()
         .post(Chat.path(), &chat(SONNET, json!({})))
         .json();
-    assert_eq!(answer["choices"][0]["message"]["content"], "Hello 🦀!");
-    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
-    assert_eq!(house.booked().ends("ok", &[]).output(), 5);
+    assert_eq!(response["choices"][0]["message"]["content"], "Hello 🦀!");
+    assert_eq!(response["choices"][0]["finish_reason"], "stop");
+    assert_eq!(
+        fixture.assert_recorded().assert_ended("ok", &[]).output(),
+        5
+    );
     for script in deliveries(&golden("anthropic/text.sse")) {
-        house.upstream.respond_with(script);
+        fixture.upstream.respond_with(script);
         let body = chat(
             SONNET,
             json!({"stream": true, "stream_options": {"include_usage": true}}),
         );
-        let told = chat_answer(&house.user().open_stream(Chat.path(), &body).read_events().0);
+        let parsed = chat_answer(
+            &fixture
+                .user()
+                .open_stream(Chat.path(), &body)
+                .read_events()
+                .0,
+        );
         assert_eq!(
-            (&told["content"], &told["finish"]),
+            (&parsed["content"], &parsed["finish"]),
             (&json!("Hello 🦀!"), &json!("stop"))
         );
         assert_eq!(
             (
-                &told["usage"]["prompt_tokens"],
-                &told["usage"]["completion_tokens"]
+                &parsed["usage"]["prompt_tokens"],
+                &parsed["usage"]["completion_tokens"]
             ),
             (&json!(10), &json!(5))
         );
-        house.booked().ends("ok", &[]).costs(10, 5);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
     }
-    let seen = house.upstream.last_request();
+    let request = fixture.upstream.last_request();
     assert_eq!(
-        (seen.target(), seen.header("anthropic-version")),
+        (request.target(), request.header("anthropic-version")),
         ("/v1/messages", Some("2023-06-01"))
     );
 }
 
 #[test]
-fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() {
-    let house = house();
-    house
+fn t02_messages_client_on_openai_gets_ordered_events_and_usage() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/answer.json")));
-    let answer = house
+    let response = fixture
         .user()
         .post(Messages.path(), &messages(json!({})))
         .json();
     assert_eq!(
-        answer["content"],
+        response["content"],
         json!([{"type": "text", "text": "Hello 🦀!"}])
     );
     assert_eq!(
-        (&answer["stop_reason"], &answer["role"], &answer["type"]),
+        (
+            &response["stop_reason"],
+            &response["role"],
+            &response["type"]
+        ),
         (&json!("end_turn"), &json!("assistant"), &json!("message"))
     );
-    house.booked().ends("ok", &[]).costs(26, 7);
-    let mut ids = vec![answer["id"].clone()];
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(26, 7);
+    let mut ids = vec![response["id"].clone()];
     for script in deliveries(&golden("openai/text.sse")) {
-        house.upstream.respond_with(script);
+        fixture.upstream.respond_with(script);
         let message = message(
-            &house
+            &fixture
                 .user()
                 .open_stream(Messages.path(), &messages(json!({"stream": true})))
                 .read_events()
@@ -262,36 +281,45 @@ fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() 
         );
         assert_eq!(message["stop_reason"], "end_turn");
         assert_eq!(message["usage"]["output_tokens"], 7);
-        house.booked().ends("ok", &[]).costs(26, 7);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(26, 7);
         ids.push(message["id"].clone());
     }
     let count = ids.len();
     ids.sort_by_key(Value::to_string);
     ids.dedup();
-    assert_eq!(ids.len(), count, "every answer has an id of its own");
+    assert_eq!(ids.len(), count, "every response has an id of its own");
 }
 
 #[test]
-fn u01_a_chat_client_gets_one_tool_whose_arguments_come_in_five_pieces() {
-    let house = house();
+fn u01_chat_client_on_anthropic_gets_tool_call_from_partial_json() {
+    let fixture = fixture();
     for script in deliveries(&golden("anthropic/thinking_tool.sse")) {
-        house.upstream.respond_with(script);
+        fixture.upstream.respond_with(script);
         let body = chat(
             SONNET,
             json!({"stream": true, "tools": tool(), "stream_options": {"include_usage": true}}),
         );
-        let told = chat_answer(&house.user().open_stream(Chat.path(), &body).read_events().0);
+        let parsed = chat_answer(
+            &fixture
+                .user()
+                .open_stream(Chat.path(), &body)
+                .read_events()
+                .0,
+        );
         let call = json!([
             "toolu_01T1x1fJ34qAmk2tNTrN7Up6",
             "weather",
             "{\"city\":\"Köln 🦀\",\"unit\":\"c\"}"
         ]);
         assert_eq!(
-            (&told["calls"], &told["finish"]),
+            (&parsed["calls"], &parsed["finish"]),
             (&json!([call]), &json!("tool_calls"))
         );
         assert_eq!(
-            (&told["content"], &told["reasoning"]),
+            (&parsed["content"], &parsed["reasoning"]),
             (
                 &json!("Let me look."),
                 &json!("They ask for the weather 🦀.")
@@ -300,49 +328,52 @@ fn u01_a_chat_client_gets_one_tool_whose_arguments_come_in_five_pieces() {
         // 14 uncached, 30 written to the cache, 200 read from it
         assert_eq!(
             (
-                &told["usage"]["prompt_tokens"],
-                &told["usage"]["completion_tokens"]
+                &parsed["usage"]["prompt_tokens"],
+                &parsed["usage"]["completion_tokens"]
             ),
             (&json!(244), &json!(89))
         );
-        assert_eq!(told["usage"]["prompt_tokens_details"]["cached_tokens"], 200);
-        house.booked().ends("ok", &[]);
+        assert_eq!(
+            parsed["usage"]["prompt_tokens_details"]["cached_tokens"],
+            200
+        );
+        fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }
 
 #[test]
-fn c01_cache_reads_and_writes_are_in_the_prompt_and_billed_by_class() {
+fn c01_cache_tokens_count_as_prompt_and_are_charged_by_class() {
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream)
         .models(&[SONNET])
         .priced_by("sheet");
-    let house = House::before(upstream, |setup| setup.provider(&claude));
-    house
+    let fixture = Fixture::with_upstream(upstream, |setup| setup.provider(&claude));
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    let answer = house
+    let response = fixture
         .user()
         .post(Chat.path(), &chat(SONNET, json!({})))
         .json();
-    assert_eq!(answer["usage"]["prompt_tokens"], 244);
+    assert_eq!(response["usage"]["prompt_tokens"], 244);
     assert_eq!(
-        answer["usage"]["prompt_tokens_details"]["cached_tokens"],
+        response["usage"]["prompt_tokens_details"]["cached_tokens"],
         200
     );
-    let row = house.booked();
-    row.ends("ok", &[]);
+    let row = fixture.assert_recorded();
+    row.assert_ended("ok", &[]);
     // 14 at $3, 10 at $3.75, 20 at $6, 200 at $0.30, 5 at $15 per million, and three searches at a cent
     let tokens = 14 * 3_000_000 + 10 * 3_750_000 + 20 * 6_000_000 + 200 * 300_000 + 5 * 15_000_000;
     assert_eq!(row.cost(), tokens + 3 * 10_000_000_000, "{}", row.0);
 }
 
 #[test]
-fn c02_cached_input_is_not_in_the_input_of_a_messages_client() {
-    let house = house();
-    house
+fn c02_messages_input_tokens_exclude_cached_tokens() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/answer.json")));
-    let usage = house
+    let usage = fixture
         .user()
         .post(Messages.path(), &messages(json!({})))
         .json()["usage"]
@@ -355,16 +386,16 @@ fn c02_cached_input_is_not_in_the_input_of_a_messages_client() {
         ),
         (&json!(5), &json!(21), &json!(7))
     );
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn e02_parallel_calls_that_come_interleaved_are_blocks_one_after_the_other() {
-    let house = house();
+fn e02_interleaved_parallel_calls_become_consecutive_blocks() {
+    let fixture = fixture();
     for script in deliveries(&golden("openai/parallel_tools.sse")) {
-        house.upstream.respond_with(script);
+        fixture.upstream.respond_with(script);
         let message = message(
-            &house
+            &fixture
                 .user()
                 .open_stream(Messages.path(), &messages(json!({"stream": true})))
                 .read_events()
@@ -384,30 +415,30 @@ fn e02_parallel_calls_that_come_interleaved_are_blocks_one_after_the_other() {
                 (&json!("time"), &json!("{\"zone\":\"CET\"}"))
             ]
         );
-        house.booked().ends("ok", &[]);
+        fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }
 
 #[test]
-fn u04_a_failed_result_and_its_image_are_not_dropped_in_silence() {
-    let house = house();
+fn u04_failed_tool_result_with_image_is_kept() {
+    let fixture = fixture();
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}});
     let body = messages(json!({"messages": [
         {"role": "user", "content": "go"},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "is_error": true,
             "content": [{"type": "text", "text": "no such file"}, image]}]}]}));
-    let sent = sent_to_openai(&house, &body);
+    let sent = sent_to_openai(&fixture, &body);
     let messages = sent["messages"].as_array().expect("messages");
     let result = messages
         .iter()
         .find(|message| message["role"] == "tool")
         .expect("a result");
     assert_eq!(result["tool_call_id"], "toolu_1");
-    let told = result["content"].to_string();
+    let parsed = result["content"].to_string();
     assert!(
-        told.contains("no such file") && told.to_lowercase().contains("error"),
-        "{told}"
+        parsed.contains("no such file") && parsed.to_lowercase().contains("error"),
+        "{parsed}"
     );
     assert!(
         sent.to_string()
@@ -417,8 +448,8 @@ fn u04_a_failed_result_and_its_image_are_not_dropped_in_silence() {
 }
 
 #[test]
-fn u05_choices_of_tools_reach_anthropic() {
-    let house = house();
+fn u05_tool_choice_is_encoded_for_anthropic() {
+    let fixture = fixture();
     for (choice, expected) in [
         (json!("none"), json!({"type": "none"})),
         (json!("auto"), Value::Null),
@@ -429,7 +460,7 @@ fn u05_choices_of_tools_reach_anthropic() {
         ),
     ] {
         let sent = sent_to_anthropic(
-            &house,
+            &fixture,
             &chat(SONNET, json!({"tools": tool(), "tool_choice": choice})),
         );
         assert_eq!(sent["tool_choice"], expected);
@@ -439,7 +470,7 @@ fn u05_choices_of_tools_reach_anthropic() {
         );
     }
     let sent = sent_to_anthropic(
-        &house,
+        &fixture,
         &chat(
             SONNET,
             json!({"tools": tool(), "parallel_tool_calls": false}),
@@ -452,11 +483,11 @@ fn u05_choices_of_tools_reach_anthropic() {
 }
 
 #[test]
-fn u09_a_name_of_a_hundred_letters_is_shortened_and_comes_back() {
-    let house = house();
+fn u09_long_tool_name_is_shortened_and_restored() {
+    let fixture = fixture();
     let long = format!("mcp__server__{}", "x".repeat(87));
-    house.upstream.respond_with(Script::from_request(|seen| {
-        let name = seen.json()["tools"][0]["function"]["name"].clone();
+    fixture.upstream.respond_with(Script::from_request(|request| {
+        let name = request.json()["tools"][0]["function"]["name"].clone();
         let call = json!({"id": "call_1", "type": "function", "function": {"name": name, "arguments": "{}"}});
         let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
         Script::json(
@@ -466,19 +497,19 @@ fn u09_a_name_of_a_hundred_letters_is_shortened_and_comes_back() {
         )
     }));
     let body = messages(json!({"tools": [{"name": long, "input_schema": {"type": "object"}}]}));
-    let (sent, answer) = sent(&house, Messages.path(), &body);
+    let (sent, response) = sent(&fixture, Messages.path(), &body);
     assert!(
         sent["tools"][0]["function"]["name"]
             .as_str()
             .is_some_and(|name| name.len() <= 64),
         "{sent}"
     );
-    assert_eq!(answer.json()["content"][0]["name"], json!(long));
+    assert_eq!(response.json()["content"][0]["name"], json!(long));
 }
 
 #[test]
-fn r01_effort_becomes_thinking_that_leaves_room_for_an_answer() {
-    let house = house();
+fn r01_effort_becomes_thinking_budget_below_output_cap() {
+    let fixture = fixture();
     let high = |model, cap: u64| {
         chat(
             model,
@@ -486,7 +517,7 @@ fn r01_effort_becomes_thinking_that_leaves_room_for_an_answer() {
         )
     };
     let thinking = |body: &Value| {
-        let sent = sent_to_anthropic(&house, body);
+        let sent = sent_to_anthropic(&fixture, body);
         (
             sent["thinking"].clone(),
             sent["output_config"].clone(),
@@ -512,11 +543,11 @@ fn r01_effort_becomes_thinking_that_leaves_room_for_an_answer() {
 }
 
 #[test]
-fn r02_adaptive_thinking_becomes_the_nearest_effort() {
-    let house = house();
+fn r02_adaptive_thinking_becomes_nearest_effort() {
+    let fixture = fixture();
     let body =
         messages(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}));
-    let sent = sent_to_openai(&house, &body);
+    let sent = sent_to_openai(&fixture, &body);
     assert_eq!(sent["reasoning_effort"], "high");
     assert!(
         sent.get("thinking").is_none() && sent.get("output_config").is_none(),
@@ -525,8 +556,8 @@ fn r02_adaptive_thinking_becomes_the_nearest_effort() {
 }
 
 #[test]
-fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
-    let house = house();
+fn r03_chat_reasoning_becomes_unsigned_thinking_block() {
+    let fixture = fixture();
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         format!(
@@ -536,7 +567,7 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
     };
     let usage =
         json!({"id": "c", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}});
-    house.upstream.respond_with(Script::stream([
+    fixture.upstream.respond_with(Script::stream([
         chunk(json!({"role": "assistant", "reasoning": "hm"}), Value::Null),
         chunk(json!({"reasoning": " so"}), Value::Null),
         chunk(json!({"content": "It is."}), Value::Null),
@@ -545,7 +576,7 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
         "data: [DONE]\n\n".to_owned(),
     ]));
     let message = message(
-        &house
+        &fixture
             .user()
             .open_stream(Messages.path(), &messages(json!({"stream": true})))
             .read_events()
@@ -555,12 +586,15 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
         message["content"],
         json!([{"type": "thinking", "thinking": "hm so", "signature": ""}, {"type": "text", "text": "It is."}])
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
 }
 
 #[test]
-fn m01_an_image_in_a_data_url_reaches_anthropic_as_base64() {
-    let house = house();
+fn m01_data_url_image_becomes_anthropic_base64() {
+    let fixture = fixture();
     let image =
         json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
     let body = chat(
@@ -568,20 +602,20 @@ fn m01_an_image_in_a_data_url_reaches_anthropic_as_base64() {
         json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, image]}]}),
     );
     assert_eq!(
-        sent_to_anthropic(&house, &body)["messages"][0]["content"][1],
+        sent_to_anthropic(&fixture, &body)["messages"][0]["content"][1],
         json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}})
     );
 }
 
 #[test]
-fn m04_a_document_reaches_openai_as_a_file() {
-    let house = house();
+fn m04_document_becomes_openai_file() {
+    let fixture = fixture();
     let document = json!({"type": "document", "title": "report.pdf",
         "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}});
     let body = messages(
         json!({"messages": [{"role": "user", "content": [document, {"type": "text", "text": "sum up"}]}]}),
     );
-    let sent = sent_to_openai(&house, &body);
+    let sent = sent_to_openai(&fixture, &body);
     assert_eq!(
         sent["messages"][0]["content"][0]["file"]["file_data"],
         "data:application/pdf;base64,JVBERi0=",
@@ -590,12 +624,12 @@ fn m04_a_document_reaches_openai_as_a_file() {
 }
 
 #[test]
-fn m05_a_schema_reaches_anthropic_in_its_own_member() {
-    let house = house();
+fn m05_response_schema_becomes_anthropic_output_config() {
+    let fixture = fixture();
     let schema =
         json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
     let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
-    let sent = sent_to_anthropic(&house, &chat(SONNET, json!({"response_format": format})));
+    let sent = sent_to_anthropic(&fixture, &chat(SONNET, json!({"response_format": format})));
     let format = &sent["output_config"]["format"];
     assert_eq!(
         (&format["type"], &format["schema"]["additionalProperties"]),
@@ -604,29 +638,29 @@ fn m05_a_schema_reaches_anthropic_in_its_own_member() {
 }
 
 #[test]
-fn m06_stops_reach_anthropic_as_a_list_and_the_one_that_was_met_ends_the_answer() {
-    let house = house();
+fn m06_stop_becomes_anthropic_stop_sequences() {
+    let fixture = fixture();
     for (stop, expected) in [
         (json!("END"), json!(["END"])),
         (json!(["a", "b", "c"]), json!(["a", "b", "c"])),
     ] {
-        house
+        fixture
             .upstream
             .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-        let (sent, answer) = sent(&house, Chat.path(), &chat(SONNET, json!({"stop": stop})));
+        let (sent, response) = sent(&fixture, Chat.path(), &chat(SONNET, json!({"stop": stop})));
         assert_eq!(sent["stop_sequences"], expected);
-        assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
+        assert_eq!(response.json()["choices"][0]["finish_reason"], "stop");
     }
 }
 
 #[test]
-fn e21_sampling_is_left_out_for_models_that_refuse_it_and_named() {
-    let house = house();
-    house
+fn e21_unsupported_sampling_is_dropped_and_reported() {
+    let fixture = fixture();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    let (body, answer) = sent(
-        &house,
+    let (body, response) = sent(
+        &fixture,
         Chat.path(),
         &chat(OPUS, json!({"temperature": 0.5, "seed": 7})),
     );
@@ -635,18 +669,18 @@ fn e21_sampling_is_left_out_for_models_that_refuse_it_and_named() {
         "{body}"
     );
     assert_eq!(
-        answer.header("x-gatekeeper-dropped-params"),
+        response.header("x-gatekeeper-dropped-params"),
         Some("seed, temperature")
     );
     assert_eq!(
-        sent_to_anthropic(&house, &chat(SONNET, json!({"temperature": 0.5})))["temperature"],
+        sent_to_anthropic(&fixture, &chat(SONNET, json!({"temperature": 0.5})))["temperature"],
         json!(0.5)
     );
 }
 
 #[test]
-fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic_knows() {
-    let house = house();
+fn p06_claude_code_request_on_chat_vendor_has_no_anthropic_fields() {
+    let fixture = fixture();
     let body = messages(json!({
         "system": [{"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197; cch=0"},
             {"type": "text", "text": "You are Claude Code", "cache_control": {"type": "ephemeral"}}],
@@ -656,18 +690,18 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
             "type": "object", "properties": {}, "additionalProperties": false}}],
         "metadata": {"user_id": "{\"device_id\":\"d\"}"}, "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"},
         "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}));
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/answer.json")));
-    let person = house
+    let caller = fixture
         .user()
         .with("anthropic-version", "2023-06-01")
         .with("anthropic-beta", "mid-conversation-system-2026-04-07");
-    let answer = person.post("/v1/messages?beta=true", &body);
-    answer.assert_status(200);
-    house.booked().ends("ok", &[]);
-    let seen = house.upstream.last_request();
-    let sent = seen.json().to_string();
+    let response = caller.post("/v1/messages?beta=true", &body);
+    response.assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let request = fixture.upstream.last_request();
+    let sent = request.json().to_string();
     for word in [
         "anthropic",
         "cache_control",
@@ -681,12 +715,12 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
     }
     assert_eq!(
         (
-            seen.header("anthropic-beta"),
-            seen.header("anthropic-version")
+            request.header("anthropic-beta"),
+            request.header("anthropic-version")
         ),
         (None, None)
     );
-    let texts: Vec<Value> = seen.json()["messages"]
+    let texts: Vec<Value> = request.json()["messages"]
         .as_array()
         .expect("messages")
         .clone();
@@ -698,7 +732,9 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
             .contains("be brief"),
         "the late instruction stays last: {sent}"
     );
-    let dropped = answer.header("x-gatekeeper-dropped-params").expect("named");
+    let dropped = response
+        .header("x-gatekeeper-dropped-params")
+        .expect("named");
     assert!(
         dropped.contains("context_management") && dropped.contains("x-anthropic-billing-header"),
         "{dropped}"
@@ -706,8 +742,8 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
 }
 
 #[test]
-fn e08_thoughts_of_another_vendors_model_do_not_reach_anthropic_and_its_own_do() {
-    let house = house();
+fn e08_foreign_reasoning_is_removed_for_anthropic() {
+    let fixture = fixture();
     let own = json!({"type": "thinking", "thinking": "mine", "signature": SIGNATURE});
     let foreign = json!({"type": "thinking", "thinking": "theirs", "signature": ""});
     let said = |text: &str| json!({"type": "text", "text": text});
@@ -727,11 +763,11 @@ fn e08_thoughts_of_another_vendors_model_do_not_reach_anthropic_and_its_own_do()
             json!({"model": SONNET}),
         )
     };
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    let (sent, answer) = sent(
-        &house,
+    let (sent, response) = sent(
+        &fixture,
         Messages.path(),
         &body(turns(turn("assistant", json!([foreign, said("a")])))),
     );
@@ -739,113 +775,117 @@ fn e08_thoughts_of_another_vendors_model_do_not_reach_anthropic_and_its_own_do()
         sent["messages"],
         turns(turn("assistant", json!([said("a")])))
     );
-    assert_eq!(answer.text(), golden("anthropic/answer.json"));
+    assert_eq!(response.text(), golden("anthropic/answer.json"));
 }
 
 #[test]
-fn p04_signed_and_redacted_thoughts_go_both_ways_byte_for_byte() {
-    let house = house();
+fn p04_signed_and_redacted_thinking_pass_through_both_ways() {
+    let fixture = fixture();
     let recording = golden("anthropic/thinking_tool.sse");
     for script in deliveries(&recording) {
-        house.upstream.respond_with(script);
+        fixture.upstream.respond_with(script);
         let body = with(messages(json!({"stream": true})), json!({"model": SONNET}));
-        let (bytes, _) = house
+        let (bytes, _) = fixture
             .user()
             .open_stream(Messages.path(), &body)
             .read_bytes();
-        let told = String::from_utf8(bytes).expect("UTF-8").replace('\r', "");
-        let told: Vec<&str> = told
+        let parsed = String::from_utf8(bytes).expect("UTF-8").replace('\r', "");
+        let parsed: Vec<&str> = parsed
             .split_inclusive("\n\n")
             .filter(|event| !event.starts_with(": x-gatekeeper-cost"))
             .collect();
-        assert_eq!(told.concat(), recording);
-        house.booked().ends("ok", &[]);
+        assert_eq!(parsed.concat(), recording);
+        fixture.assert_recorded().assert_ended("ok", &[]);
     }
     let text = format!(
         r#"{{"model":"{SONNET}","max_tokens":500, "messages":[{{"role":"user","content":"one"}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":"{SIGNATURE}"}}, {{"type":"redacted_thinking","data":"cmVk"}},{{"type":"text","text":"a"}}]}},{{"role":"user","content":"two"}}]}}"#
     );
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    house
+    fixture
         .user()
         .post_bytes(Messages.path(), text.as_bytes())
         .assert_status(200);
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
     assert_eq!(
-        String::from_utf8_lossy(&house.upstream.last_request().body),
+        String::from_utf8_lossy(&fixture.upstream.last_request().body),
         text
     );
 }
 
 #[test]
-fn x01_an_overloaded_anthropic_is_told_to_a_chat_client_in_its_shape() {
-    let house = house();
-    let refusal = Messages.refusal("overloaded_error", "Overloaded");
-    house
+fn x01_anthropic_overloaded_is_reported_in_chat_shape() {
+    let fixture = fixture();
+    let refusal = Messages.rejection("overloaded_error", "Overloaded");
+    fixture
         .upstream
         .respond_with(Script::json(529, &refusal).header("retry-after", "7"));
-    let answer = house.user().post(Chat.path(), &chat(SONNET, json!({})));
-    assert!([503, 529].contains(&answer.status), "{}", answer.text());
-    assert_eq!(answer.header("retry-after"), Some("7"));
-    let error = &answer.json()["error"];
+    let response = fixture.user().post(Chat.path(), &chat(SONNET, json!({})));
+    assert!([503, 529].contains(&response.status), "{}", response.text());
+    assert_eq!(response.header("retry-after"), Some("7"));
+    let error = &response.json()["error"];
     assert!(
         error["message"]
             .as_str()
             .is_some_and(|message| message.contains("Overloaded"))
             && error["type"].is_string()
     );
-    house.booked().ends("upstream_error", &[]);
+    fixture
+        .assert_recorded()
+        .assert_ended("upstream_error", &[]);
     let event = Messages.error_event("overloaded_error", "Overloaded");
     let head: Vec<String> = Messages.events(3)[..2].concat();
-    house
+    fixture
         .upstream
         .respond_with(Script::stream(head.into_iter().chain([event])).pause_ms_between(50));
-    let answer = house
+    let response = fixture
         .user()
         .post(Chat.path(), &chat(SONNET, json!({"stream": true})));
-    let text = answer.assert_status(200).text();
+    let text = response.assert_status(200).text();
     assert!(
         text.contains("Overloaded") && !text.contains("[DONE]"),
         "{text}"
     );
-    house.booked();
+    fixture.assert_recorded();
 }
 
 #[test]
-fn x04_a_context_that_is_too_long_is_an_invalid_request_for_a_messages_client() {
-    let house = house();
-    house.upstream.respond_with(Script::json(
+fn x04_context_length_exceeded_is_invalid_request_for_messages_client() {
+    let fixture = fixture();
+    fixture.upstream.respond_with(Script::json(
         400,
-        &Chat.refusal(
+        &Chat.rejection(
             "context_length_exceeded",
             "maximum context length is 8192 tokens",
         ),
     ));
-    let answer = house.user().post(Messages.path(), &messages(json!({})));
-    answer.assert_status(400);
-    is_error(Messages, &answer.json(), "invalid_request_error");
+    let response = fixture.user().post(Messages.path(), &messages(json!({})));
+    response.assert_status(400);
+    assert_error(Messages, &response.json(), "invalid_request_error");
     assert!(
-        answer.text().contains("maximum context length"),
+        response.text().contains("maximum context length"),
         "{}",
-        answer.text()
+        response.text()
     );
-    assert_eq!(house.upstream.request_count(), 1, "not tried again");
-    house.booked().ends("upstream_error", &[]);
+    assert_eq!(fixture.upstream.request_count(), 1, "not tried again");
+    fixture
+        .assert_recorded()
+        .assert_ended("upstream_error", &[]);
 }
 
 #[test]
-fn a_stream_that_breaks_off_is_never_whole_in_the_other_dialect() {
-    let house = house();
+fn translated_stream_truncated_ends_in_error_event() {
+    let fixture = fixture();
     let cut = |recording: &str, end: &str| {
         let recording = golden(recording);
         let end = recording.find(end).expect("an end");
         Script::stream([&recording[..end]])
     };
-    house
+    fixture
         .upstream
         .respond_with(cut("anthropic/text.sse", "event: message_stop"));
-    let text = house
+    let text = fixture
         .user()
         .post(Chat.path(), &chat(SONNET, json!({"stream": true})))
         .text();
@@ -853,11 +893,11 @@ fn a_stream_that_breaks_off_is_never_whole_in_the_other_dialect() {
         text.contains("broke off") && !text.contains("[DONE]"),
         "{text}"
     );
-    house.booked().ends("truncated", &[]);
-    house
+    fixture.assert_recorded().assert_ended("truncated", &[]);
+    fixture
         .upstream
         .respond_with(cut("openai/text.sse", "data: [DONE]"));
-    let text = house
+    let text = fixture
         .user()
         .post(Messages.path(), &messages(json!({"stream": true})))
         .text();
@@ -865,27 +905,27 @@ fn a_stream_that_breaks_off_is_never_whole_in_the_other_dialect() {
         text.contains("event: error") && !text.contains("message_stop"),
         "{text}"
     );
-    house.booked().ends("truncated", &[]);
+    fixture.assert_recorded().assert_ended("truncated", &[]);
 }
 
 #[test]
-fn a_purge_empties_the_memory_and_is_written_down() {
-    let house = house();
-    first_turn(&house, true);
-    assert_eq!(thoughts(&house, None)[0]["type"], "thinking");
-    let purged = house.gatekeeper.admin().delete("/v1/reasoning-memory");
+fn reasoning_memory_purge_removes_entries() {
+    let fixture = fixture();
+    first_turn(&fixture, true);
+    assert_eq!(thoughts(&fixture, None)[0]["type"], "thinking");
+    let purged = fixture.gatekeeper.admin().delete("/v1/reasoning-memory");
     assert_eq!(
         purged.assert_status(200).json(),
         json!({"object": "purge", "entries": 1})
     );
-    assert_eq!(thoughts(&house, None)[0]["type"], "text");
-    first_turn(&house, true);
-    let told = house.gatekeeper.run(&["memory", "purge"]);
+    assert_eq!(thoughts(&fixture, None)[0]["type"], "text");
+    first_turn(&fixture, true);
+    let parsed = fixture.gatekeeper.run(&["memory", "purge"]);
     assert!(
-        String::from_utf8_lossy(&told.stdout).starts_with("1 entries"),
-        "{told:?}"
+        String::from_utf8_lossy(&parsed.stdout).starts_with("1 entries"),
+        "{parsed:?}"
     );
-    assert_eq!(thoughts(&house, None)[0]["type"], "text");
+    assert_eq!(thoughts(&fixture, None)[0]["type"], "text");
 }
 
 /// A chat client's second turn after a call.
@@ -905,8 +945,8 @@ const CALL: &str = "toolu_01T1x1fJ34qAmk2tNTrN7Up6";
 
 /// A chat client calls the tool once, whole or in a stream.
 #[track_caller]
-fn first_turn(house: &House, streamed: bool) {
-    house
+fn first_turn(fixture: &Fixture, streamed: bool) {
+    fixture
         .upstream
         .respond_with(Script::stream([golden("anthropic/thinking_tool.sse")]));
     let body = chat(
@@ -914,38 +954,38 @@ fn first_turn(house: &House, streamed: bool) {
         json!({"stream": true, "tools": tool(), "reasoning_effort": "high"}),
     );
     if streamed {
-        house.user().post(Chat.path(), &body).assert_status(200);
+        fixture.user().post(Chat.path(), &body).assert_status(200);
     } else {
         let signature = json!({"type": "thinking", "thinking": "They ask for the weather 🦀.", "signature": SIGNATURE});
         let call =
             json!({"type": "tool_use", "id": CALL, "name": "weather", "input": {"city": "Köln"}});
-        house.upstream.respond_with(Script::json(
+        fixture.upstream.respond_with(Script::json(
             200,
             &json!({"id": "m", "type": "message", "content": [signature, call],
             "stop_reason": "tool_use", "usage": {"input_tokens": 10, "output_tokens": 5}}),
         ));
-        house
+        fixture
             .user()
             .post(Chat.path(), &with(body, json!({"stream": false})))
             .assert_status(200);
     }
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[track_caller]
-fn thoughts(house: &House, key: Option<&crate::harness::process::Key>) -> Value {
-    house
+fn thoughts(fixture: &Fixture, key: Option<&crate::harness::process::Key>) -> Value {
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
-    let person = key.map_or_else(|| house.user(), |key| house.gatekeeper.user(key));
-    person
+    let caller = key.map_or_else(|| fixture.user(), |key| fixture.gatekeeper.user(key));
+    caller
         .post(
             Chat.path(),
             &second_turn(SONNET, CALL, json!({"reasoning_effort": "high"})),
         )
         .assert_status(200);
-    house.booked().ends("ok", &[]);
-    let sent = house.upstream.last_request().json();
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let sent = fixture.upstream.last_request().json();
     assert_eq!(
         sent["messages"][2]["content"][0]["tool_use_id"], CALL,
         "{sent}"
@@ -954,15 +994,15 @@ fn thoughts(house: &House, key: Option<&crate::harness::process::Key>) -> Value 
 }
 
 #[test]
-fn e07_the_signature_of_a_chat_clients_call_comes_back_to_anthropic_also_after_a_restart() {
+fn e07_reasoning_signature_returns_to_anthropic_across_restart() {
     for streamed in [true, false] {
-        let mut house = house();
-        first_turn(&house, streamed);
+        let mut fixture = fixture();
+        first_turn(&fixture, streamed);
         for restarted in [false, true] {
             if restarted {
-                house.gatekeeper.restart();
+                fixture.gatekeeper.restart();
             }
-            let content = thoughts(&house, None);
+            let content = thoughts(&fixture, None);
             assert_eq!(
                 content[0]["thinking"], "They ask for the weather 🦀.",
                 "{content}"
@@ -978,7 +1018,7 @@ fn e07_the_signature_of_a_chat_clients_call_comes_back_to_anthropic_also_after_a
                 (&json!("text"), &json!("tool_use"))
             );
             assert!(
-                house.upstream.last_request().json()["thinking"].is_object(),
+                fixture.upstream.last_request().json()["thinking"].is_object(),
                 "thinking goes on"
             );
         }
@@ -986,16 +1026,16 @@ fn e07_the_signature_of_a_chat_clients_call_comes_back_to_anthropic_also_after_a
 }
 
 #[test]
-fn another_teams_call_finds_no_thoughts_and_a_memory_that_is_off_keeps_none() {
-    let mut house = house();
-    first_turn(&house, true);
-    let other = house
+fn reasoning_memory_is_private_to_team_and_can_be_disabled() {
+    let mut fixture = fixture();
+    first_turn(&fixture, true);
+    let other = fixture
         .gatekeeper
         .team(&json!({"name": "other", "models": ["*"]}));
-    let key = house.gatekeeper.key_of(&other);
-    assert_eq!(thoughts(&house, Some(&key))[0]["type"], "text");
+    let key = fixture.gatekeeper.key_of(&other);
+    assert_eq!(thoughts(&fixture, Some(&key))[0]["type"], "text");
     assert!(
-        house
+        fixture
             .upstream
             .last_request()
             .json()
@@ -1003,11 +1043,11 @@ fn another_teams_call_finds_no_thoughts_and_a_memory_that_is_off_keeps_none() {
             .is_none(),
         "what cannot be had is not asked for"
     );
-    assert_eq!(thoughts(&house, None)[0]["type"], "thinking");
+    assert_eq!(thoughts(&fixture, None)[0]["type"], "thinking");
 
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream).models(&[SONNET]);
-    let off = House::before(upstream, |setup| {
+    let off = Fixture::with_upstream(upstream, |setup| {
         setup
             .provider(&claude)
             .setting("[reasoning_memory]\nenabled = false")

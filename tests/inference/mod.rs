@@ -1,7 +1,7 @@
-//! Model calls as clients make them: through the listener of the real process, in front of a scripted upstream, in both
-//! dialects. After every house the harness checks that no hold is open and that all books have one sum.
+//! Model calls as clients make them: through the listener of the gateway process, in front of a scripted upstream, in all
+//! dialects. Each fixture's `Drop` asserts that no hold is open and that the books agree.
 
-mod house;
+mod fixture;
 
 mod attribution;
 mod bad_body;
@@ -11,18 +11,19 @@ mod bedrock;
 mod broken_answer;
 mod broken_stream;
 mod claude_code;
+mod disconnect;
 mod drain;
 mod embeddings;
 mod endings;
 mod endpoints;
 mod foreign;
-mod hang_up;
 mod headers;
 mod images;
 mod matrix;
 mod messages_hub;
 mod models;
 mod panics;
+mod parsed_response;
 mod relay_chat;
 mod relay_messages;
 mod request_bytes;
@@ -31,7 +32,6 @@ mod secrets;
 mod sockets;
 mod stop;
 mod token_count;
-mod told;
 mod traps;
 mod upstream_refusal;
 mod vendors;

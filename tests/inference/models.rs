@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, Messages, refused};
+use super::fixture::{Chat, Fixture, Messages, assert_refusal};
 use crate::harness::client::HttpClient;
 use crate::harness::process::Provider;
 
@@ -13,17 +13,17 @@ fn ids(list: &Value) -> Vec<String> {
         .collect()
 }
 
-fn anthropic(person: &HttpClient) -> HttpClient {
-    person
+fn anthropic(caller: &HttpClient) -> HttpClient {
+    caller
         .clone()
         .with("anthropic-version", "2023-06-01")
         .with_x_api_key()
 }
 
 #[test]
-fn b08_each_client_gets_the_list_in_its_own_shape() {
-    let house = House::opens();
-    let list = house.user().get("/v1/models");
+fn b08_model_list_follows_client_dialect() {
+    let fixture = Fixture::new();
+    let list = fixture.user().get("/v1/models");
     let list = list.assert_status(200).json();
     assert_eq!(
         (&list["object"], ids(&list)),
@@ -39,7 +39,7 @@ fn b08_each_client_gets_the_list_in_its_own_shape() {
     );
     assert!(first["created"].is_u64() && list.get("has_more").is_none());
 
-    let page = anthropic(&house.user())
+    let page = anthropic(&fixture.user())
         .get("/v1/models")
         .assert_status(200)
         .json();
@@ -66,12 +66,12 @@ fn b08_each_client_gets_the_list_in_its_own_shape() {
 }
 
 #[test]
-fn b08_pages_of_one_walk_over_all_models() {
-    let house = House::opens();
-    let person = anthropic(&house.user());
+fn b08_model_list_pages_cover_all_models() {
+    let fixture = Fixture::new();
+    let caller = anthropic(&fixture.user());
     let (mut walked, mut after) = (Vec::new(), String::new());
     loop {
-        let page = person
+        let page = caller
             .get(&format!("/v1/models?limit=1{after}"))
             .assert_status(200)
             .json();
@@ -83,7 +83,7 @@ fn b08_pages_of_one_walk_over_all_models() {
         after = format!("&after_id={}", page["last_id"].as_str().expect("an id"));
     }
     assert_eq!(walked, ["c-small", "m-large", "m-small"]);
-    let back = person
+    let back = caller
         .get("/v1/models?before_id=m-small&limit=1")
         .assert_status(200)
         .json();
@@ -92,9 +92,9 @@ fn b08_pages_of_one_walk_over_all_models() {
         (vec!["m-large".to_owned()], &json!(true))
     );
     for query in ["limit=x", "limit=-1", "limit=1.5"] {
-        refused(
+        assert_refusal(
             Messages,
-            &person.get(&format!("/v1/models?{query}")),
+            &caller.get(&format!("/v1/models?{query}")),
             400,
             "invalid_request_error",
         );
@@ -102,35 +102,35 @@ fn b08_pages_of_one_walk_over_all_models() {
 }
 
 #[test]
-fn a_key_sees_only_the_models_that_it_may_call() {
-    let house = House::opens();
-    let key = house
+fn model_list_shows_only_allowed_models() {
+    let fixture = Fixture::new();
+    let key = fixture
         .gatekeeper
-        .key(&json!({"name": "narrow", "team": house.team.id, "models": ["m-s*", "ant/*"]}));
-    let person = house.gatekeeper.user(&key);
+        .key(&json!({"name": "narrow", "team": fixture.team.id, "models": ["m-s*", "ant/*"]}));
+    let caller = fixture.gatekeeper.user(&key);
     assert_eq!(
-        ids(&person.get("/v1/models").assert_status(200).json()),
+        ids(&caller.get("/v1/models").assert_status(200).json()),
         ["c-small", "m-small"]
     );
-    person.get("/v1/models/m-small").assert_status(200);
-    refused(
+    caller.get("/v1/models/m-small").assert_status(200);
+    assert_refusal(
         Chat,
-        &person.get("/v1/models/m-large"),
+        &caller.get("/v1/models/m-large"),
         404,
         "model_not_found",
     );
-    refused(
+    assert_refusal(
         Messages,
-        &anthropic(&person).get("/v1/models/m-large"),
+        &anthropic(&caller).get("/v1/models/m-large"),
         404,
         "model_not_found",
     );
 }
 
 #[test]
-fn one_model_is_shown_in_both_shapes() {
-    let house = House::with(|setup| setup);
-    let model = house
+fn model_detail_follows_client_dialect() {
+    let fixture = Fixture::with_setup(|setup| setup);
+    let model = fixture
         .user()
         .get("/v1/models/m-small")
         .assert_status(200)
@@ -139,7 +139,7 @@ fn one_model_is_shown_in_both_shapes() {
         (&model["id"], &model["object"]),
         (&json!("m-small"), &json!("model"))
     );
-    let model = anthropic(&house.user())
+    let model = anthropic(&fixture.user())
         .get("/v1/models/c-small")
         .assert_status(200)
         .json();
@@ -147,45 +147,45 @@ fn one_model_is_shown_in_both_shapes() {
         (&model["id"], &model["type"]),
         (&json!("c-small"), &json!("model"))
     );
-    refused(
+    assert_refusal(
         Chat,
-        &house.user().get("/v1/models/nobody"),
+        &fixture.user().get("/v1/models/nobody"),
         404,
         "model_not_found",
     );
-    refused(
+    assert_refusal(
         Messages,
-        &anthropic(&house.user()).get("/v1/models/nobody"),
+        &anthropic(&fixture.user()).get("/v1/models/nobody"),
         404,
         "model_not_found",
     );
 }
 
 #[test]
-fn a_name_with_a_slash_is_found_written_plainly_or_escaped() {
+fn model_name_with_slash_is_found_plain_or_escaped() {
     let upstream = crate::harness::upstream::Upstream::start();
     let provider = Provider::openai("more", &upstream).models(&["org/model-1"]);
-    let house = House::before(upstream, |setup| setup.provider(&provider));
+    let fixture = Fixture::with_upstream(upstream, |setup| setup.provider(&provider));
     for path in ["/v1/models/org/model-1", "/v1/models/org%2Fmodel-1"] {
         assert_eq!(
-            house.user().get(path).assert_status(200).json()["id"],
+            fixture.user().get(path).assert_status(200).json()["id"],
             "org/model-1"
         );
     }
 }
 
 #[test]
-fn without_a_key_there_is_no_list() {
-    let house = House::opens();
-    let anon = house.gatekeeper.anon();
-    refused(Chat, &anon.get("/v1/models"), 401, "authentication_error");
-    refused(
+fn model_list_without_key_returns_401() {
+    let fixture = Fixture::new();
+    let anon = fixture.gatekeeper.anon();
+    assert_refusal(Chat, &anon.get("/v1/models"), 401, "authentication_error");
+    assert_refusal(
         Chat,
         &anon.get("/v1/models/m-small"),
         401,
         "authentication_error",
     );
-    refused(
+    assert_refusal(
         Messages,
         &anon
             .with("anthropic-version", "2023-06-01")
@@ -196,9 +196,9 @@ fn without_a_key_there_is_no_list() {
 }
 
 #[test]
-fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
-    let house = House::with(|setup| setup.setting("picker_aliases = \"on\""));
-    let user = anthropic(&house.user());
+fn b09_model_aliases_grant_no_access() {
+    let fixture = Fixture::with_setup(|setup| setup.setting("picker_aliases = \"on\""));
+    let user = anthropic(&fixture.user());
     let listed = ids(&user.get("/v1/models?limit=1000").assert_status(200).json());
     assert_eq!(
         listed,
@@ -212,7 +212,7 @@ fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
         ]
     );
     assert_eq!(
-        ids(&house.user().get("/v1/models").assert_status(200).json()),
+        ids(&fixture.user().get("/v1/models").assert_status(200).json()),
         ["c-small", "m-large", "m-small"]
     );
     user.get("/v1/models/anthropic%2Fm-small")
@@ -220,13 +220,13 @@ fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
 
     let mut body = Chat.body();
     body["model"] = json!("anthropic/m-small");
-    house.user().chat(&body).assert_status(200);
+    fixture.user().chat(&body).assert_status(200);
     assert_eq!(
-        house.upstream.requests()[0].json()["model"],
+        fixture.upstream.requests()[0].json()["model"],
         "m-small",
         "the upstream knows no alias"
     );
-    let row = house
+    let row = fixture
         .gatekeeper
         .admin()
         .get("/v1/requests")
@@ -238,12 +238,12 @@ fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
     );
 
     // an allow-list that means a vendor does not mean all that has an alias
-    let key = house
+    let key = fixture
         .gatekeeper
-        .key(&json!({"name": "narrow", "team": house.team.id, "models": ["anthropic/*"]}));
-    refused(
+        .key(&json!({"name": "narrow", "team": fixture.team.id, "models": ["anthropic/*"]}));
+    assert_refusal(
         Chat,
-        &house.gatekeeper.user(&key).chat(&body),
+        &fixture.gatekeeper.user(&key).chat(&body),
         403,
         "model_not_allowed",
     );

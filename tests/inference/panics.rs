@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::house::BOTH;
+use super::fixture::BOTH;
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, Provider};
@@ -13,7 +13,7 @@ use crate::harness::wait_until;
 /// More instants than any call asks for.
 const INSTANTS_MAX: i64 = 40;
 
-fn house(upstream: &Upstream) -> (InProcessGateway, Key) {
+fn fixture(upstream: &Upstream) -> (InProcessGateway, Key) {
     let setup = Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .ledger("segment_mb = 1");
@@ -25,13 +25,13 @@ fn house(upstream: &Upstream) -> (InProcessGateway, Key) {
 }
 
 #[test]
-fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
+fn panic_during_call_settles_hold_and_frees_slot() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
-    let (gateway, key) = house(&upstream);
+    let (gateway, key) = fixture(&upstream);
     for dialect in BOTH {
         for streamed in [false, true] {
-            let mut body = dialect.asking(streamed);
+            let mut body = dialect.body_for(streamed);
             body["model"] = json!(if dialect.path().ends_with("messages") {
                 "c-small"
             } else {
@@ -42,11 +42,11 @@ fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
                 let mut connection = gateway.user(&key).connect();
                 gateway.clock_panic.panic_at(nth);
                 connection.send_request("POST", dialect.path(), Some(body.to_string().as_bytes()));
-                let answer = connection.try_read_response("POST");
+                let response = connection.try_read_response("POST");
                 let tripped = gateway.clock_panic.disarm();
                 wait_until("no hold is open", || gateway.holds_open() == 0);
                 if !tripped {
-                    assert_eq!(answer.expect("an answer").status, 200);
+                    assert_eq!(response.expect("a response").status, 200);
                     break;
                 }
                 panics += 1;

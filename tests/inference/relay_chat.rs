@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::house::{Chat, House};
+use super::fixture::{Chat, Fixture};
 use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
@@ -39,11 +39,11 @@ fn expected(with_usage: bool, line_end: &str) -> String {
 }
 
 #[test]
-fn p02_a_stream_without_stream_options_is_metered_and_the_client_sees_no_usage_chunk() {
-    let house = House::opens();
-    let (events, end) = house.events(Chat, crate::harness::model::with_usage(10, 20));
+fn p02_chat_stream_without_usage_option_is_metered_and_hides_usage_chunk() {
+    let fixture = Fixture::new();
+    let (events, end) = fixture.stream_events(Chat, crate::harness::model::with_usage(10, 20));
     assert_eq!(
-        house.upstream.last_request().json()["stream_options"],
+        fixture.upstream.last_request().json()["stream_options"],
         json!({"include_usage": true})
     );
     assert_eq!(end, BodyEnd::Clean);
@@ -57,28 +57,34 @@ fn p02_a_stream_without_stream_options_is_metered_and_the_client_sees_no_usage_c
         "x-gatekeeper-cost-usd 0.00011"
     );
     assert_eq!(events[events.len() - 1].data, "[DONE]");
-    house.booked().ends("ok", &[]).costs(10, 20);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
 }
 
 #[test]
-fn p03_a_client_that_asks_for_usage_gets_one_chunk_of_it_last_before_the_end() {
-    let house = House::opens();
-    let mut body = Chat.streamed();
+fn p03_chat_stream_with_usage_option_gets_one_last_usage_chunk() {
+    let fixture = Fixture::new();
+    let mut body = Chat.stream_body();
     body["stream_options"] = json!({"include_usage": true, "include_obfuscation": false});
-    let (events, end) = house.user().open_stream(Chat.path(), &body).read_events();
-    assert_eq!(house.upstream.last_request().json(), body);
+    let (events, end) = fixture.user().open_stream(Chat.path(), &body).read_events();
+    assert_eq!(fixture.upstream.last_request().json(), body);
     assert_eq!(end, BodyEnd::Clean);
     let with_usage: Vec<usize> = (0..events.len())
         .filter(|at| events[*at].json()["usage"].is_object())
         .collect();
     assert_eq!(with_usage, [events.len() - 3]);
     assert_eq!(events[events.len() - 1].data, "[DONE]");
-    house.booked().ends("ok", &[]).costs(10, 20);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
 }
 
 #[test]
-fn other_stream_options_stay_as_they_were_sent() {
-    let house = House::opens();
+fn stream_options_other_fields_are_unchanged() {
+    let fixture = Fixture::new();
     for (sent, expected) in [
         (
             r#"{"include_obfuscation":false}"#,
@@ -93,37 +99,46 @@ fn other_stream_options_stay_as_they_were_sent() {
                 r#"{{"stream_options":{options},"model":"m-small","messages":[],"stream":true}}"#
             )
         };
-        house
+        fixture
             .user()
             .post_bytes(Chat.path(), body(sent).as_bytes())
             .assert_status(200);
         assert_eq!(
-            String::from_utf8_lossy(&house.upstream.last_request().body),
+            String::from_utf8_lossy(&fixture.upstream.last_request().body),
             body(expected)
         );
-        house.booked().ends("ok", &[]).costs(10, 20);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 20);
     }
 }
 
 #[test]
-fn p05_the_clients_bytes_are_the_recordings_bytes() {
-    let house = House::opens();
-    let answer = house.answered(Chat, true, Script::stream(RECORDING));
-    assert_eq!(answer.assert_status(200).text(), expected(false, "\n"));
+fn p05_chat_stream_passes_through_byte_for_byte() {
+    let fixture = Fixture::new();
+    let response = fixture.call_with(Chat, true, Script::stream(RECORDING));
+    assert_eq!(response.assert_status(200).text(), expected(false, "\n"));
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/event-stream; charset=utf-8")
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
-    let mut body = Chat.streamed();
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
+    let mut body = Chat.stream_body();
     body["stream_options"] = json!({"include_usage": true});
-    assert_eq!(house.user().chat(&body).text(), expected(true, "\n"));
-    house.booked().ends("ok", &[]).costs(10, 5);
+    assert_eq!(fixture.user().chat(&body).text(), expected(true, "\n"));
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
 }
 
 #[test]
-fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
-    let house = House::opens();
+fn e14_chat_stream_split_at_any_byte_gives_same_bytes() {
+    let fixture = Fixture::new();
     let whole = Script::stream([RECORDING.concat()]);
     for script in [
         whole.clone(),
@@ -132,26 +147,35 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
         Script::stream(RECORDING).one_byte_per_write(),
     ] {
         assert_eq!(
-            house.answered(Chat, true, script).assert_status(200).text(),
+            fixture
+                .call_with(Chat, true, script)
+                .assert_status(200)
+                .text(),
             expected(false, "\n")
         );
-        house.booked().ends("ok", &[]).costs(10, 5);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
     }
     // every byte a chunk of its own: letters are cut in the middle on both levels
     let bytes: Vec<[u8; 1]> = RECORDING.concat().bytes().map(|byte| [byte]).collect();
     assert_eq!(
-        house
-            .answered(Chat, true, Script::stream(bytes))
+        fixture
+            .call_with(Chat, true, Script::stream(bytes))
             .assert_status(200)
             .text(),
         expected(false, "\n")
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
 }
 
 #[test]
-fn e14_lines_may_end_with_cr_lf() {
-    let house = House::opens();
+fn e14_chat_stream_with_crlf_passes_through() {
+    let fixture = Fixture::new();
     let recording = RECORDING.concat().replace('\n', "\r\n");
     let whole = Script::stream([&recording]);
     for script in [
@@ -160,43 +184,54 @@ fn e14_lines_may_end_with_cr_lf() {
         Script::stream(recording.bytes().map(|byte| [byte])),
     ] {
         assert_eq!(
-            house.answered(Chat, true, script).assert_status(200).text(),
+            fixture
+                .call_with(Chat, true, script)
+                .assert_status(200)
+                .text(),
             expected(false, "\r\n")
         );
-        house.booked().ends("ok", &[]).costs(10, 5);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
     }
 }
 
 #[test]
-fn the_last_event_needs_no_empty_line() {
-    let house = House::opens();
+fn chat_stream_last_event_without_empty_line_is_complete() {
+    let fixture = Fixture::new();
     let recording = RECORDING.concat();
-    let answer = house.answered(Chat, true, Script::stream([recording.trim_end()]));
-    assert_eq!(answer.assert_status(200).text(), expected(false, "\n"));
-    house.booked().ends("ok", &[]).costs(10, 5);
+    let response = fixture.call_with(Chat, true, Script::stream([recording.trim_end()]));
+    assert_eq!(response.assert_status(200).text(), expected(false, "\n"));
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
 }
 
 #[test]
-fn a_stream_that_reports_no_usage_is_estimated_and_says_so() {
-    let house = House::opens();
+fn chat_stream_without_usage_is_estimated_and_flagged() {
+    let fixture = Fixture::new();
     let mut recording = RECORDING.to_vec();
     recording.remove(USAGE);
-    let answer = house.answered(Chat, true, Script::stream(recording));
-    let booked = house.booked();
-    booked.ends("ok", &["estimated"]).is_about(10, 5);
+    let response = fixture.call_with(Chat, true, Script::stream(recording));
+    let record = fixture.assert_recorded();
+    record
+        .assert_ended("ok", &["estimated"])
+        .assert_usage_about(10, 5);
     let cost = format!(
         ": x-gatekeeper-cost-usd {}\n\n",
-        booked.0["cost_usd"].as_str().expect("a cost")
+        record.0["cost_usd"].as_str().expect("a cost")
     );
     assert_eq!(
-        answer.assert_status(200).text(),
+        response.assert_status(200).text(),
         expected(false, "\n").replace(COST, &cost)
     );
 }
 
 #[test]
-fn a_whole_answer_is_passed_on_byte_for_byte() {
-    let house = House::opens();
+fn chat_unary_passes_through_byte_for_byte() {
+    let fixture = Fixture::new();
     let body = "\n{ \"id\":\"c1\",\"choices\":[{\"message\":{\"content\":\"Grüße \\u00e9 🦀\"},\"finish_reason\":\"stop\"}],\
                 \"odd\":[1.0,1e3, null],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}  \n";
     for script in [
@@ -206,9 +241,12 @@ fn a_whole_answer_is_passed_on_byte_for_byte() {
         Script::unary(200, body).chunked().in_writes_of(3),
         Script::stream(body.bytes().map(|byte| [byte])).header("content-type", "application/json"),
     ] {
-        let answer = house.answered(Chat, false, script);
-        assert_eq!(answer.assert_status(200).text(), body);
-        assert_eq!(answer.cost(), 35_000_000);
-        house.booked().ends("ok", &[]).costs(10, 5);
+        let response = fixture.call_with(Chat, false, script);
+        assert_eq!(response.assert_status(200).text(), body);
+        assert_eq!(response.cost(), 35_000_000);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 5);
     }
 }

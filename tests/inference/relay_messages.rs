@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{House, Messages};
+use super::fixture::{Fixture, Messages};
 use crate::harness::process::{Provider, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -43,17 +43,20 @@ fn expected(line_end: &str) -> String {
 }
 
 #[test]
-fn p04_p05_thinking_signatures_and_unknown_events_reach_the_client_byte_for_byte() {
-    let house = House::opens();
-    let answer = house.answered(Messages, true, Script::stream(RECORDING));
-    assert_eq!(answer.assert_status(200).text(), expected("\n"));
+fn p04_p05_messages_stream_passes_through_byte_for_byte() {
+    let fixture = Fixture::new();
+    let response = fixture.call_with(Messages, true, Script::stream(RECORDING));
+    assert_eq!(response.assert_status(200).text(), expected("\n"));
     // of the two input counts the later one: E12
-    house.booked().ends("ok", &[]).costs(100, 25);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(100, 25);
 }
 
 #[test]
-fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
-    let house = House::opens();
+fn e14_messages_stream_split_at_any_byte_gives_same_bytes() {
+    let fixture = Fixture::new();
     for line_end in ["\n", "\r\n"] {
         let recording = RECORDING.concat().replace('\n', line_end);
         let whole = Script::stream([&recording]);
@@ -64,32 +67,35 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
             Script::stream(recording.bytes().map(|byte| [byte])),
         ] {
             assert_eq!(
-                house
-                    .answered(Messages, true, script)
+                fixture
+                    .call_with(Messages, true, script)
                     .assert_status(200)
                     .text(),
                 expected(line_end)
             );
-            house.booked().ends("ok", &[]).costs(100, 25);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(100, 25);
         }
     }
 }
 
 #[test]
-fn p04_the_next_turn_carries_the_blocks_upstream_byte_for_byte() {
-    let house = House::opens();
+fn p04_thinking_blocks_of_next_turn_pass_through() {
+    let fixture = Fixture::new();
     let body = r#"{"model":"c-small","max_tokens":500,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"Gr\u00fcbelt","signature":"EqQBCgIYAhIM+/="},{"type":"redacted_thinking","data":"EmwKAhgBEgy3va3="}]},{"role":"user","content":"b"}]}"#;
-    house
+    fixture
         .user()
         .post_bytes(Messages.path(), body.as_bytes())
         .assert_status(200);
-    assert_eq!(house.upstream.last_request().body, body.as_bytes());
-    house.booked().ends("ok", &[]);
+    assert_eq!(fixture.upstream.last_request().body, body.as_bytes());
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn p06_what_a_coding_agent_sends_arrives_whole() {
-    let house = House::opens();
+fn p06_coding_agent_request_passes_through() {
+    let fixture = Fixture::new();
     let tool = json!({"name": "Bash", "description": "runs", "cache_control": {"type": "ephemeral"},
         "input_schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": false}});
     let body = json!({
@@ -100,48 +106,54 @@ fn p06_what_a_coding_agent_sends_arrives_whole() {
         "system": [{"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197"},
             {"type": "text", "text": "You are a CLI. ".repeat(4_000), "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
         "messages": [{"role": "user", "content": "say OK"}, {"role": "system", "content": "be brief"}]});
-    let answer = house.user().post("/v1/messages?beta=true", &body);
+    let response = fixture.user().post("/v1/messages?beta=true", &body);
     assert!(
-        answer
+        response
             .assert_status(200)
             .text()
             .ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
     );
     assert_eq!(
-        house.upstream.last_request().body,
+        fixture.upstream.last_request().body,
         body.to_string().as_bytes()
     );
-    house.booked().ends("ok", &[]).costs(10, 20);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
 }
 
 #[test]
-fn a_whole_answer_is_passed_on_byte_for_byte() {
-    let house = House::opens();
+fn messages_unary_passes_through_byte_for_byte() {
+    let fixture = Fixture::new();
     let body = "{ \"id\":\"msg_1\",\"type\":\"message\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"é\",\"signature\":\"s+/=\"},\
                 {\"type\":\"hologram\",\"voxels\":[1e3]}],\"usage\":{\"output_tokens\":25,\"input_tokens\":100}}\n";
     for script in [
         Script::unary(200, body),
         Script::unary(200, body).chunked().one_byte_per_write(),
     ] {
-        let answer = house.answered(Messages, false, script);
-        assert_eq!(answer.assert_status(200).text(), body);
-        assert_eq!(answer.cost(), 225_000_000);
-        house.booked().ends("ok", &[]).costs(100, 25);
+        let response = fixture.call_with(Messages, false, script);
+        assert_eq!(response.assert_status(200).text(), body);
+        assert_eq!(response.cost(), 225_000_000);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(100, 25);
     }
 }
 
 #[test]
-fn c06_cache_writes_of_both_lifetimes_are_counted_once() {
-    let house = House::opens();
+fn c06_cache_writes_of_both_lifetimes_count_once() {
+    let fixture = Fixture::new();
     let body = json!({"id": "msg_1", "type": "message", "content": [], "usage": {"input_tokens": 10, "output_tokens": 5,
         "cache_read_input_tokens": 1_000, "cache_creation_input_tokens": 300,
         "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}}});
-    house
-        .answered(Messages, false, Script::json(200, &body))
+    fixture
+        .call_with(Messages, false, Script::json(200, &body))
         .assert_status(200);
-    let booked = house.booked();
+    let record = fixture.assert_recorded();
     assert_eq!(
-        booked.0["usage"],
+        record.0["usage"],
         json!({"input_tokens": 1_310, "cached_tokens": 1_000, "cache_write_tokens": 300, "output_tokens": 5, "reasoning_tokens": 0})
     );
 }
@@ -152,18 +164,21 @@ fn lines_of(usage: &Value, more: Value) -> Vec<(String, u64, String)> {
     let claude = Provider::anthropic("claude", &upstream)
         .priced_by("sheet")
         .models(&["claude-opus-4-6"]);
-    let house = House::before(upstream, |setup| setup.provider(&claude));
-    let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
+    let fixture = Fixture::with_upstream(upstream, |setup| setup.provider(&claude));
+    let response = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
         "content": [{"type": "text", "text": "found"}], "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
-    house.upstream.respond_with(Script::json(200, &answer));
+    fixture.upstream.respond_with(Script::json(200, &response));
     let mut body = Messages.body();
     body["model"] = json!("claude/claude-opus-4-6");
     body.as_object_mut()
         .expect("an object")
         .extend(more.as_object().expect("members").clone());
-    house.user().post(Messages.path(), &body).assert_status(200);
-    let row = house.booked();
-    row.ends("ok", &[]);
+    fixture
+        .user()
+        .post(Messages.path(), &body)
+        .assert_status(200);
+    let row = fixture.assert_recorded();
+    row.assert_ended("ok", &[]);
     let lines = row.0["cost_lines"].as_array().expect("lines").iter();
     let line = |line: &Value| {
         (
@@ -176,7 +191,7 @@ fn lines_of(usage: &Value, more: Value) -> Vec<(String, u64, String)> {
 }
 
 #[test]
-fn c06_cache_writes_of_both_lifetimes_are_billed_in_their_classes() {
+fn c06_cache_writes_are_charged_by_lifetime_class() {
     let usage = json!({"input_tokens": 3, "output_tokens": 10, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 0,
         "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}});
     let lines = lines_of(&usage, json!({}));
@@ -192,7 +207,7 @@ fn c06_cache_writes_of_both_lifetimes_are_billed_in_their_classes() {
 }
 
 #[test]
-fn c08_three_web_searches_are_three_fees() {
+fn c08_web_searches_are_charged_per_search() {
     let usage = json!({"input_tokens": 100, "output_tokens": 10, "server_tool_use": {"web_search_requests": 3}});
     let tools = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
     let lines = lines_of(&usage, json!({"tools": tools}));

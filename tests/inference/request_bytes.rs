@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::house::{Chat, Dialect, House, Messages};
+use super::fixture::{Chat, Dialect, Fixture, Messages};
 use crate::harness::client::{HttpClient, Response};
 use crate::harness::process::{Provider, text};
 
@@ -16,41 +16,44 @@ fn odd(model: &str) -> String {
 }
 
 #[track_caller]
-fn goes_upstream(house: &House, dialect: Dialect, sent: &str, expected: &str) -> Response {
-    let answer = house.user().post_bytes(dialect.path(), sent.as_bytes());
-    answer.assert_status(200);
+fn goes_upstream(fixture: &Fixture, dialect: Dialect, sent: &str, expected: &str) -> Response {
+    let response = fixture.user().post_bytes(dialect.path(), sent.as_bytes());
+    response.assert_status(200);
     assert_eq!(
-        String::from_utf8_lossy(&house.upstream.last_request().body),
+        String::from_utf8_lossy(&fixture.upstream.last_request().body),
         expected
     );
-    house.booked().ends("ok", &[]).costs(10, 20);
-    answer
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
+    response
 }
 
 #[test]
-fn p01_a_request_goes_upstream_byte_for_byte() {
-    let house = House::opens();
-    goes_upstream(&house, Chat, &odd("m-small"), &odd("m-small"));
-    goes_upstream(&house, Messages, &odd("c-small"), &odd("c-small"));
+fn p01_request_passes_through_byte_for_byte() {
+    let fixture = Fixture::new();
+    goes_upstream(&fixture, Chat, &odd("m-small"), &odd("m-small"));
+    goes_upstream(&fixture, Messages, &odd("c-small"), &odd("c-small"));
     let streamed = odd("c-small").replace("\"n\":1 ", "\"stream\":true ");
-    goes_upstream(&house, Messages, &streamed, &streamed);
+    goes_upstream(&fixture, Messages, &streamed, &streamed);
 }
 
 #[test]
-fn p01_only_the_top_level_model_is_replaced_by_its_bare_name() {
-    let house = House::opens();
-    goes_upstream(&house, Chat, &odd("up/m-small"), &odd("m-small"));
-    goes_upstream(&house, Messages, &odd("ant/c-small"), &odd("c-small"));
+fn p01_qualified_model_is_replaced_at_top_level_only() {
+    let fixture = Fixture::new();
+    goes_upstream(&fixture, Chat, &odd("up/m-small"), &odd("m-small"));
+    goes_upstream(&fixture, Messages, &odd("ant/c-small"), &odd("c-small"));
     let escaped = "{\"mod\\u0065l\":\"\\u0075p/m-small\",\"messages\":[]}";
     goes_upstream(
-        &house,
+        &fixture,
         Chat,
         escaped,
         "{\"mod\\u0065l\":\"m-small\",\"messages\":[]}",
     );
     let unlisted = "{\"model\":\"up/org/some-model\",\"messages\":[]}";
     goes_upstream(
-        &house,
+        &fixture,
         Chat,
         unlisted,
         "{\"model\":\"org/some-model\",\"messages\":[]}",
@@ -58,87 +61,92 @@ fn p01_only_the_top_level_model_is_replaced_by_its_bare_name() {
 }
 
 #[test]
-fn p01_a_chat_stream_gets_its_usage_option_last_and_nothing_else() {
-    let house = House::opens();
+fn p01_chat_stream_appends_usage_option_only() {
+    let fixture = Fixture::new();
     let streamed = odd("m-small").replace("\"n\":1 ", "\"stream\": true ");
     let expected = streamed.replace("{ }", "{ },\"stream_options\":{\"include_usage\":true}");
-    goes_upstream(&house, Chat, &streamed, &expected);
+    goes_upstream(&fixture, Chat, &streamed, &expected);
 }
 
 #[test]
-fn without_a_budget_that_blocks_no_output_cap_is_added() {
-    let mut house = House::opens();
+fn output_cap_without_blocking_budget_is_not_added() {
+    let mut fixture = Fixture::new();
     let budgets = json!([{"limit": "1", "period": "total", "action": "warn"}]);
-    let warned = house
+    let warned = fixture
         .gatekeeper
         .team(&json!({"name": "warned", "models": ["*"], "budgets": budgets}));
-    let warned = house.gatekeeper.key_of(&warned);
-    for person in [house.user(), house.gatekeeper.user(&warned)] {
+    let warned = fixture.gatekeeper.key_of(&warned);
+    for caller in [fixture.user(), fixture.gatekeeper.user(&warned)] {
         let body = r#"{"model":"m-small","messages":[]}"#;
-        let answer = person.post_bytes(Chat.path(), body.as_bytes());
+        let response = caller.post_bytes(Chat.path(), body.as_bytes());
         assert_eq!(
-            answer.assert_status(200).header("x-gatekeeper-output-cap"),
+            response
+                .assert_status(200)
+                .header("x-gatekeeper-output-cap"),
             None
         );
-        assert_eq!(house.upstream.last_request().body, body.as_bytes());
-        assert!(house.booked().ends("ok", &[]).0["output_cap"].is_null());
+        assert_eq!(fixture.upstream.last_request().body, body.as_bytes());
+        assert!(fixture.assert_recorded().assert_ended("ok", &[]).0["output_cap"].is_null());
     }
 }
 
 /// A user whose team has a budget that blocks.
-fn bounded(house: &mut House, limit_usd: &str) -> HttpClient {
-    let team = house.gatekeeper.team_with_budget("bounded", limit_usd);
-    let key = house.gatekeeper.key_of(&team);
-    house.gatekeeper.user(&key)
+fn bounded(fixture: &mut Fixture, limit_usd: &str) -> HttpClient {
+    let team = fixture.gatekeeper.team_with_budget("bounded", limit_usd);
+    let key = fixture.gatekeeper.key_of(&team);
+    fixture.gatekeeper.user(&key)
 }
 
 /// The cap that an answer names; the upstream's body and the record must name it too.
 #[track_caller]
-fn cap_of(house: &House, answer: &Response, member: &str, base: &str) -> u64 {
-    let cap = answer
+fn cap_of(fixture: &Fixture, response: &Response, member: &str, base: &str) -> u64 {
+    let cap = response
         .assert_status(200)
         .header("x-gatekeeper-output-cap")
         .expect("a cap was chosen")
         .to_owned();
     let open = base.strip_suffix('}').expect("an object");
     assert_eq!(
-        String::from_utf8_lossy(&house.upstream.last_request().body),
+        String::from_utf8_lossy(&fixture.upstream.last_request().body),
         format!("{open},\"{member}\":{cap}}}")
     );
-    assert_eq!(text(&house.booked().ends("ok", &[]).0, "output_cap"), cap);
+    assert_eq!(
+        text(
+            &fixture.assert_recorded().assert_ended("ok", &[]).0,
+            "output_cap"
+        ),
+        cap
+    );
     cap.parse().expect("a cap is a number")
 }
 
 #[test]
-fn under_a_budget_that_blocks_a_cap_is_chosen_added_last_and_told() {
-    let mut house = House::opens();
-    let rich = bounded(&mut house, "1");
+fn output_cap_under_blocking_budget_is_appended_and_reported() {
+    let mut fixture = Fixture::new();
+    let rich = bounded(&mut fixture, "1");
     let body = r#"{"model":"m-small","messages":[]}"#;
     let cap = cap_of(
-        &house,
+        &fixture,
         &rich.post_bytes(Chat.path(), body.as_bytes()),
         "max_tokens",
         body,
     );
-    assert_eq!(
-        cap, 4_096,
-        "the longest answer of a model that nobody knows"
-    );
+    assert_eq!(cap, 4_096, "the longest response of an unknown model");
     let again = rich.post_bytes(Chat.path(), body.as_bytes());
     assert_eq!(
-        cap_of(&house, &again, "max_tokens", body),
+        cap_of(&fixture, &again, "max_tokens", body),
         cap,
         "equal requests stay equal bytes"
     );
 }
 
 #[test]
-fn a_small_budget_makes_a_small_cap() {
-    let mut house = House::opens();
-    let poor = bounded(&mut house, "0.01");
+fn output_cap_follows_remaining_budget() {
+    let mut fixture = Fixture::new();
+    let poor = bounded(&mut fixture, "0.01");
     let body = r#"{"model":"m-small","messages":[]}"#;
     let cap = cap_of(
-        &house,
+        &fixture,
         &poor.post_bytes(Chat.path(), body.as_bytes()),
         "max_tokens",
         body,
@@ -150,16 +158,16 @@ fn a_small_budget_makes_a_small_cap() {
 }
 
 #[test]
-fn a_vendor_that_refuses_the_old_name_of_the_cap_gets_the_new_one() {
+fn output_cap_is_renamed_for_openai() {
     let upstream = crate::harness::upstream::Upstream::start();
     let vendor = Provider::openai("oa", &upstream)
         .preset("openai")
         .models(&["o-small"]);
-    let mut house = House::before(upstream, |setup| setup.provider(&vendor));
-    let rich = bounded(&mut house, "1");
+    let mut fixture = Fixture::with_upstream(upstream, |setup| setup.provider(&vendor));
+    let rich = bounded(&mut fixture, "1");
     let body = r#"{"model":"o-small","messages":[]}"#;
     cap_of(
-        &house,
+        &fixture,
         &rich.post_bytes(Chat.path(), body.as_bytes()),
         "max_completion_tokens",
         body,
@@ -167,9 +175,9 @@ fn a_vendor_that_refuses_the_old_name_of_the_cap_gets_the_new_one() {
 }
 
 #[test]
-fn a_cap_that_the_client_named_stands() {
-    let mut house = House::opens();
-    let rich = bounded(&mut house, "1");
+fn output_cap_of_client_is_kept() {
+    let mut fixture = Fixture::new();
+    let rich = bounded(&mut fixture, "1");
     for (dialect, body) in [
         (Chat, r#"{"max_tokens":77,"model":"m-small","messages":[]}"#),
         (
@@ -181,20 +189,25 @@ fn a_cap_that_the_client_named_stands() {
             r#"{"max_tokens":77,"model":"c-small","messages":[]}"#,
         ),
     ] {
-        let answer = rich.post_bytes(dialect.path(), body.as_bytes());
+        let response = rich.post_bytes(dialect.path(), body.as_bytes());
         assert_eq!(
-            answer.assert_status(200).header("x-gatekeeper-output-cap"),
+            response
+                .assert_status(200)
+                .header("x-gatekeeper-output-cap"),
             None
         );
-        assert_eq!(house.upstream.last_request().body, body.as_bytes());
-        assert_eq!(house.booked().ends("ok", &[]).0["output_cap"], 77);
+        assert_eq!(fixture.upstream.last_request().body, body.as_bytes());
+        assert_eq!(
+            fixture.assert_recorded().assert_ended("ok", &[]).0["output_cap"],
+            77
+        );
     }
 }
 
 #[test]
-fn with_clamp_a_cap_that_is_too_dear_is_lowered_where_it_stands() {
-    let mut house = House::with(|setup| setup.ledger("budget_overrun = \"clamp\""));
-    let poor = bounded(&mut house, "0.01");
+fn output_cap_over_budget_is_clamped_in_place() {
+    let mut fixture = Fixture::with_setup(|setup| setup.ledger("budget_overrun = \"clamp\""));
+    let poor = bounded(&mut fixture, "0.01");
     for (dialect, body) in [
         (
             Chat,
@@ -205,20 +218,20 @@ fn with_clamp_a_cap_that_is_too_dear_is_lowered_where_it_stands() {
             r#"{"model":"c-small","max_tokens":9000,"messages":[] }"#,
         ),
     ] {
-        let answer = poor.post_bytes(dialect.path(), body.as_bytes());
-        let cap = answer
+        let response = poor.post_bytes(dialect.path(), body.as_bytes());
+        let cap = response
             .assert_status(200)
             .header("x-gatekeeper-output-cap")
             .expect("the cap was lowered")
             .to_owned();
         assert_eq!(
-            String::from_utf8_lossy(&house.upstream.last_request().body),
+            String::from_utf8_lossy(&fixture.upstream.last_request().body),
             body.replace("9000", &cap)
         );
         assert!(
             (256..2_000).contains(&cap.parse::<u64>().expect("a number")),
             "{cap}"
         );
-        house.booked().ends("ok", &[]);
+        fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }

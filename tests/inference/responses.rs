@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, refused_at};
+use super::fixture::{Chat, Fixture, assert_refusal_at};
 use crate::harness::client::{Response, SseEvent};
 use crate::harness::golden;
 use crate::harness::process::{Provider, UPSTREAM_KEY};
@@ -15,7 +15,7 @@ const PATH: &str = "/v1/responses";
 const COST: &str = ": x-gatekeeper-cost-usd 0.0026\n\n";
 
 /// A gateway in front of one account at this vendor, as provider `v` with the model `m`.
-fn house(vendor: &str) -> House {
+fn fixture(vendor: &str) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
         .preset(vendor)
@@ -25,11 +25,11 @@ fn house(vendor: &str) -> House {
     } else {
         provider
     };
-    House::before(upstream, |setup| setup.provider(&provider))
+    Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
 }
 
 /// A small request, with more members.
-fn asking(more: &str) -> String {
+fn request_body(more: &str) -> String {
     format!(r#"{{"model":"m","input":"say it"{more}}}"#)
 }
 
@@ -53,8 +53,8 @@ fn shown(recording: &str, line_end: &str) -> String {
 
 /// The events of a translated stream: numbered without a gap, and each under its own name.
 #[track_caller]
-fn events(answer: &Response) -> Vec<Value> {
-    let events = answer.text();
+fn events(response: &Response) -> Vec<Value> {
+    let events = response.text();
     let data = events
         .split("\n\n")
         .filter(|event| event.starts_with("event: "));
@@ -80,19 +80,19 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn b07_what_codex_sends_reaches_openai_byte_for_byte() {
-    let house = house("openai");
-    house
+fn b07_codex_request_passes_through_to_openai() {
+    let fixture = fixture("openai");
+    fixture
         .upstream
         .respond_with(Script::stream([golden("openai/responses.sse")]));
     for recording in ["tools-1", "tools-2", "additional-tools-1"] {
         let body = codex(recording);
         for path in [PATH, "/responses", "/v1/v1/responses"] {
-            house
+            fixture
                 .user()
                 .post_bytes(path, body.as_bytes())
                 .assert_status(200);
-            let sent = house.upstream.last_request();
+            let sent = fixture.upstream.last_request();
             assert_eq!(
                 (sent.path(), String::from_utf8_lossy(&sent.body)),
                 ("/v1/responses", body.as_str().into())
@@ -101,47 +101,58 @@ fn b07_what_codex_sends_reaches_openai_byte_for_byte() {
                 sent.header("authorization"),
                 Some(format!("Bearer {UPSTREAM_KEY}").as_str())
             );
-            house.booked().ends("ok", &[]).costs(2_000, 120);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(2_000, 120);
         }
     }
 }
 
 #[test]
-fn b11_what_the_ai_sdk_sends_by_default_goes_to_openai_and_to_others() {
+fn b11_ai_sdk_default_request_is_served_by_openai_and_translated() {
     let body = r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"hello"}]}],"tools":[{"type":"function","name":"get_weather","description":"w","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}],"tool_choice":"auto","stream":true}"#;
-    let house = house("openai");
-    house
+    let fixture = fixture("openai");
+    fixture
         .upstream
         .respond_with(Script::stream([golden("openai/responses.sse")]));
-    house
+    fixture
         .user()
         .post_bytes(PATH, body.as_bytes())
         .assert_status(200);
     assert_eq!(
-        String::from_utf8_lossy(&house.upstream.last_request().body),
+        String::from_utf8_lossy(&fixture.upstream.last_request().body),
         body
     );
-    house.booked().ends("ok", &[]).costs(2_000, 120);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(2_000, 120);
 
-    let house = translated();
-    house.upstream.respond_with(Script::stream(Chat.stream(2)));
-    let answer = house
+    let fixture = translated();
+    fixture
+        .upstream
+        .respond_with(Script::stream(Chat.stream(2)));
+    let response = fixture
         .user()
         .post_bytes(PATH, body.replace(r#""m""#, r#""m-small""#).as_bytes());
     assert_eq!(
-        kinds(&events(answer.assert_status(200))).last(),
+        kinds(&events(response.assert_status(200))).last(),
         Some(&"completed")
     );
     assert_eq!(
-        house.upstream.last_request().json()["tools"][0]["function"]["name"],
+        fixture.upstream.last_request().json()["tools"][0]["function"]["name"],
         json!("get_weather")
     );
-    house.booked().ends("ok", &[]).costs(10, 2);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 2);
 }
 
 #[test]
-fn p07_a_stream_of_responses_reaches_the_client_byte_for_byte_however_it_is_cut() {
-    let house = house("openai");
+fn p07_responses_stream_passes_through_in_any_chunking() {
+    let fixture = fixture("openai");
     let recording = golden("openai/responses.sse");
     for line_end in ["\n", "\r\n"] {
         let sent = recording.replace('\n', line_end);
@@ -153,16 +164,16 @@ fn p07_a_stream_of_responses_reaches_the_client_byte_for_byte_however_it_is_cut(
             Script::stream(sent.bytes().map(|byte| [byte])),
             Script::stream([head, tail]).pause_ms_between(20),
         ] {
-            house.upstream.respond_with(script);
-            let answer = house
+            fixture.upstream.respond_with(script);
+            let response = fixture
                 .user()
-                .post_bytes(PATH, asking(r#","stream":true"#).as_bytes());
+                .post_bytes(PATH, request_body(r#","stream":true"#).as_bytes());
             assert_eq!(
-                answer.assert_status(200).text(),
+                response.assert_status(200).text(),
                 shown(&recording, line_end)
             );
-            let row = house.booked();
-            row.ends("ok", &[]).costs(2_000, 120);
+            let row = fixture.assert_recorded();
+            row.assert_ended("ok", &[]).assert_usage(2_000, 120);
             assert_eq!(
                 row.0["usage"],
                 json!({"input_tokens": 2_000, "cached_tokens": 1_500, "cache_write_tokens": 300, "output_tokens": 120, "reasoning_tokens": 64})
@@ -172,8 +183,8 @@ fn p07_a_stream_of_responses_reaches_the_client_byte_for_byte_however_it_is_cut(
 }
 
 #[test]
-fn p07_a_whole_answer_of_responses_is_passed_on_byte_for_byte() {
-    let house = house("openai");
+fn p07_responses_unary_passes_through_byte_for_byte() {
+    let fixture = fixture("openai");
     let recording = golden("openai/responses.json");
     for script in [
         Script::unary(200, &recording),
@@ -181,56 +192,62 @@ fn p07_a_whole_answer_of_responses_is_passed_on_byte_for_byte() {
             .chunked()
             .one_byte_per_write(),
     ] {
-        house.upstream.respond_with(script);
-        let answer = house.user().post_bytes(PATH, asking("").as_bytes());
-        assert_eq!(answer.assert_status(200).text(), recording);
-        house.booked().ends("ok", &[]).costs(2_000, 120);
+        fixture.upstream.respond_with(script);
+        let response = fixture.user().post_bytes(PATH, request_body("").as_bytes());
+        assert_eq!(response.assert_status(200).text(), recording);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(2_000, 120);
     }
 }
 
 #[test]
-fn p07_sealed_thoughts_and_calls_go_back_upstream_as_they_came() {
-    let house = house("openai");
-    let answer: Value = serde_json::from_str(&golden("openai/responses.json")).expect("JSON");
+fn p07_encrypted_reasoning_and_calls_pass_through_upstream() {
+    let fixture = fixture("openai");
+    let response: Value = serde_json::from_str(&golden("openai/responses.json")).expect("JSON");
     let body = format!(
         r#"{{"model":"m","input":{} , "store":false,"tools":[{{"type":"custom","name":"apply_patch"}}],"include":["reasoning.encrypted_content"],"x_new":1.0}}"#,
-        answer["output"]
+        response["output"]
     );
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/responses.json")));
-    house
+    fixture
         .user()
         .post_bytes(PATH, body.as_bytes())
         .assert_status(200);
     assert_eq!(
-        String::from_utf8_lossy(&house.upstream.last_request().body),
+        String::from_utf8_lossy(&fixture.upstream.last_request().body),
         body
     );
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn azure_is_reached_at_its_own_path_of_responses() {
-    let house = house("azure");
-    house
+fn responses_on_azure_uses_its_path_and_header() {
+    let fixture = fixture("azure");
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("openai/responses.json")));
-    house
+    fixture
         .user()
-        .post_bytes(PATH, asking("").as_bytes())
+        .post_bytes(PATH, request_body("").as_bytes())
         .assert_status(200);
-    let sent = house.upstream.last_request();
+    let sent = fixture.upstream.last_request();
     assert_eq!(
         (sent.path(), sent.header("api-key")),
         ("/openai/v1/responses", Some(UPSTREAM_KEY))
     );
-    house.booked().ends("ok", &[]).costs(2_000, 120);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(2_000, 120);
 }
 
 #[test]
-fn a_stream_that_fails_or_breaks_off_ends_with_an_error_that_each_client_hears() {
-    let house = house("openai");
+fn responses_stream_failure_ends_in_error_and_failed_events() {
+    let fixture = fixture("openai");
     let recording = golden("openai/responses-failed.sse");
     let failure = recording
         .find("event: response.failed")
@@ -239,16 +256,16 @@ fn a_stream_that_fails_or_breaks_off_ends_with_an_error_that_each_client_hears()
         (&recording[..], "upstream_error", "broken"),
         (&recording[..failure], "upstream_error", "truncated"),
     ] {
-        house.upstream.respond_with(
+        fixture.upstream.respond_with(
             Script::stream([&recording[..failure], &sent[failure..]]).pause_ms_between(50),
         );
-        let answer = house
+        let response = fixture
             .user()
-            .post_bytes(PATH, asking(r#","stream":true"#).as_bytes());
-        let text = answer.assert_status(200).text();
+            .post_bytes(PATH, request_body(r#","stream":true"#).as_bytes());
+        let text = response.assert_status(200).text();
         assert!(text.starts_with(&recording[..failure]), "{text}");
-        let told = events(&answer);
-        let (error, failed) = (&told[told.len() - 2], &told[told.len() - 1]);
+        let parsed = events(&response);
+        let (error, failed) = (&parsed[parsed.len() - 2], &parsed[parsed.len() - 1]);
         assert_eq!(
             (&error["error"]["code"], &error["error"]["message"]),
             (&json!(word), &error["message"]),
@@ -267,43 +284,48 @@ fn a_stream_that_fails_or_breaks_off_ends_with_an_error_that_each_client_hears()
             (&failed["response"]["id"], &failed["response"]["status"]),
             (&json!("resp_0a51"), &json!("failed"))
         );
-        house.booked().ends(status, &["estimated"]);
+        fixture
+            .assert_recorded()
+            .assert_ended(status, &["estimated"]);
     }
 }
 
 #[test]
-fn a_budget_caps_the_output_under_this_dialect_s_name() {
-    let mut house = house("openai");
-    let team = house.gatekeeper.team_with_budget("spare", "0.01");
-    let key = house.gatekeeper.key_of(&team);
+fn responses_output_cap_is_max_output_tokens() {
+    let mut fixture = fixture("openai");
+    let team = fixture.gatekeeper.team_with_budget("spare", "0.01");
+    let key = fixture.gatekeeper.key_of(&team);
     let small = json!({"id": "resp_1", "object": "response", "status": "completed", "error": null, "output": [],
         "usage": {"input_tokens": 5, "output_tokens": 3}});
-    house.upstream.respond_with(Script::json(200, &small));
-    let answer = house
+    fixture.upstream.respond_with(Script::json(200, &small));
+    let response = fixture
         .gatekeeper
         .user(&key)
-        .post_bytes(PATH, asking("").as_bytes());
-    let cap = answer
+        .post_bytes(PATH, request_body("").as_bytes());
+    let cap = response
         .assert_status(200)
         .header("x-gatekeeper-output-cap")
         .expect("a cap")
         .to_owned();
-    let body = String::from_utf8_lossy(&house.upstream.last_request().body).into_owned();
-    assert_eq!(body, asking(&format!(r#","max_output_tokens":{cap}"#)));
-    house.booked().ends("ok", &[]);
+    let body = String::from_utf8_lossy(&fixture.upstream.last_request().body).into_owned();
+    assert_eq!(
+        body,
+        request_body(&format!(r#","max_output_tokens":{cap}"#))
+    );
+    fixture.assert_recorded().assert_ended("ok", &[]);
     // and what nothing bounds is refused: Codex brings a search of its vendor's
-    let answer = house
+    let response = fixture
         .gatekeeper
         .user(&key)
         .post_bytes(PATH, codex("tools-1").as_bytes());
-    let message = refused_at(Chat, &answer, 402, "cost_unbounded", "model");
+    let message = assert_refusal_at(Chat, &response, 402, "cost_unbounded", "model");
     assert!(message.contains("hosted tool web_search"), "{message}");
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn what_has_no_meter_or_no_input_is_refused() {
-    let house = house("openai");
+fn responses_background_or_invalid_input_is_refused() {
+    let fixture = fixture("openai");
     for (more, status, word, param) in [
         (r#","background":true"#, 501, "not_supported", "background"),
         (r#","input":7"#, 400, "invalid_request_error", "input"),
@@ -314,49 +336,49 @@ fn what_has_no_meter_or_no_input_is_refused() {
             "max_output_tokens",
         ),
     ] {
-        let body = asking(more);
+        let body = request_body(more);
         let body = if param == "input" {
             r#"{"model":"m","input":7}"#.to_owned()
         } else {
             body
         };
-        refused_at(
+        assert_refusal_at(
             Chat,
-            &house.user().post_bytes(PATH, body.as_bytes()),
+            &fixture.user().post_bytes(PATH, body.as_bytes()),
             status,
             word,
             param,
         );
     }
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 /// Before `openai_compatible` (chat) and `anthropic` (messages).
-fn translated() -> House {
-    House::opens()
+fn translated() -> Fixture {
+    Fixture::new()
 }
 
-fn asks(house: &House, model: &str, streamed: bool, more: &str) -> Response {
+fn asks(fixture: &Fixture, model: &str, streamed: bool, more: &str) -> Response {
     let body = format!(r#"{{"model":"{model}","input":"say it","stream":{streamed}{more}}}"#);
-    house.user().post_bytes(PATH, body.as_bytes())
+    fixture.user().post_bytes(PATH, body.as_bytes())
 }
 
 #[test]
-fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
-    let house = translated();
+fn t03_translated_text_has_full_responses_event_sequence() {
+    let fixture = translated();
     for (dialect, model) in [
-        (super::house::Chat, "m-small"),
-        (super::house::Messages, "c-small"),
+        (super::fixture::Chat, "m-small"),
+        (super::fixture::Messages, "c-small"),
     ] {
         for script in [
             Script::stream(dialect.stream(3)),
             Script::stream(dialect.stream(3)).one_byte_per_write(),
         ] {
-            house.upstream.respond_with(script);
-            let answer = asks(&house, model, true, "");
-            let told = events(answer.assert_status(200));
+            fixture.upstream.respond_with(script);
+            let response = asks(&fixture, model, true, "");
+            let parsed = events(response.assert_status(200));
             assert_eq!(
-                kinds(&told),
+                kinds(&parsed),
                 [
                     "created",
                     "in_progress",
@@ -371,7 +393,7 @@ fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
                     "completed",
                 ]
             );
-            let last = &told[10]["response"];
+            let last = &parsed[10]["response"];
             assert_eq!(last["output"][0]["content"][0]["text"], json!("w0 w1 w2 "));
             assert_eq!(
                 (
@@ -380,35 +402,43 @@ fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
                 ),
                 (&json!(10), &json!(3))
             );
-            house.booked().ends("ok", &[]).costs(10, 3);
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(10, 3);
         }
-        house.upstream.respond_with(
+        fixture.upstream.respond_with(
             Script::stream(dialect.stream(3))
                 .only(4)
                 .pause_ms_between(20),
         );
-        let told = events(asks(&house, model, true, "").assert_status(200));
+        let parsed = events(asks(&fixture, model, true, "").assert_status(200));
         assert_eq!(
-            told.last().expect("an end")["type"],
+            parsed.last().expect("an end")["type"],
             json!("response.failed"),
-            "{told:?}"
+            "{parsed:?}"
         );
-        assert_eq!(house.booked().0["status"], json!("truncated"));
+        assert_eq!(fixture.assert_recorded().0["status"], json!("truncated"));
     }
 }
 
 #[test]
-fn t03_a_body_of_responses_on_the_path_of_chat_is_answered_in_kind() {
-    let house = translated();
-    house.upstream.respond_with(Script::stream(Chat.stream(1)));
-    let answer = house
+fn t03_responses_body_on_chat_path_gets_responses_events() {
+    let fixture = translated();
+    fixture
+        .upstream
+        .respond_with(Script::stream(Chat.stream(1)));
+    let response = fixture
         .user()
         .chat(&json!({"model": "m-small", "input": "say it", "stream": true}));
     assert_eq!(
-        kinds(&events(answer.assert_status(200))).last(),
+        kinds(&events(response.assert_status(200))).last(),
         Some(&"completed")
     );
-    house.booked().ends("ok", &[]).costs(10, 1);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 1);
 }
 
 /// An answer of Anthropic's: thoughts with a signature, and a call of this tool.
@@ -461,41 +491,41 @@ fn messages_call(name: &str, arguments: &str) -> Vec<String> {
 
 /// Sends a body, streamed, and gives the items of the answer.
 #[track_caller]
-fn items(house: &House, body: &Value, script: Script) -> Vec<Value> {
-    house.upstream.respond_with(script);
-    let answer = house.user().post(PATH, body);
-    let told = events(answer.assert_status(200));
-    house.booked().ends("ok", &[]);
-    told.last().expect("the end")["response"]["output"]
+fn items(fixture: &Fixture, body: &Value, script: Script) -> Vec<Value> {
+    fixture.upstream.respond_with(script);
+    let response = fixture.user().post(PATH, body);
+    let parsed = events(response.assert_status(200));
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    parsed.last().expect("the end")["response"]["output"]
         .as_array()
         .expect("items")
         .clone()
 }
 
 #[test]
-fn t06_r06_codex_runs_a_command_for_anthropic_and_the_thoughts_come_back_signed() {
-    let house = translated();
+fn t06_r06_codex_tool_round_trip_on_anthropic_keeps_signed_thinking() {
+    let fixture = translated();
     let mut body: Value = serde_json::from_str(&codex("tools-1")).expect("JSON");
     body["model"] = json!("c-small");
     let script = Script::stream(messages_call("exec_command", r#"{"cmd":"echo hi"}"#));
-    let told = items(&house, &body, script);
+    let parsed = items(&fixture, &body, script);
     assert_eq!(
-        told[0]["summary"],
+        parsed[0]["summary"],
         json!([{"type": "summary_text", "text": "I shall run it."}])
     );
     assert_eq!(
-        (&told[1]["type"], &told[1]["call_id"]),
+        (&parsed[1]["type"], &parsed[1]["call_id"]),
         (&json!("function_call"), &json!("toolu_1"))
     );
-    assert_eq!(told[1]["arguments"], json!(r#"{"cmd":"echo hi"}"#));
+    assert_eq!(parsed[1]["arguments"], json!(r#"{"cmd":"echo hi"}"#));
 
     let input = body["input"].as_array_mut().expect("items");
-    input.extend(told);
+    input.extend(parsed);
     input.push(json!({"type": "function_call_output", "call_id": "toolu_1", "output": "hi\n"}));
-    let dialect = super::house::Messages;
-    let told = items(&house, &body, Script::stream(dialect.stream(2)));
-    assert_eq!(told[0]["content"][0]["text"], json!("w0 w1 "));
-    let sent: Value = serde_json::from_slice(&house.upstream.last_request().body).expect("JSON");
+    let dialect = super::fixture::Messages;
+    let parsed = items(&fixture, &body, Script::stream(dialect.stream(2)));
+    assert_eq!(parsed[0]["content"][0]["text"], json!("w0 w1 "));
+    let sent: Value = serde_json::from_slice(&fixture.upstream.last_request().body).expect("JSON");
     let turns = sent["messages"].as_array().expect("turns");
     let (call, result) = (
         &turns[turns.len() - 2]["content"],
@@ -532,19 +562,19 @@ fn t06_r06_codex_runs_a_command_for_anthropic_and_the_thoughts_come_back_signed(
 }
 
 #[test]
-fn e27_a_custom_tool_of_a_namespace_is_called_in_its_own_form_by_another_vendor() {
-    let house = translated();
+fn e27_namespaced_custom_tool_call_is_restored() {
+    let fixture = translated();
     let mut body: Value = serde_json::from_str(&codex("additional-tools-1")).expect("JSON");
     body["model"] = json!("c-small");
-    let told = items(
-        &house,
+    let parsed = items(
+        &fixture,
         &body,
         Script::stream(messages_call(
             "functions__exec",
             r#"{"input":"text(\"hi\")"}"#,
         )),
     );
-    let call = &told[1];
+    let call = &parsed[1];
     assert_eq!(
         (&call["type"], &call["namespace"], &call["name"]),
         (
@@ -557,33 +587,36 @@ fn e27_a_custom_tool_of_a_namespace_is_called_in_its_own_form_by_another_vendor(
 }
 
 #[test]
-fn hosted_tools_are_named_and_bound_nothing_where_they_are_not_sent() {
-    let mut house = translated();
-    let team = house.gatekeeper.team_with_budget("spare", "1");
-    let key = house.gatekeeper.key_of(&team);
-    house.upstream.respond_with(Script::unary(200, r#"{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":3}}"#));
+fn hosted_tools_dropped_in_translation_do_not_unbound_cost() {
+    let mut fixture = translated();
+    let team = fixture.gatekeeper.team_with_budget("spare", "1");
+    let key = fixture.gatekeeper.key_of(&team);
+    fixture.upstream.respond_with(Script::unary(200, r#"{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":3}}"#));
     let body = r#"{"model":"m-small","input":"hi","tools":[{"type":"web_search"},{"type":"function","name":"f","parameters":{}}]}"#;
-    let answer = house
+    let response = fixture
         .gatekeeper
         .user(&key)
         .post_bytes(PATH, body.as_bytes());
     assert_eq!(
-        answer
+        response
             .assert_status(200)
             .header("x-gatekeeper-dropped-params"),
         Some("tools.web_search")
     );
-    let whole = answer.json();
+    let whole = response.json();
     assert_eq!(
         (&whole["status"], &whole["output"][0]["content"][0]["text"]),
         (&json!("completed"), &json!("yes"))
     );
-    house.booked().ends("ok", &[]).costs(10, 3);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 3);
 }
 
 #[test]
-fn what_only_openai_keeps_is_refused_elsewhere() {
-    let house = translated();
+fn responses_server_state_is_refused_in_translation() {
+    let fixture = translated();
     for (more, param) in [
         (
             r#","previous_response_id":"resp_1""#,
@@ -595,41 +628,41 @@ fn what_only_openai_keeps_is_refused_elsewhere() {
             "tool_choice",
         ),
     ] {
-        refused_at(
+        assert_refusal_at(
             Chat,
-            &asks(&house, "c-small", false, more),
+            &asks(&fixture, "c-small", false, more),
             400,
             "invalid_request_error",
             param,
         );
     }
     let reference = r#"{"model":"c-small","input":[{"type":"item_reference","id":"rs_1"}]}"#;
-    let message = refused_at(
+    let message = assert_refusal_at(
         Chat,
-        &house.user().post_bytes(PATH, reference.as_bytes()),
+        &fixture.user().post_bytes(PATH, reference.as_bytes()),
         400,
         "invalid_request_error",
         "input",
     );
     assert!(message.contains("store: false"), "{message}");
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn a_silent_upstream_is_covered_by_comments_that_every_client_passes_over() {
+fn responses_stream_silent_upstream_gets_ping_comments() {
     let upstream = Upstream::start();
-    let house = House::before(upstream, |setup| setup.setting("[limits]\nping_s = 1"));
+    let fixture = Fixture::with_upstream(upstream, |setup| setup.setting("[limits]\nping_s = 1"));
     let [before, content, after] = Chat.events(1);
-    house.upstream.respond_with(
+    fixture.upstream.respond_with(
         Script::stream([before.concat() + &content.concat(), after.concat()])
             .pause_ms_between(1_500),
     );
-    let stream = house.user().open_stream(
+    let stream = fixture.user().open_stream(
         PATH,
         &json!({"model": "m-small", "input": "say it", "stream": true}),
     );
-    let (told, _) = stream.read_events();
+    let (parsed, _) = stream.read_events();
     let is_ping = |event: &SseEvent| event.raw.starts_with(b": ping");
-    assert!(told.iter().any(is_ping), "{}", told.len());
-    house.booked().ends("ok", &[]);
+    assert!(parsed.iter().any(is_ping), "{}", parsed.len());
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Dialect, House};
+use super::fixture::{BOTH, Dialect, Fixture};
 use crate::harness::client::Response;
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
@@ -19,7 +19,7 @@ fn failures(dialect: Dialect) -> Vec<Script> {
         400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529, 302,
     ]
     .into_iter()
-    .map(|status| Script::json(status, &dialect.refusal("some_error", "no")))
+    .map(|status| Script::json(status, &dialect.rejection("some_error", "no")))
     .collect();
     all.extend([
         Script::unary(502, page),
@@ -28,7 +28,7 @@ fn failures(dialect: Dialect) -> Vec<Script> {
         Script::unary(200, "{\"choices\":["),
         Script::unary(200, "{}{}"),
         Script::unary(200, "{\"x\":1}       ").truncated_after(3),
-        Script::json(200, &dialect.refusal("some_error", "no")),
+        Script::json(200, &dialect.rejection("some_error", "no")),
         Script::closes(),
         Script::raw("").then_resets(),
         Script::raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"),
@@ -47,14 +47,14 @@ fn failures(dialect: Dialect) -> Vec<Script> {
 }
 
 fn body(dialect: Dialect, streamed: bool) -> serde_json::Value {
-    let mut body = dialect.asking(streamed);
+    let mut body = dialect.body_for(streamed);
     body["messages"] = json!([{"role": "user", "content": PROMPT}]);
     body
 }
 
 /// Requests that never get to an upstream.
-fn refusals(house: &House, dialect: Dialect) -> Vec<Response> {
-    let (user, path) = (house.user(), dialect.path());
+fn refusals(fixture: &Fixture, dialect: Dialect) -> Vec<Response> {
+    let (user, path) = (fixture.user(), dialect.path());
     let good = body(dialect, false).to_string();
     let mut answers: Vec<Response> = [
         good[..good.len() - 2].to_owned(),
@@ -83,25 +83,25 @@ fn refusals(house: &House, dialect: Dialect) -> Vec<Response> {
         body["model"] = json!(model);
         answers.push(user.post(path, &body));
     }
-    answers.push(house.gatekeeper.admin().post(path, &body(dialect, false)));
-    answers.push(house.gatekeeper.anon().post(path, &body(dialect, false)));
-    let cut = &house.key.secret[..house.key.secret.len() - 1];
+    answers.push(fixture.gatekeeper.admin().post(path, &body(dialect, false)));
+    answers.push(fixture.gatekeeper.anon().post(path, &body(dialect, false)));
+    let cut = &fixture.key.secret[..fixture.key.secret.len() - 1];
     answers.push(
-        house
+        fixture
             .gatekeeper
             .anon()
             .with("x-api-key", cut)
             .post(path, &body(dialect, false)),
     );
     answers.push(
-        house
+        fixture
             .gatekeeper
             .anon()
             .with("x-api-key", UPSTREAM_KEY)
             .post(path, &body(dialect, false)),
     );
     answers.push(user.post(
-        &format!("/v1/responses?key={}", house.key.secret),
+        &format!("/v1/responses?key={}", fixture.key.secret),
         &body(dialect, false),
     ));
     answers.push(user.post("/v1/embeddings", &body(dialect, false)));
@@ -109,20 +109,24 @@ fn refusals(house: &House, dialect: Dialect) -> Vec<Response> {
 }
 
 #[test]
-fn no_error_gives_a_secret_or_a_prompt_away() {
+fn errors_contain_no_secret_or_prompt() {
     let limits = "head_timeout_s = 1\nidle_timeout_s = 1\nbody_mb = 1";
-    let house = House::limited(limits);
+    let fixture = Fixture::with_limits(limits);
     let mut answers = Vec::new();
     for dialect in BOTH {
-        answers.extend(refusals(&house, dialect));
+        answers.extend(refusals(&fixture, dialect));
         for streamed in [false, true] {
             for script in failures(dialect) {
-                house.upstream.respond_with(script);
-                answers.push(house.user().post(dialect.path(), &body(dialect, streamed)));
+                fixture.upstream.respond_with(script);
+                answers.push(
+                    fixture
+                        .user()
+                        .post(dialect.path(), &body(dialect, streamed)),
+                );
             }
         }
     }
-    let admin = house.gatekeeper.admin();
+    let admin = fixture.gatekeeper.admin();
     for path in [
         "/metrics",
         "/v1/keys",
@@ -134,52 +138,55 @@ fn no_error_gives_a_secret_or_a_prompt_away() {
     ] {
         answers.push(admin.get(path));
     }
-    answers.push(house.user().get("/v1/teams"));
-    answers.push(house.user().get("/v1/models"));
-    let seen: Vec<String> = answers
+    answers.push(fixture.user().get("/v1/teams"));
+    answers.push(fixture.user().get("/v1/models"));
+    let request: Vec<String> = answers
         .iter()
-        .map(|answer| format!("{:?} {}", answer.headers, answer.text()))
+        .map(|response| format!("{:?} {}", response.headers, response.text()))
         .collect();
-    assert!(seen.len() > 150);
+    assert!(request.len() > 150);
     for secret in [
         UPSTREAM_KEY,
-        &house.key.secret,
-        &house.gatekeeper.admin_key,
+        &fixture.key.secret,
+        &fixture.gatekeeper.admin_key,
         PROMPT,
     ] {
-        for answer in &seen {
-            assert!(!answer.contains(secret), "a canary sings in {answer}");
+        for response in &request {
+            assert!(!response.contains(secret), "a canary appears in {response}");
         }
         assert!(
-            !house.gatekeeper.all_output().contains(secret),
-            "a canary sings in the log"
+            !fixture.gatekeeper.all_output().contains(secret),
+            "a canary appears in the log"
         );
     }
     // one line per refused credential is what the operator gets
     assert!(
-        house.gatekeeper.all_output().contains("check its api_key"),
+        fixture
+            .gatekeeper
+            .all_output()
+            .contains("check its api_key"),
         "{}",
-        house.gatekeeper.all_output()
+        fixture.gatekeeper.all_output()
     );
 }
 
 #[test]
-fn nothing_that_is_stored_holds_a_key_or_a_prompt() {
-    let mut house = House::opens();
+fn stored_files_contain_no_key_or_prompt() {
+    let mut fixture = Fixture::new();
     for dialect in BOTH {
-        house
+        fixture
             .user()
             .post(dialect.path(), &body(dialect, true))
             .assert_status(200);
     }
-    house.gatekeeper.stop();
+    fixture.gatekeeper.stop();
     let secrets = [
         UPSTREAM_KEY,
-        &house.key.secret,
-        &house.gatekeeper.admin_key,
+        &fixture.key.secret,
+        &fixture.gatekeeper.admin_key,
         PROMPT,
     ];
-    let mut folders = vec![house.gatekeeper.data.clone()];
+    let mut folders = vec![fixture.gatekeeper.data.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("the data folder") {
             let path = entry.expect("an entry").path();
@@ -194,5 +201,5 @@ fn nothing_that_is_stored_holds_a_key_or_a_prompt() {
             }
         }
     }
-    house.gatekeeper.start();
+    fixture.gatekeeper.start();
 }

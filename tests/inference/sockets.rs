@@ -7,7 +7,7 @@ use rustix::net::sockopt::{tcp_nodelay, tcp_user_timeout};
 use rustix::net::{AddressFamily, getpeername};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::house::House;
+use super::fixture::Fixture;
 
 /// One connection of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct Socket {
 }
 
 /// All TCP connections of the process; `None` where this machine does not let us look.
-pub fn sockets(house: &House) -> Option<Vec<Socket>> {
-    let pid = house.gatekeeper.pid();
+pub fn sockets(fixture: &Fixture) -> Option<Vec<Socket>> {
+    let pid = fixture.gatekeeper.pid();
     let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
     let handle = pidfd_open(process, PidfdFlags::empty()).ok()?;
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs");

@@ -4,40 +4,40 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::house::{BOTH, Chat, Dialect, House, is_error, refused};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, assert_error, assert_refusal};
 use crate::harness::client::{BodyEnd, Response, SseEvent};
 use crate::harness::model;
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
 /// Asks the process to stop and waits until it takes nothing new.
-fn stops(house: &House) {
-    house.gatekeeper.signal(Signal::TERM);
+fn stops(fixture: &Fixture) {
+    fixture.gatekeeper.signal(Signal::TERM);
     wait_until("the process says that it stops", || {
-        house.gatekeeper.anon().get("/readyz").status == 503
+        fixture.gatekeeper.anon().get("/readyz").status == 503
     });
 }
 
 #[test]
-fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
-    let mut house = House::opens();
+fn sigterm_finishes_streams_refuses_new_calls_and_exits_0() {
+    let mut fixture = Fixture::new();
     let mut streams = Vec::new();
     for dialect in BOTH {
-        house
+        fixture
             .upstream
             .respond_with(Script::stream(dialect.stream(10)).pause_ms_between(600));
-        let mut stream = house
+        let mut stream = fixture
             .user()
-            .open_stream(dialect.path(), &dialect.streamed());
+            .open_stream(dialect.path(), &dialect.stream_body());
         stream.read_deltas(1);
         streams.push((dialect, stream));
     }
-    stops(&house);
+    stops(&fixture);
     for dialect in BOTH {
-        refused(dialect, &house.asks(dialect, false), 503, "shutting_down");
-        let answer = house.asks(dialect, true);
-        refused(dialect, &answer, 503, "shutting_down");
-        assert!(answer.header("retry-after").is_some());
+        assert_refusal(dialect, &fixture.call(dialect, false), 503, "shutting_down");
+        let response = fixture.call(dialect, true);
+        assert_refusal(dialect, &response, 503, "shutting_down");
+        assert!(response.header("retry-after").is_some());
     }
     for (dialect, stream) in streams {
         let (events, end) = stream.read_events();
@@ -47,10 +47,10 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
         );
         assert!(dialect.is_terminal(&events[events.len() - 1]));
     }
-    assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
-    house.gatekeeper.start();
-    house.upstream.respond_with(model::with_usage(10, 20));
-    let rows = house.gatekeeper.requests();
+    assert_eq!(fixture.gatekeeper.wait_for_exit().code(), Some(0));
+    fixture.gatekeeper.start();
+    fixture.upstream.respond_with(model::with_usage(10, 20));
+    let rows = fixture.gatekeeper.requests();
     assert_eq!(rows.len(), 2);
     assert!(
         rows.iter()
@@ -60,63 +60,63 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
 }
 
 #[test]
-fn a_connection_without_a_request_does_not_delay_the_end() {
-    let mut house = House::opens();
-    let idle = house.user().connect();
-    let mut used = house.user().connect();
+fn shutdown_idle_connection_does_not_delay_exit() {
+    let mut fixture = Fixture::new();
+    let idle = fixture.user().connect();
+    let mut used = fixture.user().connect();
     used.chat(&Chat.body()).assert_status(200);
     let asked = Instant::now();
-    assert_eq!(house.gatekeeper.stop().code(), Some(0));
+    assert_eq!(fixture.gatekeeper.stop().code(), Some(0));
     assert!(
         asked.elapsed() < Duration::from_secs(20),
         "it took {:?}, with `drain_s` 30",
         asked.elapsed()
     );
     drop((idle, used));
-    house.gatekeeper.start();
+    fixture.gatekeeper.start();
 }
 
 #[test]
-fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
+fn shutdown_stream_past_drain_ends_in_error_event_and_is_recorded() {
     for dialect in BOTH {
-        let mut house = House::limited("drain_s = 4");
+        let mut fixture = Fixture::with_limits("drain_s = 4");
         let [before, content, _] = dialect.events(3);
-        house
+        fixture
             .upstream
             .respond_with(Script::stream([before, content].concat()).then_hangs());
-        let mut stream = house
+        let mut stream = fixture
             .user()
-            .open_stream(dialect.path(), &dialect.streamed());
+            .open_stream(dialect.path(), &dialect.stream_body());
         stream.read_deltas(3);
-        stops(&house);
+        stops(&fixture);
         let (events, end) = stream.read_events();
         assert_eq!(events.len(), 1, "{events:?}");
-        is_error(dialect, &events[0].json(), "shutting_down");
+        assert_error(dialect, &events[0].json(), "shutting_down");
         assert_eq!(end, BodyEnd::Clean);
-        assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
-        house.gatekeeper.start();
-        house
-            .booked()
-            .ends("broken", &["estimated"])
-            .is_about(10, 3);
+        assert_eq!(fixture.gatekeeper.wait_for_exit().code(), Some(0));
+        fixture.gatekeeper.start();
+        fixture
+            .assert_recorded()
+            .assert_ended("broken", &["estimated"])
+            .assert_usage_about(10, 3);
     }
 }
 
 /// The answer to a call that hangs while the process stops.
-fn hung_call(house: &House, dialect: Dialect) -> Response {
-    let mut connection = house.user().connect();
+fn hung_call(fixture: &Fixture, dialect: Dialect) -> Response {
+    let mut connection = fixture.user().connect();
     connection.send_request(
         "POST",
         dialect.path(),
         Some(dialect.body().to_string().as_bytes()),
     );
-    house.upstream.wait_for_requests(1);
-    stops(house);
+    fixture.upstream.wait_for_requests(1);
+    stops(fixture);
     connection.read_response("POST")
 }
 
 #[test]
-fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
+fn shutdown_unary_past_drain_returns_error_and_is_recorded() {
     for dialect in BOTH {
         for (script, came) in [
             (Script::hangs(), 0),
@@ -125,18 +125,18 @@ fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
                 30,
             ),
         ] {
-            let mut house = House::limited("drain_s = 4");
-            house.upstream.respond_with(script);
-            let answer = hung_call(&house, dialect);
-            refused(dialect, &answer, 503, "shutting_down");
-            assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
-            house.gatekeeper.start();
-            let booked = house.booked();
+            let mut fixture = Fixture::with_limits("drain_s = 4");
+            fixture.upstream.respond_with(script);
+            let response = hung_call(&fixture, dialect);
+            assert_refusal(dialect, &response, 503, "shutting_down");
+            assert_eq!(fixture.gatekeeper.wait_for_exit().code(), Some(0));
+            fixture.gatekeeper.start();
+            let record = fixture.assert_recorded();
             assert_eq!(
-                booked.ends("broken", &["estimated"]).output(),
+                record.assert_ended("broken", &["estimated"]).output(),
                 came,
                 "what came counts as text: {}",
-                booked.0
+                record.0
             );
         }
     }
@@ -144,10 +144,13 @@ fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
 
 #[test]
 fn sigint_stops_like_sigterm() {
-    let mut house = House::opens();
-    house.asks(Chat, false).assert_status(200);
-    house.gatekeeper.signal(Signal::INT);
-    assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
-    house.gatekeeper.start();
-    house.booked().ends("ok", &[]).costs(10, 20);
+    let mut fixture = Fixture::new();
+    fixture.call(Chat, false).assert_status(200);
+    fixture.gatekeeper.signal(Signal::INT);
+    assert_eq!(fixture.gatekeeper.wait_for_exit().code(), Some(0));
+    fixture.gatekeeper.start();
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
 }

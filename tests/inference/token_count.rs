@@ -2,175 +2,183 @@
 
 use serde_json::{Value, json};
 
-use super::house::{House, Messages, refused};
+use super::fixture::{Fixture, Messages, assert_refusal};
 use crate::harness::golden;
 use crate::harness::script::Script;
 
 const PATH: &str = "/v1/messages/count_tokens";
 
-fn asking(model: &str) -> Value {
+fn request_body(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "how long?"}], "tools": []})
 }
 
 /// A house whose upstream counts; no request of it may become a record.
-fn house() -> House {
-    let house = House::opens();
-    house
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/count_tokens.json")));
-    house
+    fixture
 }
 
 #[test]
-fn it_is_passed_to_the_vendor_and_its_answer_back() {
-    let house = house();
+fn count_tokens_passes_through_both_ways() {
+    let fixture = fixture();
     for path in [
         PATH,
         "/v1/messages/count_tokens?beta=true",
         "/messages/count_tokens",
         "/v1/v1/messages/count_tokens",
     ] {
-        let answer = house
+        let response = fixture
             .user()
             .with_x_api_key()
             .with("anthropic-beta", "b-1")
-            .post(path, &asking("c-small"));
+            .post(path, &request_body("c-small"));
         assert_eq!(
-            answer.assert_status(200).text(),
+            response.assert_status(200).text(),
             golden("anthropic/count_tokens.json")
         );
         assert!(
-            answer.header("x-gatekeeper-request-id").is_some()
-                && answer.header("x-gatekeeper-cost-usd").is_none()
+            response.header("x-gatekeeper-request-id").is_some()
+                && response.header("x-gatekeeper-cost-usd").is_none()
         );
-        let seen = house.upstream.last_request();
+        let request = fixture.upstream.last_request();
         assert_eq!(
-            (seen.target(), seen.json()),
-            ("/v1/messages/count_tokens", asking("c-small"))
+            (request.target(), request.json()),
+            ("/v1/messages/count_tokens", request_body("c-small"))
         );
         assert_eq!(
             (
-                seen.header("anthropic-beta"),
-                seen.header("anthropic-version")
+                request.header("anthropic-beta"),
+                request.header("anthropic-version")
             ),
             (Some("b-1"), Some("2023-06-01"))
         );
         assert!(
-            !seen
+            !request
                 .head
                 .headers
                 .iter()
-                .any(|(_, value)| value.contains(&house.key.secret))
+                .any(|(_, value)| value.contains(&fixture.key.secret))
         );
     }
-    house
+    fixture
         .user()
-        .post(PATH, &asking("ant/c-small"))
+        .post(PATH, &request_body("ant/c-small"))
         .assert_status(200);
-    assert_eq!(house.upstream.last_request().json(), asking("c-small"));
-    assert!(house.gatekeeper.requests().is_empty() && house.gatekeeper.holds_open() == 0);
+    assert_eq!(
+        fixture.upstream.last_request().json(),
+        request_body("c-small")
+    );
+    assert!(fixture.gatekeeper.requests().is_empty() && fixture.gatekeeper.holds_open() == 0);
 }
 
 #[test]
-fn it_counts_against_no_budget_not_even_a_spent_one() {
-    let mut house = house();
-    let team = house.gatekeeper.team_with_budget("poor", "0.000001");
-    let person = house.gatekeeper.user(&house.gatekeeper.key_of(&team));
-    refused(
+fn count_tokens_ignores_exhausted_budget() {
+    let mut fixture = fixture();
+    let team = fixture.gatekeeper.team_with_budget("poor", "0.000001");
+    let caller = fixture.gatekeeper.user(&fixture.gatekeeper.key_of(&team));
+    assert_refusal(
         Messages,
-        &person.messages(&Messages.body()),
+        &caller.messages(&Messages.body()),
         402,
         "budget_exceeded",
     );
     for _ in 0..3 {
-        person.post(PATH, &asking("c-small")).assert_status(200);
+        caller
+            .post(PATH, &request_body("c-small"))
+            .assert_status(200);
     }
-    assert!(house.gatekeeper.requests().is_empty());
+    assert!(fixture.gatekeeper.requests().is_empty());
 }
 
 #[test]
-fn whoever_may_not_call_the_model_may_not_count_for_it() {
-    let mut house = house();
-    refused(
+fn count_tokens_without_model_access_is_refused() {
+    let mut fixture = fixture();
+    assert_refusal(
         Messages,
-        &house.gatekeeper.anon().post(PATH, &asking("c-small")),
+        &fixture
+            .gatekeeper
+            .anon()
+            .post(PATH, &request_body("c-small")),
         401,
         "authentication_error",
     );
-    let team = house
+    let team = fixture
         .gatekeeper
         .team(&json!({"name": "others", "models": ["m-*"]}));
-    let person = house.gatekeeper.user(&house.gatekeeper.key_of(&team));
-    refused(
+    let caller = fixture.gatekeeper.user(&fixture.gatekeeper.key_of(&team));
+    assert_refusal(
         Messages,
-        &person.post(PATH, &asking("c-small")),
+        &caller.post(PATH, &request_body("c-small")),
         403,
         "model_not_allowed",
     );
-    refused(
+    assert_refusal(
         Messages,
-        &house.user().post(PATH, &asking("nobody")),
+        &fixture.user().post(PATH, &request_body("nobody")),
         404,
         "model_not_found",
     );
-    refused(
+    assert_refusal(
         Messages,
-        &house.user().post(PATH, &json!({"model": "c-small"})),
+        &fixture.user().post(PATH, &json!({"model": "c-small"})),
         400,
         "invalid_request_error",
     );
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn a_provider_that_counts_nothing_is_501_in_the_dialect() {
-    let house = house();
-    let message = refused(
+fn count_tokens_unsupported_provider_returns_501_in_dialect() {
+    let fixture = fixture();
+    let message = assert_refusal(
         Messages,
-        &house.user().post(PATH, &asking("m-small")),
+        &fixture.user().post(PATH, &request_body("m-small")),
         501,
         "not_supported",
     );
     assert!(message.contains("up/m-small counts no tokens"), "{message}");
-    house.nothing_happened();
+    fixture.assert_no_call();
 }
 
 #[test]
-fn an_upstreams_trouble_is_told_as_for_a_call() {
-    let house = house();
-    let refusal = Messages.refusal("rate_limit_error", "slow down");
-    house
+fn count_tokens_upstream_failure_is_reported_as_for_call() {
+    let fixture = fixture();
+    let refusal = Messages.rejection("rate_limit_error", "slow down");
+    fixture
         .upstream
         .respond_with(Script::json(429, &refusal).header("retry-after", "7"));
-    let answer = house.user().post(PATH, &asking("c-small"));
+    let response = fixture.user().post(PATH, &request_body("c-small"));
     assert_eq!(
         (
-            answer.assert_status(429).json(),
-            answer.header("retry-after")
+            response.assert_status(429).json(),
+            response.header("retry-after")
         ),
         (refusal, Some("7"))
     );
     for (script, status, word) in [
         (
-            Script::json(401, &Messages.refusal("authentication_error", "bad")),
+            Script::json(401, &Messages.rejection("authentication_error", "bad")),
             502,
             "upstream_error",
         ),
         (
-            Script::json(529, &Messages.refusal("overloaded_error", "busy")),
+            Script::json(529, &Messages.rejection("overloaded_error", "busy")),
             503,
             "overloaded",
         ),
         (Script::unary(200, "{\"input_tok"), 502, "upstream_error"),
         (Script::closes(), 502, "upstream_error"),
     ] {
-        house.upstream.respond_with(script);
-        refused(
+        fixture.upstream.respond_with(script);
+        assert_refusal(
             Messages,
-            &house.user().post(PATH, &asking("c-small")),
+            &fixture.user().post(PATH, &request_body("c-small")),
             status,
             word,
         );
     }
-    assert!(house.gatekeeper.requests().is_empty());
+    assert!(fixture.gatekeeper.requests().is_empty());
 }

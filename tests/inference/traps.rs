@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages};
 use super::sockets::sockets;
 use crate::harness::client::ResponseStream;
 use crate::harness::model;
@@ -20,59 +20,74 @@ fn long(dialect: Dialect, bytes: usize) -> serde_json::Value {
 }
 
 #[test]
-fn b12_a_body_of_three_mebibytes_goes_through() {
-    let house = House::opens();
+fn b12_body_of_3_mib_is_forwarded() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         let body = long(dialect, 3 << 20);
-        house.user().post(dialect.path(), &body).assert_status(200);
+        fixture
+            .user()
+            .post(dialect.path(), &body)
+            .assert_status(200);
         assert_eq!(
-            house.upstream.last_request().body,
+            fixture.upstream.last_request().body,
             body.to_string().as_bytes()
         );
-        house.booked().ends("ok", &[]).costs(10, 20);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 20);
     }
 }
 
 #[test]
-fn b12_a_body_of_twenty_mebibytes_in_chunks_goes_through() {
-    let house = House::opens();
+fn b12_chunked_body_of_20_mib_is_forwarded() {
+    let fixture = Fixture::new();
     let body = long(Messages, 20 << 20).to_string();
-    let mut connection = house.user().with("transfer-encoding", "chunked").connect();
+    let mut connection = fixture
+        .user()
+        .with("transfer-encoding", "chunked")
+        .connect();
     connection.send_request("POST", Messages.path(), None);
     for part in body.as_bytes().chunks(1 << 16) {
         connection.send([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
     }
     connection.send("0\r\n\r\n");
     connection.read_response("POST").assert_status(200);
-    assert!(house.upstream.last_request().body == body.as_bytes());
-    house.booked().ends("ok", &[]).costs(10, 20);
+    assert!(fixture.upstream.last_request().body == body.as_bytes());
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
 }
 
 #[test]
-fn a_client_that_waits_to_be_told_to_continue_is_told_so() {
-    let house = House::opens();
+fn expect_100_continue_is_answered() {
+    let fixture = Fixture::new();
     let body = long(Chat, 1 << 20).to_string();
-    let mut connection = house.user().with("expect", "100-continue").connect();
+    let mut connection = fixture.user().with("expect", "100-continue").connect();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gk\r\nauthorization: Bearer {}\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
-        house.key.secret,
+        fixture.key.secret,
         body.len()
     );
     connection.send(head);
-    let told = connection.read_until(b"\r\n\r\n");
+    let parsed = connection.read_until(b"\r\n\r\n");
     assert!(
-        told.starts_with(b"HTTP/1.1 100 "),
+        parsed.starts_with(b"HTTP/1.1 100 "),
         "{}",
-        String::from_utf8_lossy(&told)
+        String::from_utf8_lossy(&parsed)
     );
     connection.send(&body);
     connection.read_response("POST").assert_status(200);
-    house.booked().ends("ok", &[]).costs(10, 20);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
 }
 
 #[test]
-fn an_answer_of_five_mebibytes_goes_through() {
-    let house = House::opens();
+fn response_of_5_mib_is_forwarded() {
+    let fixture = Fixture::new();
     let text = "y".repeat(5 << 20);
     for (dialect, body) in [
         (
@@ -85,62 +100,65 @@ fn an_answer_of_five_mebibytes_goes_through() {
         ),
     ] {
         for script in [Script::json(200, &body), Script::json(200, &body).chunked()] {
-            let answer = house.answered(dialect, false, script);
-            assert!(answer.assert_status(200).body == body.to_string().as_bytes());
-            house.booked().ends("ok", &[]).costs(10, 20);
+            let response = fixture.call_with(dialect, false, script);
+            assert!(response.assert_status(200).body == body.to_string().as_bytes());
+            fixture
+                .assert_recorded()
+                .assert_ended("ok", &[])
+                .assert_usage(10, 20);
         }
     }
 }
 
 #[test]
-fn a_hundred_and_twenty_streams_run_at_once_over_one_worker() {
+fn streams_120_concurrent_on_one_worker_complete() {
     const STREAMS: usize = 120;
-    let house = House::with(|setup| setup.setting("workers = 1"));
+    let fixture = Fixture::with_setup(|setup| setup.setting("workers = 1"));
     let [before, content, _] = Chat.events(1);
-    house
+    fixture
         .upstream
         .respond_with(Script::stream([before, content].concat()).then_hangs());
     let streams: Vec<ResponseStream> = (0..STREAMS)
         .map(|_| {
-            let mut stream = house.user().open_stream(Chat.path(), &Chat.streamed());
+            let mut stream = fixture.user().open_stream(Chat.path(), &Chat.stream_body());
             stream.read_deltas(1);
             stream
         })
         .collect();
     assert_eq!(
         (
-            house.upstream.in_flight(),
-            house.upstream.connection_count()
+            fixture.upstream.in_flight(),
+            fixture.upstream.connection_count()
         ),
         (STREAMS, STREAMS)
     );
-    assert_eq!(house.gatekeeper.holds_open(), STREAMS as u64);
+    assert_eq!(fixture.gatekeeper.holds_open(), STREAMS as u64);
     // and there is room for one more
-    house.upstream.respond_with(model::with_usage(10, 20));
-    house.asks(Messages, false).assert_status(200);
+    fixture.upstream.respond_with(model::with_usage(10, 20));
+    fixture.call(Messages, false).assert_status(200);
     drop(streams);
-    house
+    fixture
         .upstream
         .wait_for_disconnects(STREAMS)
         .wait_until_idle();
 }
 
 #[test]
-fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
-    let house = House::with(|setup| setup.setting("workers = 1"));
-    let mut client = house.user().connect();
+fn upstream_connection_is_reused_unless_closed() {
+    let fixture = Fixture::with_setup(|setup| setup.setting("workers = 1"));
+    let mut client = fixture.user().connect();
     for _ in 0..10 {
         client.chat(&Chat.body()).assert_status(200);
         client
             .call(
                 "POST",
                 Chat.path(),
-                Some(Chat.streamed().to_string().as_bytes()),
+                Some(Chat.stream_body().to_string().as_bytes()),
             )
             .assert_status(200);
     }
     // the client has its whole stream a moment before the connection is ready again
-    let connections = house.upstream.connection_count();
+    let connections = fixture.upstream.connection_count();
     assert!(
         connections <= 4,
         "{connections} connections for 20 calls, one after the other"
@@ -150,31 +168,31 @@ fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
         r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#,
     )
     .then_closes();
-    house.upstream.respond_with(closing);
+    fixture.upstream.respond_with(closing);
     for closed in 1..=10 {
         client.chat(&Chat.body()).assert_status(200);
         // a request that is sent while the upstream closes is lost with it, whoever sends it
-        house.upstream.wait_for_closed(closed);
+        fixture.upstream.wait_for_closed(closed);
     }
 }
 
 #[test]
-fn an_answer_is_not_decompressed_because_it_was_asked_for_as_it_is() {
-    let house = House::opens();
-    let client = house.user().with("accept-encoding", "gzip, br, zstd");
-    let answer = client.chat(&Chat.body());
-    assert_eq!(answer.assert_status(200).header("content-encoding"), None);
+fn upstream_compressed_response_is_not_decoded() {
+    let fixture = Fixture::new();
+    let client = fixture.user().with("accept-encoding", "gzip, br, zstd");
+    let response = client.chat(&Chat.body());
+    assert_eq!(response.assert_status(200).header("content-encoding"), None);
     assert_eq!(
-        house.upstream.last_request().header("accept-encoding"),
+        fixture.upstream.last_request().header("accept-encoding"),
         Some("identity")
     );
-    house.booked().ends("ok", &[]);
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn two_requests_in_one_write_are_answered_in_their_order() {
-    let house = House::opens();
-    let mut client = house.user().connect();
+fn pipelined_requests_are_answered_in_order() {
+    let fixture = Fixture::new();
+    let mut client = fixture.user().connect();
     client.send_request(
         "POST",
         Chat.path(),
@@ -187,21 +205,21 @@ fn two_requests_in_one_write_are_answered_in_their_order() {
     );
     assert!(client.read_response("POST").assert_status(200).json()["choices"].is_array());
     assert!(client.read_response("POST").assert_status(200).json()["content"].is_array());
-    house.booked_all(2);
+    fixture.assert_recorded_calls(2);
 }
 
 #[test]
-fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
-    let house = House::limited("client_stall_s = 7");
+fn sockets_have_nodelay_and_user_timeout() {
+    let fixture = Fixture::with_limits("client_stall_s = 7");
     let [before, content, _] = Chat.events(1);
-    house
+    fixture
         .upstream
         .respond_with(Script::stream([before, content].concat()).then_hangs());
-    let mut stream = house.user().open_stream(Chat.path(), &Chat.streamed());
+    let mut stream = fixture.user().open_stream(Chat.path(), &Chat.stream_body());
     stream.read_deltas(1);
-    let Some(sockets) = sockets(&house) else {
+    let Some(sockets) = sockets(&fixture) else {
         return print_skipped(
-            "no_socket_waits_for_acknowledgements",
+            "sockets_have_nodelay_and_user_timeout",
             "this machine does not let a test look at another process's sockets",
         );
     };
@@ -212,7 +230,7 @@ fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
             .expect("the connection")
     };
     assert!(
-        towards(house.upstream.address()).no_delay,
+        towards(fixture.upstream.address()).no_delay,
         "TCP_NODELAY towards the upstream"
     );
     let client = towards(stream.address());
@@ -225,8 +243,8 @@ fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
 
 /// A head that is no answer yet, and one after which no body comes: what follows on that connection belongs to nobody else.
 #[test]
-fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
-    let house = House::opens();
+fn upstream_bytes_after_informational_or_empty_head_are_discarded() {
+    let fixture = Fixture::new();
     let late = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{\"late\":1}";
     // the first write is the head alone
     for head in [
@@ -238,8 +256,8 @@ fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
             .in_writes_of(head.len())
             .pause_ms_between(200)
             .then_hangs();
-        house.upstream.respond_with(said);
-        let mut client = house.user().connect();
+        fixture.upstream.respond_with(said);
+        let mut client = fixture.user().connect();
         let refused = client.chat(&Chat.body());
         assert_eq!(
             refused.assert_status(502).error_type(),
@@ -252,17 +270,21 @@ fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
         } else {
             "broken"
         };
-        house.booked().ends(status, &["estimated"]);
-        house.upstream.respond_with(model::with_usage(10, 20));
+        fixture
+            .assert_recorded()
+            .assert_ended(status, &["estimated"]);
+        fixture.upstream.respond_with(model::with_usage(10, 20));
         for _ in 0..3 {
-            let answer = client.chat(&Chat.body());
+            let response = client.chat(&Chat.body());
             assert!(
-                answer.assert_status(200).json()["choices"].is_array(),
+                response.assert_status(200).json()["choices"].is_array(),
                 "{}",
-                answer.text()
+                response.text()
             );
         }
-        wait_until("the rest is booked", || house.gatekeeper.holds_open() == 0);
-        house.booked_all(3);
+        wait_until("the rest is booked", || {
+            fixture.gatekeeper.holds_open() == 0
+        });
+        fixture.assert_recorded_calls(3);
     }
 }

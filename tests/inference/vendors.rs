@@ -3,15 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, Messages, refused_at};
-use super::told::whole;
+use super::fixture::{Chat, Fixture, Messages, assert_refusal_at};
+use super::parsed_response::parse_unary;
 use crate::harness::golden;
 use crate::harness::process::{Provider, UPSTREAM_KEY};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
 /// A gateway in front of one account at this vendor, as provider `v` with the model `m`.
-fn house(vendor: &str, change: impl FnOnce(Provider) -> Provider) -> House {
+fn fixture(vendor: &str, change: impl FnOnce(Provider) -> Provider) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
         .preset(vendor)
@@ -22,34 +22,34 @@ fn house(vendor: &str, change: impl FnOnce(Provider) -> Provider) -> House {
         provider
     };
     let provider = change(provider);
-    House::before(upstream, |setup| setup.provider(&provider))
+    Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
 }
 
-fn plain(vendor: &str) -> House {
-    house(vendor, |provider| provider)
+fn plain(vendor: &str) -> Fixture {
+    fixture(vendor, |provider| provider)
 }
 
 /// A small good request to `m`, with more members.
-fn asking(more: &str) -> String {
+fn request_body(more: &str) -> String {
     format!(r#"{{"model":"m","messages":[{{"role":"user","content":"say it"}}]{more}}}"#)
 }
 
 /// What the upstream was sent besides model and messages, and which members the client was told of.
 #[track_caller]
-fn sent(house: &House, more: &str) -> (String, Option<String>) {
-    let answer = house
+fn sent(fixture: &Fixture, more: &str) -> (String, Option<String>) {
+    let response = fixture
         .user()
-        .post_bytes(Chat.path(), asking(more).as_bytes());
-    answer.assert_status(200);
-    house.booked().ends("ok", &[]);
-    let body = String::from_utf8(house.upstream.last_request().body.clone()).expect("UTF-8");
+        .post_bytes(Chat.path(), request_body(more).as_bytes());
+    response.assert_status(200);
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    let body = String::from_utf8(fixture.upstream.last_request().body.clone()).expect("UTF-8");
     let rest = body
-        .strip_prefix(asking("").trim_end_matches('}'))
+        .strip_prefix(request_body("").trim_end_matches('}'))
         .unwrap_or_else(|| panic!("{body}"));
     let rest = rest
         .strip_prefix(']')
         .map_or_else(|| rest.to_owned(), str::to_owned);
-    let named = answer
+    let named = response
         .header("x-gatekeeper-dropped-params")
         .map(str::to_owned);
     (rest, named)
@@ -83,19 +83,19 @@ fn deliveries(recording: &str) -> Vec<Script> {
 
 /// A vendor's stream, delivered in every way: the same bytes and the same record each time.
 fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd: &str) {
-    let house = plain(vendor);
+    let fixture = plain(vendor);
     let recording = golden(&format!("{vendor}/stream.sse"));
-    let body = asking(r#","stream":true"#);
+    let body = request_body(r#","stream":true"#);
     for line_end in ["\n", "\r\n"] {
         for script in deliveries(&recording.replace('\n', line_end)) {
-            house.upstream.respond_with(script);
-            let answer = house.user().post_bytes(Chat.path(), body.as_bytes());
+            fixture.upstream.respond_with(script);
+            let response = fixture.user().post_bytes(Chat.path(), body.as_bytes());
             assert_eq!(
-                answer.assert_status(200).text(),
+                response.assert_status(200).text(),
                 shown(&recording, hidden, cost_usd, line_end)
             );
-            let row = house.booked();
-            row.ends("ok", &[]);
+            let row = fixture.assert_recorded();
+            row.assert_ended("ok", &[]);
             assert_eq!((row.input(), row.output()), (input, output), "{}", row.0);
             assert_eq!(row.0["cost_usd"], json!(cost_usd), "{}", row.0);
         }
@@ -104,7 +104,7 @@ fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd
 
 /// A vendor's whole answer: passed on byte for byte.
 fn answers(vendor: &str, input: u64, output: u64) {
-    let house = plain(vendor);
+    let fixture = plain(vendor);
     let recording = golden(&format!("{vendor}/answer.json"));
     for script in [
         Script::unary(200, &recording),
@@ -112,12 +112,14 @@ fn answers(vendor: &str, input: u64, output: u64) {
             .chunked()
             .one_byte_per_write(),
     ] {
-        house.upstream.respond_with(script);
-        let answer = house.user().post_bytes(Chat.path(), asking("").as_bytes());
-        assert_eq!(answer.assert_status(200).text(), recording);
-        let row = house.booked();
+        fixture.upstream.respond_with(script);
+        let response = fixture
+            .user()
+            .post_bytes(Chat.path(), request_body("").as_bytes());
+        assert_eq!(response.assert_status(200).text(), recording);
+        let row = fixture.assert_recorded();
         assert_eq!(
-            (row.ends("ok", &[]).input(), row.output()),
+            (row.assert_ended("ok", &[]).input(), row.output()),
             (input, output),
             "{}",
             row.0
@@ -126,46 +128,46 @@ fn answers(vendor: &str, input: u64, output: u64) {
 }
 
 #[test]
-fn p10_a_groq_stream_is_passed_on_and_its_usage_counted_once() {
+fn p10_groq_stream_passes_through_and_usage_counts_once() {
     streams("groq", Some("\"choices\":[],"), 10, 5, "0.000035");
     answers("groq", 10, 5);
 }
 
 #[test]
-fn p10_a_together_stream_that_ends_with_eos_is_passed_on() {
+fn p10_together_stream_with_eos_passes_through() {
     streams("together", None, 10, 5, "0.000035");
     answers("together", 10, 5);
 }
 
 #[test]
-fn p10_a_mistral_stream_reports_its_usage_in_a_chunk_with_choices() {
+fn p10_mistral_stream_usage_in_choices_chunk_is_read() {
     // at one rate for all input the 4 cached tokens cost as much as the others
     streams("mistral", None, 14, 5, "0.000039");
     answers("mistral", 14, 5);
 }
 
 #[test]
-fn e11_mistrals_cached_tokens_are_told_from_the_others() {
-    let house = plain("mistral");
+fn e11_mistral_cached_tokens_are_separate() {
+    let fixture = plain("mistral");
     for (recording, streamed) in [
         ("mistral/stream.sse", true),
         ("mistral/tool.sse", true),
         ("mistral/answer.json", false),
     ] {
         let recording = golden(recording);
-        house.upstream.respond_with(if streamed {
+        fixture.upstream.respond_with(if streamed {
             Script::stream([&recording])
         } else {
             Script::unary(200, &recording)
         });
-        house
+        fixture
             .user()
             .post_bytes(
                 Chat.path(),
-                asking(&format!(r#","stream":{streamed}"#)).as_bytes(),
+                request_body(&format!(r#","stream":{streamed}"#)).as_bytes(),
             )
             .assert_status(200);
-        let usage = house.booked().ends("ok", &[]).0["usage"].clone();
+        let usage = fixture.assert_recorded().assert_ended("ok", &[]).0["usage"].clone();
         assert_eq!(
             (&usage["input_tokens"], &usage["cached_tokens"]),
             (&json!(14), &json!(4)),
@@ -175,79 +177,93 @@ fn e11_mistrals_cached_tokens_are_told_from_the_others() {
 }
 
 #[test]
-fn p08_azures_filter_chunks_are_passed_on() {
+fn p08_azure_filter_chunks_pass_through() {
     streams("azure", Some("\"usage\":{"), 10, 5, "0.000035");
     answers("azure", 10, 5);
 }
 
 #[test]
-fn an_openrouter_stream_with_comments_is_passed_on() {
+fn openrouter_stream_with_comments_passes_through() {
     streams("openrouter", None, 10, 5, "0.000035");
 }
 
 #[test]
-fn e15_a_groq_stream_that_fails_is_an_error_in_band() {
-    let house = plain("groq");
+fn e15_groq_stream_failure_is_in_band_error() {
+    let fixture = plain("groq");
     let recording = golden("groq/failed.sse");
-    house
+    fixture
         .upstream
         .respond_with(Script::stream(recording.split_inclusive("\n\n")).pause_ms_between(100));
-    let answer = house
+    let response = fixture
         .user()
-        .post_bytes(Chat.path(), asking(r#","stream":true"#).as_bytes());
+        .post_bytes(Chat.path(), request_body(r#","stream":true"#).as_bytes());
     assert!(
-        answer.assert_status(200).text().contains("over capacity")
-            && !answer.text().contains("[DONE]"),
+        response.assert_status(200).text().contains("over capacity")
+            && !response.text().contains("[DONE]"),
         "{}",
-        answer.text()
+        response.text()
     );
-    house.booked().ends("broken", &[]).costs(10, 5);
+    fixture
+        .assert_recorded()
+        .assert_ended("broken", &[])
+        .assert_usage(10, 5);
 }
 
 #[test]
-fn p08_azure_takes_its_own_header_and_the_deployment_as_the_model() {
-    let house = plain("azure");
-    house
+fn p08_azure_uses_api_key_header_and_deployment_as_model() {
+    let fixture = plain("azure");
+    fixture
         .user()
-        .post_bytes("/v1/chat/completions", asking("").as_bytes())
+        .post_bytes("/v1/chat/completions", request_body("").as_bytes())
         .assert_status(200);
-    house.booked().ends("ok", &[]).costs(10, 20);
-    let seen = house.upstream.last_request();
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
+    let request = fixture.upstream.last_request();
     assert_eq!(
-        (seen.target(), seen.header("api-key")),
+        (request.target(), request.header("api-key")),
         ("/openai/v1/chat/completions", Some(UPSTREAM_KEY))
     );
     assert_eq!(
-        (seen.header("authorization"), seen.json()["model"].as_str()),
+        (
+            request.header("authorization"),
+            request.json()["model"].as_str()
+        ),
         (None, Some("m"))
     );
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(400, golden("azure/filtered.json")));
-    let answer = house
+    let response = fixture
         .user()
-        .post_bytes("/v1/chat/completions", asking("").as_bytes());
+        .post_bytes("/v1/chat/completions", request_body("").as_bytes());
     assert_eq!(
-        answer.assert_status(400).text(),
+        response.assert_status(400).text(),
         golden("azure/filtered.json")
     );
-    house.booked().ends("upstream_error", &[]);
+    fixture
+        .assert_recorded()
+        .assert_ended("upstream_error", &[]);
 }
 
 #[test]
-fn p08_azures_older_form_has_the_deployment_in_the_address() {
-    let house = house("azure", |provider| {
+fn p08_azure_api_version_puts_deployment_in_path() {
+    let fixture = fixture("azure", |provider| {
         provider
             .line("api_version = \"2024-10-21\"")
             .models(&["our/chat"])
     });
-    let body = asking("").replace("\"m\"", "\"our/chat\"");
-    house
+    let body = request_body("").replace("\"m\"", "\"our/chat\"");
+    fixture
         .user()
         .post_bytes("/v1/chat/completions", body.as_bytes())
         .assert_status(200);
-    house.booked().ends("ok", &[]).costs(10, 20);
-    let target = house.upstream.last_request().target().to_owned();
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 20);
+    let target = fixture.upstream.last_request().target().to_owned();
     assert_eq!(
         target,
         "/openai/deployments/our%2Fchat/chat/completions?api-version=2024-10-21"
@@ -255,21 +271,21 @@ fn p08_azures_older_form_has_the_deployment_in_the_address() {
 }
 
 #[test]
-fn an_azure_deployment_is_priced_as_the_configuration_says_and_not_by_the_answer() {
-    let house = house("azure", |provider| {
+fn azure_deployment_price_follows_configuration() {
+    let fixture = fixture("azure", |provider| {
         provider
             .priced_by("sheet")
             .line("priced_as = { m = \"gpt-4.1-mini\" }")
     });
-    house
+    fixture
         .upstream
         .respond_with(Script::unary(200, golden("azure/answer.json")));
-    house
+    fixture
         .user()
-        .post_bytes("/v1/chat/completions", asking("").as_bytes())
+        .post_bytes("/v1/chat/completions", request_body("").as_bytes())
         .assert_status(200);
-    let row = house.booked();
-    row.ends("ok", &[]);
+    let row = fixture.assert_recorded();
+    row.assert_ended("ok", &[]);
     // 10 at $0.44 and 5 at $1.76 per million: the sheet's gpt-4.1-mini, though the answer says gpt-4.1
     assert_eq!(row.0["cost_usd"], json!(azure_mini_cost()), "{}", row.0);
 }
@@ -290,13 +306,13 @@ fn azure_mini_cost() -> String {
 }
 
 #[test]
-fn p10_mistral_gets_no_field_outside_its_schema() {
-    let house = plain("mistral");
+fn p10_mistral_request_has_only_supported_fields() {
+    let fixture = plain("mistral");
     let everything = r#","stream":true,"stream_options":{"include_usage":true},"seed":7,"max_completion_tokens":50,"tool_choice":"required","tools":[],"user":"u","logit_bias":{},"store":false,"temperature":1.0,"safe_prompt":true,"metadata":null,"verbosity":null"#;
-    house
+    fixture
         .upstream
         .respond_with(Script::stream([golden("mistral/stream.sse")]));
-    let (rest, named) = sent(&house, everything);
+    let (rest, named) = sent(&fixture, everything);
     let expected = r#","stream":true,"tool_choice":"any","tools":[],"temperature":1.0,"safe_prompt":true,"metadata":null,"max_tokens":50,"random_seed":7}"#;
     assert_eq!(rest, expected);
     let expected =
@@ -305,10 +321,10 @@ fn p10_mistral_gets_no_field_outside_its_schema() {
 }
 
 #[test]
-fn groq_is_spared_what_no_model_of_theirs_takes() {
-    let house = plain("groq");
+fn groq_unsupported_fields_are_dropped() {
+    let fixture = plain("groq");
     let (rest, named) = sent(
-        &house,
+        &fixture,
         r#","logprobs":true,"top_logprobs":2,"seed":7,"logit_bias":{"1":2},"n":1,"odd":1e3"#,
     );
     assert_eq!(
@@ -321,10 +337,10 @@ fn groq_is_spared_what_no_model_of_theirs_takes() {
 }
 
 #[test]
-fn together_is_asked_for_log_probabilities_by_their_number() {
-    let house = plain("together");
+fn together_logprobs_becomes_number() {
+    let fixture = plain("together");
     let (rest, named) = sent(
-        &house,
+        &fixture,
         r#","logprobs":true,"max_completion_tokens":9,"n":2"#,
     );
     assert_eq!(
@@ -334,14 +350,14 @@ fn together_is_asked_for_log_probabilities_by_their_number() {
             Some("logprobs, max_completion_tokens")
         )
     );
-    let (rest, _) = sent(&house, r#","logprobs":true,"top_logprobs":4"#);
+    let (rest, _) = sent(&fixture, r#","logprobs":true,"top_logprobs":4"#);
     assert_eq!(rest, r#","logprobs":4}"#);
-    let (rest, named) = sent(&house, r#","logprobs":3"#);
+    let (rest, named) = sent(&fixture, r#","logprobs":3"#);
     assert_eq!((rest.as_str(), named), (r#","logprobs":3}"#, None));
 }
 
 #[test]
-fn the_dialects_own_vendor_gets_every_member() {
+fn openai_request_keeps_every_field() {
     let all = r#","seed":7,"logit_bias":{},"logprobs":true,"n":2,"max_completion_tokens":9,"tool_choice":"required","x":null"#;
     for vendor in ["openai", "azure", "openai_compatible"] {
         let (rest, named) = sent(&plain(vendor), all);
@@ -350,51 +366,53 @@ fn the_dialects_own_vendor_gets_every_member() {
 }
 
 #[test]
-fn the_members_are_named_on_a_stream_and_on_a_refusal_too() {
-    let house = plain("groq");
-    let answer = house.user().post_bytes(
+fn dropped_fields_are_reported_on_streams_and_rejections() {
+    let fixture = plain("groq");
+    let response = fixture.user().post_bytes(
         Chat.path(),
-        asking(r#","stream":true,"logit_bias":{}"#).as_bytes(),
+        request_body(r#","stream":true,"logit_bias":{}"#).as_bytes(),
     );
     assert_eq!(
-        answer
+        response
             .assert_status(200)
             .header("x-gatekeeper-dropped-params"),
         Some("logit_bias")
     );
-    house.booked().ends("ok", &[]);
-    house.upstream.respond_with(Script::json(
+    fixture.assert_recorded().assert_ended("ok", &[]);
+    fixture.upstream.respond_with(Script::json(
         400,
-        &Chat.refusal("invalid_request_error", "no"),
+        &Chat.rejection("invalid_request_error", "no"),
     ));
-    let answer = house
+    let response = fixture
         .user()
-        .post_bytes(Chat.path(), asking(r#","logit_bias":{}"#).as_bytes());
+        .post_bytes(Chat.path(), request_body(r#","logit_bias":{}"#).as_bytes());
     assert_eq!(
-        answer
+        response
             .assert_status(400)
             .header("x-gatekeeper-dropped-params"),
         Some("logit_bias")
     );
-    house.booked().ends("upstream_error", &[]);
+    fixture
+        .assert_recorded()
+        .assert_ended("upstream_error", &[]);
 }
 
 #[test]
-fn unsupported_error_refuses_what_would_be_dropped_and_renames_still() {
-    let house = house("mistral", |provider| {
+fn unsupported_error_refuses_dropped_fields_and_still_renames() {
+    let fixture = fixture("mistral", |provider| {
         provider.line("unsupported = \"error\"")
     });
-    let answer = house.user().post_bytes(
+    let response = fixture.user().post_bytes(
         Chat.path(),
-        asking(r#","seed":7,"logit_bias":{"1":2}"#).as_bytes(),
+        request_body(r#","seed":7,"logit_bias":{"1":2}"#).as_bytes(),
     );
-    let message = refused_at(Chat, &answer, 400, "invalid_request_error", "logit_bias");
+    let message = assert_refusal_at(Chat, &response, 400, "invalid_request_error", "logit_bias");
     assert!(
         message.contains("`logit_bias`") && message.contains("[providers.v]"),
         "{message}"
     );
-    house.nothing_happened();
-    let (rest, named) = sent(&house, r#","seed":7,"logit_bias":null"#);
+    fixture.assert_no_call();
+    let (rest, named) = sent(&fixture, r#","seed":7,"logit_bias":null"#);
     assert_eq!(
         (rest.as_str(), named.as_deref()),
         (r#","random_seed":7}"#, Some("seed"))
@@ -402,39 +420,39 @@ fn unsupported_error_refuses_what_would_be_dropped_and_renames_still() {
 }
 
 #[test]
-fn e31_several_answers_that_cannot_be_had_are_refused_and_never_silently_one() {
+fn e31_multiple_choices_unsupported_by_vendor_are_refused() {
     for vendor in ["groq", "ollama", "openrouter"] {
-        let house = plain(vendor);
-        let answer = house
+        let fixture = plain(vendor);
+        let response = fixture
             .user()
-            .post_bytes(Chat.path(), asking(r#","n":3"#).as_bytes());
-        let message = refused_at(Chat, &answer, 400, "invalid_request_error", "n");
+            .post_bytes(Chat.path(), request_body(r#","n":3"#).as_bytes());
+        let message = assert_refusal_at(Chat, &response, 400, "invalid_request_error", "n");
         assert!(
             message.contains("v/m gives one answer to a request, not 3"),
             "{message}"
         );
-        house.nothing_happened();
-        sent(&house, r#","n":1"#);
+        fixture.assert_no_call();
+        sent(&fixture, r#","n":1"#);
     }
 }
 
 #[test]
-fn a_cap_of_the_gateways_own_has_the_vendors_name() {
+fn gateway_output_cap_uses_vendor_field_name() {
     for (vendor, member) in [
         ("mistral", "max_tokens"),
         ("together", "max_tokens"),
         ("groq", "max_completion_tokens"),
     ] {
-        let mut house = plain(vendor);
-        let team = house.gatekeeper.team_with_budget("small", "0.10");
-        let key = house.gatekeeper.key_of(&team);
-        house
+        let mut fixture = plain(vendor);
+        let team = fixture.gatekeeper.team_with_budget("small", "0.10");
+        let key = fixture.gatekeeper.key_of(&team);
+        fixture
             .gatekeeper
             .user(&key)
-            .post_bytes(Chat.path(), asking("").as_bytes())
+            .post_bytes(Chat.path(), request_body("").as_bytes())
             .assert_status(200);
-        house.booked().ends("ok", &[]);
-        let body = house.upstream.last_request().json();
+        fixture.assert_recorded().assert_ended("ok", &[]);
+        let body = fixture.upstream.last_request().json();
         assert!(
             body[member].as_u64().is_some_and(|tokens| tokens > 0),
             "{vendor}: {body}"
@@ -443,51 +461,59 @@ fn a_cap_of_the_gateways_own_has_the_vendors_name() {
 }
 
 #[test]
-fn r04_mistrals_thinking_chunks_are_told_apart_from_its_text() {
-    let house = plain("mistral");
+fn r04_mistral_thinking_is_separate_from_text() {
+    let fixture = plain("mistral");
     let thinking =
         json!({"type": "thinking", "thinking": [{"type": "text", "text": "A greeting is due."}]});
     let message =
         json!({"role": "assistant", "content": [thinking, {"type": "text", "text": "Grüße 🦀"}]});
     let usage = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15});
-    let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+    let response = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
-    house.upstream.respond_with(Script::json(200, &answer));
+    fixture.upstream.respond_with(Script::json(200, &response));
     let body = json!({"model": "m", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]});
-    let told = whole(
+    let parsed = whole(
         Messages,
-        house.user().post(Messages.path(), &body).assert_status(200),
+        fixture
+            .user()
+            .post(Messages.path(), &body)
+            .assert_status(200),
     );
     assert_eq!(
-        (told.thoughts.as_str(), told.text.as_str()),
+        (parsed.thoughts.as_str(), parsed.text.as_str()),
         ("A greeting is due.", "Grüße 🦀")
     );
-    house.booked().ends("ok", &[]).costs(10, 5);
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(10, 5);
     // a client of the vendor's own dialect gets what the vendor said
-    let chat = house.user().post_bytes(Chat.path(), asking("").as_bytes());
-    assert_eq!(chat.assert_status(200).text(), answer.to_string());
-    house.booked().ends("ok", &[]);
+    let chat = fixture
+        .user()
+        .post_bytes(Chat.path(), request_body("").as_bytes());
+    assert_eq!(chat.assert_status(200).text(), response.to_string());
+    fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
 #[test]
-fn c07_a_call_that_asked_for_flex_and_was_served_by_default_costs_the_default() {
-    let house = house("openai", |provider| {
+fn c07_flex_request_served_by_default_tier_costs_default() {
+    let fixture = fixture("openai", |provider| {
         provider.priced_by("sheet").models(&["gpt-5.2"])
     });
     let cost = |served: &str| {
         let usage =
             json!({"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100});
         let choice = json!({"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"});
-        let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5.2", "service_tier": served,
+        let response = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5.2", "service_tier": served,
             "choices": [choice], "usage": usage});
-        house.upstream.respond_with(Script::json(200, &answer));
-        let body = asking(r#","service_tier":"flex""#).replace("\"m\"", "\"gpt-5.2\"");
-        house
+        fixture.upstream.respond_with(Script::json(200, &response));
+        let body = request_body(r#","service_tier":"flex""#).replace("\"m\"", "\"gpt-5.2\"");
+        fixture
             .user()
             .post_bytes(Chat.path(), body.as_bytes())
             .assert_status(200);
-        let row = house.booked();
-        row.ends("ok", &[]);
+        let row = fixture.assert_recorded();
+        row.assert_ended("ok", &[]);
         row.cost()
     };
     let (default, flex) = (cost("default"), cost("flex"));

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, refused};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_refusal};
 use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
@@ -20,29 +20,31 @@ fn pauses(dialect: Dialect, rest: Vec<String>, pause_ms: u64) -> Script {
 }
 
 #[test]
-fn a_beginning_without_content_is_kept_back_so_that_an_early_error_is_still_a_status() {
-    let house = House::opens();
+fn stream_error_before_content_becomes_status_after_delay() {
+    let fixture = Fixture::new();
     for dialect in BOTH {
         let error = vec![dialect.error_event("server_error", "it went dark")];
-        let answer = house.answered(dialect, true, pauses(dialect, error, 500));
-        let message = refused(dialect, &answer, 502, "upstream_error");
+        let response = fixture.call_with(dialect, true, pauses(dialect, error, 500));
+        let message = assert_refusal(dialect, &response, 502, "upstream_error");
         assert!(message.contains("it went dark"), "{message}");
-        house.booked().ends("upstream_error", &[]);
+        fixture
+            .assert_recorded()
+            .assert_ended("upstream_error", &[]);
     }
 }
 
 #[test]
-fn x09_a_beginning_is_kept_back_for_two_seconds_and_then_pings_keep_the_client() {
-    let house = House::limited("ping_s = 1");
+fn x09_stream_without_content_is_withheld_2_s_then_pinged() {
+    let fixture = Fixture::with_limits("ping_s = 1");
     for dialect in BOTH {
         let [before, ..] = dialect.events(0);
-        house
+        fixture
             .upstream
             .respond_with(Script::stream(&before).then_hangs());
         let asked = Instant::now();
-        let mut stream = house
+        let mut stream = fixture
             .user()
-            .open_stream(dialect.path(), &dialect.streamed());
+            .open_stream(dialect.path(), &dialect.stream_body());
         assert_eq!(stream.status(), 200);
         assert!(
             asked.elapsed().as_millis() >= 1_900,
@@ -60,20 +62,20 @@ fn x09_a_beginning_is_kept_back_for_two_seconds_and_then_pings_keep_the_client()
             assert!(is_ping(dialect, &event), "{event:?}");
         }
         stream.disconnect();
-        house
-            .booked()
-            .ends("client_gone", &["estimated"])
-            .is_about(10, 0);
+        fixture
+            .assert_recorded()
+            .assert_ended("client_gone", &["estimated"])
+            .assert_usage_about(10, 0);
     }
 }
 
 #[test]
-fn x09_after_a_slow_first_token_the_stream_is_as_whole_as_ever() {
-    let house = House::limited("ping_s = 1");
+fn x09_stream_after_slow_first_token_is_complete() {
+    let fixture = Fixture::with_limits("ping_s = 1");
     for dialect in BOTH {
         let [before, content, after] = dialect.events(4);
         let script = pauses(dialect, [content, after].concat(), 3_500);
-        let (events, end) = house.events(dialect, script);
+        let (events, end) = fixture.stream_events(dialect, script);
         assert_eq!(end, BodyEnd::Clean);
         let first = before.len();
         assert!(is_ping(dialect, &events[first]), "{events:?}");
@@ -83,47 +85,50 @@ fn x09_after_a_slow_first_token_the_stream_is_as_whole_as_ever() {
             .collect();
         assert_eq!(rest.iter().filter_map(|event| event.delta()).count(), 4);
         assert!(dialect.is_terminal(rest[rest.len() - 1]));
-        house.booked().ends("ok", &[]).costs(10, 4);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 4);
     }
 }
 
 #[test]
-fn content_is_not_kept_back_and_a_silent_stream_is_pinged_between_two_deltas() {
-    let house = House::limited("ping_s = 1\nidle_timeout_s = 60");
+fn stream_content_is_immediate_and_silence_is_pinged() {
+    let fixture = Fixture::with_limits("ping_s = 1\nidle_timeout_s = 60");
     for dialect in BOTH {
         let [before, content, _] = dialect.events(1);
-        house
+        fixture
             .upstream
             .respond_with(Script::stream([before, content].concat()).then_hangs());
-        let mut stream = house
+        let mut stream = fixture
             .user()
-            .open_stream(dialect.path(), &dialect.streamed());
+            .open_stream(dialect.path(), &dialect.stream_body());
         assert_eq!(stream.read_deltas(1).len(), 1);
         assert!(is_ping(dialect, &stream.next_event().expect("a ping")));
         stream.disconnect();
-        house
-            .booked()
-            .ends("client_gone", &["estimated"])
-            .is_about(10, 1);
+        fixture
+            .assert_recorded()
+            .assert_ended("client_gone", &["estimated"])
+            .assert_usage_about(10, 1);
     }
 }
 
 /// Also: no ping, not even a head, comes before the upstream's own head.
 #[test]
-fn an_upstream_may_take_longer_than_five_seconds_to_its_head() {
-    let house = House::limited("ping_s = 1");
-    house
+fn slow_head_of_6_s_is_no_failure() {
+    let fixture = Fixture::with_limits("ping_s = 1");
+    fixture
         .upstream
         .respond_with(crate::harness::model::with_usage(10, 20).delay_ms(6_000));
-    let mut whole = house.user().connect();
+    let mut whole = fixture.user().connect();
     whole.send_request(
         "POST",
         Chat.path(),
         Some(Chat.body().to_string().as_bytes()),
     );
-    let (events, end) = house
+    let (events, end) = fixture
         .user()
-        .open_stream(Messages.path(), &Messages.streamed())
+        .open_stream(Messages.path(), &Messages.stream_body())
         .read_events();
     assert_eq!(events[0].name, "message_start");
     assert!(Messages.is_terminal(&events[events.len() - 1]));

@@ -127,11 +127,11 @@ impl Client {
         }
     }
 
-    pub fn hears(self, answer: &Response, streamed: bool) -> Heard {
+    pub fn hears(self, response: &Response, streamed: bool) -> Heard {
         if streamed {
-            return self.hears_stream(&SseEvent::all(&answer.body));
+            return self.hears_stream(&SseEvent::all(&response.body));
         }
-        let body = answer.json();
+        let body = response.json();
         match self {
             Client::Chat => chat(&body["choices"][0]["message"]),
             Client::Messages => items(&body["content"]),

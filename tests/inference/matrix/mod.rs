@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use self::clients::{Client, Heard, PNG};
 use self::upstreams::{INPUT, JSON, OUTPUT, Say, Spoken, TEXT, THOUGHT};
-use super::house::House;
+use super::fixture::Fixture;
 use crate::harness::assert_table;
 use crate::harness::client::Response;
 use crate::harness::process::Provider;
@@ -111,7 +111,7 @@ fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 /// One gateway before one upstream that is all vendors, each under its own beginning of the path.
-fn house() -> House {
+fn fixture() -> Fixture {
     let upstream = Upstream::start();
     let url = upstream.url();
     let providers: Vec<Provider> = ROWS
@@ -138,7 +138,7 @@ fn house() -> House {
             }
         })
         .collect();
-    House::before(upstream, |setup| {
+    Fixture::with_upstream(upstream, |setup| {
         providers
             .iter()
             .fold(setup, |setup, provider| setup.provider(provider))
@@ -147,7 +147,7 @@ fn house() -> House {
 
 /// The call of one cell, and everything that must be true of it.
 fn cell(
-    house: &House,
+    fixture: &Fixture,
     client: Client,
     row: &Row,
     feature: Feature,
@@ -159,36 +159,36 @@ fn cell(
     };
     let name = format!("{}/{model}", row.preset);
     let streamed = feature == Feature::Stream;
-    house
+    fixture
         .upstream
         .respond_with(upstreams::script(feature.say(), streamed));
-    let before = house.upstream.request_count();
-    let answer = house
+    let before = fixture.upstream.request_count();
+    let response = fixture
         .user()
         .post(client.path(), &client.call(&name, feature));
-    if (400..500).contains(&answer.status) {
-        demand(house.upstream.request_count() == before, || {
+    if (400..500).contains(&response.status) {
+        demand(fixture.upstream.request_count() == before, || {
             "refused, but the upstream was called".to_owned()
         })?;
-        return Ok((refusal(&answer, &name)?, None));
+        return Ok((refusal(&response, &name)?, None));
     }
-    demand(answer.status == 200, || {
-        format!("{} {}", answer.status, answer.text())
+    demand(response.status == 200, || {
+        format!("{} {}", response.status, response.text())
     })?;
-    let seen = house.upstream.last_request();
-    let spoken = Spoken::at(seen.path());
+    let request = fixture.upstream.last_request();
+    let spoken = Spoken::at(request.path());
     let says = is_heard(
-        &client.hears(&answer, streamed),
+        &client.hears(&response, streamed),
         feature,
-        spoken.tells_thoughts(seen.path()),
+        spoken.tells_thoughts(request.path()),
     )?;
-    let dropped = answer
+    let dropped = response
         .header("x-gatekeeper-dropped-params")
         .unwrap_or_default()
         .to_owned();
-    is_sent(&seen, feature)
-        .map_err(|missing| format!("{missing} (dropped: {dropped}) in {}", seen.json()))?;
-    let booked = house.booked();
+    is_sent(&request, feature)
+        .map_err(|missing| format!("{missing} (dropped: {dropped}) in {}", request.json()))?;
+    let record = fixture.assert_recorded();
     // Cohere has no list price for its newest model, and what a call costs is not the question here
     let flags: &[&str] = if row.preset == "cohere" {
         &["unpriced"]
@@ -196,18 +196,18 @@ fn cell(
         &[]
     };
     demand(
-        booked.0["status"] == "ok" && booked.0["flags"] == json!(flags),
-        || booked.0.to_string(),
+        record.0["status"] == "ok" && record.0["flags"] == json!(flags),
+        || record.0.to_string(),
     )?;
-    demand((booked.input(), booked.output()) == (INPUT, OUTPUT), || {
-        format!("booked as {}", booked.0["usage"])
+    demand((record.input(), record.output()) == (INPUT, OUTPUT), || {
+        format!("recorded as {}", record.0["usage"])
     })?;
     Ok((says, Some(spoken)))
 }
 
 /// The first words of an error that names the model at fault.
-fn refusal(answer: &Response, model: &str) -> Cell {
-    let message = answer.error_message();
+fn refusal(response: &Response, model: &str) -> Cell {
+    let message = response.error_message();
     demand(message.contains(model), || {
         format!("a refusal that does not name {model}: {message}")
     })?;
@@ -241,8 +241,8 @@ fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
 }
 
 /// Whether the upstream was sent what the feature is about.
-fn is_sent(seen: &ReceivedRequest, feature: Feature) -> Result<(), String> {
-    let body = seen.json();
+fn is_sent(request: &ReceivedRequest, feature: Feature) -> Result<(), String> {
+    let body = request.json();
     let has = |schema: &Value| {
         any(&body, &|value| {
             value["properties"] == schema["properties"] && value["required"] == schema["required"]
@@ -270,12 +270,12 @@ fn is_sent(seen: &ReceivedRequest, feature: Feature) -> Result<(), String> {
                 "reasoningConfig",
                 "think",
             ];
-            let told = |value: &Value| {
+            let parsed = |value: &Value| {
                 members
                     .iter()
-                    .any(|member| value.get(member).is_some_and(|told| !told.is_null()))
+                    .any(|member| value.get(member).is_some_and(|parsed| !parsed.is_null()))
             };
-            demand(any(&body, &told), || "it is not told to think".to_owned())
+            demand(any(&body, &parsed), || "it is not told to think".to_owned())
         }
     }
 }
@@ -343,13 +343,13 @@ fn models(row: &Row) -> String {
 
 #[test]
 fn every_client_dialect_works_at_every_provider() {
-    let house = house();
+    let fixture = fixture();
     let (mut observed, mut faults) = (Vec::new(), Vec::new());
     for client in Client::ALL {
         for row in &ROWS {
             let (mut cells, mut dialects) = (Vec::new(), Vec::new());
             for feature in Feature::ALL {
-                match cell(&house, client, row, feature) {
+                match cell(&fixture, client, row, feature) {
                     Ok((says, spoken)) => {
                         cells.push(says);
                         dialects.extend(spoken.map(Spoken::name));
@@ -376,8 +376,8 @@ fn every_client_dialect_works_at_every_provider() {
 }
 
 #[test]
-fn a_cell_of_the_table_that_a_model_cannot_fill_is_a_refusal_that_names_it() {
-    let house = house();
+fn matrix_cell_unsupported_by_model_is_refusal_with_its_name() {
+    let fixture = fixture();
     let blind = Row {
         preset: "groq",
         model: "gpt-oss-120b",
@@ -385,7 +385,7 @@ fn a_cell_of_the_table_that_a_model_cannot_fill_is_a_refusal_that_names_it() {
     };
     for client in [Client::Messages, Client::Responses] {
         let (says, spoken) =
-            cell(&house, client, &blind, Feature::Image).expect("an honest refusal");
+            cell(&fixture, client, &blind, Feature::Image).expect("an honest refusal");
         assert!(
             says.starts_with("refused: ") && says.contains("image") && spoken.is_none(),
             "{says}"

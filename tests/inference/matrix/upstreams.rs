@@ -104,18 +104,18 @@ impl Spoken {
 
 /// Answers every request in the dialect of its path.
 pub fn script(say: Say, streamed: bool) -> Script {
-    Script::from_request(move |seen| {
+    Script::from_request(move |request| {
         if streamed {
-            stream(seen)
+            stream(request)
         } else {
-            Script::json(200, &whole(seen, say))
+            Script::json(200, &whole(request, say))
         }
     })
 }
 
-fn whole(seen: &ReceivedRequest, say: Say) -> Value {
-    match Spoken::at(seen.path()) {
-        Spoken::Chat => chat(seen.path(), say),
+fn whole(request: &ReceivedRequest, say: Say) -> Value {
+    match Spoken::at(request.path()) {
+        Spoken::Chat => chat(request.path(), say),
         Spoken::Messages | Spoken::Invoke => messages(say),
         Spoken::Responses => responses(say),
         Spoken::Gemini => gemini(say),
@@ -298,9 +298,9 @@ fn ollama(say: Say) -> Value {
 }
 
 /// The text, streamed in two pieces.
-fn stream(seen: &ReceivedRequest) -> Script {
+fn stream(request: &ReceivedRequest) -> Script {
     let pieces = TEXT.split_at(TEXT.find(' ').expect("a space"));
-    match Spoken::at(seen.path()) {
+    match Spoken::at(request.path()) {
         Spoken::Chat => Script::stream(chat_stream(pieces)),
         Spoken::Messages => Script::stream(named(&messages_stream(pieces))),
         Spoken::Responses => Script::stream(named(&responses_stream(pieces))),

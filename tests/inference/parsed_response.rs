@@ -1,43 +1,43 @@
-//! What an answer tells a client, read as its dialect's own clients read it: the thoughts, the text, the calls, the end and the usage.
-//! Reading panics at anything that such a client would not accept.
+//! Responses parsed as the dialect's own clients parse them: reasoning, text, tool calls, stop reason and usage. Parsing
+//! panics at anything that such a client would not accept.
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, Dialect, House, Messages};
+use super::fixture::{Chat, Dialect, Fixture, Messages};
 use crate::harness::client::{BodyEnd, Response, SseEvent};
 use crate::harness::script::Script;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Told {
-    pub thoughts: String,
+pub struct ParsedResponse {
+    pub reasoning: String,
     pub text: String,
-    pub calls: Vec<Call>,
-    pub end: String,
-    /// input in all, of it from a cache, output
+    pub calls: Vec<ToolCall>,
+    pub stop_reason: String,
+    /// total input, cached input, output
     pub tokens: (u64, u64, u64),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Call {
+pub struct ToolCall {
     pub id: String,
     pub name: String,
     pub arguments: String,
 }
 
-impl Call {
-    /// The arguments, parsed.
+impl ToolCall {
+    /// Parsed arguments.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.arguments).unwrap_or_else(|_| panic!("{self:?}"))
     }
 }
 
-/// The word for a plain end.
-pub fn stop(dialect: Dialect) -> &'static str {
+/// Stop reason of a plain end.
+pub fn stop_reason(dialect: Dialect) -> &'static str {
     if dialect == Chat { "stop" } else { "end_turn" }
 }
 
-/// The word for an end in calls.
-pub fn called(dialect: Dialect) -> &'static str {
+/// Stop reason of an end in tool calls.
+pub fn tool_call_reason(dialect: Dialect) -> &'static str {
     if dialect == Chat {
         "tool_calls"
     } else {
@@ -45,30 +45,33 @@ pub fn called(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Asks, streamed or not, and reads what the client is told.
-pub fn told(
-    house: &House,
+/// Sends a request, streamed or unary, and parses the response.
+pub fn send_and_parse(
+    fixture: &Fixture,
     dialect: Dialect,
     mut body: Value,
     streamed: bool,
     script: Script,
-) -> Told {
-    house.upstream.respond_with(script);
+) -> ParsedResponse {
+    fixture.upstream.respond_with(script);
     if !streamed {
-        return whole(
+        return parse_unary(
             dialect,
-            house.user().post(dialect.path(), &body).assert_status(200),
+            fixture
+                .user()
+                .post(dialect.path(), &body)
+                .assert_status(200),
         );
     }
     body["stream"] = json!(true);
     if dialect == Chat {
         body["stream_options"] = json!({"include_usage": true});
     }
-    let stream = house.user().open_stream(dialect.path(), &body);
+    let stream = fixture.user().open_stream(dialect.path(), &body);
     assert_eq!(stream.status(), 200);
     let (events, end) = stream.read_events();
     assert_eq!(end, BodyEnd::Clean);
-    of_events(dialect, &events)
+    parse_events(dialect, &events)
 }
 
 fn number(value: &Value) -> u64 {
@@ -77,7 +80,7 @@ fn number(value: &Value) -> u64 {
         .unwrap_or_else(|| panic!("{value} is not a count"))
 }
 
-fn words(value: &Value) -> String {
+fn string(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -99,61 +102,61 @@ fn messages_tokens(usage: &Value) -> (u64, u64, u64) {
     )
 }
 
-/// What a whole answer tells.
-pub fn whole(dialect: Dialect, answer: &Response) -> Told {
-    let body = answer.json();
+/// Parses a unary response.
+pub fn parse_unary(dialect: Dialect, response: &Response) -> ParsedResponse {
+    let body = response.json();
     if dialect == Messages {
-        return whole_message(&body);
+        return parse_unary_message(&body);
     }
     let choices = body["choices"].as_array().expect("choices");
     assert_eq!(choices.len(), 1, "{body}");
     let message = &choices[0]["message"];
-    let call = |call: &Value| Call {
-        id: words(&call["id"]),
-        name: words(&call["function"]["name"]),
-        arguments: words(&call["function"]["arguments"]),
+    let call = |call: &Value| ToolCall {
+        id: string(&call["id"]),
+        name: string(&call["function"]["name"]),
+        arguments: string(&call["function"]["arguments"]),
     };
-    Told {
-        thoughts: words(&message["reasoning_content"]),
-        text: words(&message["content"]),
+    ParsedResponse {
+        reasoning: string(&message["reasoning_content"]),
+        text: string(&message["content"]),
         calls: message["tool_calls"]
             .as_array()
             .into_iter()
             .flatten()
             .map(call)
             .collect(),
-        end: words(&choices[0]["finish_reason"]),
+        stop_reason: string(&choices[0]["finish_reason"]),
         tokens: chat_tokens(&body["usage"]),
     }
 }
 
-fn whole_message(body: &Value) -> Told {
-    let mut told = Told {
-        end: words(&body["stop_reason"]),
+fn parse_unary_message(body: &Value) -> ParsedResponse {
+    let mut parsed = ParsedResponse {
+        stop_reason: string(&body["stop_reason"]),
         tokens: messages_tokens(&body["usage"]),
-        ..Told::default()
+        ..ParsedResponse::default()
     };
     for block in body["content"].as_array().expect("content") {
         match block["type"].as_str() {
-            Some("thinking") => told.thoughts.push_str(&words(&block["thinking"])),
-            Some("text") => told.text.push_str(&words(&block["text"])),
+            Some("thinking") => parsed.reasoning.push_str(&string(&block["thinking"])),
+            Some("text") => parsed.text.push_str(&string(&block["text"])),
             Some("tool_use") => {
                 assert!(block["input"].is_object(), "{block}");
                 let arguments = block["input"].to_string();
-                told.calls.push(Call {
-                    id: words(&block["id"]),
-                    name: words(&block["name"]),
+                parsed.calls.push(ToolCall {
+                    id: string(&block["id"]),
+                    name: string(&block["name"]),
                     arguments,
                 });
             }
-            other => panic!("a block of type {other:?}"),
+            other => panic!("unknown block type {other:?}"),
         }
     }
-    told
+    parsed
 }
 
-/// What a stream tells that ends as it should.
-pub fn of_events(dialect: Dialect, events: &[SseEvent]) -> Told {
+/// Parses a stream; asserts that it ends with the terminal event.
+pub fn parse_events(dialect: Dialect, events: &[SseEvent]) -> ParsedResponse {
     let events: Vec<&SseEvent> = events
         .iter()
         .filter(|event| event.comment.is_empty())
@@ -165,18 +168,18 @@ pub fn of_events(dialect: Dialect, events: &[SseEvent]) -> Told {
         "{events:?}"
     );
     match dialect {
-        Chat => of_chunks(&events[..events.len() - 1]),
-        Messages => of_blocks(&events),
+        Chat => parse_chunks(&events[..events.len() - 1]),
+        Messages => parse_blocks(&events),
     }
 }
 
-fn of_chunks(events: &[&SseEvent]) -> Told {
-    let mut told = Told::default();
+fn parse_chunks(events: &[&SseEvent]) -> ParsedResponse {
+    let mut parsed = ParsedResponse::default();
     for event in events {
         let chunk = event.json();
         assert_eq!(chunk["object"], json!("chat.completion.chunk"), "{chunk}");
         if chunk["usage"].is_object() {
-            told.tokens = chat_tokens(&chunk["usage"]);
+            parsed.tokens = chat_tokens(&chunk["usage"]);
         }
         let Some(choice) = chunk["choices"]
             .as_array()
@@ -184,30 +187,35 @@ fn of_chunks(events: &[&SseEvent]) -> Told {
         else {
             continue;
         };
-        assert!(told.end.is_empty(), "a choice after its end: {chunk}");
+        assert!(
+            parsed.stop_reason.is_empty(),
+            "a choice after its finish reason: {chunk}"
+        );
         let delta = &choice["delta"];
-        told.thoughts.push_str(&words(&delta["reasoning_content"]));
-        told.text.push_str(&words(&delta["content"]));
+        parsed
+            .reasoning
+            .push_str(&string(&delta["reasoning_content"]));
+        parsed.text.push_str(&string(&delta["content"]));
         for call in delta["tool_calls"].as_array().into_iter().flatten() {
             let index = usize::try_from(number(&call["index"])).expect("an index");
-            if index == told.calls.len() {
-                told.calls.push(Call {
-                    id: words(&call["id"]),
-                    name: words(&call["function"]["name"]),
-                    ..Call::default()
+            if index == parsed.calls.len() {
+                parsed.calls.push(ToolCall {
+                    id: string(&call["id"]),
+                    name: string(&call["function"]["name"]),
+                    ..ToolCall::default()
                 });
             }
-            told.calls[index]
+            parsed.calls[index]
                 .arguments
-                .push_str(&words(&call["function"]["arguments"]));
+                .push_str(&string(&call["function"]["arguments"]));
         }
-        told.end = words(&choice["finish_reason"]);
+        parsed.stop_reason = string(&choice["finish_reason"]);
     }
-    told
+    parsed
 }
 
-fn of_blocks(events: &[&SseEvent]) -> Told {
-    let mut told = Told::default();
+fn parse_blocks(events: &[&SseEvent]) -> ParsedResponse {
+    let mut parsed = ParsedResponse::default();
     let mut open: Option<String> = None;
     let mut next = 0;
     for (number, event) in events.iter().enumerate() {
@@ -216,21 +224,21 @@ fn of_blocks(events: &[&SseEvent]) -> Told {
         assert_eq!(event.name == "message_start", number == 0, "{event:?}");
         match event.name.as_str() {
             "content_block_start" => {
-                assert!(open.is_none(), "two blocks at once: {data}");
+                assert!(open.is_none(), "a block opened inside another: {data}");
                 assert_eq!(data["index"], json!(next), "{data}");
                 let block = &data["content_block"];
-                open = Some(words(&block["type"]));
+                open = Some(string(&block["type"]));
                 if block["type"] == json!("tool_use") {
-                    told.calls.push(Call {
-                        id: words(&block["id"]),
-                        name: words(&block["name"]),
-                        ..Call::default()
+                    parsed.calls.push(ToolCall {
+                        id: string(&block["id"]),
+                        name: string(&block["name"]),
+                        ..ToolCall::default()
                     });
                 }
             }
             "content_block_delta" => {
                 assert_eq!(data["index"], json!(next), "{data}");
-                piece(&mut told, open.as_deref(), &data["delta"]);
+                append_delta(&mut parsed, open.as_deref(), &data["delta"]);
             }
             "content_block_stop" => {
                 assert_eq!(
@@ -242,26 +250,26 @@ fn of_blocks(events: &[&SseEvent]) -> Told {
             }
             "message_delta" => {
                 assert!(open.is_none(), "{data}");
-                told.end = words(&data["delta"]["stop_reason"]);
-                told.tokens = messages_tokens(&data["usage"]);
+                parsed.stop_reason = string(&data["delta"]["stop_reason"]);
+                parsed.tokens = messages_tokens(&data["usage"]);
             }
             "message_start" | "message_stop" | "ping" => {}
-            other => panic!("an event {other}: {data}"),
+            other => panic!("unknown event {other}: {data}"),
         }
     }
-    told
+    parsed
 }
 
-fn piece(told: &mut Told, open: Option<&str>, delta: &Value) {
+fn append_delta(parsed: &mut ParsedResponse, open: Option<&str>, delta: &Value) {
     match (open, delta["type"].as_str()) {
         (Some("thinking"), Some("thinking_delta")) => {
-            told.thoughts.push_str(&words(&delta["thinking"]))
+            parsed.reasoning.push_str(&string(&delta["thinking"]))
         }
         (Some("thinking"), Some("signature_delta")) => {}
-        (Some("text"), Some("text_delta")) => told.text.push_str(&words(&delta["text"])),
+        (Some("text"), Some("text_delta")) => parsed.text.push_str(&string(&delta["text"])),
         (Some("tool_use"), Some("input_json_delta")) => {
-            let call = told.calls.last_mut().expect("a call is open");
-            call.arguments.push_str(&words(&delta["partial_json"]));
+            let call = parsed.calls.last_mut().expect("a call is open");
+            call.arguments.push_str(&string(&delta["partial_json"]));
         }
         other => panic!("{other:?}: {delta}"),
     }

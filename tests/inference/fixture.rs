@@ -1,5 +1,5 @@
-//! One gateway in front of one upstream that speaks both dialects, a team and a key; and the words in which the tests say
-//! what a client must see and what the books must hold.
+//! Fixture of the inference tests: one gateway in front of one upstream that speaks both dialects, a team and a key; and
+//! assertions on the client's response and on the record of a call.
 
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::{pico, usd, wait_until};
 
-/// The client's dialect.
+/// Dialect of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     Chat,
@@ -37,7 +37,7 @@ impl Dialect {
         }
     }
 
-    /// A small good request.
+    /// Small valid request.
     pub fn body(self) -> Value {
         let mut body =
             json!({"model": self.model(), "messages": [{"role": "user", "content": "say it"}]});
@@ -47,24 +47,24 @@ impl Dialect {
         body
     }
 
-    /// The same, as a stream.
-    pub fn streamed(self) -> Value {
+    /// `body` as a stream.
+    pub fn stream_body(self) -> Value {
         let mut body = self.body();
         body["stream"] = json!(true);
         body
     }
 
-    /// The same, whole or as a stream.
-    pub fn asking(self, streamed: bool) -> Value {
+    /// `body`, unary or as a stream.
+    pub fn body_for(self, streamed: bool) -> Value {
         if streamed {
-            self.streamed()
+            self.stream_body()
         } else {
             self.body()
         }
     }
 
-    /// What an upstream of this dialect says when it refuses.
-    pub fn refusal(self, kind: &str, message: &str) -> Value {
+    /// Error body of an upstream of this dialect.
+    pub fn rejection(self, kind: &str, message: &str) -> Value {
         match self {
             Chat => {
                 json!({"error": {"message": message, "type": kind, "param": null, "code": kind}})
@@ -75,8 +75,8 @@ impl Dialect {
         }
     }
 
-    /// Events of an honest answer, `deltas` texts long, in three parts: before the content, the content, after it. The
-    /// usage is 10 in and a token for each delta.
+    /// Events of an honest response with `deltas` text deltas, in three parts: before the content, the content, after it. The
+    /// usage is 10 input tokens and one output token per delta.
     pub fn events(self, deltas: u64) -> [Vec<String>; 3] {
         match self {
             Chat => chat_events(deltas),
@@ -84,21 +84,21 @@ impl Dialect {
         }
     }
 
-    /// The honest answer as one list.
+    /// All events of the honest response.
     pub fn stream(self, deltas: u64) -> Vec<String> {
         self.events(deltas).concat()
     }
 
-    /// An error in the middle of a stream.
+    /// In-band error event.
     pub fn error_event(self, kind: &str, message: &str) -> String {
-        let error = self.refusal(kind, message);
+        let error = self.rejection(kind, message);
         match self {
             Chat => format!("data: {error}\n\n"),
             Messages => format!("event: error\ndata: {error}\n\n"),
         }
     }
 
-    /// The terminal event.
+    /// True for the terminal event of the dialect.
     pub fn is_terminal(self, event: &SseEvent) -> bool {
         match self {
             Chat => event.data == "[DONE]",
@@ -162,9 +162,9 @@ fn messages_events(deltas: u64) -> [Vec<String>; 3] {
     ]
 }
 
-/// The word of PRODUCT.md section 3 as Anthropic's clients know it.
-fn anthropic_type(word: &str) -> &'static str {
-    match word {
+/// Anthropic's error type for an error code of the gateway.
+fn anthropic_type(code: &str) -> &'static str {
+    match code {
         "invalid_request_error" | "model_ambiguous" | "not_supported" => "invalid_request_error",
         "authentication_error" | "key_expired" => "authentication_error",
         "budget_exceeded" | "price_unknown" | "cost_unbounded" => "billing_error",
@@ -174,20 +174,20 @@ fn anthropic_type(word: &str) -> &'static str {
         "rate_limit_exceeded" | "budget_held" => "rate_limit_error",
         "upstream_error" | "upstream_timeout" => "api_error",
         "overloaded" | "ledger_unavailable" | "shutting_down" => "overloaded_error",
-        other => panic!("`{other}` is not a word of the contract"),
+        other => panic!("unknown error code `{other}`"),
     }
 }
 
-/// Whether a JSON body is this error in this dialect.
+/// Asserts that a JSON body is this error in this dialect.
 #[track_caller]
-pub fn is_error(dialect: Dialect, body: &Value, word: &str) {
+pub fn assert_error(dialect: Dialect, body: &Value, code: &str) {
     let message = body["error"]["message"].as_str().unwrap_or_default();
     assert!(!message.is_empty(), "no message in {body}");
     match dialect {
         Chat => {
             assert_eq!(
                 (&body["error"]["type"], &body["error"]["code"]),
-                (&json!(word), &json!(word)),
+                (&json!(code), &json!(code)),
                 "{body}"
             );
             let error = body["error"].as_object().expect("an error is an object");
@@ -199,7 +199,7 @@ pub fn is_error(dialect: Dialect, body: &Value, word: &str) {
         Messages => {
             assert_eq!(
                 (&body["type"], &body["error"]["type"]),
-                (&json!("error"), &json!(anthropic_type(word))),
+                (&json!("error"), &json!(anthropic_type(code))),
                 "{body}"
             );
             assert!(
@@ -210,79 +210,81 @@ pub fn is_error(dialect: Dialect, body: &Value, word: &str) {
     }
 }
 
-/// A refusal: its status, the word, the shape of the endpoint's dialect, the request's id. Returns the message.
+/// Asserts a refusal: status, code, shape of the dialect, request id. Returns the message.
 #[track_caller]
-pub fn refused(dialect: Dialect, answer: &Response, status: u16, word: &str) -> String {
-    answer.assert_status(status);
+pub fn assert_refusal(dialect: Dialect, response: &Response, status: u16, code: &str) -> String {
+    response.assert_status(status);
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("application/json"),
         "{}",
-        answer.text()
+        response.text()
     );
-    let id = answer
+    let id = response
         .header("x-gatekeeper-request-id")
-        .expect("every answer says its request id")
+        .expect("every response says its request id")
         .to_owned();
-    let body = answer.json();
-    is_error(dialect, &body, word);
+    let body = response.json();
+    assert_error(dialect, &body, code);
     if dialect == Messages {
         assert_eq!(body["request_id"], json!(id));
     }
-    answer.error_message()
+    response.error_message()
 }
 
-/// A refusal that names the member at fault, where the dialect can.
+/// Asserts a refusal that names the parameter, where the dialect can.
 #[track_caller]
-pub fn refused_at(
+pub fn assert_refusal_at(
     dialect: Dialect,
-    answer: &Response,
+    response: &Response,
     status: u16,
-    word: &str,
+    code: &str,
     param: &str,
 ) -> String {
-    let message = refused(dialect, answer, status, word);
+    let message = assert_refusal(dialect, response, status, code);
     if dialect == Chat {
-        assert_eq!(answer.json()["error"]["param"], json!(param), "{message}");
+        assert_eq!(response.json()["error"]["param"], json!(param), "{message}");
     }
     message
 }
 
-/// An upstream, a gateway before it as provider `up` (chat) and `ant` (messages), a team and its key without budgets.
-pub struct House {
+/// Upstream, gateway with the providers `up` (chat) and `ant` (messages) in front of it, a team and its key without budgets.
+pub struct Fixture {
     pub gatekeeper: Gatekeeper,
     pub upstream: Upstream,
     pub team: Team,
     pub key: Key,
-    booked: Cell<usize>,
-    served: Cell<usize>,
+    /// records asserted so far
+    records: Cell<usize>,
+    /// upstream requests seen by the last assertion
+    requests: Cell<usize>,
 }
 
-impl House {
-    pub fn opens() -> House {
-        House::with(|setup| setup)
+impl Fixture {
+    pub fn new() -> Fixture {
+        Fixture::with_setup(|setup| setup)
     }
 
-    /// With lines under `[limits]`.
-    pub fn limited(limits: &str) -> House {
-        House::with(|setup| setup.setting(&format!("[limits]\n{limits}")))
+    /// Fixture with lines under `[limits]`.
+    pub fn with_limits(limits: &str) -> Fixture {
+        Fixture::with_setup(|setup| setup.setting(&format!("[limits]\n{limits}")))
     }
 
-    pub fn with(change: impl FnOnce(Setup) -> Setup) -> House {
-        House::before(Upstream::start(), change)
+    pub fn with_setup(change: impl FnOnce(Setup) -> Setup) -> Fixture {
+        Fixture::with_upstream(Upstream::start(), change)
     }
 
-    pub fn before(upstream: Upstream, change: impl FnOnce(Setup) -> Setup) -> House {
-        House::calling(upstream, |provider| provider, change)
+    pub fn with_upstream(upstream: Upstream, change: impl FnOnce(Setup) -> Setup) -> Fixture {
+        Fixture::with_providers(upstream, |provider| provider, change)
     }
 
-    /// With lines of its own in the section of each provider.
-    pub fn calling(
+    /// Fixture with changes to each provider's section.
+    pub fn with_providers(
         upstream: Upstream,
         provider: impl Fn(Provider) -> Provider,
         change: impl FnOnce(Setup) -> Setup,
-    ) -> House {
-        // a debug build takes half a second to look through a whole log of the usual size
+    ) -> Fixture {
+        // a debug build takes half a second to scan a WAL segment of the default size
         let setup = Gatekeeper::without_providers()
             .ledger("segment_mb = 1")
             .provider(&provider(Provider::openai("up", &upstream)));
@@ -290,13 +292,13 @@ impl House {
         let mut gatekeeper = change(setup).start();
         let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
         let key = gatekeeper.key_of(&team);
-        House {
+        Fixture {
             gatekeeper,
             upstream,
             team,
             key,
-            booked: Cell::new(0),
-            served: Cell::new(0),
+            records: Cell::new(0),
+            requests: Cell::new(0),
         }
     }
 
@@ -304,70 +306,73 @@ impl House {
         self.gatekeeper.user(&self.key)
     }
 
-    /// Sends the dialect's small request, whole or streamed, and reads the answer as one body.
-    pub fn asks(&self, dialect: Dialect, streamed: bool) -> Response {
-        self.user().post(dialect.path(), &dialect.asking(streamed))
+    /// Sends the dialect's small request, unary or streamed, and reads the response as one body.
+    pub fn call(&self, dialect: Dialect, streamed: bool) -> Response {
+        self.user()
+            .post(dialect.path(), &dialect.body_for(streamed))
     }
 
-    /// Sets the script and asks.
-    pub fn answered(&self, dialect: Dialect, streamed: bool, script: Script) -> Response {
+    /// Sets the script and calls.
+    pub fn call_with(&self, dialect: Dialect, streamed: bool, script: Script) -> Response {
         self.upstream.respond_with(script);
-        self.asks(dialect, streamed)
+        self.call(dialect, streamed)
     }
 
-    /// Sets the script, asks for a stream and reads its events.
-    pub fn events(&self, dialect: Dialect, script: Script) -> (Vec<SseEvent>, BodyEnd) {
+    /// Sets the script, requests a stream and reads its events.
+    pub fn stream_events(&self, dialect: Dialect, script: Script) -> (Vec<SseEvent>, BodyEnd) {
         self.upstream.respond_with(script);
-        let stream = self.user().open_stream(dialect.path(), &dialect.streamed());
+        let stream = self
+            .user()
+            .open_stream(dialect.path(), &dialect.stream_body());
         assert_eq!(stream.status(), 200, "the head of a stream");
         stream.read_events()
     }
 
-    /// Nothing went upstream and no record was written since the last look.
+    /// Asserts that no request went upstream and no record was written since the last assertion.
     #[track_caller]
-    pub fn nothing_happened(&self) {
+    pub fn assert_no_call(&self) {
         assert_eq!(
             self.upstream.request_count(),
-            self.served.get(),
-            "the upstream saw a request"
+            self.requests.get(),
+            "the upstream received a request"
         );
         assert_eq!(self.gatekeeper.holds_open(), 0);
         assert_eq!(
             self.gatekeeper.requests().len(),
-            self.booked.get(),
+            self.records.get(),
             "a record was written"
         );
     }
 
-    /// Exactly one more record, with no hold left: returns it.
+    /// Waits until no hold is open and asserts exactly one more record; returns it.
     #[track_caller]
-    pub fn booked(&self) -> Booked {
-        self.booked_all(1)
+    pub fn assert_recorded(&self) -> CallRecord {
+        self.assert_recorded_calls(1)
     }
 
-    /// Exactly so many more records, with no hold left: returns the newest.
+    /// Waits until no hold is open and asserts exactly `calls` more records; returns the newest.
     #[track_caller]
-    pub fn booked_all(&self, calls: usize) -> Booked {
-        let wanted = self.booked.get() + calls;
+    pub fn assert_recorded_calls(&self, calls: usize) -> CallRecord {
+        let wanted = self.records.get() + calls;
         wait_until("no hold is open", || self.gatekeeper.holds_open() == 0);
-        wait_until("the call is booked", || {
+        wait_until("the call is recorded", || {
             self.gatekeeper.requests().len() >= wanted
         });
         let rows = self.gatekeeper.requests();
         assert_eq!(rows.len(), wanted, "each call has one record");
-        self.booked.set(wanted);
-        self.served.set(self.upstream.request_count());
-        Booked(rows[0].clone())
+        self.records.set(wanted);
+        self.requests.set(self.upstream.request_count());
+        CallRecord(rows[0].clone())
     }
 }
 
-/// The record of a call, at 1 and 5 dollars per million tokens.
-pub struct Booked(pub Value);
+/// Record of a call, at 1 and 5 dollars per million tokens.
+pub struct CallRecord(pub Value);
 
-impl Booked {
-    /// Its status and its flags.
+impl CallRecord {
+    /// Asserts status and flags.
     #[track_caller]
-    pub fn ends(&self, status: &str, flags: &[&str]) -> &Booked {
+    pub fn assert_ended(&self, status: &str, flags: &[&str]) -> &CallRecord {
         assert_eq!(
             (&self.0["status"], &self.0["flags"]),
             (&json!(status), &json!(flags)),
@@ -377,9 +382,9 @@ impl Booked {
         self
     }
 
-    /// Exactly these tokens, and what they cost.
+    /// Asserts exact token counts and their cost.
     #[track_caller]
-    pub fn costs(&self, input_tokens: u64, output_tokens: u64) -> &Booked {
+    pub fn assert_usage(&self, input_tokens: u64, output_tokens: u64) -> &CallRecord {
         assert_eq!(
             (self.input(), self.output()),
             (input_tokens, output_tokens),
@@ -391,9 +396,9 @@ impl Booked {
         self
     }
 
-    /// An estimate: at least what was billed, and not several times as much.
+    /// Asserts an estimate: at least the billed tokens, and not several times as many.
     #[track_caller]
-    pub fn is_about(&self, input_tokens: u64, output_tokens: u64) -> &Booked {
+    pub fn assert_usage_about(&self, input_tokens: u64, output_tokens: u64) -> &CallRecord {
         assert!(
             (input_tokens..=input_tokens * 6 + 60).contains(&self.input()),
             "input in {}",
