@@ -76,7 +76,7 @@ fn round_trip(fixture: &Fixture, model: &str, call: Script, text: Script) -> (St
     let mut body = first_turn(model);
     let (parsed, _) = turn(fixture, &body, call);
     assert_eq!(
-        (parsed.calls.len(), parsed.end.as_str()),
+        (parsed.calls.len(), parsed.stop_reason.as_str()),
         (1, tool_call_reason(Messages)),
         "{parsed:?}"
     );
@@ -93,7 +93,7 @@ fn round_trip(fixture: &Fixture, model: &str, call: Script, text: Script) -> (St
     turns.push(json!({"role": "user", "content": [result]}));
     let (parsed, sent) = turn(fixture, &body, text);
     assert_eq!(
-        (parsed.text.as_str(), parsed.end.as_str()),
+        (parsed.text.as_str(), parsed.stop_reason.as_str()),
         ("It said hi.", stop_reason(Messages))
     );
     (call.id.clone(), sent)

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::{CLAUDE, NOVA, asks, body, deliveries, events, fixture, house_with, text};
+use super::{CLAUDE, NOVA, body, deliveries, events, fixture, fixture_with, send, text};
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
 use crate::harness::{golden, golden_bytes};
 use crate::inference::fixture::{Chat, Messages, assert_refusal};
 
-/// As one segment of a path.
+/// Model as one path segment.
 const CLAUDE_PATH: &str = "eu.anthropic.claude-opus-4-5-20251101-v1%3A0";
 
 #[test]
@@ -62,7 +62,7 @@ fn p09_claude_on_bedrock_passes_body_and_events_through() {
     fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/invoke.json")));
-    let response = asks(&fixture, Messages, CLAUDE, false);
+    let response = send(&fixture, Messages, CLAUDE, false);
     assert_eq!(
         response.assert_status(200).text(),
         golden("bedrock/invoke.json")
@@ -79,11 +79,11 @@ fn p09_claude_on_bedrock_passes_body_and_events_through() {
 
 #[test]
 fn bedrock_aws_keys_sign_requests() {
-    let fixture = house_with(|provider| provider.line("region = \"eu-west-1\"").signed());
+    let fixture = fixture_with(|provider| provider.line("region = \"eu-west-1\"").signed());
     fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    asks(&fixture, Chat, NOVA, false).assert_status(200);
+    send(&fixture, Chat, NOVA, false).assert_status(200);
     fixture.assert_recorded().assert_ended("ok", &[]);
     let request = fixture.upstream.last_request();
     let time = request.header("x-amz-date").expect("a date").to_owned();

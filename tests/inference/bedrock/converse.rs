@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CLAUDE, NOVA, asks, body, deliveries, events, fixture, frames, text};
+use super::{CLAUDE, NOVA, body, deliveries, events, fixture, frames, send, text};
 use crate::harness::client::SseEvent;
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
@@ -15,7 +15,7 @@ fn t01_chat_client_on_converse_gets_response() {
     fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    let response = asks(&fixture, Chat, NOVA, false).assert_status(200).json();
+    let response = send(&fixture, Chat, NOVA, false).assert_status(200).json();
     assert_eq!(
         response["choices"][0]["message"]["content"],
         "Say it: 🦀 now."
@@ -47,7 +47,7 @@ fn t01_chat_client_on_converse_gets_response() {
 
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
         fixture.upstream.respond_with(script);
-        let events = events(&asks(&fixture, Chat, NOVA, true));
+        let events = events(&send(&fixture, Chat, NOVA, true));
         assert_eq!(text(&events), "Say it: 🦀 now.");
         assert!(
             events
@@ -74,7 +74,7 @@ fn t02_c03_messages_client_on_converse_gets_usage_in_last_delta() {
     let fixture = fixture();
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
         fixture.upstream.respond_with(script);
-        let events = events(&asks(&fixture, Messages, NOVA, true));
+        let events = events(&send(&fixture, Messages, NOVA, true));
         let names: Vec<&str> = events
             .iter()
             .map(|event| event.name.as_str())
@@ -109,7 +109,7 @@ fn t02_c03_messages_client_on_converse_gets_usage_in_last_delta() {
     fixture
         .upstream
         .respond_with(Script::unary(200, golden("bedrock/answer.json")));
-    let response = asks(&fixture, Messages, NOVA, false)
+    let response = send(&fixture, Messages, NOVA, false)
         .assert_status(200)
         .json();
     assert_eq!(
@@ -183,7 +183,7 @@ fn c03_converse_cache_writes_are_recorded_by_lifetime() {
     fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/cached.bin")));
-    let events = events(&asks(&fixture, Messages, NOVA, true));
+    let events = events(&send(&fixture, Messages, NOVA, true));
     let usage = events
         .iter()
         .find(|event| event.name == "message_delta")
@@ -243,7 +243,7 @@ fn r05_converse_reasoning_returns_to_its_model() {
     fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/thinking.bin")));
-    let events = events(&asks(&fixture, Messages, NOVA, true));
+    let events = events(&send(&fixture, Messages, NOVA, true));
     fixture
         .assert_recorded()
         .assert_ended("ok", &[])
@@ -279,7 +279,7 @@ fn r05_converse_reasoning_returns_to_its_model() {
         .post(Messages.path(), &request_body)
         .assert_status(200);
     fixture.assert_recorded().assert_ended("ok", &[]);
-    let said = json!({"reasoningContent": {"reasoningText": {"text": "First think.", "signature": "EqQBCgIYAhIkSIGNATURE=="}}});
+    let message = json!({"reasoningContent": {"reasoningText": {"text": "First think.", "signature": "EqQBCgIYAhIkSIGNATURE=="}}});
     assert_eq!(
         fixture.upstream.last_request().json()["messages"][1]["content"],
         json!([said, {"text": "Then speak."}])
@@ -310,7 +310,7 @@ fn m06_converse_stop_sequence_is_reported() {
     fixture
         .upstream
         .respond_with(frames(&golden_bytes("bedrock/guarded.bin")));
-    let response = asks(&fixture, Chat, CLAUDE, true);
+    let response = send(&fixture, Chat, CLAUDE, true);
     assert!(
         response
             .assert_status(200)

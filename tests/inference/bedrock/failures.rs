@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::{CLAUDE, FRAMES, NOVA, asks, events, fixture, frames, text};
+use super::{CLAUDE, FRAMES, NOVA, events, fixture, frames, send, text};
 use crate::harness::golden_bytes;
 use crate::harness::script::Script;
 use crate::inference::fixture::{Chat, Messages, assert_error, assert_refusal};
 
-/// The frames of a recording, cut by their lengths.
-fn cut(recording: &[u8]) -> Vec<&[u8]> {
+/// Splits a recording into its frames.
+fn split_frames(recording: &[u8]) -> Vec<&[u8]> {
     let (mut rest, mut frames) = (recording, Vec::new());
     while let Some(length) = rest.first_chunk::<4>() {
         let (frame, after) = rest.split_at(u32::from_be_bytes(*length) as usize);
@@ -99,7 +99,7 @@ fn x03_bedrock_rejection_is_reported_in_client_dialect() {
             (Messages, NOVA),
             (Messages, CLAUDE),
         ] {
-            let response = asks(&fixture, client, model, true);
+            let response = send(&fixture, client, model, true);
             let said = assert_refusal(client, &response, parsed, word);
             assert!(
                 matches!(status, 403 | 404) || said.contains(message),
@@ -113,7 +113,7 @@ fn x03_bedrock_rejection_is_reported_in_client_dialect() {
         assert_eq!(
             fixture.upstream.request_count(),
             before + 4,
-            "{kind} is asked once"
+            "{kind}: no retry"
         );
     }
 }
@@ -128,11 +128,11 @@ fn e15_bedrock_exception_is_in_band_error_or_initial_status() {
     ] {
         let recording = golden_bytes(recording);
         fixture.upstream.respond_with(
-            Script::stream(cut(&recording))
+            Script::stream(split_frames(&recording))
                 .header("content-type", FRAMES)
                 .pause_ms_between(100),
         );
-        let events = events(&asks(&fixture, client, model, true));
+        let events = events(&send(&fixture, client, model, true));
         assert_eq!(text(&events), "Say ");
         let word = if model == NOVA {
             "upstream_error"
@@ -150,7 +150,7 @@ fn e15_bedrock_exception_is_in_band_error_or_initial_status() {
         .respond_with(frames(&golden_bytes("bedrock/throttled.bin")));
     let said = assert_refusal(
         Chat,
-        &asks(&fixture, Chat, NOVA, true),
+        &send(&fixture, Chat, NOVA, true),
         429,
         "rate_limit_exceeded",
     );
@@ -168,13 +168,13 @@ fn x10_bedrock_stream_truncated_or_corrupt_ends_in_error() {
         (Messages, CLAUDE, "bedrock/invoke.bin"),
     ] {
         let recording = golden_bytes(recording);
-        let frames = cut(&recording);
+        let frames = split_frames(&recording);
         let whole = recording.len() - frames.last().expect("a frame").len();
-        let ends = |script: Script, status: &str| {
+        let assert_ends = |script: Script, status: &str| {
             fixture
                 .upstream
                 .respond_with(script.header("content-type", FRAMES).pause_ms_between(30));
-            let events = events(&asks(&fixture, client, model, true));
+            let events = events(&send(&fixture, client, model, true));
             assert!(
                 !events.iter().any(|event| client.is_terminal(event)),
                 "{events:?}"
@@ -187,15 +187,15 @@ fn x10_bedrock_stream_truncated_or_corrupt_ends_in_error() {
             let row = fixture.assert_recorded();
             assert_eq!(row.0["status"], json!(status), "{}", row.0);
         };
-        // cleanly, between two frames and within one
-        ends(Script::stream(&frames[..frames.len() - 1]), "truncated");
-        ends(
+        // cleanly, between two frames and within one frame
+        assert_ends(Script::stream(&frames[..frames.len() - 1]), "truncated");
+        assert_ends(
             Script::stream([&recording[..whole], &recording[whole..recording.len() - 3]]),
             "truncated",
         );
         let mut damaged = recording.clone();
         damaged[whole + 20] ^= 1;
-        ends(
+        assert_ends(
             Script::stream([&damaged[..whole], &damaged[whole..]]),
             "broken",
         );

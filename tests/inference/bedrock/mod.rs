@@ -19,7 +19,7 @@ const NOVA: &str = "eu.amazon.nova-2-lite-v1:0";
 const CLAUDE: &str = "eu.anthropic.claude-opus-4-5-20251101-v1:0";
 const FRAMES: &str = "application/vnd.amazon.eventstream";
 
-fn house_with(change: impl FnOnce(Provider) -> Provider) -> Fixture {
+fn fixture_with(change: impl FnOnce(Provider) -> Provider) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
         .preset("bedrock")
@@ -30,7 +30,7 @@ fn house_with(change: impl FnOnce(Provider) -> Provider) -> Fixture {
 }
 
 fn fixture() -> Fixture {
-    house_with(|provider| provider.line("region = \"eu-west-1\""))
+    fixture_with(|provider| provider.line("region = \"eu-west-1\""))
 }
 
 fn body(client: Dialect, model: &str, streamed: bool) -> Value {
@@ -39,7 +39,7 @@ fn body(client: Dialect, model: &str, streamed: bool) -> Value {
     body
 }
 
-fn asks(fixture: &Fixture, client: Dialect, model: &str, streamed: bool) -> Response {
+fn send(fixture: &Fixture, client: Dialect, model: &str, streamed: bool) -> Response {
     fixture
         .user()
         .post(client.path(), &body(client, model, streamed))
@@ -49,7 +49,7 @@ fn frames(recording: &[u8]) -> Script {
     Script::stream([recording]).header("content-type", FRAMES)
 }
 
-/// Every way to deliver a recording: whole, each byte in a write or a chunk of its own, cut inside a letter.
+/// Scripts that deliver a recording at once, byte by byte (writes, chunks) and split inside a character.
 fn deliveries(recording: &[u8]) -> Vec<Script> {
     let crab = recording
         .windows(4)
@@ -67,7 +67,7 @@ fn deliveries(recording: &[u8]) -> Vec<Script> {
         .collect()
 }
 
-/// The events of a stream that was read as one body.
+/// Events of a stream that was read as one body.
 fn events(response: &Response) -> Vec<SseEvent> {
     response.assert_status(200);
     assert!(

@@ -84,7 +84,7 @@ fn failed_responses_object_with_usage_is_charged_as_reported() {
     }
 }
 
-/// A refusal whose reason never comes.
+/// Rejection whose body never arrives.
 fn hangs(dialect: Dialect) -> Script {
     Script::json(400, &dialect.rejection("invalid_request_error", "no"))
         .truncated_after(5)
@@ -170,7 +170,7 @@ fn first_content_time_is_recorded_only_with_content() {
             Script::stream([before.clone(), after.clone()].concat()),
         );
         assert!(fixture.assert_recorded().0["first_content_ms"].is_null());
-        // nothing is kept back for longer than 2 s, and content comes later
+        // the stream is withheld for 2 s at most; content comes later
         let events = Script::stream(
             [
                 vec![before.concat()],

@@ -7,8 +7,8 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::{Fixture, Messages};
 
-/// What an Anthropic that says this at the beginning is booked at, when its client leaves after 30 deltas.
-fn left_by_its_client(usage: serde_json::Value) -> crate::inference::fixture::CallRecord {
+/// Record of a stream with this usage in `message_start` whose client disconnects after 30 deltas.
+fn record_of_abandoned_stream(usage: serde_json::Value) -> crate::inference::fixture::CallRecord {
     let upstream = Upstream::start();
     let provider = Provider::anthropic("v", &upstream)
         .preset("anthropic")
@@ -34,7 +34,7 @@ fn left_by_its_client(usage: serde_json::Value) -> crate::inference::fixture::Ca
 
 #[test]
 fn message_start_without_input_tokens_is_estimated() {
-    let record = left_by_its_client(json!({"output_tokens": 1}));
+    let record = record_of_abandoned_stream(json!({"output_tokens": 1}));
     record
         .assert_ended("client_gone", &["estimated"])
         .assert_usage_about(10, 30);
@@ -42,7 +42,7 @@ fn message_start_without_input_tokens_is_estimated() {
 
 #[test]
 fn message_start_zero_input_tokens_truncated_is_estimated() {
-    let record = left_by_its_client(json!({"input_tokens": 0, "output_tokens": 1}));
+    let record = record_of_abandoned_stream(json!({"input_tokens": 0, "output_tokens": 1}));
     record
         .assert_ended("client_gone", &["estimated"])
         .assert_usage_about(10, 30);

@@ -31,8 +31,8 @@ fn translated_stream_cost_comment_precedes_terminal_event() {
     }
 }
 
-/// Asks for a stream in the client's dialect of a vendor that speaks chat.
-fn asks_a_chat_vendor(
+/// Requests a stream in the client's dialect from a vendor that speaks chat.
+fn stream_from_chat_vendor(
     fixture: &Fixture,
     client: Dialect,
     script: Script,
@@ -112,7 +112,7 @@ fn translated_unary_without_choices_returns_502() {
         .assert_ended("broken", &["estimated"]);
 }
 
-/// Streams of chat that end with `[DONE]` and never told why: with text, and in the middle of a call.
+/// Chat streams that end with `[DONE]` but without a finish reason: after text, and within a tool call.
 fn unfinished() -> [Vec<String>; 2] {
     let call = json!({"choices": [{"index": 0, "delta": {"tool_calls":
         [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{\"a"}}]}}]});
@@ -133,10 +133,10 @@ fn unfinished() -> [Vec<String>; 2] {
 #[test]
 fn translated_stream_without_finish_reason_is_truncated() {
     let fixture = Fixture::new();
-    // the pauses let the content through before the end is seen; one upstream never ends its body
+    // the pauses let the content pass before the end is seen; one upstream never ends its body
     for script in unfinished().map(|events| Script::stream(events).pause_ms_between(20)) {
         for script in [script.clone(), script.then_hangs()] {
-            let (events, end) = asks_a_chat_vendor(&fixture, Messages, script.clone());
+            let (events, end) = stream_from_chat_vendor(&fixture, Messages, script.clone());
             assert!(
                 !events
                     .iter()
@@ -183,9 +183,9 @@ fn translated_stream_without_finish_reason_is_truncated() {
     fixture
         .assert_recorded()
         .assert_ended("truncated", &["estimated"]);
-    // who speaks the same dialect gets what the upstream said
+    // a client of the same dialect gets the upstream's events
     for events in unfinished() {
-        let (parsed, _) = asks_a_chat_vendor(&fixture, Chat, Script::stream(events));
+        let (parsed, _) = stream_from_chat_vendor(&fixture, Chat, Script::stream(events));
         assert_eq!(
             parsed.last().map(|event| event.data.as_str()),
             Some("[DONE]")
@@ -229,8 +229,11 @@ fn usage_after_stream_error_is_charged_and_error_is_shown() {
             if pause_ms == 0 {
                 continue;
             }
-            let (events, end) =
-                asks_a_chat_vendor(&fixture, client, script(&[before.clone(), content.clone()]));
+            let (events, end) = stream_from_chat_vendor(
+                &fixture,
+                client,
+                script(&[before.clone(), content.clone()]),
+            );
             let last = events.last().expect("an error").json();
             assert_error(client, &last, "upstream_error");
             assert!(last.to_string().contains("it went dark"), "{last}");

@@ -10,7 +10,7 @@ use crate::inference::parsed_response::send_and_parse;
 
 #[test]
 fn c04_cohere_billed_units_are_charged() {
-    // the recording says that the model saw 74 and wrote 28
+    // the recording reports 74 and 28 tokens besides the billed units
     let fixture = COHERE.fixture();
     for streamed in [false, true] {
         send_and_parse(

@@ -7,7 +7,7 @@ use crate::inference::fixture::{BOTH, Chat, Dialect, Messages, assert_refusal, a
 
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/// A request with an image, by its bytes or by a URL.
+/// Request with an image, inline or by URL.
 fn with_image(vendor: Vendor, dialect: Dialect, url: Option<&str>) -> Value {
     let image = match (dialect, url) {
         (Chat, url) => {

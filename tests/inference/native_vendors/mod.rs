@@ -17,7 +17,7 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::{Chat, Dialect, Fixture, Messages};
 
-/// A vendor: its preset, a model, how its streams are recorded.
+/// Vendor: preset, golden folder, model and stream format.
 #[derive(Clone, Copy, Debug)]
 struct Vendor {
     preset: &'static str,
@@ -55,12 +55,12 @@ const OLLAMA: Vendor = Vendor {
 const ALL: [Vendor; 3] = [GEMINI, COHERE, OLLAMA];
 
 impl Vendor {
-    /// A gateway in front of one account, as provider `v`, at 1 and 5 dollars per million tokens.
+    /// Fixture with the provider `v` at 1 and 5 dollars per million tokens.
     fn fixture(self) -> Fixture {
-        self.house_of(&[self.model])
+        self.fixture_with_models(&[self.model])
     }
 
-    fn house_of(self, models: &[&str]) -> Fixture {
+    fn fixture_with_models(self, models: &[&str]) -> Fixture {
         let upstream = Upstream::start();
         let provider = Provider::openai("v", &upstream)
             .preset(self.preset)
@@ -81,7 +81,7 @@ impl Vendor {
         Script::stream(pieces).header("content-type", self.content_type)
     }
 
-    /// A recording, once.
+    /// Script of a recording, sent at once.
     fn script(self, name: &str, streamed: bool) -> Script {
         let recording = self.recording(name, streamed);
         if streamed {
@@ -91,14 +91,14 @@ impl Vendor {
         }
     }
 
-    /// A recorded stream in every way in which a network can deliver it.
+    /// Scripts that deliver a recorded stream in every chunking and with both line ends.
     fn deliveries(self, name: &str) -> Vec<Script> {
         let recording = self.recording(name, true);
         let mut scripts = Vec::new();
         for line_end in ["\n", "\r\n"] {
             let recording = recording.replace('\n', line_end);
-            let within_a_letter = recording.find('🦀').expect("a letter of four bytes") + 2;
-            let (head, tail) = recording.as_bytes().split_at(within_a_letter);
+            let within_letter = recording.find('🦀').expect("a character of four bytes") + 2;
+            let (head, tail) = recording.as_bytes().split_at(within_letter);
             scripts.push(self.stream([&recording]));
             scripts.push(self.stream([&recording]).one_byte_per_write());
             scripts.push(self.stream(recording.bytes().map(|byte| [byte])));
@@ -107,7 +107,7 @@ impl Vendor {
         scripts
     }
 
-    /// A small good request with more members.
+    /// Small valid request with more fields.
     fn request_body(self, dialect: Dialect, more: Value) -> Value {
         let mut body =
             json!({"model": self.model, "messages": [{"role": "user", "content": "say it"}]});
@@ -120,7 +120,7 @@ impl Vendor {
         body
     }
 
-    /// Sends a request, checks that it was served, and returns what the vendor was sent and the members that were named.
+    /// Sends a request, asserts success, and returns the vendor's request body and the reported dropped fields.
     #[track_caller]
     fn sent(self, fixture: &Fixture, dialect: Dialect, body: &Value) -> (Value, Option<String>) {
         fixture.upstream.respond_with(self.script("text", false));
@@ -140,7 +140,7 @@ fn tool() -> Value {
     json!({"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "number"}}, "required": ["city"]})
 }
 
-/// The one tool, as the dialect declares it.
+/// Declaration of the tool in the dialect.
 fn tools(dialect: Dialect) -> Value {
     match dialect {
         Chat => {

@@ -11,7 +11,8 @@ use crate::inference::parsed_response::send_and_parse;
 #[test]
 fn r05_gemini_reasoning_options_follow_model_generation() {
     let thinking = |budget: u64| json!({"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": 9_000});
-    let fixture = GEMINI.house_of(&["gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.0-flash"]);
+    let fixture =
+        GEMINI.fixture_with_models(&["gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.0-flash"]);
     let asks = |model: &'static str, dialect: Dialect, more: Value| {
         let (body, named) = GEMINI.sent(
             &fixture,
@@ -94,7 +95,7 @@ fn r05_cohere_and_ollama_reasoning_can_be_set_and_disabled() {
         );
         assert_eq!(body["thinking"], thinking);
     }
-    let fixture = OLLAMA.house_of(&["qwen3:8b", "gpt-oss:20b", "llama3.2"]);
+    let fixture = OLLAMA.fixture_with_models(&["qwen3:8b", "gpt-oss:20b", "llama3.2"]);
     for (model, effort, think, dropped) in [
         ("qwen3:8b", "none", Some(json!(false)), None),
         ("qwen3:8b", "low", Some(json!(true)), None),

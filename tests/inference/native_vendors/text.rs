@@ -6,14 +6,19 @@ use super::{COHERE, GEMINI, OLLAMA, Vendor};
 use crate::inference::fixture::{Chat, Dialect, Messages};
 use crate::inference::parsed_response::{ParsedResponse, send_and_parse, stop_reason};
 
-/// A recording of text, to clients of one dialect, whole and in every delivery of its stream: the same each time.
-fn speaks(vendor: Vendor, dialect: Dialect, tokens: (u64, u64, u64), thoughts: &str) {
+/// Asserts that a text recording gives a client the same response, unary and in every delivery of the stream.
+fn assert_text_response(
+    vendor: Vendor,
+    dialect: Dialect,
+    tokens: (u64, u64, u64),
+    reasoning: &str,
+) {
     let fixture = vendor.fixture();
     let expected = ParsedResponse {
-        thoughts: thoughts.into(),
+        reasoning: reasoning.into(),
         text: "Hello 日本 🦀".into(),
         calls: vec![],
-        end: stop_reason(dialect).into(),
+        stop_reason: stop_reason(dialect).into(),
         tokens,
     };
     let whole = [
@@ -32,7 +37,7 @@ fn speaks(vendor: Vendor, dialect: Dialect, tokens: (u64, u64, u64), thoughts: &
             expected
         );
         let row = fixture.assert_recorded();
-        // at one rate for all input, what a cache served costs as much as the rest
+        // with one rate for all input, cached tokens cost as much as the others
         row.assert_ended("ok", &[]).assert_usage(tokens.0, tokens.2);
         assert_eq!(
             row.0["usage"]["cached_tokens"].as_u64().unwrap_or(0),
@@ -43,38 +48,38 @@ fn speaks(vendor: Vendor, dialect: Dialect, tokens: (u64, u64, u64), thoughts: &
     }
 }
 
-const GEMINI_THOUGHT: &str = "**Greeting**\n\nThe user wants a greeting.";
+const GEMINI_REASONING: &str = "**Greeting**\n\nThe user wants a greeting.";
 
-const OTHER_THOUGHT: &str = "A greeting is due.";
+const OTHER_REASONING: &str = "A greeting is due.";
 
 #[test]
 fn t01_chat_client_on_gemini_gets_text_and_usage() {
-    speaks(GEMINI, Chat, (14, 4, 25), GEMINI_THOUGHT);
+    assert_text_response(GEMINI, Chat, (14, 4, 25), GEMINI_REASONING);
 }
 
 #[test]
 fn t01_chat_client_on_cohere_gets_text_and_usage() {
-    speaks(COHERE, Chat, (10, 0, 25), OTHER_THOUGHT);
+    assert_text_response(COHERE, Chat, (10, 0, 25), OTHER_REASONING);
 }
 
 #[test]
 fn t01_chat_client_on_native_ollama_gets_text_and_usage() {
-    speaks(OLLAMA, Chat, (14, 0, 30), OTHER_THOUGHT);
+    assert_text_response(OLLAMA, Chat, (14, 0, 30), OTHER_REASONING);
 }
 
 #[test]
 fn t02_messages_client_on_gemini_gets_text_and_usage() {
-    speaks(GEMINI, Messages, (14, 4, 25), GEMINI_THOUGHT);
+    assert_text_response(GEMINI, Messages, (14, 4, 25), GEMINI_REASONING);
 }
 
 #[test]
 fn t02_messages_client_on_cohere_gets_text_and_usage() {
-    speaks(COHERE, Messages, (10, 0, 25), OTHER_THOUGHT);
+    assert_text_response(COHERE, Messages, (10, 0, 25), OTHER_REASONING);
 }
 
 #[test]
 fn t02_messages_client_on_native_ollama_gets_text_and_usage() {
-    speaks(OLLAMA, Messages, (14, 0, 30), OTHER_THOUGHT);
+    assert_text_response(OLLAMA, Messages, (14, 0, 30), OTHER_REASONING);
 }
 
 #[test]
@@ -92,7 +97,7 @@ fn gemini_blocked_prompt_is_content_filter() {
             assert_eq!(
                 parsed,
                 ParsedResponse {
-                    end: end.into(),
+                    stop_reason: end.into(),
                     tokens: (9, 0, 0),
                     ..ParsedResponse::default()
                 }
@@ -116,7 +121,7 @@ fn ollama_output_cap_reached_reports_length() {
             false,
             OLLAMA.script("length", false),
         );
-        assert_eq!(parsed.end, end);
+        assert_eq!(parsed.stop_reason, end);
         fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }

@@ -4,15 +4,17 @@ use serde_json::{Value, json};
 
 use super::{COHERE, GEMINI, OLLAMA, Vendor, tool, tools};
 use crate::inference::fixture::{BOTH, Chat, Dialect, Fixture, Messages};
-use crate::inference::parsed_response::{ParsedResponse, send_and_parse, tool_call_reason};
+use crate::inference::parsed_response::{
+    ParsedResponse, ToolCall, send_and_parse, tool_call_reason,
+};
 
-/// A conversation that goes on after two calls: their results, the second first, of which one failed.
+/// Next turn after two calls: their results, the second first and failed.
 fn after_calls(vendor: Vendor, dialect: Dialect, calls: &ParsedResponse) -> Value {
     let (first, second) = (&calls.calls[0], &calls.calls[1]);
     let user = json!({"role": "user", "content": "say it"});
     let messages = match dialect {
         Chat => {
-            let call = |call: &crate::inference::parsed_response::Call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
+            let call = |call: &ToolCall| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
             let result =
                 |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
             let assistant = json!({"role": "assistant", "content": null, "tool_calls": [call(first), call(second)]});
@@ -24,7 +26,7 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &ParsedResponse) -> Valu
             ])
         }
         Messages => {
-            let call = |call: &crate::inference::parsed_response::Call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
+            let call = |call: &ToolCall| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
             let result = |id: &str, text: &str| json!({"type": "tool_result", "tool_use_id": id, "content": text});
             let mut failed = result(&second.id, "rain");
             failed["is_error"] = json!(true);
@@ -39,7 +41,7 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &ParsedResponse) -> Valu
 }
 
 /// Two calls in one answer, to both dialects, whole and streamed; returns what the last client was parsed.
-fn calls(
+fn assert_two_calls(
     vendor: Vendor,
     fixture: &Fixture,
     dialect: Dialect,
@@ -56,14 +58,14 @@ fn calls(
         for script in scripts {
             let parsed = send_and_parse(fixture, dialect, body.clone(), streamed, script);
             assert_eq!(
-                (parsed.text.as_str(), parsed.end.as_str(), parsed.tokens),
+                (
+                    parsed.text.as_str(),
+                    parsed.stop_reason.as_str(),
+                    parsed.tokens
+                ),
                 ("", tool_call_reason(dialect), tokens)
             );
-            let arguments: Vec<Value> = parsed
-                .calls
-                .iter()
-                .map(crate::inference::parsed_response::Call::json)
-                .collect();
+            let arguments: Vec<Value> = parsed.calls.iter().map(ToolCall::json).collect();
             assert_eq!(
                 arguments,
                 [
@@ -93,7 +95,7 @@ fn calls(
 fn u02_gemini_tool_calls_get_ids_and_results_map_to_names() {
     for dialect in BOTH {
         let fixture = GEMINI.fixture();
-        let parsed = calls(GEMINI, &fixture, dialect, (40, 0, 64));
+        let parsed = assert_two_calls(GEMINI, &fixture, dialect, (40, 0, 64));
         let (body, _) = GEMINI.sent(&fixture, dialect, &after_calls(GEMINI, dialect, &parsed));
         let contents = body["contents"].as_array().expect("contents");
         let roles: Vec<&Value> = contents.iter().map(|content| &content["role"]).collect();
@@ -111,12 +113,12 @@ fn u02_gemini_tool_calls_get_ids_and_results_map_to_names() {
         let signature = contents[1]["parts"][0]["thoughtSignature"].as_str();
         assert!(
             signature.is_some_and(|signature| !signature.is_empty()),
-            "the first call of a turn is signed: {body}"
+            "the first call of a turn has a signature: {body}"
         );
         assert_eq!(
             contents[1]["parts"][1].get("thoughtSignature"),
             None,
-            "and only the first"
+            "only the first call has a signature"
         );
         let failed = if dialect == Chat { "output" } else { "error" };
         let results = json!([
@@ -131,10 +133,11 @@ fn u02_gemini_tool_calls_get_ids_and_results_map_to_names() {
 fn u07_ollama_tool_arguments_are_objects_in_both_directions() {
     for dialect in BOTH {
         let fixture = OLLAMA.fixture();
-        let parsed = calls(OLLAMA, &fixture, dialect, (169, 0, 41));
+        let parsed = assert_two_calls(OLLAMA, &fixture, dialect, (169, 0, 41));
         let (body, _) = OLLAMA.sent(&fixture, dialect, &after_calls(OLLAMA, dialect, &parsed));
         let messages = &body["messages"];
-        let function = |call: &crate::inference::parsed_response::Call| json!({"function": {"name": "weather", "arguments": call.json()}});
+        let function =
+            |call: &ToolCall| json!({"function": {"name": "weather", "arguments": call.json()}});
         assert_eq!(
             messages[1]["tool_calls"],
             json!([function(&parsed.calls[0]), function(&parsed.calls[1])])
@@ -155,7 +158,7 @@ fn u07_ollama_tool_arguments_are_objects_in_both_directions() {
         assert_eq!(
             body["stream"],
             json!(false),
-            "it streams unless it is told not to"
+            "Ollama streams unless `stream` is false"
         );
         assert_eq!(body["tools"][0]["function"]["parameters"], tool());
     }
@@ -165,9 +168,9 @@ fn u07_ollama_tool_arguments_are_objects_in_both_directions() {
 fn u08_cohere_tool_plan_round_trips_as_reasoning() {
     for dialect in BOTH {
         let fixture = COHERE.fixture();
-        let parsed = calls(COHERE, &fixture, dialect, (31, 0, 40));
+        let parsed = assert_two_calls(COHERE, &fixture, dialect, (31, 0, 40));
         assert_eq!(
-            parsed.thoughts,
+            parsed.reasoning,
             "I will look up the weather in Zürich and in Bern."
         );
         assert_eq!(
@@ -180,7 +183,7 @@ fn u08_cohere_tool_plan_round_trips_as_reasoning() {
         }
         let (body, _) = COHERE.sent(&fixture, dialect, &body);
         let messages = &body["messages"];
-        let call = |call: &crate::inference::parsed_response::Call| json!({"id": call.id, "type": "function", "function": {"name": "weather", "arguments": call.arguments}});
+        let call = |call: &ToolCall| json!({"id": call.id, "type": "function", "function": {"name": "weather", "arguments": call.arguments}});
         assert_eq!(
             messages[1]["tool_calls"],
             json!([call(&parsed.calls[0]), call(&parsed.calls[1])])

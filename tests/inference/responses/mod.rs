@@ -14,7 +14,7 @@ use crate::inference::fixture::Fixture;
 
 const PATH: &str = "/v1/responses";
 
-/// A gateway in front of one account at this vendor, as provider `v` with the model `m`.
+/// Fixture with one vendor as provider `v`, with the model `m`.
 fn fixture(vendor: &str) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
@@ -28,12 +28,12 @@ fn fixture(vendor: &str) -> Fixture {
     Fixture::with_upstream(upstream, |setup| setup.provider(&provider))
 }
 
-/// A small request, with more members.
+/// Small valid request with more fields.
 fn request_body(more: &str) -> String {
     format!(r#"{{"model":"m","input":"say it"{more}}}"#)
 }
 
-/// What Codex sent, with the model of these tests.
+/// Recorded request of Codex, with the model of these tests.
 fn codex(recording: &str) -> String {
     let body = golden(&format!("codex/{recording}.json"));
     let asked = body.find(r#""model":""#).map(|at| at + 9).expect("a model");
@@ -41,7 +41,7 @@ fn codex(recording: &str) -> String {
     format!("{}m{}", &body[..asked], &body[end..])
 }
 
-/// The events of a translated stream: numbered without a gap, and each under its own name.
+/// Events of a translated stream; asserts gapless sequence numbers and matching event names.
 #[track_caller]
 fn events(response: &Response) -> Vec<Value> {
     let events = response.text();
@@ -69,7 +69,7 @@ fn kinds(events: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Before `openai_compatible` (chat) and `anthropic` (messages).
+/// Fixture with `openai_compatible` (chat) and `anthropic` (messages).
 fn translated() -> Fixture {
     Fixture::new()
 }

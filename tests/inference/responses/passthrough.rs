@@ -8,10 +8,10 @@ use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
 use crate::inference::fixture::{Chat, assert_refusal_at};
 
-/// What the recording comes to at 1 and 5 dollars per million tokens.
+/// Cost of the recording at 1 and 5 dollars per million tokens.
 const COST: &str = ": x-gatekeeper-cost-usd 0.0026\n\n";
 
-/// The recording as the client must see it.
+/// Recording as the client receives it.
 fn shown(recording: &str, line_end: &str) -> String {
     let mut events: Vec<String> = recording
         .split_inclusive("\n\n")
@@ -255,7 +255,7 @@ fn responses_output_cap_is_max_output_tokens() {
         request_body(&format!(r#","max_output_tokens":{cap}"#))
     );
     fixture.assert_recorded().assert_ended("ok", &[]);
-    // and what nothing bounds is refused: Codex brings a search of its vendor's
+    // an unbounded cost is refused: Codex declares a hosted search tool
     let response = fixture
         .gatekeeper
         .user(&key)

@@ -8,7 +8,7 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::{Chat, Fixture, assert_refusal_at};
 
-fn asks(fixture: &Fixture, model: &str, streamed: bool, more: &str) -> Response {
+fn send(fixture: &Fixture, model: &str, streamed: bool, more: &str) -> Response {
     let body = format!(r#"{{"model":"{model}","input":"say it","stream":{streamed}{more}}}"#);
     fixture.user().post_bytes(PATH, body.as_bytes())
 }
@@ -25,7 +25,7 @@ fn t03_translated_text_has_full_responses_event_sequence() {
             Script::stream(dialect.stream(3)).one_byte_per_write(),
         ] {
             fixture.upstream.respond_with(script);
-            let response = asks(&fixture, model, true, "");
+            let response = send(&fixture, model, true, "");
             let parsed = events(response.assert_status(200));
             assert_eq!(
                 kinds(&parsed),
@@ -62,7 +62,7 @@ fn t03_translated_text_has_full_responses_event_sequence() {
                 .only(4)
                 .pause_ms_between(20),
         );
-        let parsed = events(asks(&fixture, model, true, "").assert_status(200));
+        let parsed = events(send(&fixture, model, true, "").assert_status(200));
         assert_eq!(
             parsed.last().expect("an end")["type"],
             json!("response.failed"),
@@ -91,7 +91,7 @@ fn t03_responses_body_on_chat_path_gets_responses_events() {
         .assert_usage(10, 1);
 }
 
-/// An answer of Anthropic's: thoughts with a signature, and a call of this tool.
+/// Stream of Anthropic: signed thinking and a call of this tool.
 fn messages_call(name: &str, arguments: &str) -> Vec<String> {
     let event = |data: Value| {
         format!(
@@ -139,9 +139,9 @@ fn messages_call(name: &str, arguments: &str) -> Vec<String> {
     ]
 }
 
-/// Sends a body, streamed, and gives the items of the answer.
+/// Sends a streamed request and returns the output items of the response.
 #[track_caller]
-fn items(fixture: &Fixture, body: &Value, script: Script) -> Vec<Value> {
+fn output_items(fixture: &Fixture, body: &Value, script: Script) -> Vec<Value> {
     fixture.upstream.respond_with(script);
     let response = fixture.user().post(PATH, body);
     let parsed = events(response.assert_status(200));
@@ -158,7 +158,7 @@ fn t06_r06_codex_tool_round_trip_on_anthropic_keeps_signed_thinking() {
     let mut body: Value = serde_json::from_str(&codex("tools-1")).expect("JSON");
     body["model"] = json!("c-small");
     let script = Script::stream(messages_call("exec_command", r#"{"cmd":"echo hi"}"#));
-    let parsed = items(&fixture, &body, script);
+    let parsed = output_items(&fixture, &body, script);
     assert_eq!(
         parsed[0]["summary"],
         json!([{"type": "summary_text", "text": "I shall run it."}])
@@ -173,7 +173,7 @@ fn t06_r06_codex_tool_round_trip_on_anthropic_keeps_signed_thinking() {
     input.extend(parsed);
     input.push(json!({"type": "function_call_output", "call_id": "toolu_1", "output": "hi\n"}));
     let dialect = crate::inference::fixture::Messages;
-    let parsed = items(&fixture, &body, Script::stream(dialect.stream(2)));
+    let parsed = output_items(&fixture, &body, Script::stream(dialect.stream(2)));
     assert_eq!(parsed[0]["content"][0]["text"], json!("w0 w1 "));
     let sent: Value = serde_json::from_slice(&fixture.upstream.last_request().body).expect("JSON");
     let turns = sent["messages"].as_array().expect("turns");
@@ -216,7 +216,7 @@ fn e27_namespaced_custom_tool_call_is_restored() {
     let fixture = translated();
     let mut body: Value = serde_json::from_str(&codex("additional-tools-1")).expect("JSON");
     body["model"] = json!("c-small");
-    let parsed = items(
+    let parsed = output_items(
         &fixture,
         &body,
         Script::stream(messages_call(
@@ -280,7 +280,7 @@ fn responses_server_state_is_refused_in_translation() {
     ] {
         assert_refusal_at(
             Chat,
-            &asks(&fixture, "c-small", false, more),
+            &send(&fixture, "c-small", false, more),
             400,
             "invalid_request_error",
             param,

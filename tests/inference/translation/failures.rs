@@ -61,7 +61,7 @@ fn x04_context_length_exceeded_is_invalid_request_for_messages_client() {
         "{}",
         response.text()
     );
-    assert_eq!(fixture.upstream.request_count(), 1, "not tried again");
+    assert_eq!(fixture.upstream.request_count(), 1, "no retry");
     fixture
         .assert_recorded()
         .assert_ended("upstream_error", &[]);

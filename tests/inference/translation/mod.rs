@@ -19,20 +19,20 @@ use crate::inference::fixture::{Chat, Fixture, Messages};
 const SONNET: &str = "claude-sonnet-4-5";
 
 const OPUS: &str = "claude-opus-5-5";
-/// The signature in the recording.
+/// Signature in the recording.
 const SIGNATURE: &str = "EqoBCkgIARABGAIiQL2UoU0b1OHYi+yCHpBY7U6FQW8";
 
-/// A house whose provider `claude` has models of two generations.
+/// Fixture with the provider `claude` and models of two generations.
 fn fixture() -> Fixture {
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream).models(&[SONNET, OPUS]);
     Fixture::with_upstream(upstream, |setup| setup.provider(&claude))
 }
 
-/// Every way to deliver a recording.
+/// Scripts that deliver a recording in every chunking and with both line ends.
 fn deliveries(recording: &str) -> Vec<Script> {
     let cut = |recording: &str| {
-        let crab = recording.find('🦀').expect("a letter of four bytes") + 2;
+        let crab = recording.find('🦀').expect("a character of four bytes") + 2;
         let (head, tail) = recording.as_bytes().split_at(crab);
         Script::stream([head, tail]).pause_ms_between(20)
     };
@@ -73,7 +73,7 @@ fn tool() -> Value {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}])
 }
 
-/// What the upstream was sent; the call has a record.
+/// Sends a request, asserts success; returns the upstream's request body and the response.
 #[track_caller]
 fn sent(fixture: &Fixture, path: &str, body: &Value) -> (Value, Response) {
     let response = fixture.user().post(path, body);

@@ -87,23 +87,23 @@ fn p04_signed_and_redacted_thinking_pass_through_both_ways() {
 fn reasoning_memory_purge_removes_entries() {
     let fixture = fixture();
     first_turn(&fixture, true);
-    assert_eq!(thoughts(&fixture, None)[0]["type"], "thinking");
+    assert_eq!(forwarded_content(&fixture, None)[0]["type"], "thinking");
     let purged = fixture.gatekeeper.admin().delete("/v1/reasoning-memory");
     assert_eq!(
         purged.assert_status(200).json(),
         json!({"object": "purge", "entries": 1})
     );
-    assert_eq!(thoughts(&fixture, None)[0]["type"], "text");
+    assert_eq!(forwarded_content(&fixture, None)[0]["type"], "text");
     first_turn(&fixture, true);
     let parsed = fixture.gatekeeper.run(&["memory", "purge"]);
     assert!(
         String::from_utf8_lossy(&parsed.stdout).starts_with("1 entries"),
         "{parsed:?}"
     );
-    assert_eq!(thoughts(&fixture, None)[0]["type"], "text");
+    assert_eq!(forwarded_content(&fixture, None)[0]["type"], "text");
 }
 
-/// A chat client's second turn after a call.
+/// Second turn of a chat client, after a tool call.
 fn second_turn(model: &str, id: &str, more: Value) -> Value {
     let call = json!({"id": id, "type": "function", "function": {"name": "weather", "arguments": "{\"city\":\"Köln\"}"}});
     let turns = json!([
@@ -118,7 +118,7 @@ fn second_turn(model: &str, id: &str, more: Value) -> Value {
 
 const CALL: &str = "toolu_01T1x1fJ34qAmk2tNTrN7Up6";
 
-/// A chat client calls the tool once, whole or in a stream.
+/// First turn of a chat client with one tool call, streamed or unary.
 #[track_caller]
 fn first_turn(fixture: &Fixture, streamed: bool) {
     fixture
@@ -147,8 +147,9 @@ fn first_turn(fixture: &Fixture, streamed: bool) {
     fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
+/// Sends the second turn; returns the assistant content that Anthropic received.
 #[track_caller]
-fn thoughts(fixture: &Fixture, key: Option<&crate::harness::process::Key>) -> Value {
+fn forwarded_content(fixture: &Fixture, key: Option<&crate::harness::process::Key>) -> Value {
     fixture
         .upstream
         .respond_with(Script::unary(200, golden("anthropic/answer.json")));
@@ -177,7 +178,7 @@ fn e07_reasoning_signature_returns_to_anthropic_across_restart() {
             if restarted {
                 fixture.gatekeeper.restart();
             }
-            let content = thoughts(&fixture, None);
+            let content = forwarded_content(&fixture, None);
             assert_eq!(
                 content[0]["thinking"], "They ask for the weather 🦀.",
                 "{content}"
@@ -194,7 +195,7 @@ fn e07_reasoning_signature_returns_to_anthropic_across_restart() {
             );
             assert!(
                 fixture.upstream.last_request().json()["thinking"].is_object(),
-                "thinking goes on"
+                "thinking stays enabled"
             );
         }
     }
@@ -208,7 +209,7 @@ fn reasoning_memory_is_private_to_team_and_can_be_disabled() {
         .gatekeeper
         .team(&json!({"name": "other", "models": ["*"]}));
     let key = fixture.gatekeeper.key_of(&other);
-    assert_eq!(thoughts(&fixture, Some(&key))[0]["type"], "text");
+    assert_eq!(forwarded_content(&fixture, Some(&key))[0]["type"], "text");
     assert!(
         fixture
             .upstream
@@ -216,9 +217,9 @@ fn reasoning_memory_is_private_to_team_and_can_be_disabled() {
             .json()
             .get("thinking")
             .is_none(),
-        "what cannot be had is not asked for"
+        "thinking is off without stored reasoning"
     );
-    assert_eq!(thoughts(&fixture, None)[0]["type"], "thinking");
+    assert_eq!(forwarded_content(&fixture, None)[0]["type"], "thinking");
 
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream).models(&[SONNET]);
@@ -228,6 +229,6 @@ fn reasoning_memory_is_private_to_team_and_can_be_disabled() {
             .setting("[reasoning_memory]\nenabled = false")
     });
     first_turn(&off, true);
-    assert_eq!(thoughts(&off, None)[0]["type"], "text");
+    assert_eq!(forwarded_content(&off, None)[0]["type"], "text");
     assert!(!off.gatekeeper.data.join("memory.redb").exists());
 }

@@ -281,7 +281,7 @@ fn p06_claude_code_request_on_chat_vendor_has_no_anthropic_fields() {
             .expect("a message")
             .to_string()
             .contains("be brief"),
-        "the late instruction stays last: {sent}"
+        "the mid-conversation instruction stays last: {sent}"
     );
     let dropped = response
         .header("x-gatekeeper-dropped-params")

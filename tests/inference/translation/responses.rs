@@ -10,8 +10,8 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::{Chat, Fixture, Messages};
 
-/// A chat stream as clients put it together: content, thoughts, calls by index, finish reason, usage.
-fn chat_answer(events: &[SseEvent]) -> Value {
+/// Assembles a chat stream as clients do: content, reasoning, calls by index, finish reason, usage.
+fn assemble_chat(events: &[SseEvent]) -> Value {
     let (mut content, mut reasoning, mut finish, mut usage) =
         (String::new(), String::new(), Value::Null, Value::Null);
     let mut calls: Vec<(Value, Value, String)> = Vec::new();
@@ -56,8 +56,8 @@ fn chat_answer(events: &[SseEvent]) -> Value {
     json!({"content": content, "reasoning": reasoning, "calls": calls, "finish": finish, "usage": usage})
 }
 
-/// A messages stream as the SDK's accumulator puts it together, its order checked.
-fn message(events: &[SseEvent]) -> Value {
+/// Assembles a messages stream as the SDK's accumulator does; asserts the order of events.
+fn assemble_message(events: &[SseEvent]) -> Value {
     let mut message = Value::Null;
     let mut open: Option<usize> = None;
     for event in events.iter().filter(|event| !event.data.is_empty()) {
@@ -69,7 +69,7 @@ fn message(events: &[SseEvent]) -> Value {
             "content_block_start" => {
                 let content = message["content"]
                     .as_array_mut()
-                    .expect("a start comes first");
+                    .expect("message_start comes first");
                 assert_eq!((open, index), (None, Some(content.len())));
                 content.push(data["content_block"].clone());
                 open = index;
@@ -128,7 +128,7 @@ fn t01_chat_client_on_anthropic_gets_text_and_usage() {
             SONNET,
             json!({"stream": true, "stream_options": {"include_usage": true}}),
         );
-        let parsed = chat_answer(
+        let parsed = assemble_chat(
             &fixture
                 .user()
                 .open_stream(Chat.path(), &body)
@@ -187,7 +187,7 @@ fn t02_messages_client_on_openai_gets_ordered_events_and_usage() {
     let mut ids = vec![response["id"].clone()];
     for script in deliveries(&golden("openai/text.sse")) {
         fixture.upstream.respond_with(script);
-        let message = message(
+        let message = assemble_message(
             &fixture
                 .user()
                 .open_stream(Messages.path(), &messages(json!({"stream": true})))
@@ -209,7 +209,7 @@ fn t02_messages_client_on_openai_gets_ordered_events_and_usage() {
     let count = ids.len();
     ids.sort_by_key(Value::to_string);
     ids.dedup();
-    assert_eq!(ids.len(), count, "every response has an id of its own");
+    assert_eq!(ids.len(), count, "response ids are unique");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn u01_chat_client_on_anthropic_gets_tool_call_from_partial_json() {
             SONNET,
             json!({"stream": true, "tools": tool(), "stream_options": {"include_usage": true}}),
         );
-        let parsed = chat_answer(
+        let parsed = assemble_chat(
             &fixture
                 .user()
                 .open_stream(Chat.path(), &body)
@@ -244,7 +244,7 @@ fn u01_chat_client_on_anthropic_gets_tool_call_from_partial_json() {
                 &json!("They ask for the weather 🦀.")
             )
         );
-        // 14 uncached, 30 written to the cache, 200 read from it
+        // 14 uncached, 30 cache write, 200 cache read
         assert_eq!(
             (
                 &parsed["usage"]["prompt_tokens"],
@@ -313,7 +313,7 @@ fn e02_interleaved_parallel_calls_become_consecutive_blocks() {
     let fixture = fixture();
     for script in deliveries(&golden("openai/parallel_tools.sse")) {
         fixture.upstream.respond_with(script);
-        let message = message(
+        let message = assemble_message(
             &fixture
                 .user()
                 .open_stream(Messages.path(), &messages(json!({"stream": true})))
@@ -358,7 +358,7 @@ fn r03_chat_reasoning_becomes_unsigned_thinking_block() {
         format!("data: {usage}\n\n"),
         "data: [DONE]\n\n".to_owned(),
     ]));
-    let message = message(
+    let message = assemble_message(
         &fixture
             .user()
             .open_stream(Messages.path(), &messages(json!({"stream": true})))

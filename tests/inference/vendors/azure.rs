@@ -84,11 +84,11 @@ fn azure_deployment_price_follows_configuration() {
         .assert_status(200);
     let row = fixture.assert_recorded();
     row.assert_ended("ok", &[]);
-    // 10 at $0.44 and 5 at $1.76 per million: the sheet's gpt-4.1-mini, though the answer says gpt-4.1
+    // 10 at $0.44 and 5 at $1.76 per million: gpt-4.1-mini in the sheet, although the response reports gpt-4.1
     assert_eq!(row.0["cost_usd"], json!(azure_mini_cost()), "{}", row.0);
 }
 
-/// From the sheet itself, so that a newer sheet breaks nothing.
+/// Cost computed from the price sheet, so that a newer sheet does not break the test.
 fn azure_mini_cost() -> String {
     let sheet: Value =
         serde_json::from_str(include_str!("../../assets/prices.json")).expect("the sheet");

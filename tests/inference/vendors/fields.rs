@@ -7,7 +7,7 @@ use crate::harness::golden;
 use crate::harness::script::Script;
 use crate::inference::fixture::{Chat, Fixture, assert_refusal_at};
 
-/// What the upstream was sent besides model and messages, and which members the client was told of.
+/// Request body as sent upstream without model and messages, and the fields reported as dropped.
 #[track_caller]
 fn sent(fixture: &Fixture, more: &str) -> (String, Option<String>) {
     let response = fixture

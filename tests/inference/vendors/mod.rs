@@ -12,7 +12,7 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::{Chat, Fixture, Messages};
 
-/// A gateway in front of one account at this vendor, as provider `v` with the model `m`.
+/// Fixture with one vendor as provider `v`, with the model `m`.
 fn fixture(vendor: &str, change: impl FnOnce(Provider) -> Provider) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
@@ -31,12 +31,13 @@ fn plain(vendor: &str) -> Fixture {
     fixture(vendor, |provider| provider)
 }
 
-/// A small good request to `m`, with more members.
+/// Small valid request to `m` with more fields.
 fn request_body(more: &str) -> String {
     format!(r#"{{"model":"m","messages":[{{"role":"user","content":"say it"}}]{more}}}"#)
 }
 
-/// The recording as the client must see it: without the chunk that only the gateway asked for, and with the cost before the end.
+/// Recording as the client receives it: without the usage chunk that only the gateway requested, with the cost comment before
+/// the end.
 fn shown(recording: &str, hidden: Option<&str>, cost_usd: &str, line_end: &str) -> String {
     let events = recording
         .split_inclusive("\n\n")
@@ -49,7 +50,7 @@ fn shown(recording: &str, hidden: Option<&str>, cost_usd: &str, line_end: &str) 
     events.concat()
 }
 
-/// Every way to deliver a recording.
+/// Scripts that deliver a recording in every chunking and with both line ends.
 fn deliveries(recording: &str) -> Vec<Script> {
     let whole = Script::stream([recording]);
     let crab = recording.find('🦀').expect("a letter of four bytes") + 2;
@@ -62,8 +63,14 @@ fn deliveries(recording: &str) -> Vec<Script> {
     ]
 }
 
-/// A vendor's stream, delivered in every way: the same bytes and the same record each time.
-fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd: &str) {
+/// Asserts that a vendor's stream gives the same bytes and the same record in every delivery.
+fn assert_stream_passes_through(
+    vendor: &str,
+    hidden: Option<&str>,
+    input: u64,
+    output: u64,
+    cost_usd: &str,
+) {
     let fixture = plain(vendor);
     let recording = golden(&format!("{vendor}/stream.sse"));
     let body = request_body(r#","stream":true"#);
@@ -83,8 +90,8 @@ fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd
     }
 }
 
-/// A vendor's whole answer: passed on byte for byte.
-fn answers(vendor: &str, input: u64, output: u64) {
+/// Asserts that a vendor's unary response passes through byte for byte.
+fn assert_unary_passes_through(vendor: &str, input: u64, output: u64) {
     let fixture = plain(vendor);
     let recording = golden(&format!("{vendor}/answer.json"));
     for script in [
@@ -110,21 +117,21 @@ fn answers(vendor: &str, input: u64, output: u64) {
 
 #[test]
 fn p10_groq_stream_passes_through_and_usage_counts_once() {
-    streams("groq", Some("\"choices\":[],"), 10, 5, "0.000035");
-    answers("groq", 10, 5);
+    assert_stream_passes_through("groq", Some("\"choices\":[],"), 10, 5, "0.000035");
+    assert_unary_passes_through("groq", 10, 5);
 }
 
 #[test]
 fn p10_together_stream_with_eos_passes_through() {
-    streams("together", None, 10, 5, "0.000035");
-    answers("together", 10, 5);
+    assert_stream_passes_through("together", None, 10, 5, "0.000035");
+    assert_unary_passes_through("together", 10, 5);
 }
 
 #[test]
 fn p10_mistral_stream_usage_in_choices_chunk_is_read() {
-    // at one rate for all input the 4 cached tokens cost as much as the others
-    streams("mistral", None, 14, 5, "0.000039");
-    answers("mistral", 14, 5);
+    // with one rate for all input the 4 cached tokens cost as much as the others
+    assert_stream_passes_through("mistral", None, 14, 5, "0.000039");
+    assert_unary_passes_through("mistral", 14, 5);
 }
 
 #[test]
@@ -159,13 +166,13 @@ fn e11_mistral_cached_tokens_are_separate() {
 
 #[test]
 fn p08_azure_filter_chunks_pass_through() {
-    streams("azure", Some("\"usage\":{"), 10, 5, "0.000035");
-    answers("azure", 10, 5);
+    assert_stream_passes_through("azure", Some("\"usage\":{"), 10, 5, "0.000035");
+    assert_unary_passes_through("azure", 10, 5);
 }
 
 #[test]
 fn openrouter_stream_with_comments_passes_through() {
-    streams("openrouter", None, 10, 5, "0.000035");
+    assert_stream_passes_through("openrouter", None, 10, 5, "0.000035");
 }
 
 #[test]
@@ -210,14 +217,14 @@ fn r04_mistral_thinking_is_separate_from_text() {
             .assert_status(200),
     );
     assert_eq!(
-        (parsed.thoughts.as_str(), parsed.text.as_str()),
+        (parsed.reasoning.as_str(), parsed.text.as_str()),
         ("A greeting is due.", "Grüße 🦀")
     );
     fixture
         .assert_recorded()
         .assert_ended("ok", &[])
         .assert_usage(10, 5);
-    // a client of the vendor's own dialect gets what the vendor said
+    // a chat client gets the vendor's bytes
     let chat = fixture
         .user()
         .post_bytes(Chat.path(), request_body("").as_bytes());
@@ -247,6 +254,6 @@ fn c07_flex_request_served_by_default_tier_costs_default() {
         row.cost()
     };
     let (default, flex) = (cost("default"), cost("flex"));
-    // $1.75 and $14 per million tokens; half of it where flex served
+    // $1.75 and $14 per million tokens; half of that at the flex tier
     assert_eq!((default, flex), (3_150_000_000, 1_575_000_000));
 }
