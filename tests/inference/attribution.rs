@@ -1,4 +1,4 @@
-//! Whom a call is filed under: its tag as it was sent, its user as a pseudonym; both in the record, neither upstream.
+//! Attribution of a call: its tag as sent and its user as a pseudonym, both in the record. The tag is not forwarded.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn of_user(dialect: Dialect, user: &str) -> Value {
     body
 }
 
-fn asks(fixture: &Fixture, dialect: Dialect, user: &str, tag: &str) -> Response {
+fn send(fixture: &Fixture, dialect: Dialect, user: &str, tag: &str) -> Response {
     fixture
         .user()
         .with(TAG, tag)
@@ -33,7 +33,7 @@ fn request_log_tag_and_user_are_recorded_and_filter() {
         (Messages, "ann@example.com", "batch:7"),
         (Chat, "bob", "nightly"),
     ] {
-        asks(&fixture, dialect, user, tag).assert_status(200);
+        send(&fixture, dialect, user, tag).assert_status(200);
     }
     fixture.call(Chat, false).assert_status(200);
     fixture.assert_recorded_calls(4);
@@ -96,7 +96,7 @@ fn request_log_tag_and_user_are_recorded_and_filter() {
 fn tag_is_not_forwarded_and_user_name_is_not_stored() {
     let mut fixture = Fixture::new();
     for dialect in BOTH {
-        asks(
+        send(
             &fixture,
             dialect,
             "ann-canary-77@example.com",
@@ -116,7 +116,7 @@ fn tag_is_not_forwarded_and_user_name_is_not_stored() {
         );
         assert!(
             String::from_utf8_lossy(&request.body).contains("ann-canary-77"),
-            "the vendor is told as the client wrote it"
+            "the vendor gets the user unchanged"
         );
     }
     fixture.gatekeeper.stop();
@@ -152,12 +152,12 @@ fn tag_invalid_is_refused_before_upstream() {
     let fixture = Fixture::new();
     for dialect in BOTH {
         for tag in ["", "two words", "Größe", "tab\there", &"x".repeat(65)] {
-            let response = asks(&fixture, dialect, "ann", tag);
+            let response = send(&fixture, dialect, "ann", tag);
             assert_refusal_at(dialect, &response, 400, "invalid_request_error", TAG);
         }
     }
     fixture.assert_no_call();
-    asks(&fixture, Chat, "ann", &"x".repeat(64)).assert_status(200);
+    send(&fixture, Chat, "ann", &"x".repeat(64)).assert_status(200);
     fixture.assert_recorded();
 }
 

@@ -1,16 +1,16 @@
-//! Bodies that are no request: refused in the dialect of the endpoint, with what to mend, before anything is held or sent.
+//! Invalid request bodies: refused in the dialect of the endpoint, with a remedy, before a hold or an upstream request.
 
 use serde_json::json;
 
 use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_refusal, assert_refusal_at};
 use crate::harness::client::Connection;
 
-fn sends(fixture: &Fixture, dialect: Dialect, body: &str) -> crate::harness::client::Response {
+fn post_body(fixture: &Fixture, dialect: Dialect, body: &str) -> crate::harness::client::Response {
     fixture.user().post_bytes(dialect.path(), body.as_bytes())
 }
 
-/// The head of a request whose body the test writes itself.
-fn begins(fixture: &Fixture, dialect: Dialect, framing: &str) -> Connection {
+/// Sends the head of a request; the test writes the body.
+fn open_request(fixture: &Fixture, dialect: Dialect, framing: &str) -> Connection {
     let mut connection = fixture.user().connect();
     let (path, key) = (dialect.path(), &fixture.key.secret);
     connection.send(format!(
@@ -46,13 +46,13 @@ fn body_not_single_json_object_returns_400() {
         ] {
             let message = assert_refusal(
                 dialect,
-                &sends(&fixture, dialect, body),
+                &post_body(&fixture, dialect, body),
                 400,
                 "invalid_request_error",
             );
             assert!(
                 !message.contains("say it"),
-                "the body is quoted back: {message}"
+                "the error quotes the body: {message}"
             );
         }
         let latin1 = [good.replace("say it", "").as_bytes(), b"\xe9"].concat();
@@ -80,7 +80,7 @@ fn body_duplicate_field_returns_400_in_any_escaping() {
         ] {
             let message = assert_refusal(
                 dialect,
-                &sends(&fixture, dialect, &body),
+                &post_body(&fixture, dialect, &body),
                 400,
                 "invalid_request_error",
             );
@@ -88,10 +88,10 @@ fn body_duplicate_field_returns_400_in_any_escaping() {
         }
     }
     fixture.assert_no_call();
-    // deeper inside it is the upstream's business
-    let inside = r#"{"model":"m-small","messages":[],"metadata":{"a":1,"a":2}}"#;
-    sends(&fixture, Chat, inside).assert_status(200);
-    assert_eq!(fixture.upstream.last_request().body, inside.as_bytes());
+    // nested duplicates are left to the upstream
+    let nested = r#"{"model":"m-small","messages":[],"metadata":{"a":1,"a":2}}"#;
+    post_body(&fixture, Chat, nested).assert_status(200);
+    assert_eq!(fixture.upstream.last_request().body, nested.as_bytes());
     fixture.assert_recorded().assert_ended("ok", &[]);
 }
 
@@ -107,7 +107,7 @@ fn body_over_limit_returns_413_in_any_framing() {
         let over = padded((1 << 20) + 1);
         let message = assert_refusal(
             dialect,
-            &sends(&fixture, dialect, &over),
+            &post_body(&fixture, dialect, &over),
             413,
             "request_too_large",
         );
@@ -115,7 +115,7 @@ fn body_over_limit_returns_413_in_any_framing() {
             message.contains("1048576 bytes") && message.contains("body_mb"),
             "{message}"
         );
-        let mut connection = begins(&fixture, dialect, "transfer-encoding: chunked");
+        let mut connection = open_request(&fixture, dialect, "transfer-encoding: chunked");
         for part in over.as_bytes().chunks(60_000) {
             connection.send([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
         }
@@ -127,7 +127,7 @@ fn body_over_limit_returns_413_in_any_framing() {
             "request_too_large",
         );
         fixture.assert_no_call();
-        sends(&fixture, dialect, &padded(1 << 20)).assert_status(200);
+        post_body(&fixture, dialect, &padded(1 << 20)).assert_status(200);
         fixture.assert_recorded().assert_ended("ok", &[]);
     }
 }
@@ -136,7 +136,7 @@ fn body_over_limit_returns_413_in_any_framing() {
 fn body_content_length_over_limit_returns_413_at_once() {
     let fixture = Fixture::with_limits("body_mb = 1");
     for dialect in BOTH {
-        let mut connection = begins(&fixture, dialect, "content-length: 900000000");
+        let mut connection = open_request(&fixture, dialect, "content-length: 900000000");
         connection.send("{");
         assert_refusal(
             dialect,
@@ -152,7 +152,7 @@ fn body_content_length_over_limit_returns_413_at_once() {
 fn body_incomplete_past_timeout_returns_400() {
     let fixture = Fixture::with_limits("body_timeout_s = 1");
     for dialect in BOTH {
-        let mut connection = begins(&fixture, dialect, "content-length: 1000");
+        let mut connection = open_request(&fixture, dialect, "content-length: 1000");
         connection.send("{\"model\":");
         let message = assert_refusal(
             dialect,
@@ -169,11 +169,11 @@ fn body_incomplete_past_timeout_returns_400() {
 fn client_disconnect_during_body_leaves_no_record() {
     let fixture = Fixture::new();
     for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
-        let mut connection = begins(&fixture, Chat, framing);
+        let mut connection = open_request(&fixture, Chat, framing);
         connection.send("5\r\n{\"mod\r\n");
         connection.disconnect();
     }
-    sends(&fixture, Chat, &Chat.body().to_string()).assert_status(200);
+    post_body(&fixture, Chat, &Chat.body().to_string()).assert_status(200);
     fixture.assert_recorded().assert_ended("ok", &[]);
 }
 

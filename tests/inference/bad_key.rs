@@ -1,4 +1,4 @@
-//! Who may not call: each bad key is refused in the dialect of the endpoint, before anything is held or sent.
+//! Invalid keys: refused in the dialect of the endpoint, before a hold or an upstream request.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::fixture::{BOTH, Dialect, Fixture, Messages, assert_refusal, assert_re
 use crate::harness::client::{HttpClient, Response, user};
 use crate::harness::wait_until;
 
-fn asks(caller: &HttpClient, dialect: Dialect) -> Response {
+fn send(caller: &HttpClient, dialect: Dialect) -> Response {
     caller.post(dialect.path(), &dialect.body())
 }
 
@@ -39,7 +39,7 @@ fn b03_b04_wrong_key_returns_401_in_dialect_before_upstream() {
             for caller in [caller.clone(), caller.with_x_api_key()] {
                 let message = assert_refusal(
                     dialect,
-                    &asks(&caller, dialect),
+                    &send(&caller, dialect),
                     401,
                     "authentication_error",
                 );
@@ -65,7 +65,7 @@ fn missing_key_returns_401_with_remedy() {
         ] {
             let message = assert_refusal(
                 dialect,
-                &asks(&caller, dialect),
+                &send(&caller, dialect),
                 401,
                 "authentication_error",
             );
@@ -86,7 +86,7 @@ fn b01_b02_key_in_any_of_three_headers_is_accepted() {
         ("api-key", &fixture.key.secret),
     ] {
         for dialect in BOTH {
-            let response = asks(&anon.clone().with(name, value), dialect);
+            let response = send(&anon.clone().with(name, value), dialect);
             response.assert_status(200);
             fixture
                 .assert_recorded()
@@ -110,11 +110,11 @@ fn expired_key_returns_key_expired() {
         .gatekeeper
         .key(&json!({"name": "short", "team": fixture.team.id, "expires": soon.to_string()}));
     let caller = fixture.gatekeeper.user(&key);
-    assert_eq!(asks(&caller, Messages).status, 200);
+    assert_eq!(send(&caller, Messages).status, 200);
     fixture.assert_recorded();
     wait_until("the key has expired", || jiff::Timestamp::now() > soon);
     for dialect in BOTH {
-        let message = assert_refusal(dialect, &asks(&caller, dialect), 401, "key_expired");
+        let message = assert_refusal(dialect, &send(&caller, dialect), 401, "key_expired");
         assert!(message.contains("expired"), "{message}");
     }
     fixture.assert_no_call();
@@ -141,7 +141,7 @@ fn disabled_key_on_open_connection_is_refused() {
     for dialect in BOTH {
         let message = assert_refusal(
             dialect,
-            &asks(&fixture.user(), dialect),
+            &send(&fixture.user(), dialect),
             401,
             "authentication_error",
         );
@@ -162,11 +162,11 @@ fn administrative_key_model_call_returns_403() {
     let fixture = Fixture::new();
     let admin = fixture.gatekeeper.admin();
     for dialect in BOTH {
-        let message = assert_refusal(dialect, &asks(&admin, dialect), 403, "permission_denied");
+        let message = assert_refusal(dialect, &send(&admin, dialect), 403, "permission_denied");
         assert!(message.contains("virtual key"), "{message}");
         assert_refusal(
             dialect,
-            &asks(&admin.clone().with_x_api_key(), dialect),
+            &send(&admin.clone().with_x_api_key(), dialect),
             403,
             "permission_denied",
         );

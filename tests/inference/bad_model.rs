@@ -1,4 +1,4 @@
-//! Names that lead nowhere, or to more than one place.
+//! Model names that are unknown, ambiguous or invalid.
 
 use serde_json::json;
 

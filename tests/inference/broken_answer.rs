@@ -1,11 +1,11 @@
-//! Whole answers that are none: nothing of them reaches the client, and what may have been billed is in the books.
+//! Broken unary responses: nothing of them reaches the client, and the tokens that may have been billed are recorded.
 
 use serde_json::json;
 
 use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_refusal};
 use crate::harness::script::Script;
 
-/// An honest whole answer: 10 tokens in, 20 out.
+/// Honest unary response: 10 input and 20 output tokens.
 fn response(dialect: Dialect) -> String {
     let text = "word ".repeat(20);
     match dialect {
@@ -67,7 +67,7 @@ fn body_idle_timeout_returns_504() {
             504,
             "upstream_timeout",
         );
-        // what came counts as text, at 3 bytes a token
+        // received bytes count as text, at 3 bytes per token
         let record = fixture.assert_recorded();
         assert_eq!(
             record.assert_ended("broken", &["estimated"]).output(),
@@ -121,13 +121,13 @@ fn unary_truncated_in_any_framing_returns_502() {
                 let message = assert_refusal(dialect, &response, 502, "upstream_error");
                 assert!(!message.contains("word word"), "{message}");
                 let record = fixture.assert_recorded();
-                // a reset may overtake the bytes before it
+                // a reset may overtake earlier bytes
                 let said = record.0["status"].as_str().expect("a status");
                 assert!(
                     said == status || said == "broken",
                     "{said} where {status} was expected, cut at {cut}"
                 );
-                // what came counts as text, at 3 bytes a token; of what a reset overtook nobody knows
+                // received bytes count as text, at 3 bytes per token; bytes overtaken by a reset are unknown
                 let came = (cut as u64).div_ceil(3);
                 assert!(
                     record.output() == came || said != status || record.output() == 0 && cut == 0,

@@ -1,13 +1,13 @@
-//! Streams that fail: before the first content an honest status, after it an error in the stream, in the client's dialect,
-//! and never a clean end. The books hold what was used as far as anyone can know.
+//! Failing streams: a status before the first content, after it an in-band error in the client's dialect, never a clean
+//! end. The record holds the usage as far as it is known.
 
 use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_error, assert_refusal};
 use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
-/// What the stream of a failed answer must look like: so many deltas, then the error, nothing more, and a whole body.
+/// Asserts a failed stream: so many deltas, then the error as the last event, and a complete body. Returns the message.
 #[track_caller]
-fn ends_in_error(
+fn assert_ends_in_error(
     dialect: Dialect,
     (events, end): &(Vec<SseEvent>, BodyEnd),
     deltas: usize,
@@ -22,7 +22,7 @@ fn ends_in_error(
         !events.iter().any(|event| dialect.is_terminal(event)),
         "{events:?}"
     );
-    let last = events.last().expect("a stream that failed says so");
+    let last = events.last().expect("a failed stream has an error event");
     assert_error(dialect, &last.json(), word);
     assert_eq!(last.name, if dialect == Messages { "error" } else { "" });
     assert_eq!(*end, BodyEnd::Clean);
@@ -32,8 +32,8 @@ fn ends_in_error(
         .to_owned()
 }
 
-/// The events up to and including so many deltas.
-fn begun(dialect: Dialect, deltas: usize) -> Script {
+/// Script of the events up to and including so many deltas.
+fn stream_up_to(dialect: Dialect, deltas: usize) -> Script {
     let [before, content, _] = dialect.events(20);
     let count = before.len() + deltas;
     Script::stream([before, content].concat()).only(count)
@@ -45,9 +45,9 @@ fn stream_ended_before_content_returns_502() {
     for dialect in BOTH {
         for script in [
             Script::stream(dialect.stream(3)).only(0),
-            begun(dialect, 0),
-            begun(dialect, 0).then_closes(),
-            begun(dialect, 0).then_resets(),
+            stream_up_to(dialect, 0),
+            stream_up_to(dialect, 0).then_closes(),
+            stream_up_to(dialect, 0).then_resets(),
             Script::stream(dialect.stream(3)).truncated_after(20),
         ] {
             let message = assert_refusal(
@@ -72,9 +72,12 @@ fn stream_ended_before_content_returns_502() {
 fn stream_without_terminal_event_ends_in_error_event() {
     let fixture = Fixture::new();
     for dialect in BOTH {
-        for script in [begun(dialect, 5), begun(dialect, 5).then_closes()] {
+        for script in [
+            stream_up_to(dialect, 5),
+            stream_up_to(dialect, 5).then_closes(),
+        ] {
             let events = fixture.stream_events(dialect, script);
-            let message = ends_in_error(dialect, &events, 5, "upstream_error");
+            let message = assert_ends_in_error(dialect, &events, 5, "upstream_error");
             assert!(message.contains("broke off"), "{message}");
             fixture
                 .assert_recorded()
@@ -92,7 +95,7 @@ fn stream_truncated_within_event_drops_partial_event() {
         let bytes = before.concat().len() + content.concat().len() - 9;
         let script = Script::stream([before, content, after].concat()).truncated_after(bytes);
         let events = fixture.stream_events(dialect, script);
-        ends_in_error(dialect, &events, 4, "upstream_error");
+        assert_ends_in_error(dialect, &events, 4, "upstream_error");
         fixture
             .assert_recorded()
             .assert_ended("truncated", &["estimated"])
@@ -104,14 +107,14 @@ fn stream_truncated_within_event_drops_partial_event() {
 fn stream_reset_after_content_ends_in_error_event() {
     let fixture = Fixture::new();
     for dialect in BOTH {
-        // the pauses let each event through before the reset, which overtakes what is still on its way
+        // the pauses let each event pass before the reset, which overtakes bytes in transit
         let events = fixture.stream_events(
             dialect,
-            begun(dialect, 5).pause_ms_between(10).then_resets(),
+            stream_up_to(dialect, 5).pause_ms_between(10).then_resets(),
         );
         let deltas = events.0.iter().filter_map(SseEvent::delta).count();
         assert!((1..=5).contains(&deltas), "{events:?}");
-        ends_in_error(dialect, &events, deltas, "upstream_error");
+        assert_ends_in_error(dialect, &events, deltas, "upstream_error");
         let record = fixture.assert_recorded();
         record
             .assert_ended("broken", &["estimated"])
@@ -126,7 +129,7 @@ fn stream_truncated_after_usage_is_not_estimated() {
         let all = dialect.stream(5);
         let without_terminal = Script::stream(&all[..all.len() - 1]);
         let (events, end) = fixture.stream_events(dialect, without_terminal);
-        ends_in_error(dialect, &(events, end), 5, "upstream_error");
+        assert_ends_in_error(dialect, &(events, end), 5, "upstream_error");
         fixture
             .assert_recorded()
             .assert_ended("truncated", &[])
@@ -169,14 +172,14 @@ fn e15_stream_error_after_content_is_last_event() {
         let error = vec![dialect.error_event("overloaded_error", "it went dark")];
         let failed = [before, content, error].concat();
         let events = fixture.stream_events(dialect, Script::stream(&failed));
-        let message = ends_in_error(dialect, &events, 4, "overloaded");
+        let message = assert_ends_in_error(dialect, &events, 4, "overloaded");
         assert!(message.contains("it went dark"), "{message}");
         fixture
             .assert_recorded()
             .assert_ended("broken", &["estimated"])
             .assert_usage_about(10, 4);
         let events = fixture.stream_events(dialect, Script::stream([failed, after].concat()));
-        ends_in_error(dialect, &events, 4, "overloaded");
+        assert_ends_in_error(dialect, &events, 4, "overloaded");
         fixture
             .assert_recorded()
             .assert_ended("broken", &[])
@@ -207,7 +210,7 @@ fn x10_stream_event_invalid_json_is_error() {
                 .assert_ended("broken", &["estimated"])
                 .assert_usage_about(10, 0);
             let script = Script::stream([before, content, vec![broken.to_owned()], after].concat());
-            ends_in_error(
+            assert_ends_in_error(
                 dialect,
                 &fixture.stream_events(dialect, script),
                 3,
@@ -226,8 +229,8 @@ fn x08_stream_idle_timeout_closes_upstream_connection() {
     let fixture = Fixture::with_limits("idle_timeout_s = 1\nping_s = 15");
     for dialect in BOTH {
         let left = fixture.upstream.disconnects().len();
-        let events = fixture.stream_events(dialect, begun(dialect, 3).then_hangs());
-        let message = ends_in_error(dialect, &events, 3, "upstream_timeout");
+        let events = fixture.stream_events(dialect, stream_up_to(dialect, 3).then_hangs());
+        let message = assert_ends_in_error(dialect, &events, 3, "upstream_timeout");
         assert!(message.contains("1 s"), "{message}");
         fixture
             .assert_recorded()
@@ -242,7 +245,7 @@ fn stream_idle_before_content_returns_504_and_charges_input() {
     let fixture = Fixture::with_limits("idle_timeout_s = 1");
     for dialect in BOTH {
         for script in [
-            begun(dialect, 0).then_hangs(),
+            stream_up_to(dialect, 0).then_hangs(),
             Script::stream(dialect.stream(3)).only(0).then_hangs(),
         ] {
             assert_refusal(
@@ -266,7 +269,7 @@ fn stream_event_over_size_limit_ends_in_error_event() {
             dialect,
             Script::stream([before, content, vec![endless]].concat()),
         );
-        let message = ends_in_error(dialect, &events, 2, "upstream_error");
+        let message = assert_ends_in_error(dialect, &events, 2, "upstream_error");
         assert!(message.contains("too large"), "{message}");
         fixture
             .assert_recorded()
@@ -321,7 +324,7 @@ fn stream_past_call_timeout_ends_in_error_event_despite_progress() {
             (5..100).contains(&deltas),
             "{deltas} deltas in three seconds"
         );
-        let message = ends_in_error(dialect, &(events, end), deltas, "upstream_timeout");
+        let message = assert_ends_in_error(dialect, &(events, end), deltas, "upstream_timeout");
         assert!(message.contains("not whole within 3 s"), "{message}");
         fixture.upstream.wait_for_disconnects(disconnects);
         fixture

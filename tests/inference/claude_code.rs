@@ -1,5 +1,4 @@
-//! Claude Code's shell tool at other vendors: the request as Claude Code 2.1.197 writes it, the call that comes back, and the turn with
-//! the tool's result.
+//! Claude Code's shell tool on other vendors: its request (2.1.197), the tool call, and the turn with the tool result.
 
 use serde_json::{Value, json};
 
@@ -10,8 +9,8 @@ use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
-/// What only Anthropic knows.
-const CLAUDES_OWN: [&str; 8] = [
+/// Fields and words of Anthropic's API that other vendors must not receive.
+const ANTHROPIC_WORDS: [&str; 8] = [
     "anthropic",
     "cache_control",
     "context_management",
@@ -44,7 +43,7 @@ fn first_turn(model: &str) -> Value {
         "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}})
 }
 
-/// Streams a turn, and checks that nothing of Anthropic's own went to the vendor.
+/// Streams a turn; asserts that the vendor received no field of Anthropic's API.
 fn turn(fixture: &Fixture, body: &Value, script: Script) -> (ParsedResponse, Value) {
     fixture.upstream.respond_with(script);
     let caller = fixture
@@ -58,7 +57,7 @@ fn turn(fixture: &Fixture, body: &Value, script: Script) -> (ParsedResponse, Val
     fixture.assert_recorded().assert_ended("ok", &[]);
     let request = fixture.upstream.last_request();
     let sent = request.json().to_string();
-    for word in CLAUDES_OWN {
+    for word in ANTHROPIC_WORDS {
         assert!(!sent.contains(word), "{word} in {sent}");
     }
     assert_eq!(
@@ -71,7 +70,7 @@ fn turn(fixture: &Fixture, body: &Value, script: Script) -> (ParsedResponse, Val
     (parse_events(Messages, &events), request.json())
 }
 
-/// Runs the tool; returns the id of its call and what the vendor was sent with the result.
+/// Runs a tool round trip; returns the call id and the vendor's request with the result.
 fn round_trip(fixture: &Fixture, model: &str, call: Script, text: Script) -> (String, Value) {
     let mut body = first_turn(model);
     let (parsed, _) = turn(fixture, &body, call);
@@ -130,7 +129,7 @@ fn t04_claude_code_tool_round_trip_on_gemini() {
     assert_eq!(
         called["parts"][0]["thoughtSignature"],
         json!("c2lnbmVk"),
-        "the signature is remembered for it"
+        "the signature is kept for the next turn"
     );
     assert_eq!(
         result["parts"][0]["functionResponse"],

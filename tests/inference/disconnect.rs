@@ -1,4 +1,4 @@
-//! Clients that leave: the upstream is let go within a second, whether it talks or not, and what was used is in the books.
+//! Client disconnects: the upstream call is aborted within a second, sending or silent, and its usage is recorded.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use crate::harness::model;
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
-/// The promise of PRODUCT.md section 4.
-const PROMISED: Duration = Duration::from_secs(1);
+/// Longest time from the disconnect to the abort of the upstream call.
+const ABORT_TIME_MAX: Duration = Duration::from_secs(1);
 
-fn asks(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connection {
+fn send_request(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connection {
     let before = fixture.upstream.request_count();
     let mut connection = fixture.user().connect();
     connection.send_request(
@@ -24,16 +24,19 @@ fn asks(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connection {
     connection
 }
 
-/// Exactly one more upstream connection was left, in time.
+/// Asserts that exactly one more upstream call was aborted, in time.
 #[track_caller]
-fn let_go(fixture: &Fixture, disconnects: usize, left: Instant) {
+fn assert_upstream_aborted(fixture: &Fixture, disconnects: usize, left: Instant) {
     fixture
         .upstream
         .wait_for_disconnects(disconnects)
         .wait_until_idle();
-    let parting = fixture.upstream.disconnects()[disconnects - 1];
-    let took = parting.at.saturating_duration_since(left);
-    assert!(took < PROMISED, "the upstream was let go after {took:?}");
+    let disconnect = fixture.upstream.disconnects()[disconnects - 1];
+    let took = disconnect.at.saturating_duration_since(left);
+    assert!(
+        took < ABORT_TIME_MAX,
+        "the upstream call was aborted after {took:?}"
+    );
 }
 
 #[test]
@@ -43,11 +46,11 @@ fn client_disconnect_before_head_aborts_upstream() {
     let mut disconnects = 0;
     for dialect in BOTH {
         for streamed in [false, true] {
-            let connection = asks(&fixture, dialect, streamed);
+            let connection = send_request(&fixture, dialect, streamed);
             assert_eq!(fixture.gatekeeper.holds_open(), 1);
             connection.disconnect();
             disconnects += 1;
-            let_go(&fixture, disconnects, Instant::now());
+            assert_upstream_aborted(&fixture, disconnects, Instant::now());
             fixture
                 .assert_recorded()
                 .assert_ended("client_gone", &["estimated"])
@@ -61,9 +64,9 @@ fn client_half_close_counts_as_disconnect() {
     let fixture = Fixture::new();
     fixture.upstream.respond_with(Script::hangs());
     for (disconnects, dialect) in (1..).zip(BOTH) {
-        let connection = asks(&fixture, dialect, false);
+        let connection = send_request(&fixture, dialect, false);
         connection.close_write();
-        let_go(&fixture, disconnects, Instant::now());
+        assert_upstream_aborted(&fixture, disconnects, Instant::now());
         fixture
             .assert_recorded()
             .assert_ended("client_gone", &["estimated"])
@@ -79,11 +82,11 @@ fn client_disconnect_during_unary_aborts_upstream() {
         .upstream
         .respond_with(model::with_usage(10, 20).truncated_after(90).then_hangs());
     for (disconnects, dialect) in (1..).zip(BOTH) {
-        let connection = asks(&fixture, dialect, false);
+        let connection = send_request(&fixture, dialect, false);
         connection.disconnect();
-        let_go(&fixture, disconnects, Instant::now());
+        assert_upstream_aborted(&fixture, disconnects, Instant::now());
         let record = fixture.assert_recorded();
-        // the client may have been faster than what came
+        // the disconnect may precede the body
         assert!(
             [0, 30].contains(&record.assert_ended("client_gone", &["estimated"]).output()),
             "{}",
@@ -100,9 +103,9 @@ fn client_disconnect_before_content_aborts_upstream() {
         fixture
             .upstream
             .respond_with(Script::stream(before).then_hangs());
-        let connection = asks(&fixture, dialect, true);
+        let connection = send_request(&fixture, dialect, true);
         connection.disconnect();
-        let_go(&fixture, disconnects, Instant::now());
+        assert_upstream_aborted(&fixture, disconnects, Instant::now());
         fixture
             .assert_recorded()
             .assert_ended("client_gone", &["estimated"])
@@ -110,8 +113,8 @@ fn client_disconnect_before_content_aborts_upstream() {
     }
 }
 
-/// Leaves after so many deltas; the record must be between what the client saw and what the upstream sent.
-fn hangs_up_after(
+/// Disconnects after so many deltas; asserts a recorded output between the client's deltas and the upstream's.
+fn assert_disconnect_charged(
     fixture: &Fixture,
     dialect: Dialect,
     deltas: usize,
@@ -124,7 +127,7 @@ fn hangs_up_after(
     let mut stream = fixture.user().open_stream(dialect.path(), &body);
     assert_eq!(stream.read_deltas(deltas).len(), deltas);
     let left = stream.disconnect();
-    let_go(fixture, disconnects, left);
+    assert_upstream_aborted(fixture, disconnects, left);
     let record = fixture.assert_recorded();
     record.assert_ended("client_gone", &["estimated"]);
     let sent = fixture
@@ -133,7 +136,7 @@ fn hangs_up_after(
         .last()
         .expect("the upstream's own bill")
         .output_tokens;
-    // three bytes a token, as long as no answer has taught otherwise
+    // three bytes per token until a response teaches the estimator
     let tokens = |words: u64| {
         (0..words)
             .map(|n| model::token(n).len() as u64)
@@ -150,7 +153,7 @@ fn hangs_up_after(
         record.0
     );
     if dialect == Messages {
-        assert_eq!(record.input(), 10, "the input was told at the start");
+        assert_eq!(record.input(), 10, "message_start reports the input");
     } else {
         assert!((10..=60).contains(&record.input()), "{}", record.0);
     }
@@ -164,7 +167,7 @@ fn client_disconnect_mid_stream_aborts_sending_upstream_and_charges() {
     for dialect in BOTH {
         for deltas in [5, 100, 800] {
             disconnects += 1;
-            hangs_up_after(
+            assert_disconnect_charged(
                 &fixture,
                 dialect,
                 deltas,
@@ -185,12 +188,12 @@ fn client_disconnect_mid_stream_aborts_silent_upstream_and_charges() {
             let script = model::with_usage(10, 1_000)
                 .only(before + deltas)
                 .then_hangs();
-            hangs_up_after(&fixture, dialect, deltas, script, disconnects);
+            assert_disconnect_charged(&fixture, dialect, deltas, script, disconnects);
         }
     }
 }
 
-/// More than any socket holds.
+/// Stream larger than the socket buffers.
 fn flood(dialect: Dialect) -> Script {
     let [before, content, _] = dialect.events(1);
     let long = content.concat().replace("w0 ", &"word ".repeat(20_000));
@@ -202,7 +205,7 @@ fn client_stall_past_timeout_is_disconnected() {
     let fixture = Fixture::with_limits("client_stall_s = 1");
     for (disconnects, dialect) in (1..).zip(BOTH) {
         fixture.upstream.respond_with(flood(dialect));
-        let stalled = asks(&fixture, dialect, true);
+        let stalled = send_request(&fixture, dialect, true);
         fixture
             .upstream
             .wait_for_disconnects(disconnects)
@@ -210,18 +213,18 @@ fn client_stall_past_timeout_is_disconnected() {
         fixture
             .assert_recorded()
             .assert_ended("client_gone", &["estimated"]);
-        wait_until("the connection is given up", || {
+        wait_until("the connection is closed", || {
             sockets(&fixture).is_none_or(|sockets| {
                 sockets
                     .iter()
                     .all(|socket| socket.peer != stalled.address())
             })
         });
-        // one that wakes up later must not take the stump for the whole
+        // a client that resumes later must not take the truncated body for complete
         let (_, end) = stalled.open_response().read_bytes();
         assert!(
             matches!(end, BodyEnd::Truncated | BodyEnd::Reset),
-            "{dialect:?}: the stump of a response ends {end:?}"
+            "{dialect:?}: the truncated response ends {end:?}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `on_disconnect = "drain"`: a call whose client goes away is read to its end, and booked as its vendor reports it.
+//! `on_disconnect = "drain"`: a call whose client disconnects is read to its end and recorded as its vendor reports it.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn fixture(limits: &str) -> Fixture {
     Fixture::with_providers(Upstream::start(), drains, |setup| setup.setting(&limits))
 }
 
-fn asks(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connection {
+fn send_request(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connection {
     let before = fixture.upstream.request_count();
     let mut connection = fixture.user().connect();
     connection.send_request(
@@ -54,7 +54,7 @@ fn drain_abandoned_stream_records_reported_usage() {
     }
     assert!(
         fixture.upstream.disconnects().is_empty(),
-        "the upstream was heard to its end"
+        "the upstream was read to its end"
     );
 }
 
@@ -77,7 +77,7 @@ fn drain_abandoned_translated_stream_records_reported_usage() {
     }
     assert!(
         fixture.upstream.disconnects().is_empty(),
-        "the upstream was heard to its end"
+        "the upstream was read to its end"
     );
 }
 
@@ -91,7 +91,7 @@ fn drain_client_disconnect_before_head_records_reported_usage() {
             (false, slow_body()),
         ] {
             fixture.upstream.respond_with(script);
-            asks(&fixture, dialect, streamed).disconnect();
+            send_request(&fixture, dialect, streamed).disconnect();
             fixture
                 .assert_recorded()
                 .assert_ended("client_gone", &[])
@@ -101,7 +101,7 @@ fn drain_client_disconnect_before_head_records_reported_usage() {
     assert!(fixture.upstream.disconnects().is_empty());
 }
 
-/// A whole answer that comes in crumbs.
+/// Unary response in small writes.
 fn slow_body() -> Script {
     model::with_usage(10, 20)
         .in_writes_of(400)
@@ -153,7 +153,7 @@ fn drain_failed_stream_is_estimated() {
             .assert_usage_about(10, 30);
         assert!(
             record.output() >= 30,
-            "what came after the client counts too: {}",
+            "output after the disconnect counts too: {}",
             record.0
         );
     }
@@ -179,7 +179,7 @@ fn drain_slots_limited_to_64_and_shutdown_ends_all() {
         let _left = stream.disconnect();
     }
     fixture.upstream.wait_for_disconnects(6);
-    wait_until("all places are taken", || {
+    wait_until("all drain slots are in use", || {
         fixture.gatekeeper.metric("gatekeeper_requests_draining") == 64.0
     });
     assert_eq!(fixture.gatekeeper.metric("gatekeeper_holds_open"), 64.0);

@@ -1,4 +1,4 @@
-//! `POST /v1/embeddings`: input in, vectors out, and only the input is held and billed.
+//! `POST /v1/embeddings`: the response passes through, and only input tokens are held and charged.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::harness::upstream::Upstream;
 
 const PATH: &str = "/v1/embeddings";
 
-/// A gateway in front of one account at this vendor, priced by its sheet or else at 1 and 5 dollars per million.
+/// Fixture with one vendor as provider `v`, priced by the sheet or at 1 and 5 dollars per million tokens.
 fn fixture(vendor: &str, by_sheet: bool) -> Fixture {
     let upstream = Upstream::start();
     let provider = Provider::openai("v", &upstream)
@@ -193,13 +193,13 @@ fn embeddings_budget_holds_input_only() {
         .respond_with(Script::unary(200, golden("openai/embeddings-float.json")));
     let team = fixture.gatekeeper.team_with_budget("small", "0.001");
     let caller = fixture.gatekeeper.user(&fixture.gatekeeper.key_of(&team));
-    // some 40 bytes at a dollar per million fit; output at 5 dollars would not, if there were any
+    // 40 bytes at a dollar per million fit; output at 5 dollars would not
     let response = caller.post(PATH, &request_body(json!("a")));
     response.assert_status(200);
     assert_eq!(
         fixture.upstream.last_request().json(),
         request_body(json!("a")),
-        "no cap is written"
+        "no output cap is added"
     );
     assert_eq!(
         response.header("x-gatekeeper-budget-remaining-usd"),

@@ -1,5 +1,4 @@
-//! Which paths there are: those that every client makes of a base URL, those that we do not serve and say so, and those
-//! that need no key.
+//! Endpoints: path variants that clients build from a base URL, unsupported endpoints, and endpoints without a key.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Headers: what of the client's goes upstream, what of the upstream's comes back, and what the gateway says itself.
+//! Headers: the client's that are forwarded upstream, the upstream's that are returned, and the gateway's own.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages};
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
 
-/// What SDKs, agents, browsers and proxies send, besides the credential.
+/// Headers of SDKs, agents, browsers and proxies, besides the credential.
 const SENT: [(&str, &str); 22] = [
     ("user-agent", "OpenAI/Python 2.54.0"),
     ("accept", "application/json"),
@@ -73,7 +73,7 @@ fn b01_upstream_gets_provider_credential_and_no_client_headers() {
         assert_eq!(
             request.head.headers.len(),
             expected.len(),
-            "a header came twice: {:?}",
+            "duplicate header: {:?}",
             request.head.headers
         );
         assert_eq!(
@@ -134,8 +134,8 @@ fn b05_anthropic_version_and_betas_are_forwarded_unchanged() {
     fixture.assert_recorded();
 }
 
-/// Headers of an answer: those that the client gets, and those that it does not.
-const ANSWERED: [(&str, &str); 7] = [
+/// Upstream response headers that the client receives.
+const FORWARDED: [(&str, &str); 7] = [
     ("request-id", "req_up"),
     ("x-request-id", "req_up_2"),
     ("x-ratelimit-limit-tokens", "100"),
@@ -144,7 +144,8 @@ const ANSWERED: [(&str, &str); 7] = [
     ("openai-processing-ms", "321"),
     ("x-should-retry", "true"),
 ];
-const SWALLOWED: [(&str, &str); 12] = [
+/// Upstream response headers that the gateway removes.
+const REMOVED: [(&str, &str); 12] = [
     ("set-cookie", "__cf_bm=canary; path=/"),
     ("server", "cloudflare"),
     ("cf-ray", "8f00"),
@@ -160,9 +161,9 @@ const SWALLOWED: [(&str, &str); 12] = [
 ];
 
 fn with_headers(script: Script) -> Script {
-    ANSWERED
+    FORWARDED
         .iter()
-        .chain(&SWALLOWED)
+        .chain(&REMOVED)
         .fold(script, |script, (name, value)| script.header(name, value))
 }
 
@@ -179,7 +180,7 @@ fn p11_upstream_headers_forwarded_except_connection_headers() {
             ),
         ] {
             let response = fixture.call_with(dialect, streamed, with_headers(script));
-            for (name, value) in ANSWERED {
+            for (name, value) in FORWARDED {
                 assert_eq!(
                     response.header(name),
                     Some(value),
@@ -187,7 +188,7 @@ fn p11_upstream_headers_forwarded_except_connection_headers() {
                     response.status
                 );
             }
-            for (name, value) in SWALLOWED {
+            for (name, value) in REMOVED {
                 assert_ne!(
                     response.header(name),
                     Some(value),
@@ -206,7 +207,7 @@ fn response_headers_report_model_provider_and_cost() {
     let team = fixture.gatekeeper.team_with_budget("bounded", "1");
     let key = fixture.gatekeeper.key_of(&team);
     let caller = fixture.gatekeeper.user(&key);
-    let said = |dialect: Dialect, provider: &str, remaining: &str| {
+    let assert_headers = |dialect: Dialect, provider: &str, remaining: &str| {
         let response = caller.post(dialect.path(), &dialect.body());
         let record = fixture.assert_recorded();
         for (name, value) in [
@@ -227,8 +228,8 @@ fn response_headers_report_model_provider_and_cost() {
             );
         }
     };
-    said(Chat, "up", "0.99989");
-    said(Messages, "ant", "0.99978");
+    assert_headers(Chat, "up", "0.99989");
+    assert_headers(Messages, "ant", "0.99978");
     let stream = fixture.call(Chat, true);
     let record = fixture.assert_recorded();
     assert_eq!(
@@ -239,11 +240,11 @@ fn response_headers_report_model_provider_and_cost() {
     assert_eq!(
         stream.header("x-gatekeeper-budget-remaining-usd"),
         None,
-        "no budget stands above this key"
+        "no budget applies to this key"
     );
 }
 
-/// An attempt that came to nothing was an attempt: it says who was asked, and counts against the limits.
+/// A failed attempt reports model and provider and counts against the rate limits.
 #[test]
 fn failed_attempt_headers_report_model_and_provider() {
     let mut fixture = Fixture::new();

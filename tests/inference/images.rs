@@ -1,5 +1,5 @@
-//! Images by their URL for a vendor that takes none: fetched where the operator lets the gateway do it, and never from a private
-//! address that the operator did not name.
+//! Images by URL for a vendor without URL support: fetched where the operator allows it, never from a private address that
+//! the operator did not name.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use crate::harness::upstream::Upstream;
 const MODEL: &str = "gemini-3.8-flash";
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/// A gateway before Gemini, with these lines under `[fetch]`.
+/// Fixture with Gemini and these lines under `[fetch]`.
 fn fixture(fetch: &str) -> Fixture {
     let upstream = Upstream::start();
     upstream.respond_with(Script::unary(200, golden("gemini/text.json")));
@@ -29,7 +29,7 @@ fn fixture(fetch: &str) -> Fixture {
     })
 }
 
-/// A server of the operator's own network with this at every address.
+/// Server in the operator's network that returns these bytes at every path.
 fn pictures(bytes: &[u8]) -> Upstream {
     let pictures = Upstream::start();
     pictures.respond_with(Script::unary(200, bytes).header("content-type", "image/png"));

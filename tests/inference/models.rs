@@ -1,4 +1,4 @@
-//! The list of models, in both shapes.
+//! The model list in the shapes of both dialects.
 
 use serde_json::{Value, json};
 
@@ -237,7 +237,7 @@ fn b09_model_aliases_grant_no_access() {
         "neither do the books"
     );
 
-    // an allow-list that means a vendor does not mean all that has an alias
+    // an allow-list for a vendor does not include the aliases of other vendors
     let key = fixture
         .gatekeeper
         .key(&json!({"name": "narrow", "team": fixture.team.id, "models": ["anthropic/*"]}));

@@ -1,5 +1,4 @@
-//! A panic in the middle of a call, wherever it strikes: the hold is resolved all the same, the place is free again, and what
-//! went upstream is in the books.
+//! Panics during a call, at any clock read: the hold is settled, the slot is free, and the upstream's usage is recorded.
 
 use serde_json::json;
 
@@ -10,7 +9,7 @@ use crate::harness::process::{Gatekeeper, Key, Provider};
 use crate::harness::upstream::Upstream;
 use crate::harness::wait_until;
 
-/// More instants than any call asks for.
+/// Upper bound of the clock reads of one call.
 const INSTANTS_MAX: i64 = 40;
 
 fn fixture(upstream: &Upstream) -> (InProcessGateway, Key) {
@@ -56,7 +55,7 @@ fn panic_during_call_settles_hold_and_frees_slot() {
                 "{panics} panics of {dialect:?}, streamed: {streamed}"
             );
             upstream.wait_until_idle();
-            wait_until("what went upstream is booked", || {
+            wait_until("the upstream call is recorded", || {
                 gateway.requests().len() == upstream.request_count()
             });
             let team = gateway.admin().get("/v1/teams").json()["data"][0].clone();

@@ -1,5 +1,5 @@
-//! A chat stream on its way: the client gets the recording's bytes and the cost, however the network cut them; the usage
-//! that the gateway asked for stays its own business.
+//! Chat streams: the client gets the recording's bytes and the cost for any chunking by the network; a usage chunk that
+//! only the gateway requested is hidden.
 
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::harness::script::Script;
 
 const COST: &str = ": x-gatekeeper-cost-usd 0.000035\n\n";
 
-/// A recording with everything that is odd: Azure's first chunk, comments, unknown members and events, several bytes per
-/// letter, a tool call, and usage as the last chunk.
+/// Recording with irregular content: Azure's first chunk, comments, unknown fields and events, multi-byte characters, a
+/// tool call, and usage as the last chunk.
 const RECORDING: [&str; 9] = [
     "data: {\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0}],\"id\":\"\",\"model\":\"\"}\n\n",
     ": OPENROUTER PROCESSING\n\n",
@@ -25,7 +25,7 @@ const RECORDING: [&str; 9] = [
 
 const USAGE: usize = 7;
 
-/// What the client must see of the recording.
+/// Recording as the client receives it.
 fn expected(with_usage: bool, line_end: &str) -> String {
     let mut shown: Vec<String> = RECORDING
         .iter()
@@ -158,7 +158,7 @@ fn e14_chat_stream_split_at_any_byte_gives_same_bytes() {
             .assert_ended("ok", &[])
             .assert_usage(10, 5);
     }
-    // every byte a chunk of its own: letters are cut in the middle on both levels
+    // one byte per chunk: characters are split in both framings
     let bytes: Vec<[u8; 1]> = RECORDING.concat().bytes().map(|byte| [byte]).collect();
     assert_eq!(
         fixture

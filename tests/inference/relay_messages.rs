@@ -1,5 +1,5 @@
-//! A messages stream on its way: the client gets the recording's bytes and the cost; nothing is understood that need not
-//! be, and the usage is read from wherever it stands.
+//! Messages streams: the client gets the recording's bytes and the cost; unknown events pass, and usage is read from every
+//! event that carries it.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::harness::upstream::Upstream;
 
 const COST: &str = ": x-gatekeeper-cost-usd 0.000225\n\n";
 
-/// Thinking with its signature, a redacted block, an unknown event, an unknown block, pings and comments, extra usage.
+/// Recording with signed and redacted thinking, an unknown event and block, pings, comments and extra usage fields.
 const RECORDING: [&str; 19] = [
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"model\":\"c-small\",\"usage\":{\"input_tokens\":900,\"output_tokens\":1,\"service_tier\":\"standard\",\"geo\":\"eu\"}}}\n\n",
     "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n",
@@ -47,7 +47,7 @@ fn p04_p05_messages_stream_passes_through_byte_for_byte() {
     let fixture = Fixture::new();
     let response = fixture.call_with(Messages, true, Script::stream(RECORDING));
     assert_eq!(response.assert_status(200).text(), expected("\n"));
-    // of the two input counts the later one: E12
+    // the later of the two input counts is charged
     fixture
         .assert_recorded()
         .assert_ended("ok", &[])
@@ -158,7 +158,7 @@ fn c06_cache_writes_of_both_lifetimes_count_once() {
     );
 }
 
-/// A gateway before Anthropic at list prices, and its answer with this usage: what the call's cost consists of, as class, count, amount.
+/// Cost lines (class, count, amount) of a call to Anthropic at list prices with this usage.
 fn lines_of(usage: &Value, more: Value) -> Vec<(String, u64, String)> {
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream)

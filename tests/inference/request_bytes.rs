@@ -1,4 +1,4 @@
-//! What goes upstream: the client's own bytes, but for the edits that the contract allows.
+//! Request bytes upstream: the client's own bytes except the edits that the contract allows.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::fixture::{Chat, Dialect, Fixture, Messages};
 use crate::harness::client::{HttpClient, Response};
 use crate::harness::process::{Provider, text};
 
-/// What no serialiser would write: odd order and spacing, numbers in every spelling, escapes, members that nobody knows.
+/// Body that no serializer writes: unusual order and spacing, numbers in every notation, escapes, unknown fields.
 const ODD: &str = "{ \"zebra\" : 1.0,\"messages\":[ {\"role\":\"user\",\"content\":\"\\u00fc \\/ up/m-small \u{e9}\"} ],\r\n\t\
                    \"temperature\":1e3,\"n\":1 , \"a\":{\"model\":\"up/m-small\",\"b\":[1.50,-0,1E+2,12345678901234567890]},\
                    \"model\":\"MODEL\",\"max_tokens\":500,\"\u{e9}\":null , \"logit_bias\":{ } }  \n";
@@ -16,7 +16,12 @@ fn odd(model: &str) -> String {
 }
 
 #[track_caller]
-fn goes_upstream(fixture: &Fixture, dialect: Dialect, sent: &str, expected: &str) -> Response {
+fn assert_upstream_body(
+    fixture: &Fixture,
+    dialect: Dialect,
+    sent: &str,
+    expected: &str,
+) -> Response {
     let response = fixture.user().post_bytes(dialect.path(), sent.as_bytes());
     response.assert_status(200);
     assert_eq!(
@@ -33,26 +38,26 @@ fn goes_upstream(fixture: &Fixture, dialect: Dialect, sent: &str, expected: &str
 #[test]
 fn p01_request_passes_through_byte_for_byte() {
     let fixture = Fixture::new();
-    goes_upstream(&fixture, Chat, &odd("m-small"), &odd("m-small"));
-    goes_upstream(&fixture, Messages, &odd("c-small"), &odd("c-small"));
+    assert_upstream_body(&fixture, Chat, &odd("m-small"), &odd("m-small"));
+    assert_upstream_body(&fixture, Messages, &odd("c-small"), &odd("c-small"));
     let streamed = odd("c-small").replace("\"n\":1 ", "\"stream\":true ");
-    goes_upstream(&fixture, Messages, &streamed, &streamed);
+    assert_upstream_body(&fixture, Messages, &streamed, &streamed);
 }
 
 #[test]
 fn p01_qualified_model_is_replaced_at_top_level_only() {
     let fixture = Fixture::new();
-    goes_upstream(&fixture, Chat, &odd("up/m-small"), &odd("m-small"));
-    goes_upstream(&fixture, Messages, &odd("ant/c-small"), &odd("c-small"));
+    assert_upstream_body(&fixture, Chat, &odd("up/m-small"), &odd("m-small"));
+    assert_upstream_body(&fixture, Messages, &odd("ant/c-small"), &odd("c-small"));
     let escaped = "{\"mod\\u0065l\":\"\\u0075p/m-small\",\"messages\":[]}";
-    goes_upstream(
+    assert_upstream_body(
         &fixture,
         Chat,
         escaped,
         "{\"mod\\u0065l\":\"m-small\",\"messages\":[]}",
     );
     let unlisted = "{\"model\":\"up/org/some-model\",\"messages\":[]}";
-    goes_upstream(
+    assert_upstream_body(
         &fixture,
         Chat,
         unlisted,
@@ -65,7 +70,7 @@ fn p01_chat_stream_appends_usage_option_only() {
     let fixture = Fixture::new();
     let streamed = odd("m-small").replace("\"n\":1 ", "\"stream\": true ");
     let expected = streamed.replace("{ }", "{ },\"stream_options\":{\"include_usage\":true}");
-    goes_upstream(&fixture, Chat, &streamed, &expected);
+    assert_upstream_body(&fixture, Chat, &streamed, &expected);
 }
 
 #[test]
@@ -90,14 +95,14 @@ fn output_cap_without_blocking_budget_is_not_added() {
     }
 }
 
-/// A user whose team has a budget that blocks.
+/// User of a team with a blocking budget.
 fn bounded(fixture: &mut Fixture, limit_usd: &str) -> HttpClient {
     let team = fixture.gatekeeper.team_with_budget("bounded", limit_usd);
     let key = fixture.gatekeeper.key_of(&team);
     fixture.gatekeeper.user(&key)
 }
 
-/// The cap that an answer names; the upstream's body and the record must name it too.
+/// Output cap in the response header; asserts the same cap in the upstream's body and in the record.
 #[track_caller]
 fn cap_of(fixture: &Fixture, response: &Response, member: &str, base: &str) -> u64 {
     let cap = response
@@ -136,7 +141,7 @@ fn output_cap_under_blocking_budget_is_appended_and_reported() {
     assert_eq!(
         cap_of(&fixture, &again, "max_tokens", body),
         cap,
-        "equal requests stay equal bytes"
+        "equal requests give equal bytes"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Canaries: the provider's key, the virtual key, the administrative key and a prompt go through every kind of error; none
-//! of them may turn up in an answer, in the output of the process, in its figures or in its reports.
+//! Secrets: the provider's key, the virtual key, the administrative key and a prompt pass through every kind of error;
+//! none of them may appear in a response, the output, the metrics or the reports.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::harness::script::Script;
 
 const PROMPT: &str = "a prompt, canary 7c1f";
 
-/// Every way in which an upstream fails in these tests.
+/// Scripts of every upstream failure in these tests.
 fn failures(dialect: Dialect) -> Vec<Script> {
     let [before, content, _] = dialect.events(2);
     let begun = Script::stream([before.clone(), content].concat());
@@ -52,7 +52,7 @@ fn body(dialect: Dialect, streamed: bool) -> serde_json::Value {
     body
 }
 
-/// Requests that never get to an upstream.
+/// Responses to requests that never reach an upstream.
 fn refusals(fixture: &Fixture, dialect: Dialect) -> Vec<Response> {
     let (user, path) = (fixture.user(), dialect.path());
     let good = body(dialect, false).to_string();
@@ -159,7 +159,7 @@ fn errors_contain_no_secret_or_prompt() {
             "a canary appears in the log"
         );
     }
-    // one line per refused credential is what the operator gets
+    // one log line per rejected credential
     assert!(
         fixture
             .gatekeeper

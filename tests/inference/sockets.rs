@@ -1,4 +1,4 @@
-//! The sockets that the gateway's process holds, looked at from outside: with whom, and how they are set.
+//! TCP sockets of the gateway process, inspected from outside: peers and options.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use super::fixture::Fixture;
 
-/// One connection of the process.
+/// TCP connection of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
     pub peer: SocketAddr,
@@ -17,7 +17,7 @@ pub struct Socket {
     pub user_timeout_ms: u32,
 }
 
-/// All TCP connections of the process; `None` where this machine does not let us look.
+/// All TCP connections of the process; `None` where the machine does not permit the inspection.
 pub fn sockets(fixture: &Fixture) -> Option<Vec<Socket>> {
     let pid = fixture.gatekeeper.pid();
     let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
@@ -27,7 +27,7 @@ pub fn sockets(fixture: &Fixture) -> Option<Vec<Socket>> {
     for number in files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok()) {
         match pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) {
             Ok(file) => found.extend(socket(&file)),
-            // closed since the folder was read
+            // closed since the listing
             Err(Errno::BADF) => {}
             Err(_) => return None,
         }
@@ -35,7 +35,7 @@ pub fn sockets(fixture: &Fixture) -> Option<Vec<Socket>> {
     Some(found)
 }
 
-/// `None` for what is no TCP connection.
+/// `None` if the file is not a TCP connection.
 fn socket(file: &impl std::os::fd::AsFd) -> Option<Socket> {
     let peer = getpeername(file).ok()??;
     if peer.address_family() != AddressFamily::INET {

@@ -1,4 +1,5 @@
-//! SIGTERM: what runs may finish, what comes is refused, what takes too long is told so, and the books are exact after it.
+//! Graceful shutdown: running calls finish, new calls are refused, calls past the drain time are ended, and the books
+//! agree afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use crate::harness::model;
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
-/// Asks the process to stop and waits until it takes nothing new.
-fn stops(fixture: &Fixture) {
+/// Sends SIGTERM and waits until new calls are refused.
+fn begin_shutdown(fixture: &Fixture) {
     fixture.gatekeeper.signal(Signal::TERM);
     wait_until("the process says that it stops", || {
         fixture.gatekeeper.anon().get("/readyz").status == 503
@@ -32,7 +33,7 @@ fn sigterm_finishes_streams_refuses_new_calls_and_exits_0() {
         stream.read_deltas(1);
         streams.push((dialect, stream));
     }
-    stops(&fixture);
+    begin_shutdown(&fixture);
     for dialect in BOTH {
         assert_refusal(dialect, &fixture.call(dialect, false), 503, "shutting_down");
         let response = fixture.call(dialect, true);
@@ -88,7 +89,7 @@ fn shutdown_stream_past_drain_ends_in_error_event_and_is_recorded() {
             .user()
             .open_stream(dialect.path(), &dialect.stream_body());
         stream.read_deltas(3);
-        stops(&fixture);
+        begin_shutdown(&fixture);
         let (events, end) = stream.read_events();
         assert_eq!(events.len(), 1, "{events:?}");
         assert_error(dialect, &events[0].json(), "shutting_down");
@@ -111,7 +112,7 @@ fn hung_call(fixture: &Fixture, dialect: Dialect) -> Response {
         Some(dialect.body().to_string().as_bytes()),
     );
     fixture.upstream.wait_for_requests(1);
-    stops(fixture);
+    begin_shutdown(fixture);
     connection.read_response("POST")
 }
 
@@ -135,7 +136,7 @@ fn shutdown_unary_past_drain_returns_error_and_is_recorded() {
             assert_eq!(
                 record.assert_ended("broken", &["estimated"]).output(),
                 came,
-                "what came counts as text: {}",
+                "received bytes count as text: {}",
                 record.0
             );
         }

@@ -1,4 +1,4 @@
-//! `POST /v1/messages/count_tokens`: who may ask is checked as for a call, and nothing is held, charged or recorded.
+//! `POST /v1/messages/count_tokens`: access is checked as for a call; nothing is held, charged or recorded.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn request_body(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "how long?"}], "tools": []})
 }
 
-/// A house whose upstream counts; no request of it may become a record.
+/// Fixture whose upstream counts tokens; none of its requests may become a record.
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
     fixture

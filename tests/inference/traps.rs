@@ -1,4 +1,4 @@
-//! The traps of the libraries underneath: limits and defaults of theirs that no user must ever meet.
+//! Limits and defaults of the HTTP libraries that must not reach a client: sizes, concurrency, reuse, socket options.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::harness::print_skipped;
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
-/// A good request with a prompt of so many bytes.
+/// Valid request with a prompt of so many bytes.
 fn long(dialect: Dialect, bytes: usize) -> serde_json::Value {
     let mut body = dialect.body();
     body["messages"] = json!([{"role": "user", "content": "x".repeat(bytes)}]);
@@ -133,7 +133,7 @@ fn streams_120_concurrent_on_one_worker_complete() {
         (STREAMS, STREAMS)
     );
     assert_eq!(fixture.gatekeeper.holds_open(), STREAMS as u64);
-    // and there is room for one more
+    // one more call is served
     fixture.upstream.respond_with(model::with_usage(10, 20));
     fixture.call(Messages, false).assert_status(200);
     drop(streams);
@@ -157,7 +157,7 @@ fn upstream_connection_is_reused_unless_closed() {
             )
             .assert_status(200);
     }
-    // the client has its whole stream a moment before the connection is ready again
+    // the client has the complete stream shortly before the connection is reusable
     let connections = fixture.upstream.connection_count();
     assert!(
         connections <= 4,
@@ -171,7 +171,7 @@ fn upstream_connection_is_reused_unless_closed() {
     fixture.upstream.respond_with(closing);
     for closed in 1..=10 {
         client.chat(&Chat.body()).assert_status(200);
-        // a request that is sent while the upstream closes is lost with it, whoever sends it
+        // a request sent while the upstream closes is lost
         fixture.upstream.wait_for_closed(closed);
     }
 }
@@ -220,7 +220,7 @@ fn sockets_have_nodelay_and_user_timeout() {
     let Some(sockets) = sockets(&fixture) else {
         return print_skipped(
             "sockets_have_nodelay_and_user_timeout",
-            "this machine does not let a test look at another process's sockets",
+            "this machine does not permit inspecting sockets of another process",
         );
     };
     let towards = |peer: SocketAddr| {
@@ -237,16 +237,16 @@ fn sockets_have_nodelay_and_user_timeout() {
     assert!(client.no_delay, "TCP_NODELAY towards the client");
     assert_eq!(
         client.user_timeout_ms, 7_000,
-        "the longest that sent bytes may go unread"
+        "TCP_USER_TIMEOUT of sent bytes"
     );
 }
 
-/// A head that is no answer yet, and one after which no body comes: what follows on that connection belongs to nobody else.
+/// Bytes after an informational head or after a head without a body must not reach another client.
 #[test]
 fn upstream_bytes_after_informational_or_empty_head_are_discarded() {
     let fixture = Fixture::new();
     let late = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{\"late\":1}";
-    // the first write is the head alone
+    // the first write is the head
     for head in [
         "HTTP/1.1 100 Continue\r\n\r\n",
         "HTTP/1.1 103 E Hints__\r\n\r\n",
@@ -264,7 +264,7 @@ fn upstream_bytes_after_informational_or_empty_head_are_discarded() {
             "upstream_error",
             "{head:?}"
         );
-        // it may be billed all the same
+        // the call may be billed
         let status = if head.contains("204") {
             "truncated"
         } else {
@@ -282,7 +282,7 @@ fn upstream_bytes_after_informational_or_empty_head_are_discarded() {
                 response.text()
             );
         }
-        wait_until("the rest is booked", || {
+        wait_until("the rest is recorded", || {
             fixture.gatekeeper.holds_open() == 0
         });
         fixture.assert_recorded_calls(3);

@@ -1,13 +1,16 @@
-//! Upstreams that say no. What the client can mend is passed on as it came; what only we can mend never looks like the
-//! client's fault. A refusal costs nothing and leaves a record.
+//! Upstream rejections: client errors pass through, errors of the gateway's account never look like the client's. A
+//! rejection is free and leaves a record.
 
 use super::fixture::{BOTH, CallRecord, Chat, Dialect, Fixture, Messages, assert_refusal};
 use crate::harness::client::Response;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
-/// In both dialects, whole and streamed: sets the script, asks, and shows the answer and its record.
-fn each(script: impl Fn(Dialect) -> Script, check: impl Fn(Dialect, &Response, &CallRecord)) {
+/// Calls in both dialects, unary and streamed; asserts a free rejection, then runs `check` on the response and record.
+fn assert_each(
+    script: impl Fn(Dialect) -> Script,
+    check: impl Fn(Dialect, &Response, &CallRecord),
+) {
     let fixture = Fixture::new();
     for dialect in BOTH {
         for streamed in [false, true] {
@@ -21,7 +24,11 @@ fn each(script: impl Fn(Dialect) -> Script, check: impl Fn(Dialect, &Response, &
     }
 }
 
-fn refuses(status: u16, kind: &'static str, message: &'static str) -> impl Fn(Dialect) -> Script {
+fn rejection_script(
+    status: u16,
+    kind: &'static str,
+    message: &'static str,
+) -> impl Fn(Dialect) -> Script {
     move |dialect| {
         Script::json(status, &dialect.rejection(kind, message)).header("request-id", "req_up_1")
     }
@@ -34,8 +41,8 @@ fn x04_client_error_rejection_passes_through() {
         (413, "request_too_large"),
         (422, "unprocessable"),
     ] {
-        each(
-            refuses(status, kind, "the prompt is too long"),
+        assert_each(
+            rejection_script(status, kind, "the prompt is too long"),
             |dialect, response, record| {
                 let said = dialect
                     .rejection(kind, "the prompt is too long")
@@ -62,7 +69,7 @@ fn rejection_429_passes_through_with_retry_after() {
             .header("x-ratelimit-remaining-requests", "0")
             .header("anthropic-ratelimit-requests-remaining", "0")
     };
-    each(limited, |dialect, response, _| {
+    assert_each(limited, |dialect, response, _| {
         assert_eq!(
             response.assert_status(429).text(),
             dialect
@@ -86,7 +93,7 @@ fn rejection_429_not_json_is_reported_in_dialect() {
         "",
         "[1]",
     ] {
-        each(
+        assert_each(
             |_| Script::unary(429, page),
             |dialect, response, _| {
                 drop(assert_refusal(
@@ -103,8 +110,8 @@ fn rejection_429_not_json_is_reported_in_dialect() {
 #[test]
 fn x13_rejected_gateway_credential_returns_502() {
     for status in [401, 402, 403] {
-        each(
-            refuses(status, "authentication_error", "invalid x-api-key sk-up"),
+        assert_each(
+            rejection_script(status, "authentication_error", "invalid x-api-key sk-up"),
             |dialect, response, record| {
                 let message = assert_refusal(dialect, response, 502, "upstream_error");
                 assert!(
@@ -119,8 +126,8 @@ fn x13_rejected_gateway_credential_returns_502() {
 
 #[test]
 fn rejection_404_returns_502() {
-    each(
-        refuses(404, "not_found_error", "model: c-small"),
+    assert_each(
+        rejection_script(404, "not_found_error", "model: c-small"),
         |dialect, response, _| {
             let message = assert_refusal(dialect, response, 502, "upstream_error");
             assert!(message.contains(dialect.model()), "{message}");
@@ -131,8 +138,8 @@ fn rejection_404_returns_502() {
 #[test]
 fn rejection_500_returns_502() {
     for status in [500, 502] {
-        each(
-            refuses(status, "server_error", "something broke"),
+        assert_each(
+            rejection_script(status, "server_error", "something broke"),
             |dialect, response, _| {
                 let message = assert_refusal(dialect, response, 502, "upstream_error");
                 assert!(
@@ -147,9 +154,9 @@ fn rejection_500_returns_502() {
 #[test]
 fn x01_rejection_overloaded_returns_503_with_retry_after() {
     for status in [503, 529] {
-        each(
+        assert_each(
             move |dialect| {
-                refuses(status, "overloaded_error", "Overloaded")(dialect)
+                rejection_script(status, "overloaded_error", "Overloaded")(dialect)
                     .header("retry-after", "30")
             },
             |dialect, response, _| {
@@ -162,8 +169,8 @@ fn x01_rejection_overloaded_returns_503_with_retry_after() {
 
 #[test]
 fn rejection_504_returns_504() {
-    each(
-        refuses(504, "timeout", "too slow"),
+    assert_each(
+        rejection_script(504, "timeout", "too slow"),
         |dialect, response, _| drop(assert_refusal(dialect, response, 504, "upstream_timeout")),
     );
 }
@@ -171,7 +178,7 @@ fn rejection_504_returns_504() {
 #[test]
 fn x12_rejection_html_page_is_not_forwarded() {
     let page = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx-secret-host</center></body></html>";
-    each(
+    assert_each(
         |_| Script::unary(502, page).header("content-type", "text/html"),
         |dialect, response, _| {
             let message = assert_refusal(dialect, response, 502, "upstream_error");
@@ -188,7 +195,7 @@ fn redirect_is_not_followed() {
     let elsewhere = Upstream::start();
     for status in [301, 302, 307, 308] {
         let location = format!("{}/v1/chat/completions", elsewhere.url());
-        each(
+        assert_each(
             move |_| Script::unary(status, "").header("location", &location),
             |dialect, response, _| {
                 assert_refusal(dialect, response, 502, "upstream_error");

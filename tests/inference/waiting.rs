@@ -1,4 +1,4 @@
-//! Slow upstreams: how long a stream's beginning is kept back, when pings come, and that a slow head is no failure.
+//! Slow upstreams: how long a stream without content is withheld, when pings are sent, and that a slow head is no failure.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ fn is_ping(dialect: Dialect, event: &SseEvent) -> bool {
     }
 }
 
-/// The head of a stream, a pause, and the rest.
+/// Script: head of a stream, a pause, the rest.
 fn pauses(dialect: Dialect, rest: Vec<String>, pause_ms: u64) -> Script {
     let [before, ..] = dialect.events(0);
     Script::stream([before.concat(), rest.concat()]).pause_ms_between(pause_ms)
@@ -113,7 +113,7 @@ fn stream_content_is_immediate_and_silence_is_pinged() {
     }
 }
 
-/// Also: no ping, not even a head, comes before the upstream's own head.
+/// No ping and no head is sent before the upstream's head.
 #[test]
 fn slow_head_of_6_s_is_no_failure() {
     let fixture = Fixture::with_limits("ping_s = 1");

@@ -1,4 +1,4 @@
-//! The clients' side of the table: what each dialect asks for each feature, and what it hears, read as its own clients read it.
+//! Client side of the matrix: the request of each dialect for each feature, and the response parsed as its clients do.
 
 use serde_json::{Value, json};
 
@@ -15,11 +15,11 @@ pub enum Client {
     Responses,
 }
 
-/// What an answer tells.
+/// Response as its client parses it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Heard {
+pub struct ClientView {
     pub text: String,
-    pub thoughts: String,
+    pub reasoning: String,
     pub calls: Vec<(String, Value)>,
 }
 
@@ -42,7 +42,7 @@ impl Client {
         }
     }
 
-    pub fn asks(self, model: &str, feature: Feature) -> Value {
+    pub fn request(self, model: &str, feature: Feature) -> Value {
         let parts = match (self, feature) {
             (_, Feature::Image) => self.image(),
             _ => json!("say it"),
@@ -127,9 +127,9 @@ impl Client {
         }
     }
 
-    pub fn hears(self, response: &Response, streamed: bool) -> Heard {
+    pub fn parse(self, response: &Response, streamed: bool) -> ClientView {
         if streamed {
-            return self.hears_stream(&SseEvent::all(&response.body));
+            return self.parse_stream(&SseEvent::all(&response.body));
         }
         let body = response.json();
         match self {
@@ -139,8 +139,8 @@ impl Client {
         }
     }
 
-    /// The text of a stream that ends as its dialect ends one.
-    fn hears_stream(self, events: &[SseEvent]) -> Heard {
+    /// Parses the text of a stream; asserts one terminal event, last.
+    fn parse_stream(self, events: &[SseEvent]) -> ClientView {
         let events: Vec<&SseEvent> = events
             .iter()
             .filter(|event| event.comment.is_empty())
@@ -156,7 +156,7 @@ impl Client {
             "{events:?}"
         );
         assert!(events.last().is_some_and(is_end), "{events:?}");
-        let mut heard = Heard::default();
+        let mut view = ClientView::default();
         for json in events.iter().map(|event| event.json()) {
             let delta = match self {
                 Client::Chat => &json["choices"][0]["delta"]["content"],
@@ -164,24 +164,24 @@ impl Client {
                 Client::Responses if json["type"] == "response.output_text.delta" => &json["delta"],
                 Client::Responses => &Value::Null,
             };
-            heard.text.push_str(delta.as_str().unwrap_or_default());
+            view.text.push_str(delta.as_str().unwrap_or_default());
         }
-        heard
+        view
     }
 }
 
-/// What the one tool takes.
+/// Parameter schema of the tool.
 pub fn tool() -> Value {
     json!({"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]})
 }
 
-/// What the answer must look like.
+/// Response schema.
 pub fn schema() -> Value {
     json!({"type": "object", "properties": {"city": {"type": "string", "description": "where"}}, "required": ["city"],
         "additionalProperties": false})
 }
 
-/// What is expected to be called.
+/// Expected tool calls.
 pub fn calls(say: Say) -> Vec<(String, Value)> {
     say.calls()
         .into_iter()
@@ -197,45 +197,45 @@ fn parsed(arguments: &Value) -> Value {
     serde_json::from_str(words(arguments)).unwrap_or_else(|_| panic!("{arguments} is not JSON"))
 }
 
-fn chat(message: &Value) -> Heard {
-    let mut heard = Heard::default();
+fn chat(message: &Value) -> ClientView {
+    let mut view = ClientView::default();
     for member in ["reasoning_content", "reasoning"] {
-        heard.thoughts.push_str(words(&message[member]));
+        view.reasoning.push_str(words(&message[member]));
     }
-    heard.text.push_str(words(&message["content"]));
-    // Mistral's own
+    view.text.push_str(words(&message["content"]));
+    // content parts of Mistral
     for part in message["content"].as_array().into_iter().flatten() {
-        heard.thoughts.push_str(words(&part["thinking"][0]["text"]));
-        heard.text.push_str(words(&part["text"]));
+        view.reasoning.push_str(words(&part["thinking"][0]["text"]));
+        view.text.push_str(words(&part["text"]));
     }
     for call in message["tool_calls"].as_array().into_iter().flatten() {
         let function = &call["function"];
         assert!(!words(&call["id"]).is_empty(), "{call}");
-        heard.calls.push((
+        view.calls.push((
             words(&function["name"]).to_owned(),
             parsed(&function["arguments"]),
         ));
     }
-    heard
+    view
 }
 
-/// Blocks of Messages, items of Responses.
-fn items(items: &Value) -> Heard {
-    let mut heard = Heard::default();
+/// Parses content blocks (Messages) or output items (Responses).
+fn items(items: &Value) -> ClientView {
+    let mut view = ClientView::default();
     for item in items.as_array().expect("a list") {
         match words(&item["type"]) {
-            "text" => heard.text.push_str(words(&item["text"])),
-            "thinking" => heard.thoughts.push_str(words(&item["thinking"])),
-            "tool_use" => heard
+            "text" => view.text.push_str(words(&item["text"])),
+            "thinking" => view.reasoning.push_str(words(&item["thinking"])),
+            "tool_use" => view
                 .calls
                 .push((words(&item["name"]).to_owned(), item["input"].clone())),
-            "message" => heard.text.push_str(words(&item["content"][0]["text"])),
-            "reasoning" => heard.thoughts.push_str(words(&item["summary"][0]["text"])),
-            "function_call" => heard
+            "message" => view.text.push_str(words(&item["content"][0]["text"])),
+            "reasoning" => view.reasoning.push_str(words(&item["summary"][0]["text"])),
+            "function_call" => view
                 .calls
                 .push((words(&item["name"]).to_owned(), parsed(&item["arguments"]))),
-            other => panic!("a block of the type {other}: {item}"),
+            other => panic!("unknown block type {other}: {item}"),
         }
     }
-    heard
+    view
 }

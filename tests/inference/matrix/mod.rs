@@ -1,5 +1,5 @@
-//! The table of `tests/MATRIX.md`: every client dialect at every provider, feature by feature, each cell a call through one real
-//! process that has all of the providers. A cell works, or it is refused for a reason that the error says; anything else fails.
+//! Matrix of `tests/MATRIX.md`: every client dialect on every provider, feature by feature; each cell is a call through one
+//! gateway process with all providers. A cell works or is refused with a reason; anything else fails.
 
 mod clients;
 mod upstreams;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use self::clients::{Client, Heard, PNG};
+use self::clients::{Client, ClientView, PNG};
 use self::upstreams::{INPUT, JSON, OUTPUT, Say, Spoken, TEXT, THOUGHT};
 use super::fixture::Fixture;
 use crate::harness::assert_table;
@@ -165,7 +165,7 @@ fn cell(
     let before = fixture.upstream.request_count();
     let response = fixture
         .user()
-        .post(client.path(), &client.call(&name, feature));
+        .post(client.path(), &client.request(&name, feature));
     if (400..500).contains(&response.status) {
         demand(fixture.upstream.request_count() == before, || {
             "refused, but the upstream was called".to_owned()
@@ -178,7 +178,7 @@ fn cell(
     let request = fixture.upstream.last_request();
     let spoken = Spoken::at(request.path());
     let says = is_heard(
-        &client.hears(&response, streamed),
+        &client.parse(&response, streamed),
         feature,
         spoken.tells_thoughts(request.path()),
     )?;
@@ -215,8 +215,8 @@ fn refusal(response: &Response, model: &str) -> Cell {
     Ok(format!("refused: {first}"))
 }
 
-/// Whether the client hears what the upstream said.
-fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
+/// Whether the client parse what the upstream said.
+fn is_heard(view: &ClientView, feature: Feature, tells_thoughts: bool) -> Cell {
     let say = feature.say();
     let text = match say {
         Say::Text | Say::Thoughts => TEXT,
@@ -228,13 +228,13 @@ fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
     } else {
         ""
     };
-    let expected = Heard {
+    let expected = ClientView {
         text: text.to_owned(),
-        thoughts: thoughts.to_owned(),
+        reasoning: thoughts.to_owned(),
         calls: clients::calls(say),
     };
-    demand(*heard == expected, || {
-        format!("heard {heard:?} in place of {expected:?}")
+    demand(*view == expected, || {
+        format!("view {view:?} in place of {expected:?}")
     })?;
     let hidden = say == Say::Thoughts && !tells_thoughts;
     Ok(if hidden { "works¹" } else { "works" }.to_owned())

@@ -1,5 +1,5 @@
-//! The vendors' side of the table: which dialect the gateway chose, by the path that it called, and a small answer in that dialect for
-//! every feature. All of them use the same tokens, so that every row of the ledger must read alike.
+//! Upstream side of the matrix: the dialect chosen by the gateway (from the path) and a small response in it for every
+//! feature. All of them report the same tokens, so that every record must be equal.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -40,7 +40,7 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &ParsedResponse) -> Valu
     )
 }
 
-/// Two calls in one answer, to both dialects, whole and streamed; returns what the last client was parsed.
+/// Asserts two tool calls in one response, unary and in every delivery; returns the last parsed response.
 fn assert_two_calls(
     vendor: Vendor,
     fixture: &Fixture,
