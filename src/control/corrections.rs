@@ -333,13 +333,13 @@ fn correct_request(
     }
     let (net, amount) = (record.net_cost(), correction.amount);
     if net.plus(amount) < Money::ZERO {
-        let most = if net > Money::ZERO {
+        let remedy = if net > Money::ZERO {
             format!("give back at most -{net}")
         } else {
-            "there is nothing to give back".into()
+            "nothing is left to give back".to_owned()
         };
         let message = format!(
-            "`amount` would bring {} to ${}; it stands at ${net}, so {most}",
+            "`amount` would make the cost of {} negative (${}); its cost is ${net}, {remedy}",
             correction.request,
             net.plus(amount)
         );

@@ -175,7 +175,7 @@ fn correction_beyond_net_cost_is_refused() {
     back(&format!("-{}", usd(COST))).assert_status(201);
     let message = back("-0.00001").assert_status(400).error_message();
     assert!(
-        message.ends_with("it stands at $0, so there is nothing to give back"),
+        message.ends_with("its cost is $0, nothing is left to give back"),
         "{message}"
     );
 }
