@@ -143,6 +143,12 @@ impl ApiError {
         }
     }
 
+    /// A fault that only a defect of the gateway can cause.
+    pub fn defect(what: &str) -> ApiError {
+        let message = format!("{what}; this is a defect of the gateway, please report it");
+        ApiError::new(ErrorCode::Internal, message)
+    }
+
     pub fn invalid(message: impl Into<String>) -> ApiError {
         ApiError::new(ErrorCode::InvalidRequest, message)
     }

@@ -15,6 +15,16 @@ pub struct HoldId {
     pub attempt: u8,
 }
 
+impl HoldId {
+    /// Id of the first attempt of a request.
+    pub const fn first(request: RequestId) -> HoldId {
+        HoldId {
+            request,
+            attempt: 1,
+        }
+    }
+}
+
 /// A charged budget window: budget and window start (ms since 1970; 0 for `total`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Charge {

@@ -1,4 +1,4 @@
-//! Which requests are running, so that a stopping process can wait for them, and then tell the rest to end.
+//! Requests in flight: a stopping process waits for them, then ends the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,20 +11,20 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    /// nothing new is taken, what runs may finish
+    /// new requests are refused, running ones may finish
     Draining,
-    /// what still runs ends now
+    /// running requests end now
     Ending,
 }
 
-/// The count of running requests and the phase of the process.
+/// Count of running requests and phase of the process.
 pub struct Inflight {
     phase: watch::Sender<Phase>,
-    running: Arc<Count>,
+    running: Arc<Counter>,
 }
 
 #[derive(Default)]
-struct Count {
+struct Counter {
     running: AtomicUsize,
     none_left: Notify,
 }
@@ -38,14 +38,14 @@ impl Default for Inflight {
     }
 }
 
-/// One running request; counts until it is dropped.
+/// One running request; counted until dropped.
 pub struct InflightGuard {
     phase: watch::Receiver<Phase>,
-    running: Arc<Count>,
+    running: Arc<Counter>,
 }
 
 impl Inflight {
-    pub(super) fn still_open(&self) -> Result<(), ApiError> {
+    pub(super) fn check_open(&self) -> Result<(), ApiError> {
         if self.is_open() {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl Inflight {
     }
 
     pub(super) fn begin(&self) -> Result<InflightGuard, ApiError> {
-        self.still_open()?;
+        self.check_open()?;
         self.running.running.fetch_add(1, Ordering::SeqCst);
         Ok(InflightGuard {
             phase: self.phase.subscribe(),
@@ -73,7 +73,7 @@ impl Inflight {
         *self.phase.borrow() == Phase::Open
     }
 
-    /// Takes nothing new, lets what runs finish for `drain_ms`, then tells the rest to end and gives it two seconds.
+    /// Refuses new requests, lets running ones finish for `drain_ms`, then ends the rest within two seconds.
     pub async fn drain(&self, drain_ms: u64) {
         self.phase.send_replace(Phase::Draining);
         self.idle_within(drain_ms).await;
@@ -84,12 +84,12 @@ impl Inflight {
     async fn idle_within(&self, wait_ms: u64) {
         let none_left = async {
             loop {
-                // asked for before the count is read, so that the last one's word is not missed
-                let word = self.running.none_left.notified();
+                // registered before the count is read, so that the last notification is not missed
+                let notified = self.running.none_left.notified();
                 if self.running() == 0 {
                     return;
                 }
-                word.await;
+                notified.await;
             }
         };
         let _ = tokio::time::timeout(Duration::from_millis(wait_ms), none_left).await;
@@ -97,7 +97,7 @@ impl Inflight {
 }
 
 impl InflightGuard {
-    /// Returns when the process can wait no longer.
+    /// Returns when the process waits no longer.
     pub(super) async fn shutdown_deadline(&mut self) {
         if self
             .phase
@@ -105,7 +105,7 @@ impl InflightGuard {
             .await
             .is_err()
         {
-            // the gateway itself is gone: nobody is left to tell
+            // the gateway itself is gone: no deadline will come
             std::future::pending::<()>().await;
         }
     }

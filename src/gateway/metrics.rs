@@ -1,4 +1,4 @@
-//! Counts of the data plane for `/metrics`: how calls ended, why they were refused, how long answers took to begin.
+//! Counters of the data plane for `/metrics`: calls by status, refusals by error code, latency of reply heads.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use crate::domain::api_error::ErrorCode;
 use crate::domain::event::Status;
 
-/// Answers slower than this are counted as this slow, in ms.
+/// Slowest latency that is told apart, in ms.
 const LATENCY_MAX_MS: u64 = 3_600_000;
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 
@@ -29,16 +29,16 @@ impl Metrics {
         }
     }
 
-    pub(super) fn refused(&self, word: ErrorCode) {
+    pub(super) fn refused(&self, code: ErrorCode) {
         *self
             .refused
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .entry(word.as_str())
+            .entry(code.as_str())
             .or_default() += 1;
     }
 
-    /// Notes how long a head took, upstream's time included.
+    /// Records the latency of a reply head, upstream time included.
     pub(super) fn answered(&self, took: Duration) {
         let took_ms = (took.as_millis() as u64).clamp(1, LATENCY_MAX_MS);
         let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +50,7 @@ impl Metrics {
         }
     }
 
-    /// The counts in the text format of Prometheus.
+    /// Writes the counters in the text format of Prometheus.
     pub fn write(&self, into: &mut String) {
         let _ = writeln!(into, "# TYPE gatekeeper_requests_total counter");
         for (status, count) in Status::ALL.iter().zip(&self.ended) {
@@ -62,13 +62,13 @@ impl Metrics {
             );
         }
         let _ = writeln!(into, "# TYPE gatekeeper_refused_total counter");
-        for (word, count) in self
+        for (code, count) in self
             .refused
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
         {
-            let _ = writeln!(into, "gatekeeper_refused_total{{code=\"{word}\"}} {count}");
+            let _ = writeln!(into, "gatekeeper_refused_total{{code=\"{code}\"}} {count}");
         }
         if let Some(histogram) = self
             .latency

@@ -1,4 +1,4 @@
-//! Rate limits towards the client: what a refusal says, and the headers that tell what is left. Decides nothing.
+//! Rate limits towards the client: the text of a refusal, and the headers with what is left. Decides nothing.
 
 use std::num::NonZeroU32;
 
@@ -6,12 +6,12 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::limit::{Allowance, Gauge};
 use crate::meter::{Measure, RateLimitHit};
 
-/// What the vendor's headers begin with, and ours.
+/// Beginning of the rate limit headers, the vendor's and the gateway's.
 const RATE_LIMIT: &str = "x-ratelimit-";
-/// What the vendor's are called beside ours.
+/// Beginning of the vendor's headers once the gateway sends its own.
 const OF_UPSTREAM: &str = "x-gatekeeper-upstream-ratelimit-";
 
-/// 429: whose limit it is, what it allows and when to come again.
+/// 429: the limit, its owner, and when to retry.
 pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
     let limit = &limited.limit;
     let (count, of_what) = match limited.measure {
@@ -35,7 +35,7 @@ pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
         .with_allowance(limited.allowance)
 }
 
-/// Puts ours in the place of the vendor's, which get another name.
+/// Adds the gateway's headers; the vendor's get another name.
 pub(super) fn put_headers(headers: &mut Vec<(String, String)>, allowance: &Allowance) {
     for (name, _) in headers.iter_mut() {
         if let Some(rest) = name.strip_prefix(RATE_LIMIT) {
@@ -63,7 +63,7 @@ pub(super) fn put_headers(headers: &mut Vec<(String, String)>, allowance: &Allow
     }
 }
 
-/// As OpenAI writes it: `6ms`, `1.5s`, `6m0s`.
+/// Duration in OpenAI's notation: `6ms`, `1.5s`, `6m0s`.
 fn duration(ms: u64) -> String {
     if (1..1_000).contains(&ms) {
         return format!("{ms}ms");
@@ -93,7 +93,7 @@ mod tests {
     use crate::domain::pattern::Pattern;
 
     #[test]
-    fn a_duration_is_written_as_openai_does() {
+    fn duration_is_written_in_openais_notation() {
         for (ms, text) in [
             (0, "0s"),
             (6, "6ms"),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_limit_and_when_to_come_again() {
+    fn rate_limit_refusal_names_limit_and_retry_time() {
         let (id, owner) = (LimitId(7), Owner::Team(TeamId(2)));
         let limit = RateLimit {
             id,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vendors_headers_make_way() {
+    fn vendor_rate_limit_headers_are_renamed() {
         let gauge = Gauge {
             limit: 60,
             remaining: 59,

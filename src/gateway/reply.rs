@@ -1,5 +1,5 @@
-//! What goes back to the listener: status, headers, and a body that is whole or still coming. A body that is given up in
-//! the middle must never look like one that ended.
+//! Reply to the listener: status, headers, and a body that is whole or a stream. A stream that is aborted must never look like
+//! one that ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,62 +22,62 @@ pub enum Body {
     Stream(BodyStream),
 }
 
-/// The pieces of an event stream, each as soon as it is there.
+/// Chunks of an event stream, each as soon as it is there.
 pub struct BodyStream {
-    pieces: mpsc::Receiver<Bytes>,
+    chunks: mpsc::Receiver<Bytes>,
     ended: Arc<AtomicBool>,
 }
 
-/// The stream was given up before its end.
+/// The stream was aborted before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer was given up before its end")]
+#[error("response aborted before its end")]
 pub struct BodyAborted;
 
 impl BodyStream {
-    /// The next piece; `None` only after an end that was meant.
+    /// Polls the next chunk; `None` only after a clean end.
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyAborted>>> {
-        self.pieces.poll_recv(context).map(|piece| match piece {
-            Some(piece) => Some(Ok(piece)),
+        self.chunks.poll_recv(context).map(|chunk| match chunk {
+            Some(chunk) => Some(Ok(chunk)),
             None if self.ended.load(Ordering::Acquire) => None,
             None => Some(Err(BodyAborted)),
         })
     }
 }
 
-/// Where the pieces of a flow are put in. Dropped without `end`, the client sees that the answer broke off.
+/// Sending half of a [`BodyStream`]. Dropped without `end`, it aborts the body.
 pub(super) struct BodySender {
-    pieces: mpsc::Sender<Bytes>,
+    chunks: mpsc::Sender<Bytes>,
     ended: Arc<AtomicBool>,
 }
 
-/// A flow that holds so many pieces for a client that reads slowly.
-pub(super) fn flow(pieces_max: usize) -> (BodySender, BodyStream) {
-    let (sender, receiver) = mpsc::channel(pieces_max);
+/// Creates a stream that holds so many chunks for a slow client.
+pub(super) fn body_channel(chunks_max: usize) -> (BodySender, BodyStream) {
+    let (sender, receiver) = mpsc::channel(chunks_max);
     let ended = Arc::new(AtomicBool::new(false));
     (
         BodySender {
-            pieces: sender,
+            chunks: sender,
             ended: ended.clone(),
         },
         BodyStream {
-            pieces: receiver,
+            chunks: receiver,
             ended,
         },
     )
 }
 
 impl BodySender {
-    /// Waits for room; the client is gone if there is nobody to take it.
-    pub async fn send(&self, piece: Bytes) -> Result<(), BodyAborted> {
-        self.pieces.send(piece).await.map_err(|_| BodyAborted)
+    /// Waits for room; an error means that the client is gone.
+    pub async fn send(&self, chunk: Bytes) -> Result<(), BodyAborted> {
+        self.chunks.send(chunk).await.map_err(|_| BodyAborted)
     }
 
     /// Returns when the client is gone.
     pub async fn closed(&self) {
-        self.pieces.closed().await;
+        self.chunks.closed().await;
     }
 
     pub fn end(self) {
@@ -93,7 +93,7 @@ pub struct Reply {
 
 const REQUEST_ID: &str = "x-gatekeeper-request-id";
 
-/// Who was asked.
+/// Adds the headers that name the deployment and the attempt.
 pub(super) fn put_attempt(
     headers: &mut Vec<(String, String)>,
     id: HoldId,
@@ -107,7 +107,7 @@ pub(super) fn put_attempt(
     headers.push(("x-gatekeeper-attempts".into(), id.attempt.to_string()));
 }
 
-/// What the tightest budget has left, and when it starts anew.
+/// Adds the remainder of the tightest budget and its reset.
 pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Option<Remainder>) {
     let Some(Remainder { left, resets_at_ms }) = remainder else {
         return;
@@ -122,7 +122,7 @@ pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Opti
 }
 
 impl Reply {
-    /// The head that every answered call has: what of the upstream's means something, and who answered.
+    /// Head of an answered call: forwarded headers of the upstream, and the deployment that answered.
     pub(super) fn answered(
         status: u16,
         mut headers: Vec<(String, String)>,
@@ -139,20 +139,20 @@ impl Reply {
     }
 
     /// An error in the dialect of the endpoint.
-    pub fn refusal(dialect: Dialect, problem: &ApiError, id: RequestId) -> Reply {
+    pub fn refusal(dialect: Dialect, error: &ApiError, id: RequestId) -> Reply {
         let id = id.to_string();
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        if let Some(seconds) = problem.retry_after_s {
+        if let Some(seconds) = error.retry_after_s {
             headers.push(("retry-after".into(), seconds.to_string()));
         }
-        if let Some(allowance) = &problem.allowance {
+        if let Some(allowance) = &error.allowance {
             rate_limit_headers::put_headers(&mut headers, allowance);
         }
-        put_remainder(&mut headers, problem.remainder);
-        let body = dialect::error_body(dialect, problem, &id);
+        put_remainder(&mut headers, error.remainder);
+        let body = dialect::error_body(dialect, error, &id);
         headers.push((REQUEST_ID.into(), id));
         Reply {
-            status: problem.code.status(),
+            status: error.code.status(),
             headers,
             body: Body::Whole(body.into()),
         }

@@ -1,5 +1,5 @@
-//! How much output a call may have: what the client named, or what the gateway chooses where it named nothing, and what
-//! that comes to at worst. Pure arithmetic over the request, the price and the tightest budget above the caller.
+//! Output cap and ceiling of a request: the cap is the client's, or the gateway's own choice where the client names none.
+//! Pure arithmetic over the request, its bounds, the price and the tightest budget above the caller.
 
 use crate::config::Overrun;
 use crate::conversation::ANSWER_TOKENS_AFTER_THINKING;
@@ -7,56 +7,65 @@ use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
+use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
 use crate::meter::TightestBudget;
 use crate::price::{CeilingError, Price};
 use crate::route::Deployment;
 
-/// The gateway's own choice is never smaller: an answer that is cut off there is worth less than a wait.
+/// Smallest cap of the gateway's own choice: a shorter answer is worth less than a wait.
 const FLOOR_TOKENS: u64 = 256;
-/// A model that reasons spends its first thousands of tokens on that.
+/// The same for a reasoning model, which spends its first thousands of tokens on reasoning.
 const FLOOR_REASONING_TOKENS: u64 = 4_096;
-/// The choice for a model whose longest answer is not known.
-pub(crate) const UNKNOWN_MODEL_TOKENS: u64 = 4_096;
 
-/// What a claim holds, and what is written into the upstream request.
+/// Bounds of what a deployment receives; they differ from the client's request where it is translated.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct RequestBounds {
+    pub input: InputBound,
+    /// fewest tokens that the model is told to think with
+    pub thinking_budget: Option<u64>,
+}
+
+/// Output cap of one attempt and the ceiling that follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CapDecision {
-    /// written upstream; `None` leaves the client's bytes alone
+pub(in crate::gateway) struct CapDecision {
+    /// cap to write into the upstream request; `None` leaves the client's bytes alone
     pub write: Option<u64>,
-    /// the most output that was reckoned with, where anything bounds it
+    /// output tokens behind the ceiling, where anything bounds them
     pub tokens: Option<u64>,
     pub ceiling: Money,
-    /// nothing above the caller blocks, and the call has no worst case: the ceiling is only a guess
+    /// no budget blocks and the request has no worst case: the ceiling is a guess
     pub guessed: bool,
 }
 
 /// Chooses the cap and its ceiling. Refuses what cannot be priced or bounded where a budget blocks.
-pub(crate) fn choose(
+pub(super) fn choose(
     request: &Request,
+    bounds: &RequestBounds,
     deployment: &Deployment,
     tightest: Option<TightestBudget>,
     overrun: Overrun,
 ) -> Result<CapDecision, ApiError> {
-    let chosen = CapPolicy {
+    let policy = CapPolicy {
         request,
+        bounds,
         deployment,
     };
     let Some(tightest) = tightest else {
-        return Ok(chosen.unblocked());
+        return Ok(policy.unblocked());
     };
     let (tokens, write) = match request.output_cap {
         Some(cap) if overrun == Overrun::Refuse => (cap.tokens, None),
         Some(cap) => {
-            let clamped = chosen.clamped(cap.tokens, tightest.now)?;
+            let clamped = policy.clamp(cap.tokens, tightest.now)?;
             (clamped, (clamped != cap.tokens).then_some(clamped))
         }
-        None => match chosen.own_choice(tightest.now)? {
+        None => match policy.own_choice(tightest.now)? {
             Some(tokens) => (tokens, Some(tokens)),
-            // output costs nothing: there is nothing to bound
+            // output is free of charge: there is nothing to bound
             None => (0, None),
         },
     };
-    let ceiling = chosen.ceiling(tokens)?;
+    let ceiling = policy.ceiling(tokens)?;
     Ok(CapDecision {
         write,
         tokens: Some(tokens).filter(|tokens| *tokens > 0),
@@ -67,6 +76,7 @@ pub(crate) fn choose(
 
 struct CapPolicy<'a> {
     request: &'a Request,
+    bounds: &'a RequestBounds,
     deployment: &'a Deployment,
 }
 
@@ -79,14 +89,14 @@ impl CapPolicy<'_> {
         self.request.service_tier.as_deref()
     }
 
-    /// Nothing blocks: what the client named stands, and the hold is as good a guess as there is.
+    /// No budget blocks: the client's cap stands, and the hold is a guess.
     fn unblocked(&self) -> CapDecision {
         let named = self.request.output_cap.map(|cap| cap.tokens);
         let tokens = named
             .or(self.price().max_output())
             .unwrap_or(UNKNOWN_MODEL_TOKENS);
         let ceiling = self.price().ceiling(
-            &self.request.input,
+            &self.bounds.input,
             tokens,
             self.request.choices,
             self.tier(),
@@ -100,66 +110,68 @@ impl CapPolicy<'_> {
         }
     }
 
-    /// What a call without a worst case may come to: what the operator set for it, else what can be reckoned of it.
+    /// Ceiling of a request without a worst case: the operator's, else that of its bounded parts.
     fn guess(&self, tokens: u64) -> Money {
         if !self.price().is_known() {
             return Money::ZERO;
         }
-        let claimed_tokens = InputBound {
+        let bounded = InputBound {
             documents: 0,
             searches: 0,
             unbounded: None,
-            ..self.request.input.clone()
+            ..self.bounds.input.clone()
         };
         let ceiling = |tier| {
             self.price()
-                .ceiling(&claimed_tokens, tokens, self.request.choices, tier)
+                .ceiling(&bounded, tokens, self.request.choices, tier)
                 .ok()
         };
-        let set = self.deployment.provider.request_ceiling;
-        set.or_else(|| ceiling(self.tier()))
+        let configured = self.deployment.provider.request_ceiling;
+        configured
+            .or_else(|| ceiling(self.tier()))
             .or_else(|| ceiling(None))
             .unwrap_or(Money::ZERO)
     }
 
-    /// The worst case in money; a limit per request that the operator set stands in where there is none.
+    /// Worst case in money; the operator's ceiling per request stands in where there is none.
     fn ceiling(&self, tokens: u64) -> Result<Money, ApiError> {
         let ceiling = self.price().ceiling(
-            &self.request.input,
+            &self.bounds.input,
             tokens,
             self.request.choices,
             self.tier(),
         );
-        self.or_operators(ceiling)
+        self.or_configured(ceiling)
     }
 
-    fn or_operators(&self, ceiling: Result<Money, CeilingError>) -> Result<Money, ApiError> {
+    fn or_configured(&self, ceiling: Result<Money, CeilingError>) -> Result<Money, ApiError> {
         match (ceiling, self.deployment.provider.request_ceiling) {
             (Ok(ceiling), _) => Ok(ceiling),
-            (Err(CeilingError::Unbounded(_)), Some(set)) => Ok(set),
+            (Err(CeilingError::Unbounded(_)), Some(configured)) => Ok(configured),
             (Err(no_ceiling), _) => Err(self.no_ceiling(&no_ceiling)),
         }
     }
 
-    /// What the client named, lowered to what is left, but not below what makes sense.
-    fn clamped(&self, named: u64, left: Money) -> Result<u64, ApiError> {
+    /// The client's cap, lowered to what the budget affords, but never below the smallest useful cap.
+    fn clamp(&self, named: u64, left: Money) -> Result<u64, ApiError> {
         let affordable = self.affordable(left)?;
-        Ok(named.min(affordable.max(self.least())))
+        Ok(named.min(affordable.max(self.smallest())))
     }
 
-    /// The smallest cap that makes sense: thoughts and an answer.
-    fn least(&self) -> u64 {
-        self.request
+    /// Smallest useful cap: the thinking budget and an answer.
+    fn smallest(&self) -> u64 {
+        self.bounds
             .thinking_budget
             .map_or(FLOOR_TOKENS, |thinking| {
                 thinking.saturating_add(ANSWER_TOKENS_AFTER_THINKING)
             })
     }
 
-    /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input.
+    /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input; `None` where
+    /// output is free of charge.
     fn own_choice(&self, left: Money) -> Result<Option<u64>, ApiError> {
         let input =
-            self.or_operators(self.price().input_ceiling(&self.request.input, self.tier()))?;
+            self.or_configured(self.price().input_ceiling(&self.bounds.input, self.tier()))?;
         let rest = left.minus(input).max(Money::ZERO);
         let quarter = Money::from_pico(rest.pico() / 4);
         let affordable = self.affordable(input.plus(quarter))?;
@@ -167,9 +179,9 @@ impl CapPolicy<'_> {
             return Ok(None);
         }
         let floor = if self.price().supports_reasoning() {
-            FLOOR_REASONING_TOKENS.max(self.least())
+            FLOOR_REASONING_TOKENS.max(self.smallest())
         } else {
-            self.least()
+            self.smallest()
         };
         let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
         Ok(Some(affordable.max(floor).min(longest)))
@@ -177,14 +189,14 @@ impl CapPolicy<'_> {
 
     fn affordable(&self, room: Money) -> Result<u64, ApiError> {
         let affordable = self.price().affordable_output(
-            &self.request.input,
+            &self.bounds.input,
             self.request.choices,
             self.tier(),
             room,
         );
         match (affordable, self.deployment.provider.request_ceiling) {
             (Ok(tokens), _) => Ok(tokens),
-            // the operator's limit per request does not depend on the output
+            // the operator's ceiling per request does not depend on the output
             (Err(CeilingError::Unbounded(_)), Some(_)) => Ok(u64::MAX),
             (Err(no_ceiling), _) => Err(self.no_ceiling(&no_ceiling)),
         }

@@ -1,6 +1,6 @@
-//! Who waits for room in a budget. A waiter holds nothing; it queues at the first budget that lacks room and is tried again
-//! when room comes free there or a limit changes. Smaller requests may pass the first in line for two seconds, then it goes
-//! first: before newcomers, and before whoever waits in another line for less long and would take of its budget.
+//! Queue of requests that wait for room in a budget. A waiter holds nothing; it queues at the first budget that lacks room
+//! and is tried again when room comes free there or a limit changes. Smaller requests may pass the first waiter for two
+//! seconds; then it goes first: before new requests, and before waiters of other queues that came later and need its budget.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use tokio::sync::{Notify, watch};
 
 use crate::domain::id::BudgetId;
 
-/// How long the first in line lets others pass on its own budget.
-const PASSED_FOR: Duration = Duration::from_secs(2);
-/// Waiters that are tried in vain each time room comes free.
-const TRIED_IN_VAIN: usize = 8;
-/// How often a waiter looks whether it is still wanted: its key may be revoked, the process may stop, a window may end.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Time during which the first waiter may be passed on its own budget.
+const PASSABLE: Duration = Duration::from_secs(2);
+/// Waiters that are tried each time room comes free.
+const WAKE_MAX: usize = 8;
+/// Interval at which a waiter is tried anyway: its key may be revoked, the process may stop, a window may end.
+const RETRY: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 struct Waiter {
@@ -30,27 +30,27 @@ struct QueueEntry {
 }
 
 impl QueueEntry {
-    fn patience_is_over(&self) -> bool {
-        self.since.elapsed() >= PASSED_FOR
+    fn is_impassable(&self) -> bool {
+        self.since.elapsed() >= PASSABLE
     }
 }
 
 #[derive(Default)]
-struct Lines {
+struct Queues {
     next: u64,
     by_budget: HashMap<BudgetId, VecDeque<QueueEntry>>,
 }
 
-pub(crate) struct Queue {
-    lines: Mutex<Lines>,
-    /// so that nobody takes the lock while nobody waits
+pub(in crate::gateway) struct Queue {
+    queues: Mutex<Queues>,
+    /// spares the lock while the queue is empty
     waiting: AtomicUsize,
-    /// places in one budget's line
-    places_max: usize,
+    /// bound of one budget's queue
+    len_max: usize,
 }
 
-/// A place in a line; leaves it when dropped, however the wait ended.
-pub(crate) struct QueueTicket<'a> {
+/// A place in a queue; dropping it leaves the queue, however the wait ended.
+pub(in crate::gateway) struct QueueTicket<'a> {
     queue: &'a Queue,
     budget: BudgetId,
     number: u64,
@@ -58,73 +58,73 @@ pub(crate) struct QueueTicket<'a> {
     waiter: Arc<Waiter>,
 }
 
-/// The line of this budget is full.
+/// The queue of this budget is full.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct QueueFull;
+pub(in crate::gateway) struct QueueFull;
 
 impl Queue {
-    pub(crate) fn new(places_max: usize) -> Queue {
+    pub(in crate::gateway) fn new(len_max: usize) -> Queue {
         Queue {
-            lines: Mutex::default(),
+            queues: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            places_max,
+            len_max,
         }
     }
 
-    pub(crate) fn waiting(&self) -> usize {
+    pub(in crate::gateway) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// A budget of these in whose line somebody has waited so long that this request may not pass: a newcomer (`place` is
-    /// none) passes nobody, a waiter only those who came after it. So the one who waits longest is never held up.
-    pub(crate) fn blocked(
+    /// Returns the first of these budgets whose first waiter this request may not pass: a new request (no `ticket`) passes no
+    /// impassable waiter, a waiter only those that came after it. So the longest wait is never prolonged.
+    pub(in crate::gateway) fn blocked(
         &self,
         budgets: &[BudgetId],
-        place: Option<&QueueTicket<'_>>,
+        ticket: Option<&QueueTicket<'_>>,
     ) -> Option<BudgetId> {
         if self.waiting() == 0 {
             return None;
         }
-        let lines = self.lock();
+        let queues = self.lock();
         let goes_first = |budget: &&BudgetId| {
-            let first = lines.by_budget.get(budget).and_then(VecDeque::front);
+            let first = queues.by_budget.get(budget).and_then(VecDeque::front);
             first.is_some_and(|first| {
-                first.patience_is_over() && place.is_none_or(|place| first.number < place.number)
+                first.is_impassable() && ticket.is_none_or(|ticket| first.number < ticket.number)
             })
         };
         budgets.iter().find(goes_first).copied()
     }
 
-    /// Joins the end of a budget's line.
-    pub(crate) fn join(&self, budget: BudgetId) -> Result<QueueTicket<'_>, QueueFull> {
-        let mut lines = self.lock();
-        let number = lines.next;
-        lines.next += 1;
-        self.stand(lines, budget, number, Instant::now())
+    /// Joins the end of a budget's queue.
+    pub(in crate::gateway) fn join(&self, budget: BudgetId) -> Result<QueueTicket<'_>, QueueFull> {
+        let mut queues = self.lock();
+        let number = queues.next;
+        queues.next += 1;
+        self.insert(queues, budget, number, Instant::now())
     }
 
-    /// Leaves a line for that of another budget, and stands there as if it had always waited there.
-    pub(crate) fn moved<'q>(
+    /// Moves a ticket to another budget's queue, where it keeps its age.
+    pub(in crate::gateway) fn move_ticket<'q>(
         &'q self,
         from: QueueTicket<'q>,
         budget: BudgetId,
     ) -> Result<QueueTicket<'q>, QueueFull> {
-        self.stand(self.lock(), budget, from.number, from.since)
+        self.insert(self.lock(), budget, from.number, from.since)
     }
 
-    fn stand(
+    fn insert(
         &self,
-        mut lines: MutexGuard<'_, Lines>,
+        mut queues: MutexGuard<'_, Queues>,
         budget: BudgetId,
         number: u64,
         since: Instant,
     ) -> Result<QueueTicket<'_>, QueueFull> {
-        let line = lines.by_budget.entry(budget).or_default();
-        if line.len() >= self.places_max {
+        let line = queues.by_budget.entry(budget).or_default();
+        if line.len() >= self.len_max {
             return Err(QueueFull);
         }
         let waiter = Arc::new(Waiter::default());
-        let before = line.partition_point(|place| place.number < number);
+        let before = line.partition_point(|entry| entry.number < number);
         line.insert(
             before,
             QueueEntry {
@@ -143,60 +143,63 @@ impl Queue {
         })
     }
 
-    /// Room came free in these budgets: the first in each line are tried again.
-    pub(crate) fn wake(&self, freed: &[BudgetId]) {
+    /// Wakes the first waiters of budgets in which room came free.
+    pub(in crate::gateway) fn wake(&self, freed: &[BudgetId]) {
         if self.waiting() == 0 {
             return;
         }
-        let lines = self.lock();
+        let queues = self.lock();
         for budget in freed {
-            let Some(line) = lines.by_budget.get(budget) else {
+            let Some(line) = queues.by_budget.get(budget) else {
                 continue;
             };
-            let passed = line.front().is_some_and(QueueEntry::patience_is_over);
-            let tried = if passed { 1 } else { TRIED_IN_VAIN };
+            let impassable = line.front().is_some_and(QueueEntry::is_impassable);
+            let woken = if impassable { 1 } else { WAKE_MAX };
             line.iter()
-                .take(tried)
-                .for_each(|place| place.waiter.woken.notify_one());
+                .take(woken)
+                .for_each(|entry| entry.waiter.woken.notify_one());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl QueueTicket<'_> {
-    pub(crate) fn budget(&self) -> BudgetId {
+    pub(in crate::gateway) fn budget(&self) -> BudgetId {
         self.budget
     }
 
-    /// Returns when it is worth trying again, or at the deadline: when room came free, when a limit changed, and now and
-    /// then.
-    pub(crate) async fn turn(&self, deadline: Instant, changes: &mut watch::Receiver<u64>) {
-        let look_again = Instant::now() + LOOK_AGAIN;
+    /// Returns when another try is worthwhile: room came free, a limit changed, or the retry interval or the deadline is over.
+    pub(in crate::gateway) async fn turn(
+        &self,
+        deadline: Instant,
+        changes: &mut watch::Receiver<u64>,
+    ) {
+        let retry_at = Instant::now() + RETRY;
         let worth_trying = async {
             tokio::select! {
                 () = self.waiter.woken.notified() => {}
                 _ = changes.changed() => {}
             }
         };
-        let _ = tokio::time::timeout_at(deadline.min(look_again).into(), worth_trying).await;
+        let _ = tokio::time::timeout_at(deadline.min(retry_at).into(), worth_trying).await;
     }
 }
 
 impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
-        let mut lines = self.queue.lock();
-        let Some(line) = lines.by_budget.get_mut(&self.budget) else {
+        let mut queues = self.queue.lock();
+        let Some(line) = queues.by_budget.get_mut(&self.budget) else {
             return;
         };
-        line.retain(|place| place.number != self.number);
-        // who comes next may fit into what is free already
+        line.retain(|entry| entry.number != self.number);
+        // the next waiter may fit into what is free already
         if let Some(next) = line.front() {
             next.waiter.woken.notify_one();
         } else {
-            lines.by_budget.remove(&self.budget);
+            queues.by_budget.remove(&self.budget);
         }
         self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -207,39 +210,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_an_end_and_leaving_it_frees_the_place() {
+    fn queue_full_refuses_until_a_ticket_is_dropped() {
         let queue = Queue::new(1);
-        let first = queue.join(BudgetId(1)).expect("there is a place");
+        let first = queue.join(BudgetId(1)).expect("room in the queue");
         assert_eq!(queue.join(BudgetId(1)).err(), Some(QueueFull));
         assert!(
             queue.join(BudgetId(2)).is_ok(),
-            "another budget has its own line"
+            "another budget has its own queue"
         );
         drop(first);
         assert!(queue.join(BudgetId(1)).is_ok());
         assert_eq!(queue.waiting(), 0);
     }
 
-    /// As if the first in this line had come two seconds ago.
-    fn loses_patience(queue: &Queue, budget: BudgetId) {
-        if let Some(place) = queue
+    /// Ages the first waiter by two seconds.
+    fn age_first(queue: &Queue, budget: BudgetId) {
+        if let Some(entry) = queue
             .lock()
             .by_budget
             .get_mut(&budget)
             .and_then(VecDeque::front_mut)
         {
-            place.since = Instant::now()
-                .checked_sub(PASSED_FOR)
+            entry.since = Instant::now()
+                .checked_sub(PASSABLE)
                 .expect("the clock runs for two seconds");
         }
     }
 
     #[test]
-    fn newcomers_may_pass_until_the_first_has_waited_long_enough() {
+    fn first_waiter_is_passable_for_two_seconds() {
         let queue = Queue::new(10);
         let (team, other) = (BudgetId(1), BudgetId(2));
-        let first = queue.join(team).expect("place");
-        let second = queue.join(team).expect("place");
+        let first = queue.join(team).expect("room in the queue");
+        let second = queue.join(team).expect("room in the queue");
         assert_eq!(
             (
                 queue.blocked(&[team], None),
@@ -247,7 +250,7 @@ mod tests {
             ),
             (None, None)
         );
-        loses_patience(&queue, team);
+        age_first(&queue, team);
         assert_eq!(queue.blocked(&[other, team], None), Some(team));
         assert_eq!(
             (
@@ -259,17 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_in_another_line_passes_nobody_who_has_waited_longer() {
+    fn waiter_of_another_queue_never_passes_an_older_one() {
         let queue = Queue::new(10);
         let (team, key) = (BudgetId(1), BudgetId(2));
-        let of_team = queue.join(team).expect("place");
-        let of_key = queue.join(key).expect("place");
-        loses_patience(&queue, team);
-        loses_patience(&queue, key);
+        let of_team = queue.join(team).expect("room in the queue");
+        let of_key = queue.join(key).expect("room in the queue");
+        age_first(&queue, team);
+        age_first(&queue, key);
         assert_eq!(
             queue.blocked(&[key, team], Some(&of_key)),
             Some(team),
-            "the team's room is meant for the other"
+            "the team's room goes to the older waiter"
         );
         assert_eq!(
             queue.blocked(&[team, key], Some(&of_team)),
@@ -280,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn who_changes_the_line_keeps_its_turn() {
+    fn moved_ticket_keeps_its_age() {
         let queue = Queue::new(10);
         let (team, key) = (BudgetId(1), BudgetId(2));
-        let first = queue.join(key).expect("place");
-        let second = queue.join(team).expect("place");
-        let first = queue.moved(first, team).expect("place");
+        let first = queue.join(key).expect("room in the queue");
+        let second = queue.join(team).expect("room in the queue");
+        let first = queue.move_ticket(first, team).expect("room in the queue");
         assert_eq!((first.budget(), queue.waiting()), (team, 2));
-        loses_patience(&queue, team);
+        age_first(&queue, team);
         assert_eq!(
             (
                 queue.blocked(&[team], Some(&first)),
@@ -300,10 +303,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_limit_is_noticed_at_once() {
+    async fn changed_limit_wakes_a_waiter_at_once() {
         use futures_util::FutureExt;
         let queue = Queue::new(10);
-        let waits = queue.join(BudgetId(1)).expect("place");
+        let waits = queue.join(BudgetId(1)).expect("room in the queue");
         let (changed, mut changes) = watch::channel(0);
         let deadline = Instant::now() + Duration::from_secs(60);
         assert!(waits.turn(deadline, &mut changes).now_or_never().is_none());

@@ -1,25 +1,24 @@
-//! Refused model calls: takes who was refused what and why, and notes it for the request log. At most ten rows per key, word
-//! and minute; the rest are counted. Calls that are admitted never come here.
+//! Request log of refusals: at most ten rows per key, error code and minute; the rest are counted. Takes the error of a model
+//! request that was refused, returns it unchanged. Admitted requests never come here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-
 use crate::auth::directory::Caller;
-use crate::dialect::{self, Dialect, Operation, Request};
+use crate::dialect::{Dialect, Operation, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::attribution::{Attribution, Tag};
+use crate::domain::attribution::{Attribution, Pseudonyms, Tag};
 use crate::domain::id::{KeyId, RequestId};
 use crate::domain::refusal::{Refusal, truncate_model};
-use crate::gateway::Gateway;
+use crate::domain::time::Time;
+use crate::meter::Ledger;
 
 const ROWS_PER_MINUTE: u32 = 10;
 const MINUTE_MS: u64 = 60_000;
 
-/// Rows of this minute: no more entries than there are keys and words.
+/// Row quota of the current minute: no more entries than keys times error codes.
 #[derive(Default)]
-pub(crate) struct RefusalSampler(Mutex<SampledMinute>);
+struct RefusalSampler(Mutex<SampledMinute>);
 
 #[derive(Default)]
 struct SampledMinute {
@@ -28,8 +27,8 @@ struct SampledMinute {
 }
 
 impl RefusalSampler {
-    /// Whether one more may be a row. Minutes are those of the boot-time clock, which never jumps.
-    fn one_more(&self, key: KeyId, word: ErrorCode, boot_ms: u64) -> bool {
+    /// Takes one row of the quota. Minutes are those of the boot-time clock, which never jumps.
+    fn take_row(&self, key: KeyId, code: ErrorCode, boot_ms: u64) -> bool {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = boot_ms / MINUTE_MS;
         if minute.number != number {
@@ -38,36 +37,33 @@ impl RefusalSampler {
                 rows: HashMap::new(),
             };
         }
-        let rows = minute.rows.entry((key, word)).or_default();
+        let rows = minute.rows.entry((key, code)).or_default();
         *rows += 1;
         *rows <= ROWS_PER_MINUTE
     }
 }
 
-/// A call on its way in, of a key that is known.
-pub(crate) struct RefusalEntry<'g> {
-    gateway: &'g Gateway,
-    request: RequestId,
+/// What the request log needs to know of a request, in case it is refused.
+pub(in crate::gateway) struct RefusalEntry {
+    pub request: RequestId,
     dialect: Dialect,
     operation: Operation,
     caller: Arc<Caller>,
     pub tag: Option<Tag>,
-    /// empty until it was read
+    /// empty until the body is decoded
     model_asked: String,
-    /// as the client names them: the pseudonym is reckoned only where the call is refused
+    /// as the client names it: the pseudonym is computed only for a refusal
     user: Option<String>,
 }
 
-impl<'g> RefusalEntry<'g> {
+impl RefusalEntry {
     pub fn new(
-        gateway: &'g Gateway,
         request: RequestId,
         dialect: Dialect,
         operation: Operation,
         caller: Arc<Caller>,
-    ) -> RefusalEntry<'g> {
+    ) -> RefusalEntry {
         RefusalEntry {
-            gateway,
             request,
             dialect,
             operation,
@@ -78,47 +74,52 @@ impl<'g> RefusalEntry<'g> {
         }
     }
 
-    /// The body is read: it says which model is asked for, and perhaps for whom.
-    pub fn read(&mut self, request: &Request) {
+    /// Notes model and user of the decoded body.
+    pub fn note_request(&mut self, request: &Request) {
         self.model_asked.clone_from(&request.model);
         self.user.clone_from(&request.user);
     }
+}
 
-    /// A call that is refused whatever stands in it: its row is found like others where the rest can be read.
-    pub fn read_what_can_be(&mut self, tag: Option<&[u8]>, body: &Bytes) {
-        self.tag = tag.and_then(Tag::parse);
-        if let Ok(request) = dialect::read(self.dialect, self.operation, body.clone()) {
-            self.read(&request);
+/// Writes refusals to the request log.
+pub(in crate::gateway) struct RefusalLog {
+    ledger: Arc<Ledger>,
+    pseudonyms: Pseudonyms,
+    time: Arc<Time>,
+    sampler: RefusalSampler,
+}
+
+impl RefusalLog {
+    pub fn new(ledger: Arc<Ledger>, pseudonyms: Pseudonyms, time: Arc<Time>) -> RefusalLog {
+        RefusalLog {
+            ledger,
+            pseudonyms,
+            time,
+            sampler: RefusalSampler::default(),
         }
     }
 
-    /// Notes that the call is refused.
-    pub fn refused(&self, problem: ApiError) -> ApiError {
-        let (gateway, key, code) = (self.gateway, &self.caller.key, problem.code);
-        let at_ms = gateway.time.now_ms();
-        let user = self
-            .user
-            .as_deref()
-            .map(|user| gateway.pseudonyms.user(user));
+    /// Logs one refusal and returns its error.
+    pub fn log(&self, entry: &RefusalEntry, error: ApiError) -> ApiError {
+        let (key, code) = (&entry.caller.key, error.code);
+        let user = entry.user.as_deref();
         let refusal = Refusal {
-            request: self.request,
-            at_ms,
+            request: entry.request,
+            at_ms: self.time.now_ms(),
             organization: key.organization,
             team: key.team,
             key: key.id,
-            model_asked: truncate_model(&self.model_asked),
+            model_asked: truncate_model(&entry.model_asked),
             attribution: Attribution {
-                user,
-                tag: self.tag.clone(),
+                user: user.map(|user| self.pseudonyms.user(user)),
+                tag: entry.tag.clone(),
             },
-            dialect: self.operation.record_name(self.dialect).to_owned(),
+            dialect: entry.operation.record_name(entry.dialect).to_owned(),
             code,
         };
-        let as_row = gateway
-            .refusals
-            .one_more(key.id, code, gateway.time.boot_ms());
-        gateway.ledger.wal().refusals().add(refusal, as_row);
-        problem
+        let as_row = self.sampler.take_row(key.id, code, self.time.boot_ms());
+        self.ledger.wal().refusals().add(refusal, as_row);
+        error
     }
 }
 
@@ -127,11 +128,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_rows_per_key_word_and_minute() {
+    fn refusal_sampler_allows_ten_rows_per_key_code_and_minute() {
         let rows = RefusalSampler::default();
         let allowed = |key, word, at_ms| {
             (0..20)
-                .filter(|_| rows.one_more(KeyId(key), word, at_ms))
+                .filter(|_| rows.take_row(KeyId(key), word, at_ms))
                 .count()
         };
         assert_eq!(allowed(1, ErrorCode::BudgetExceeded, 59_999), 10);

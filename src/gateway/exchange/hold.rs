@@ -1,206 +1,249 @@
-//! A hold that is open, and what is known of the call it was taken for. However the call ends, a panic or a vanished client
-//! included, the hold is resolved exactly once: by `settle` or `release`, else when this value is dropped; where the log does
-//! not take that, the ledger keeps it and tries again.
+//! Open hold of one attempt and the facts it is settled from. However the call ends, a panic or a vanished client included, the
+//! hold is resolved exactly once: by `settle` or `release`, else when this value is dropped. What the log does not take, the
+//! ledger keeps and retries.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::dialect::{DeliveredText, ResponseStream};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{ReportedUsage, Side, Usage};
-use crate::gateway::Gateway;
-use crate::gateway::exchange::drain::DisconnectFlag;
-use crate::gateway::request::reasoning_memory;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::settler::Settler;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt};
 use crate::price::Bill;
 use crate::route::Deployment;
 use crate::store::AppendError;
 
-pub(crate) struct OpenHold {
-    pub gateway: Arc<Gateway>,
+/// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
+const DISK_WAIT: Duration = Duration::from_secs(10);
+
+/// Set once the client of a call that is drained has disconnected.
+#[derive(Clone, Debug, Default)]
+pub(in crate::gateway) struct DisconnectFlag(Arc<AtomicBool>);
+
+impl DisconnectFlag {
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Facts of a call that are known when its hold is granted.
+pub(in crate::gateway) struct CallFacts {
     pub deployment: Arc<Deployment>,
-    pub held: HoldGrant,
     pub team: TeamId,
     pub ceiling: Money,
-    /// the ceiling is no bound
+    /// the ceiling is a guess, not a bound
     pub guessed: bool,
     pub tier_asked: Option<String>,
-    /// the tier that served, where the head of the answer says it
-    pub tier_served: Option<String>,
     pub output_cap: Option<u64>,
+    /// output cap that the gateway writes into the request
+    pub written_cap: Option<u64>,
     /// bytes of the request that are text
     pub input_bytes: u64,
-    /// when the hold was granted
     pub admitted: Instant,
-    pub upstream_status: u16,
-    pub first_content_ms: Option<u64>,
-    /// when the upstream was sent the request: from here on it may bill
-    pub sent_at: Option<Instant>,
-    pub report: ReportedUsage,
-    /// the report's output count is the upstream's last word
-    pub output_is_final: bool,
-    pub delivered: DeliveredText,
-    pub resolved: bool,
-    pub presence: DisconnectFlag,
-    /// members of the request that the vendor got otherwise or not at all, for the head of the answer
+    pub call_timeout_ms: u64,
+    /// members that the vendor receives changed or not at all, for the reply head
     pub changed_members: Option<String>,
 }
 
+/// Open hold, with what is read of the response so far.
+pub(in crate::gateway) struct OpenHold {
+    settler: Arc<Settler>,
+    pub grant: HoldGrant,
+    pub facts: CallFacts,
+    /// tier that served the call, where the response head states it
+    pub tier_served: Option<String>,
+    pub upstream_status: u16,
+    pub first_content_ms: Option<u64>,
+    /// set before the request is sent: from then on the vendor may bill
+    pub sent_at: Option<Instant>,
+    pub report: ReportedUsage,
+    /// the reported output is the upstream's final count
+    pub output_is_final: bool,
+    pub delivered: DeliveredText,
+    pub disconnect: DisconnectFlag,
+    resolved: bool,
+}
+
 impl OpenHold {
-    /// Books the call with what is known of it. On an error the ledger keeps the ending until it can be logged, and the answer
-    /// must not be ended.
-    pub(crate) fn settle(&mut self, status: Status) -> Result<Receipt, AppendError> {
-        let mut ending = self.ending(status);
-        // an answer that nobody waited for, whatever it was
-        let status = if self.presence.client_has_gone() {
+    pub fn new(settler: Arc<Settler>, grant: HoldGrant, facts: CallFacts) -> OpenHold {
+        OpenHold {
+            settler,
+            grant,
+            facts,
+            tier_served: None,
+            upstream_status: 0,
+            first_content_ms: None,
+            sent_at: None,
+            report: ReportedUsage::Missing,
+            output_is_final: false,
+            delivered: DeliveredText::default(),
+            disconnect: DisconnectFlag::default(),
+            resolved: false,
+        }
+    }
+
+    pub fn provider(&self) -> &str {
+        &self.facts.deployment.provider.name
+    }
+
+    pub fn is_resolved(&self) -> bool {
+        self.resolved
+    }
+
+    /// Settles the call with what is known of it. On an error the ledger keeps the result until it can be logged, and the
+    /// reply must not be finished.
+    pub fn settle(&mut self, status: Status) -> Result<Receipt, AppendError> {
+        let mut result = self.result(status);
+        // usage counts as if the response had been delivered; only the status says that no client was left
+        let status = if self.disconnect.is_set() {
             Status::ClientGone
         } else {
             status
         };
-        ending.status = status;
-        let settled = self.gateway.ledger.settle(self.held.id, ending);
+        result.status = status;
         let first = !std::mem::replace(&mut self.resolved, true);
-        let mut receipt = settled.inspect_err(|error| {
-            if first {
-                tracing::error!(
-                    "the end of call {} cannot be logged yet, its hold stays: {error}",
-                    self.held.id.request
-                );
-                self.gateway.metrics.ended(status.if_undelivered());
-            }
-        })?;
-        self.held.allowance = receipt.allowance.or(self.held.allowance.take());
-        self.gateway.queue.wake(&receipt.freed);
-        self.gateway
-            .send_alerts(std::mem::take(&mut receipt.alerts));
-        if first {
-            self.gateway.metrics.ended(status);
-        }
+        let receipt = self.settler.settle(self.grant.id, result, first)?;
+        self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
         self.learn(status);
         Ok(receipt)
     }
 
-    /// When the answer must be whole.
-    pub(crate) fn call_deadline(&self) -> Instant {
-        self.sent_at.unwrap_or(self.admitted)
-            + Duration::from_millis(self.gateway.limits.call_timeout_ms)
-    }
-
-    /// Keeps what the client's dialect cannot carry, for the turns that follow.
-    pub(crate) fn remember(&self, passage: &ResponseStream) {
-        if let Some(memory) = &self.gateway.memory
-            && let Some(remembered) = passage.retained_reasoning()
-        {
-            reasoning_memory::keep(memory, self.team, remembered);
-        }
-    }
-
-    /// Gives the hold back without a record: nothing was sent.
-    pub(crate) fn release(&mut self) {
+    /// Returns the hold without a record: nothing was sent.
+    pub fn release(&mut self) {
         self.resolved = true;
-        match self.gateway.ledger.release(self.held.id) {
-            Ok(freed) => self.gateway.queue.wake(&freed),
-            Err(error) => tracing::error!(
-                "the hold of call {} cannot be given back yet: {error}",
-                self.held.id.request
-            ),
+        self.settler.release(self.grant.id);
+    }
+
+    /// Waits until the grant is as durable as `ledger.sync` promises.
+    pub async fn wait_for_disk(&self) -> Result<(), ApiError> {
+        self.wait_until_durable(self.grant.sequence).await
+    }
+
+    /// Waits until a record is as durable as `ledger.sync` promises.
+    pub async fn wait_until_durable(&self, sequence: u64) -> Result<(), ApiError> {
+        let wait = self.settler.ledger.wal().wait_committed(sequence);
+        tokio::time::timeout(DISK_WAIT, wait).await.map_err(|_| {
+            let waited_s = DISK_WAIT.as_secs();
+            let message = format!(
+                "the disk under the ledger has not answered for {waited_s} s; try again in a moment"
+            );
+            ApiError::new(ErrorCode::LedgerUnavailable, message).with_retry_after(5)
+        })
+    }
+
+    /// Instant by which the response must be complete.
+    pub fn call_deadline(&self) -> Instant {
+        let sent_at = self.sent_at.unwrap_or(self.facts.admitted);
+        sent_at + Duration::from_millis(self.facts.call_timeout_ms)
+    }
+
+    /// Notes the first content: known to the client, or counted as delivered, whichever comes first.
+    pub fn note_content(&mut self) {
+        if self.first_content_ms.is_none() {
+            self.first_content_ms = Some(self.elapsed_ms());
         }
     }
 
-    /// Notes how far the call has come, and what it would be booked at if the client went away now: a restart knows no more.
-    pub(crate) fn log_progress(&self) {
+    fn elapsed_ms(&self) -> u64 {
+        self.facts.admitted.elapsed().as_millis() as u64
+    }
+
+    /// Stores the reasoning that the client's dialect cannot carry, for later turns.
+    pub fn keep_reasoning(&self, context: &ExchangeContext, stream: &ResponseStream) {
+        if let Some(retained) = stream.retained_reasoning() {
+            context.reasoning.keep(self.facts.team, retained);
+        }
+    }
+
+    /// Logs progress, with the cost at which the call is booked if the process ends now.
+    pub fn log_progress(&self) {
         let progress = Progress {
-            after_ms: self.admitted.elapsed().as_millis() as u64,
+            after_ms: self.elapsed_ms(),
             output_bytes: self.delivered.text_bytes,
             usage: self.report.usage().cloned(),
-            cost: self.ending(Status::ClientGone).cost,
+            cost: self.result(Status::ClientGone).cost,
         };
-        self.gateway.ledger.progress(self.held.id, progress);
+        self.settler.log_progress(self.grant.id, progress);
     }
 
-    fn ending(&self, status: Status) -> CallResult {
+    fn result(&self, status: Status) -> CallResult {
         let (usage, flags) = self.usage(status);
-        let ending = CallResult {
-            ended_ms: self
-                .held
-                .at_ms
-                .saturating_add(self.admitted.elapsed().as_millis() as u64),
+        let result = CallResult {
+            ended_ms: self.grant.at_ms.saturating_add(self.elapsed_ms()),
             status,
             flags,
             usage,
             cost: Money::ZERO,
             lines: Vec::new(),
-            output_cap: self.output_cap,
+            output_cap: self.facts.output_cap,
             upstream_status: self.upstream_status,
             first_content_ms: self.first_content_ms,
         };
         if self.report == ReportedUsage::Invalid {
-            return ending.at_ceiling(self.ceiling, Flags::LYING_USAGE);
+            return result.at_ceiling(self.facts.ceiling, Flags::LYING_USAGE);
         }
-        self.priced(ending)
+        self.with_price(result)
     }
 
-    fn priced(&self, mut ending: CallResult) -> CallResult {
-        match self
-            .deployment
-            .price
-            .cost(&ending.usage, self.tier_asked.as_deref())
-        {
-            Ok(bill) => {
-                let over = ending.flags.has(Flags::ESTIMATED)
-                    && bill.total > self.ceiling
-                    && !self.guessed;
-                let bill = match self.reported_bill().filter(|_| over) {
-                    // what was reported is booked whole, whatever it comes to
-                    Some(reported) if reported.total >= self.ceiling => reported,
-                    // an estimate may be wrong, but it never takes more than was set aside for the worst case
-                    _ if over => return ending.at_ceiling(self.ceiling, Flags::ESTIMATED),
-                    _ => bill,
-                };
-                if bill.rates_estimated {
-                    ending.flags = ending.flags.with(Flags::ESTIMATED);
-                }
-                ending.cost = bill.total;
-                ending.lines = bill.lines;
-                ending
-            }
-            Err(_) => {
-                ending.flags = ending.flags.with(Flags::UNPRICED);
-                ending
-            }
+    fn with_price(&self, mut result: CallResult) -> CallResult {
+        let (facts, tier) = (&self.facts, self.facts.tier_asked.as_deref());
+        let Ok(bill) = facts.deployment.price.cost(&result.usage, tier) else {
+            result.flags = result.flags.with(Flags::UNPRICED);
+            return result;
+        };
+        let is_estimate = result.flags.has(Flags::ESTIMATED);
+        let over = is_estimate && bill.total > facts.ceiling && !facts.guessed;
+        let bill = match self.reported_bill().filter(|_| over) {
+            // reported usage is booked whole, whatever it costs
+            Some(reported) if reported.total >= facts.ceiling => reported,
+            // an estimate may be wrong, but never costs more than the ceiling
+            _ if over => return result.at_ceiling(facts.ceiling, Flags::ESTIMATED),
+            _ => bill,
+        };
+        if bill.rates_estimated {
+            result.flags = result.flags.with(Flags::ESTIMATED);
         }
+        result.cost = bill.total;
+        result.lines = bill.lines;
+        result
     }
 
-    /// What the upstream's own counts come to, with nothing estimated beside them.
+    /// Bill of the upstream's own counts, without estimates.
     fn reported_bill(&self) -> Option<Bill> {
         let mut reported = self.report.usage()?.clone();
         reported.service_tier = reported.service_tier.or_else(|| self.tier_served.clone());
-        self.deployment
-            .price
-            .cost(&reported, self.tier_asked.as_deref())
-            .ok()
+        let price = &self.facts.deployment.price;
+        price.cost(&reported, self.facts.tier_asked.as_deref()).ok()
     }
 
-    /// What a call that ended well is booked at, as the client is told.
-    pub fn used(&self) -> Usage {
+    /// Usage of a call that ends well, as the client is told.
+    pub fn final_usage(&self) -> Usage {
         self.usage(Status::Ok).0
     }
 
     fn usage(&self, status: Status) -> (Usage, Flags) {
-        let (mut usage, flags) = self.counted(status);
+        let (mut usage, flags) = self.counted_usage(status);
         usage.service_tier = usage.service_tier.or_else(|| self.tier_served.clone());
         (usage, flags)
     }
 
-    /// What was used: as reported, and flagged as an estimate where a side of it was not. Who says that it failed bills no
-    /// more than it said.
-    fn counted(&self, status: Status) -> (Usage, Flags) {
+    /// Reported usage; sides that were not reported are estimated and flagged. An upstream that reports a failure bills no more
+    /// than it reports.
+    fn counted_usage(&self, status: Status) -> (Usage, Flags) {
         let mut usage = self.report.usage().cloned().unwrap_or_default();
-        let missing = self.missing(&usage);
-        if missing.is_empty() || status == Status::UpstreamError || self.is_refused() {
+        let missing = self.missing_sides(&usage);
+        if missing.is_empty() || status == Status::UpstreamError || self.is_rejected() {
             return (usage, Flags::default());
         }
         for side in missing {
@@ -209,13 +252,13 @@ impl OpenHold {
         (usage, Flags::ESTIMATED)
     }
 
-    /// The upstream's head was a refusal, which costs nothing whoever is left to hear it.
-    fn is_refused(&self) -> bool {
+    /// Returns `true` if the response head was a rejection, which costs nothing even without a client.
+    fn is_rejected(&self) -> bool {
         self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
     }
 
-    /// The sides of a call that have to be estimated.
-    fn missing(&self, usage: &Usage) -> Vec<Side> {
+    /// Sides of the usage that have to be estimated.
+    fn missing_sides(&self, usage: &Usage) -> Vec<Side> {
         let mut missing = Vec::new();
         let (input, output) = match self.report {
             ReportedUsage::Invalid => return missing,
@@ -224,15 +267,15 @@ impl OpenHold {
                 missing == Side::Output,
                 missing == Side::Input && self.output_is_final,
             ),
-            // of an answer that is not over an empty beginning may have been told
+            // an unfinished response may have reported an empty beginning
             ReportedUsage::Complete(_) => (
                 self.output_is_final || usage.in_total() > 0,
                 self.output_is_final,
             ),
         };
-        let trusted = self.deployment.provider.preset.zero_usage_is_real;
-        let no_input = usage.in_total() == 0 && self.input_bytes > 0 && !trusted;
-        let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !trusted;
+        let zero_is_real = self.facts.deployment.provider.preset.zero_usage_is_real;
+        let no_input = usage.in_total() == 0 && self.facts.input_bytes > 0 && !zero_is_real;
+        let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !zero_is_real;
         missing.extend((!input || no_input).then_some(Side::Input));
         missing.extend((!output || no_output).then_some(Side::Output));
         missing
@@ -241,19 +284,15 @@ impl OpenHold {
     fn estimate(&self, side: Side, usage: &mut Usage) {
         if side == Side::Input {
             let input = self.tokens(TextSize {
-                bytes: self.input_bytes,
+                bytes: self.facts.input_bytes,
                 cjk_chars: 0,
             });
             usage.uncached_in = usage.uncached_in.max(input);
             return;
         }
-        let delivered = TextSize {
-            bytes: self.delivered.text_bytes,
-            cjk_chars: self.delivered.cjk_chars,
-        };
-        let delivered = self.tokens(delivered);
+        let delivered = self.tokens(self.delivered_size());
         usage.out_total = match self.report {
-            // what was said of it was counted beside it, as Gemini's thoughts are
+            // reported output was counted beside the text, as Gemini counts thoughts
             ReportedUsage::Partial {
                 missing: Side::Output,
                 ..
@@ -262,27 +301,29 @@ impl OpenHold {
         };
     }
 
-    fn tokens(&self, text: TextSize) -> u64 {
-        self.gateway
-            .estimates
-            .tokens(&self.deployment.provider.name, &self.deployment.model, text)
+    fn delivered_size(&self) -> TextSize {
+        TextSize {
+            bytes: self.delivered.text_bytes,
+            cjk_chars: self.delivered.cjk_chars,
+        }
     }
 
+    fn tokens(&self, text: TextSize) -> u64 {
+        let deployment = &self.facts.deployment;
+        let estimates = &self.settler.estimates;
+        estimates.tokens(&deployment.provider.name, &deployment.model, text)
+    }
+
+    /// Teaches the estimates the bytes per token of a complete response.
     fn learn(&self, status: Status) {
         if let (Status::Ok, ReportedUsage::Complete(usage), true) =
             (status, &self.report, self.output_is_final)
         {
-            let text = TextSize {
-                bytes: self.delivered.text_bytes,
-                cjk_chars: self.delivered.cjk_chars,
-            };
-            let spoken = usage.out_total.saturating_sub(usage.reasoning);
-            self.gateway.estimates.learn(
-                &self.deployment.provider.name,
-                &self.deployment.model,
-                text,
-                spoken,
-            );
+            let deployment = &self.facts.deployment;
+            let visible = usage.out_total.saturating_sub(usage.reasoning);
+            let size = self.delivered_size();
+            let estimates = &self.settler.estimates;
+            estimates.learn(&deployment.provider.name, &deployment.model, size, visible);
         }
     }
 }

@@ -1,10 +1,41 @@
-//! TODO-HEADER
+//! Exchange with the upstream: one admitted attempt is sent, its response relayed, its cost settled. Returns the attempt's
+//! typed [`Outcome`](outcome::Outcome); renders no error and logs no refusal.
 
-pub(crate) mod drain;
-pub(crate) mod hold;
-pub(crate) mod http;
-pub(crate) mod rejection;
-pub(crate) mod send;
-pub(crate) mod stream;
-pub(crate) mod unary;
-pub(crate) mod unmetered;
+mod attempt;
+pub(super) mod context;
+mod drain;
+mod drain_slots;
+mod failure;
+mod hold;
+mod http;
+pub(super) mod outcome;
+mod read_step;
+mod rejection;
+mod response;
+mod send;
+pub(super) mod settler;
+mod sink;
+mod stream;
+mod stream_failure;
+mod unary;
+pub(super) mod unmetered;
+
+pub(super) use crate::gateway::exchange::attempt::AdmittedAttempt;
+use crate::gateway::exchange::outcome::Outcome;
+use crate::gateway::inflight::InflightGuard;
+use crate::provider::OnDisconnect;
+use crate::upstream::Client;
+
+/// Runs one admitted attempt. The listener drops this future when the client disconnects before the response head: the call is
+/// aborted, or drained where the provider is configured so.
+pub(super) async fn run(
+    attempt: AdmittedAttempt,
+    client: &Client,
+    headers: Vec<(String, String)>,
+    guard: InflightGuard,
+) -> Outcome {
+    match attempt.hold.facts.deployment.provider.on_disconnect {
+        OnDisconnect::Abort => send::send(attempt, client, &headers, guard).await,
+        OnDisconnect::Drain => drain::send(attempt, client, headers, guard).await,
+    }
+}

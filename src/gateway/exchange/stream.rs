@@ -1,594 +1,362 @@
-//! The way back: the upstream's bytes go to the client as they came, whole events only, while a tee reads usage, stop and
-//! errors. The last event waits until the cost is logged. A stream that ends without its terminal event is an error towards
-//! the client, never a clean end.
+//! Stream relay: whole events go to the client as they come, while usage, stop reason and errors are read along. The terminal
+//! event waits until the cost is logged. A stream without its terminal event is an error towards the client, never a clean end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::dialect::{
-    self, BadFrame, EventKind, ForwardedEvent, Framing, ResponseStream, UpstreamError,
-};
-use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
-use crate::gateway::admission::output_cap::CapDecision;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::failure;
 use crate::gateway::exchange::hold::OpenHold;
-use crate::gateway::exchange::send::{ledger_unavailable, on_disk};
-use crate::gateway::exchange::{rejection, unary};
+use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
+use crate::gateway::exchange::read_step::{ReadStep, next_step};
+use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply_head};
+use crate::gateway::exchange::sink::{Sink, SinkEnd};
+use crate::gateway::exchange::stream_failure::StreamFailure;
 use crate::gateway::inflight::InflightGuard;
-use crate::gateway::rate_limit_headers;
 use crate::gateway::reply::{self, Body, BodySender, Reply};
 use crate::meter::Receipt;
 use crate::provider::OnDisconnect;
 use crate::upstream::{IncomingResponse, TransportError};
 
-/// Events without content are kept back until the first content, but no longer than this after the upstream's head.
-const KEPT_BACK: Duration = Duration::from_secs(2);
-/// Neither are more of them kept.
-const KEPT_BYTES_MAX: usize = 256 * 1024;
-/// Pieces that may wait for a client that reads slowly; then the upstream is read no further.
-const PIECES: usize = 16;
-/// How often a stream's progress is logged.
+/// Chunks that may wait for a slow client; then the upstream is read no further.
+const CHUNKS: usize = 16;
+/// Interval at which a stream's progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// After the terminal event: how long the upstream has to end its body; after a fault: to tell what it used.
-const TAIL_WAIT_MS: u64 = 1_000;
+/// After the terminal event: time for the upstream to end its body; after an error: time to report its usage.
+const TRAILER_WAIT_MS: u64 = 1_000;
 
-/// An upstream's good head, with all that belongs to the call.
-pub(crate) struct UpstreamResponse {
-    pub open: OpenHold,
-    pub incoming: IncomingResponse,
-    pub passage: ResponseStream,
-    pub framing: Framing,
-    /// the client asked for a stream
-    pub streamed: bool,
-    pub cap: CapDecision,
-    pub running: InflightGuard,
-}
-
-pub(crate) async fn relay(answered: UpstreamResponse) -> Result<Reply, ApiError> {
-    let framing = answered.framing;
-    let mut headers = answered.incoming.headers.iter();
-    let is_stream = headers.any(|(name, value)| name == "content-type" && framing.is(value));
-    if answered.streamed && is_stream {
-        return Box::pin(Stream::new(answered).begin()).await;
-    }
-    unary::unary(answered).await
-}
-
-/// The head of an answered call.
-pub(crate) fn head(open: &OpenHold, status: u16, upstream: &[(String, String)]) -> Reply {
-    let mut headers = upstream.to_vec();
-    if let Some(allowance) = &open.held.allowance {
-        rate_limit_headers::put_headers(&mut headers, allowance);
-    }
-    let mut reply = Reply::answered(status, headers, open.held.id, &open.deployment);
-    if let Some(members) = &open.changed_members {
-        reply
-            .headers
-            .push(("x-gatekeeper-dropped-params".into(), members.clone()));
-    }
-    reply
-}
-
-pub(crate) fn output_cap(reply: &mut Reply, cap: &CapDecision) {
-    if let Some(tokens) = cap.write {
-        reply
-            .headers
-            .push(("x-gatekeeper-output-cap".into(), tokens.to_string()));
-    }
-}
-
-pub(crate) fn settle(open: &mut OpenHold, status: Status) -> Result<Receipt, ApiError> {
-    open.settle(status)
-        .map_err(|not_logged| ledger_unavailable(&not_logged))
-}
-
-/// What a call is that failed before anything of its answer was passed on.
-pub(crate) fn ending(fault: &UpstreamError) -> Status {
-    if fault.unreadable {
-        Status::Broken
-    } else {
-        Status::UpstreamError
-    }
-}
-
-/// A stream on its way.
-struct Stream {
-    open: OpenHold,
+/// A streamed response on its way to the client.
+pub(super) struct StreamRelay {
+    hold: OpenHold,
+    context: Arc<ExchangeContext>,
     incoming: IncomingResponse,
-    passage: ResponseStream,
-    cap: CapDecision,
-    running: InflightGuard,
+    stream: ResponseStream,
+    guard: InflightGuard,
     call_deadline: Instant,
-    progressed: Instant,
+    progress_logged: Instant,
 }
 
-/// What one reading of the upstream came to.
-enum ReadStep {
-    /// events to pass on; content among them
-    Events {
-        bytes: Bytes,
-        content: bool,
-    },
-    /// the answer is whole: events before its end
-    End {
-        bytes: Bytes,
-        content: bool,
-    },
-    Fault {
-        bytes: Bytes,
-        fault: UpstreamError,
-    },
-    /// the upstream's stream ended, and its answer had not
-    Truncated {
-        bytes: Bytes,
-    },
-    Failed(TransportError),
-    /// the call has had its time
-    Late,
-    BadFrame(BadFrame),
+/// Reason why the relay loop ended.
+enum RelayEnd {
+    /// the response is complete up to its terminal event
+    Complete,
+    /// buffered events are due: the first content is among them, or the buffer is full or old enough
+    BufferDue,
+    ClientGone,
+    ShuttingDown,
+    Failed(StreamFailure),
 }
 
-/// How a stream ended that did not end well.
-struct StreamFailure {
-    status: Status,
-    problem: ApiError,
-}
-
-impl Stream {
-    fn new(answered: UpstreamResponse) -> Stream {
+impl StreamRelay {
+    pub fn new(response: UpstreamResponse) -> StreamRelay {
         let UpstreamResponse {
-            open,
+            hold,
+            context,
             incoming,
-            passage,
-            cap,
-            running,
+            stream,
+            guard,
             ..
-        } = answered;
-        Stream {
-            passage,
-            call_deadline: open.call_deadline(),
-            progressed: Instant::now(),
-            open,
+        } = response;
+        StreamRelay {
+            call_deadline: hold.call_deadline(),
+            progress_logged: Instant::now(),
+            hold,
+            context,
             incoming,
-            cap,
-            running,
+            stream,
+            guard,
         }
     }
 
-    /// Keeps back what has no content, so that a stream which fails at once can still be an honest error.
-    async fn begin(mut self) -> Result<Reply, ApiError> {
-        let kept_until = Instant::now() + KEPT_BACK;
-        let mut kept = BytesMut::new();
-        loop {
-            let idle_ms = self.open.gateway.limits.idle_timeout_ms;
-            let step = tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), false)),
-                step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
-                () = self.running.shutdown_deadline() => {
-                    self.note_read();
-                    return Err(stopped(&mut self.open));
-                }
-            };
-            match step {
-                ReadStep::Events { bytes, content } => {
-                    kept.extend_from_slice(&bytes);
-                    self.note_content(content);
-                    if content || kept.len() > KEPT_BYTES_MAX {
-                        return Ok(self.flow(kept.freeze(), false));
-                    }
-                }
-                ReadStep::End { bytes, content } => {
-                    kept.extend_from_slice(&bytes);
-                    self.note_content(content);
-                    return Ok(self.flow(kept.freeze(), true));
-                }
-                step => {
-                    if let ReadStep::Fault { .. } = &step {
-                        self.read_trailing_usage().await;
-                    }
-                    // an upstream that says it failed bills nothing; one that fell silent, or cannot be understood, may
-                    let failed = if let ReadStep::Fault { fault, .. } = &step {
-                        Some(ending(fault))
-                    } else {
-                        None
-                    };
-                    let StreamFailure { status, problem } = self.bad(step);
-                    let status = failed.unwrap_or(status);
-                    return Err(self.settle(status).err().unwrap_or(problem));
-                }
+    /// Buffers events without content, so that a stream which fails at once is still a failure of the attempt.
+    pub async fn begin(mut self) -> Result<Reply, AttemptFailure> {
+        let mut sink = Sink::buffer();
+        let end = self.relay(&mut sink).await;
+        let (status, failed) = match end {
+            RelayEnd::Complete => return Ok(self.start_stream(sink.into_buffered(), true)),
+            RelayEnd::BufferDue | RelayEnd::ClientGone => {
+                return Ok(self.start_stream(sink.into_buffered(), false));
             }
-        }
+            RelayEnd::ShuttingDown => (
+                Status::Broken,
+                AttemptFailure::shutting_down(FailurePhase::AfterHead),
+            ),
+            RelayEnd::Failed(StreamFailure {
+                failure,
+                early_status,
+                ..
+            }) => (early_status, failure),
+        };
+        self.note_usage();
+        Err(failure::settled(&mut self.hold, status, failed))
     }
 
-    /// Sends the head; the rest is passed on by a task that ends by itself, whatever the client or the upstream does.
-    fn flow(self, first: Bytes, whole: bool) -> Reply {
-        let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
-        reply::put_remainder(&mut reply.headers, self.open.held.remainder);
-        output_cap(&mut reply, &self.cap);
+    /// Sends the head. The rest is forwarded by a task that ends by itself, whatever the client or the upstream does.
+    fn start_stream(self, first: Bytes, complete: bool) -> Reply {
+        let mut reply = reply_head(&self.hold, self.incoming.status, &self.incoming.headers);
+        reply::put_remainder(&mut reply.headers, self.hold.grant.remainder);
+        put_output_cap(&mut reply, &self.hold);
         reply
             .headers
             .push(("cache-control".into(), "no-cache".into()));
-        // whatever the upstream's framing was, the client's is this
-        for (_, value) in reply
-            .headers
-            .iter_mut()
-            .filter(|(name, value)| name == "content-type" && !Framing::Sse.is(value))
-        {
-            *value = "text/event-stream".into();
+        // the client's framing is SSE, whatever the upstream's is
+        for (name, value) in &mut reply.headers {
+            if name == "content-type" && !Framing::Sse.is(value) {
+                *value = "text/event-stream".into();
+            }
         }
-        let (client, pieces) = reply::flow(PIECES);
-        reply.body = Body::Stream(pieces);
-        tokio::task::spawn_local(self.pump(client, first, whole));
+        let (client, body) = reply::body_channel(CHUNKS);
+        reply.body = Body::Stream(body);
+        tokio::task::spawn_local(self.pump(client, first, complete));
         reply
     }
 
-    async fn pump(mut self, client: BodySender, first: Bytes, whole: bool) {
-        let outcome = self.run(&client, first, whole).await;
-        match outcome {
-            Ok(()) => {
-                client.end();
-                self.finish_connection().await;
-            }
-            Err(RelayEnd::Client) if self.open.resolved => {}
-            Err(RelayEnd::Client) => {
-                if self.open.deployment.provider.on_disconnect == OnDisconnect::Drain {
-                    let gateway = self.open.gateway.clone();
-                    gateway.drains.run(self.drain_to_end()).await;
+    /// Forwards the response to its end, and settles it.
+    async fn pump(mut self, client: BodySender, first: Bytes, complete: bool) {
+        let mut sink = Sink::Client(client);
+        let end = match self.deliver(&mut sink, first).await {
+            Err(end) => end,
+            Ok(()) if complete => RelayEnd::Complete,
+            Ok(()) => self.relay(&mut sink).await,
+        };
+        let end = match end {
+            RelayEnd::Complete => match self.finish(&mut sink).await {
+                Ok(()) => {
+                    sink.end();
+                    return self.finish_connection().await;
                 }
-                drop(self.settle(Status::ClientGone));
+                Err(end) => end,
+            },
+            other => other,
+        };
+        match end {
+            RelayEnd::ClientGone | RelayEnd::BufferDue | RelayEnd::Complete => {
+                self.client_gone().await
             }
-            Err(RelayEnd::Bad(bad)) => {
-                let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
-                let id = self.open.held.id.request.to_string();
-                let failed = self.passage.error_events(&problem, &id);
-                if self.send(&client, failed).await.is_ok() {
-                    client.end();
-                }
+            RelayEnd::ShuttingDown => {
+                let failed = AttemptFailure::shutting_down(FailurePhase::AfterHead);
+                self.fail(sink, Status::Broken, failed).await;
+            }
+            RelayEnd::Failed(StreamFailure {
+                failure, status, ..
+            }) => {
+                self.fail(sink, status, failure).await;
             }
         }
     }
 
-    async fn run(
-        &mut self,
-        client: &BodySender,
-        first: Bytes,
-        whole: bool,
-    ) -> Result<(), RelayEnd> {
-        self.send(client, first).await?;
-        if whole {
-            return self.end(client).await;
+    /// The client disconnected: the call is settled, after the upstream was drained where the provider is configured so.
+    async fn client_gone(&mut self) {
+        if self.hold.is_resolved() {
+            return;
         }
+        if self.hold.facts.deployment.provider.on_disconnect == OnDisconnect::Drain {
+            let context = self.context.clone();
+            let drained = async {
+                let _end = self.relay(&mut Sink::Discard).await;
+            };
+            context.drain_slots.run(drained).await;
+        }
+        drop(self.settle(Status::ClientGone));
+    }
+
+    /// Settles a failed stream and tells the client in-band.
+    async fn fail(&mut self, mut sink: Sink, status: Status, failed: AttemptFailure) {
+        let failed = self.settle(status).err().unwrap_or(failed);
+        let id = self.hold.grant.id.request.to_string();
+        let event = self.stream.error_events(&failed.into_api_error(), &id);
+        if self.deliver(&mut sink, event).await.is_ok() {
+            sink.end();
+        }
+    }
+
+    /// The relay loop: reads events until the response ends or fails, or until the sink takes no more.
+    async fn relay(&mut self, sink: &mut Sink) -> RelayEnd {
+        let limits = self.context.limits;
         let mut silent_ms = 0;
         loop {
-            let limits = &self.open.gateway.limits;
-            let wait_ms = limits
-                .ping_ms
-                .min(limits.idle_timeout_ms.saturating_sub(silent_ms));
+            let left_ms = limits.idle_timeout_ms.saturating_sub(silent_ms);
+            let wait_ms = if sink.is_client() {
+                limits.ping_ms.min(left_ms)
+            } else {
+                left_ms
+            };
             let step = tokio::select! {
                 biased;
-                () = client.closed() => return Err(RelayEnd::Client),
-                () = self.running.shutdown_deadline() => return Err(RelayEnd::Bad(StreamFailure { status: Status::Broken, problem: shutting_down() })),
-                step = step(&mut self.incoming, &mut self.passage, wait_ms, self.call_deadline) => step,
+                end = sink.interrupted() => return end.into(),
+                () = self.guard.shutdown_deadline() => return RelayEnd::ShuttingDown,
+                step = next_step(&mut self.incoming, &mut self.stream, wait_ms, self.call_deadline) => step,
             };
-            match step {
-                ReadStep::Failed(TransportError::IdleTimeout(waited_ms)) => {
+            let delivered = match step {
+                ReadStep::Transport(TransportError::IdleTimeout(waited_ms)) => {
                     silent_ms += waited_ms;
-                    if silent_ms >= self.open.gateway.limits.idle_timeout_ms {
-                        return Err(RelayEnd::Bad(
-                            self.bad(ReadStep::Failed(TransportError::IdleTimeout(silent_ms))),
-                        ));
+                    if silent_ms >= limits.idle_timeout_ms {
+                        let step = ReadStep::Transport(TransportError::IdleTimeout(silent_ms));
+                        return RelayEnd::Failed(self.failure(step));
                     }
-                    self.send(client, dialect::ping(self.passage.dialect()))
-                        .await?;
+                    self.deliver(sink, dialect::ping(self.stream.dialect()))
+                        .await
                 }
                 ReadStep::Events { bytes, content } => {
                     silent_ms = 0;
-                    self.note_content(content);
-                    self.send(client, bytes).await?;
-                    self.log_progress();
+                    self.forward(sink, bytes, content).await
                 }
-                ReadStep::End { bytes, content } => {
-                    self.note_content(content);
-                    self.send(client, bytes).await?;
-                    return self.end(client).await;
-                }
-                ReadStep::Fault { bytes, fault } => {
-                    self.send(client, bytes).await?;
-                    self.read_trailing_usage().await;
-                    return Err(RelayEnd::Bad(self.bad(ReadStep::Fault {
-                        bytes: Bytes::new(),
-                        fault,
-                    })));
-                }
-                ReadStep::Truncated { bytes } => {
-                    self.send(client, bytes).await?;
-                    return Err(RelayEnd::Bad(self.bad(ReadStep::Truncated {
-                        bytes: Bytes::new(),
-                    })));
-                }
-                bad => return Err(RelayEnd::Bad(self.bad(bad))),
-            }
-        }
-    }
-
-    /// Reads on to the end without a client, for the usage that is told there.
-    async fn drain_to_end(&mut self) {
-        let idle_ms = self.open.gateway.limits.idle_timeout_ms;
-        loop {
-            let step = tokio::select! {
-                biased;
-                () = self.running.shutdown_deadline() => return,
-                step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
+                last => return self.end_of(last, sink).await,
             };
-            match step {
-                ReadStep::Events { content, .. } => {
-                    self.note_content(content);
-                    self.log_progress();
-                }
-                ReadStep::Fault { .. } => return self.read_trailing_usage().await,
-                _ => return,
+            if let Err(end) = delivered {
+                return end;
             }
         }
     }
 
-    /// After a fault: what the upstream used may follow, and is all that is still read.
+    /// Delivers events and logs progress; an error is the end of the relay loop.
+    async fn forward(
+        &mut self,
+        sink: &mut Sink,
+        bytes: Bytes,
+        content: bool,
+    ) -> Result<(), RelayEnd> {
+        self.note_content(content);
+        self.deliver(sink, bytes).await?;
+        if sink.is_due(content) {
+            return Err(RelayEnd::BufferDue);
+        }
+        self.log_progress(sink);
+        Ok(())
+    }
+
+    /// Delivers the events of the last step and says how the stream ended.
+    async fn end_of(&mut self, step: ReadStep, sink: &mut Sink) -> RelayEnd {
+        let (bytes, end) = match step {
+            ReadStep::End { bytes, content } => {
+                self.note_content(content);
+                (bytes, RelayEnd::Complete)
+            }
+            ReadStep::Error { bytes, error } => {
+                let step = ReadStep::Error {
+                    bytes: Bytes::new(),
+                    error,
+                };
+                let failed = RelayEnd::Failed(self.failure(step));
+                if let Err(end) = self.deliver(sink, bytes).await {
+                    return end;
+                }
+                self.read_trailing_usage().await;
+                return failed;
+            }
+            ReadStep::Truncated { bytes } => {
+                let failed = self.failure(ReadStep::Truncated {
+                    bytes: Bytes::new(),
+                });
+                (bytes, RelayEnd::Failed(failed))
+            }
+            other => return RelayEnd::Failed(self.failure(other)),
+        };
+        match self.deliver(sink, bytes).await {
+            Ok(()) => end,
+            Err(end) => end,
+        }
+    }
+
+    /// After an error: the upstream may still report its usage, which is all that is read of it.
     async fn read_trailing_usage(&mut self) {
-        let until = Instant::now() + Duration::from_millis(TAIL_WAIT_MS);
-        // an upstream may always have more to say
-        while !self.passage.output_is_final() && Instant::now() < until {
-            match self.passage.read_trailing_usage() {
+        let until = Instant::now() + Duration::from_millis(TRAILER_WAIT_MS);
+        // bounded: an upstream may always have more to send
+        while !self.stream.output_is_final() && Instant::now() < until {
+            match self.stream.read_trailing_usage() {
                 Some(EventKind::Terminal | EventKind::Truncated) => return,
                 Some(_) => continue,
                 None => {}
             }
             let next = tokio::select! {
                 biased;
-                () = self.running.shutdown_deadline() => return,
-                next = tokio::time::timeout_at(until.into(), self.incoming.next(TAIL_WAIT_MS)) => next,
+                () = self.guard.shutdown_deadline() => return,
+                next = tokio::time::timeout_at(until.into(), self.incoming.next(TRAILER_WAIT_MS)) => next,
             };
             let Ok(Ok(Some(bytes))) = next else { return };
-            if self.passage.push(bytes).is_err() {
+            if self.stream.push(bytes).is_err() {
                 return;
             }
         }
     }
 
     /// Logs the cost, then lets the client see the end.
-    async fn end(&mut self, client: &BodySender) -> Result<(), RelayEnd> {
-        let ledger_failed = |problem| {
-            RelayEnd::Bad(StreamFailure {
-                status: Status::Broken,
-                problem,
-            })
-        };
-        self.open.remember(&self.passage);
-        let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
-        on_disk(&self.open, receipt.sequence)
-            .await
-            .map_err(ledger_failed)?;
+    async fn finish(&mut self, sink: &mut Sink) -> Result<(), RelayEnd> {
+        self.hold.keep_reasoning(&self.context, &self.stream);
+        let receipt = self.settle(Status::Ok).map_err(RelayEnd::failed)?;
+        let durable = self.hold.wait_until_durable(receipt.sequence).await;
+        durable.map_err(|error| RelayEnd::failed(failure::durability(error)))?;
         let comment = dialect::cost_comment(&receipt.cost.to_string());
-        let last = self.passage.end(&self.open.used(), &comment);
-        self.send(client, last).await
+        let last = self.stream.end(&self.hold.final_usage(), &comment);
+        self.deliver(sink, last).await
     }
 
     /// Lets the upstream end its body, so that the connection can be used again.
     async fn finish_connection(&mut self) {
-        let tail = async { while let Ok(Some(_)) = self.incoming.next(TAIL_WAIT_MS).await {} };
-        let _ended = tokio::time::timeout(Duration::from_millis(TAIL_WAIT_MS), tail).await;
+        let rest = async { while let Ok(Some(_)) = self.incoming.next(TRAILER_WAIT_MS).await {} };
+        let _timed_out = tokio::time::timeout(Duration::from_millis(TRAILER_WAIT_MS), rest).await;
     }
 
-    /// Hands bytes to the client; one that reads nothing for too long is gone.
-    async fn send(&self, client: &BodySender, bytes: Bytes) -> Result<(), RelayEnd> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let stall = Duration::from_millis(self.open.gateway.limits.client_stall_ms);
-        match tokio::time::timeout(stall, client.send(bytes)).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(RelayEnd::Client),
-        }
+    async fn deliver(&self, sink: &mut Sink, chunk: Bytes) -> Result<(), RelayEnd> {
+        let stall = Duration::from_millis(self.context.limits.client_stall_ms);
+        Ok(sink.deliver(chunk, stall).await?)
     }
 
-    /// Tells the hold's guard what was read.
-    fn note_read(&mut self) {
-        self.open.report = self.passage.report();
-        self.open.output_is_final = self.passage.output_is_final();
-        self.open.delivered = self.passage.delivered();
+    /// Copies what was read so far into the hold, whose guard settles.
+    fn note_usage(&mut self) {
+        self.hold.report = self.stream.report();
+        self.hold.output_is_final = self.stream.output_is_final();
+        self.hold.delivered = self.stream.delivered();
     }
 
-    /// The first content is that of which the client, or the count of what was delivered, knows first.
     fn note_content(&mut self, content: bool) {
-        let content = content || self.passage.delivered().text_bytes > 0;
-        if content && self.open.first_content_ms.is_none() {
-            self.open.first_content_ms = Some(self.open.admitted.elapsed().as_millis() as u64);
+        if content || self.stream.delivered().text_bytes > 0 {
+            self.hold.note_content();
         }
     }
 
-    fn log_progress(&mut self) {
-        if self.progressed.elapsed() < PROGRESS {
+    fn log_progress(&mut self, sink: &Sink) {
+        let is_buffered = matches!(sink, Sink::Buffer { .. });
+        if is_buffered || self.progress_logged.elapsed() < PROGRESS {
             return;
         }
-        self.progressed = Instant::now();
-        self.note_read();
-        self.open.log_progress();
+        self.progress_logged = Instant::now();
+        self.note_usage();
+        self.hold.log_progress();
     }
 
-    fn settle(&mut self, status: Status) -> Result<Receipt, ApiError> {
-        self.note_read();
-        settle(&mut self.open, status)
-    }
-
-    fn bad(&self, step: ReadStep) -> StreamFailure {
-        let name = &self.open.deployment.provider.name;
-        let error = |status, message: String| StreamFailure {
-            status,
-            problem: ApiError::new(ErrorCode::UpstreamError, message),
-        };
-        match step {
-            ReadStep::Fault { fault, .. } => StreamFailure {
-                status: Status::Broken,
-                problem: rejection::in_band(name, &fault),
-            },
-            ReadStep::Failed(TransportError::IdleTimeout(ms)) => StreamFailure {
-                status: Status::Broken,
-                problem: ApiError::new(
-                    ErrorCode::UpstreamTimeout,
-                    format!(
-                        "provider {name} sent nothing more for {} s",
-                        ms.div_ceil(1_000)
-                    ),
-                ),
-            },
-            ReadStep::Late => {
-                let within_s = self.open.gateway.limits.call_timeout_ms.div_ceil(1_000);
-                let message =
-                    format!("the answer of provider {name} was not whole within {within_s} s");
-                StreamFailure {
-                    status: Status::Broken,
-                    problem: ApiError::new(ErrorCode::UpstreamTimeout, message),
-                }
-            }
-            ReadStep::Failed(failed) => error(
-                Status::Broken,
-                format!("the stream of provider {name} failed: {failed}"),
-            ),
-            ReadStep::BadFrame(bad) => error(
-                Status::Broken,
-                format!("the stream of provider {name} cannot be read: {bad}"),
-            ),
-            ReadStep::Truncated { .. } | ReadStep::Events { .. } | ReadStep::End { .. } => error(
-                Status::Truncated,
-                format!("the stream of provider {name} broke off before its end"),
-            ),
-        }
+    fn settle(&mut self, status: Status) -> Result<Receipt, AttemptFailure> {
+        self.note_usage();
+        failure::settle(&mut self.hold, status)
     }
 }
 
-impl Drop for Stream {
+impl Drop for StreamRelay {
     /// The hold's own guard settles; it has to know what was read.
     fn drop(&mut self) {
-        self.note_read();
+        self.note_usage();
     }
 }
 
-/// Why passing on ended early.
-enum RelayEnd {
-    Client,
-    Bad(StreamFailure),
-}
-
-/// Books a call that the end of the process cuts short before anything of it was passed on.
-pub(crate) fn stopped(open: &mut OpenHold) -> ApiError {
-    settle(open, Status::Broken)
-        .err()
-        .unwrap_or_else(shutting_down)
-}
-
-pub(crate) fn shutting_down() -> ApiError {
-    ApiError::new(
-        ErrorCode::ShuttingDown,
-        "the gateway had to stop before the answer was whole",
-    )
-    .with_retry_after(5)
-}
-
-/// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.
-async fn step(
-    incoming: &mut IncomingResponse,
-    passage: &mut ResponseStream,
-    idle_ms: u64,
-    deadline: Instant,
-) -> ReadStep {
-    let next = tokio::time::timeout_at(deadline.into(), incoming.next(idle_ms));
-    // also an upstream that always has more to say
-    let (false, Ok(next)) = (deadline <= Instant::now(), next.await) else {
-        return ReadStep::Late;
-    };
-    match next {
-        Err(failed) => ReadStep::Failed(failed),
-        Ok(Some(bytes)) => match passage.push(bytes) {
-            Ok(()) => sort(passage),
-            Err(bad) => ReadStep::BadFrame(bad),
-        },
-        Ok(None) => match passage.ended() {
-            None => ReadStep::Truncated {
-                bytes: Bytes::new(),
-            },
-            Some(ForwardedEvent {
-                kind: EventKind::Error(fault),
-                bytes,
-            }) => ReadStep::Fault { bytes, fault },
-            Some(ForwardedEvent { kind, bytes }) => ReadStep::End {
-                bytes,
-                content: kind == EventKind::Content,
-            },
-        },
-    }
-}
-
-fn sort(passage: &mut ResponseStream) -> ReadStep {
-    let mut bytes = ChunkJoiner::default();
-    let mut content = false;
-    while let Some(event) = passage.next_event() {
-        bytes.push(event.bytes);
-        match event.kind {
-            EventKind::Content => content = true,
-            EventKind::Head | EventKind::Hidden => {}
-            EventKind::Terminal => {
-                return ReadStep::End {
-                    bytes: bytes.join(),
-                    content,
-                };
-            }
-            EventKind::Truncated => {
-                return ReadStep::Truncated {
-                    bytes: bytes.join(),
-                };
-            }
-            EventKind::Error(fault) => {
-                return ReadStep::Fault {
-                    bytes: bytes.join(),
-                    fault,
-                };
-            }
+impl From<SinkEnd> for RelayEnd {
+    fn from(end: SinkEnd) -> RelayEnd {
+        match end {
+            SinkEnd::BufferDue => RelayEnd::BufferDue,
+            SinkEnd::ClientGone => RelayEnd::ClientGone,
         }
     }
-    ReadStep::Events {
-        bytes: bytes.join(),
-        content,
-    }
 }
 
-/// Events that go out in one piece; a single one is not copied.
-#[derive(Default)]
-struct ChunkJoiner {
-    first: Option<Bytes>,
-    rest: BytesMut,
-}
-
-impl ChunkJoiner {
-    fn push(&mut self, event: Bytes) {
-        if event.is_empty() {
-            return;
-        }
-        match &self.first {
-            None => self.first = Some(event),
-            Some(first) => {
-                if self.rest.is_empty() {
-                    self.rest.extend_from_slice(first);
-                }
-                self.rest.extend_from_slice(&event);
-            }
-        }
-    }
-
-    fn join(self) -> Bytes {
-        if self.rest.is_empty() {
-            self.first.unwrap_or_default()
-        } else {
-            self.rest.freeze()
-        }
+impl RelayEnd {
+    fn failed(failure: AttemptFailure) -> RelayEnd {
+        RelayEnd::Failed(StreamFailure {
+            failure,
+            early_status: Status::Broken,
+            status: Status::Broken,
+        })
     }
 }

@@ -1,123 +1,112 @@
-//! A whole answer: read to its end before anything of it is passed on.
+//! Unary relay: the body is read to its end and the cost settled before the reply head is sent, because the cost is a header.
 
 use crate::dialect::{
     DecodedResponse, DeliveredText, IncompleteResponse, ResponseStream, UpstreamError,
 };
-use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
 use crate::domain::usage::ReportedUsage;
 use crate::gateway::exchange::hold::OpenHold;
-use crate::gateway::exchange::send::on_disk;
-use crate::gateway::exchange::stream::{
-    UpstreamResponse, ending, head, output_cap, settle, stopped,
-};
-use crate::gateway::exchange::{http, rejection};
+use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
+use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply_head};
+use crate::gateway::exchange::{failure, http};
 use crate::gateway::reply::{self, Body, Reply};
-use crate::upstream::TransportError;
 
-/// A whole answer: read to its end before the head is sent, because the cost is a header.
-pub(crate) async fn unary(answered: UpstreamResponse) -> Result<Reply, ApiError> {
+/// Reads, settles and forwards a unary response.
+pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFailure> {
     let UpstreamResponse {
-        mut open,
+        mut hold,
+        context,
         incoming,
-        mut passage,
+        mut stream,
         streamed,
-        cap,
-        mut running,
+        mut guard,
         ..
-    } = answered;
-    let (limits, deadline) = (open.gateway.limits, open.call_deadline());
+    } = response;
+    let (limits, deadline) = (context.limits, hold.call_deadline());
     let (status, headers) = (incoming.status, incoming.headers.clone());
-    // as long as it is not read, what has come counts as text of the answer
-    let came = |bytes| open.delivered.text_bytes = bytes as u64;
-    let whole = tokio::select! {
+    // until it is decoded, everything received counts as text of the response
+    let received = |bytes| hold.delivered.text_bytes = bytes as u64;
+    let body = tokio::select! {
         biased;
-        whole = http::whole(incoming, &limits, deadline, came) => whole,
-        () = running.shutdown_deadline() => return Err(stopped(&mut open)),
+        body = http::read_body(incoming, &limits, deadline, received) => body,
+        () = guard.shutdown_deadline() => return Err(failure::shut_down(&mut hold, FailurePhase::AfterHead)),
     };
-    let body = match whole {
+    let body = match body {
         Ok(body) => body,
-        Err(failed) => return Err(broken(open, &failed)),
+        Err(error) => {
+            let failed = failure::incomplete_body(hold.provider(), &error);
+            return Err(failure::settled(&mut hold, Status::Broken, failed));
+        }
     };
     if streamed {
-        return Err(not_a_stream(open, passage, &body));
+        return Err(not_a_stream(hold, stream, &body));
     }
-    let read = match passage.decode_unary(&body) {
-        Ok(read) => read,
-        Err(IncompleteResponse::Fault { fault, report }) => {
-            return Err(faulty(open, *report, &fault));
-        }
-        Err(flaw) => {
-            forget_unless_cut(&mut open, &flaw);
-            let name = open.deployment.provider.name.clone();
-            settle(&mut open, Status::Truncated)?;
-            let message = format!("the answer of provider {name} broke off or is not JSON");
-            return Err(ApiError::new(ErrorCode::UpstreamError, message));
-        }
-    };
-    note_answer(&mut open, read);
-    open.first_content_ms = Some(open.admitted.elapsed().as_millis() as u64);
-    open.remember(&passage);
-    let receipt = settle(&mut open, Status::Ok)?;
-    on_disk(&open, receipt.sequence).await?;
-    let mut reply = head(&open, status, &headers);
-    reply
-        .headers
-        .push(("x-gatekeeper-cost-usd".into(), receipt.cost.to_string()));
+    match stream.decode_unary(&body) {
+        Ok(decoded) => note_response(&mut hold, decoded),
+        Err(flaw) => return Err(incomplete(hold, flaw)),
+    }
+    hold.note_content();
+    hold.keep_reasoning(&context, &stream);
+    let receipt = failure::settle(&mut hold, Status::Ok)?;
+    let durable = hold.wait_until_durable(receipt.sequence).await;
+    durable.map_err(failure::durability)?;
+    let mut reply = reply_head(&hold, status, &headers);
+    let cost = ("x-gatekeeper-cost-usd".into(), receipt.cost.to_string());
+    reply.headers.push(cost);
     reply::put_remainder(&mut reply.headers, receipt.remainder);
-    output_cap(&mut reply, &cap);
-    reply.body = Body::Whole(passage.encode_unary(body, &open.used()));
-    drop(running);
+    put_output_cap(&mut reply, &hold);
+    reply.body = Body::Whole(stream.encode_unary(body, &hold.final_usage()));
+    drop(guard);
     Ok(reply)
 }
 
-/// What came is a part of an answer, or none at all.
-fn forget_unless_cut(open: &mut OpenHold, flaw: &IncompleteResponse) {
+fn note_response(hold: &mut OpenHold, decoded: DecodedResponse) {
+    hold.report = decoded.report;
+    hold.output_is_final = true;
+    hold.delivered = decoded.delivered;
+}
+
+/// A body that is no complete response: an error of the upstream, a truncated response, or something else.
+fn incomplete(mut hold: OpenHold, flaw: IncompleteResponse) -> AttemptFailure {
+    if let IncompleteResponse::Fault { fault, report } = flaw {
+        return reported_failure(hold, *report, &fault);
+    }
+    discard_unless_truncated(&mut hold, &flaw);
+    let provider = hold.provider();
+    let message = format!("the answer of provider {provider} broke off or is not JSON");
+    failure::settled(&mut hold, Status::Truncated, failure::bad_response(message))
+}
+
+/// Only a truncated response contains text of a response.
+fn discard_unless_truncated(hold: &mut OpenHold, flaw: &IncompleteResponse) {
     if *flaw != IncompleteResponse::Truncated {
-        open.delivered = DeliveredText::default();
+        hold.delivered = DeliveredText::default();
     }
 }
 
-fn note_answer(open: &mut OpenHold, read: DecodedResponse) {
-    open.report = read.report;
-    open.output_is_final = true;
-    open.delivered = read.delivered;
-}
-
-/// A good head whose body failed before anything of it was passed on.
-fn broken(mut open: OpenHold, failed: &TransportError) -> ApiError {
-    let problem = http::incomplete_body(&open.deployment.provider.name, failed);
-    settle(&mut open, Status::Broken).err().unwrap_or(problem)
-}
-
-/// A whole answer that says it failed.
-fn faulty(mut open: OpenHold, report: ReportedUsage, fault: &UpstreamError) -> ApiError {
-    note_answer(
-        &mut open,
-        DecodedResponse {
-            report,
-            delivered: DeliveredText::default(),
-        },
-    );
-    let problem = rejection::in_band(&open.deployment.provider.name, fault);
-    settle(&mut open, ending(fault)).err().unwrap_or(problem)
+/// A unary response that reports a failure.
+fn reported_failure(
+    mut hold: OpenHold,
+    report: ReportedUsage,
+    error: &UpstreamError,
+) -> AttemptFailure {
+    let delivered = DeliveredText::default();
+    note_response(&mut hold, DecodedResponse { report, delivered });
+    let failed = failure::in_band(hold.provider(), error);
+    failure::settled(&mut hold, failure::status_of_error(error), failed)
 }
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
-fn not_a_stream(mut open: OpenHold, mut passage: ResponseStream, body: &[u8]) -> ApiError {
-    match passage.decode_unary(body) {
-        Ok(read) => {
-            note_answer(&mut open, read);
+fn not_a_stream(mut hold: OpenHold, mut stream: ResponseStream, body: &[u8]) -> AttemptFailure {
+    match stream.decode_unary(body) {
+        Ok(decoded) => note_response(&mut hold, decoded),
+        Err(IncompleteResponse::Fault { fault, report }) => {
+            return reported_failure(hold, *report, &fault);
         }
-        Err(IncompleteResponse::Fault { fault, report }) => return faulty(open, *report, &fault),
-        Err(flaw) => forget_unless_cut(&mut open, &flaw),
+        Err(flaw) => discard_unless_truncated(&mut hold, &flaw),
     }
-    let problem = ApiError::new(
-        ErrorCode::UpstreamError,
-        format!(
-            "provider {} answered a request for a stream with something else",
-            open.deployment.provider.name
-        ),
-    );
-    settle(&mut open, Status::Broken).err().unwrap_or(problem)
+    let provider = hold.provider();
+    let message =
+        format!("provider {provider} answered a request for a stream with something else");
+    failure::settled(&mut hold, Status::Broken, failure::bad_response(message))
 }

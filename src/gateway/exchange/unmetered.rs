@@ -1,75 +1,66 @@
-//! A call that no vendor bills: it is passed to the vendor and its answer back. It holds nothing, is no record, and counts against
-//! no budget; who may make it, and of which model, was decided before.
+//! Unmetered calls, such as counting tokens: no vendor bills them, so they hold nothing, leave no record and count against no
+//! budget. Access was checked before.
 
 use std::time::{Duration, Instant};
 
 use crate::dialect::Edit;
-use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::gateway::admission::Admission;
+use crate::gateway::admission::plan::Admission;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::rejection::UpstreamRejection;
-use crate::gateway::exchange::{http, stream};
+use crate::gateway::exchange::{failure, http};
 use crate::gateway::inflight::InflightGuard;
 use crate::gateway::reply::{Body, Reply};
 use crate::upstream::Client;
 
-pub(crate) async fn call(
-    attempt: Admission<'_>,
+/// Forwards the request to the vendor and the response to the client.
+pub(in crate::gateway) async fn call(
+    admission: Admission,
+    context: &ExchangeContext,
     client: &Client,
     headers: &[(String, String)],
-    mut running: InflightGuard,
-) -> Result<Reply, ApiError> {
+    mut guard: InflightGuard,
+) -> Outcome {
     tokio::select! {
         biased;
-        answered = passed_on(&attempt, client, headers) => answered,
-        () = running.shutdown_deadline() => Err(stream::shutting_down()),
+        result = forward(&admission, context, client, headers) => result.into(),
+        () = guard.shutdown_deadline() => AttemptFailure::shutting_down(FailurePhase::Uncertain).into(),
     }
 }
 
-async fn passed_on(
-    attempt: &Admission<'_>,
+async fn forward(
+    admission: &Admission,
+    context: &ExchangeContext,
     client: &Client,
     headers: &[(String, String)],
-) -> Result<Reply, ApiError> {
-    let limits = &attempt.gateway.limits;
-    let deployment = &attempt.deployment;
+) -> Result<Reply, AttemptFailure> {
+    let (limits, deployment, request) =
+        (&context.limits, &admission.deployment, &admission.request);
     let provider = &deployment.provider.name;
-    let is_other = deployment.model != attempt.request.model || attempt.request.aliased;
-    let model = is_other.then(|| Edit::text("model", &deployment.model));
-    let body = attempt.request.spliced(model.as_slice());
+    let is_renamed = deployment.model != request.model || request.aliased;
+    let model = is_renamed.then(|| Edit::text("model", &deployment.model));
+    let body = request.spliced(model.as_slice());
     let head_timeout = Duration::from_millis(limits.head_timeout_ms);
-    let now_ms = attempt.gateway.time.wall_ms();
     let deadline = Instant::now() + Duration::from_millis(limits.call_timeout_ms);
-    let sent = http::send(
-        client,
-        deployment,
-        &attempt.url,
-        headers,
-        body,
-        head_timeout,
-        now_ms,
-    );
+    let now_ms = context.time.wall_ms();
+    let url = &admission.url;
+    let sent = http::send(client, deployment, url, headers, body, head_timeout, now_ms);
     let incoming = sent
         .await
-        .map_err(|failed| http::not_answered(provider, &failed).1)?;
-    let mut reply = Reply::answered(
-        incoming.status,
-        incoming.headers.clone(),
-        attempt.id,
-        deployment,
-    );
-    if !(200..300).contains(&incoming.status) {
-        return UpstreamRejection::read(attempt.request.dialect, attempt.request.dialect, incoming)
-            .await
-            .answer(reply, deployment, attempt.id.request);
+        .map_err(|error| failure::transport(provider, &error).1)?;
+    let (status, head) = (incoming.status, incoming.headers.clone());
+    let mut reply = Reply::answered(status, head, admission.id, deployment);
+    if !(200..300).contains(&status) {
+        let dialect = request.dialect;
+        let rejection = UpstreamRejection::read(dialect, dialect, incoming).await;
+        return Err(rejection.into_failure(reply, deployment, admission.id.request));
     }
-    let body = http::whole(incoming, limits, deadline, |_| {})
+    let body = http::read_body(incoming, limits, deadline, |_| {})
         .await
-        .map_err(|failed| http::incomplete_body(provider, &failed))?;
+        .map_err(|error| failure::incomplete_body(provider, &error))?;
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-        return Err(ApiError::new(
-            ErrorCode::UpstreamError,
-            format!("the answer of provider {provider} broke off or is not JSON"),
-        ));
+        let message = format!("the answer of provider {provider} broke off or is not JSON");
+        return Err(failure::bad_response(message));
     }
     reply.body = Body::Whole(body);
     Ok(reply)

@@ -1,6 +1,6 @@
-//! Fits a request to a vendor that borrows its dialect: by the capability table of the endpoint, members are left out, renamed or
-//! reworded, and every one of them is named to the client. What cannot be had at all is refused. Never touches a request to the
-//! dialect's own vendor.
+//! Compatibility rules: fits a request to a vendor that borrows another vendor's dialect. Members are removed, renamed or given
+//! another value by the endpoint's table, and each is named to the client; what the vendor cannot do is refused. Never touches
+//! a request to the dialect's own vendor.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::domain::api_error::ApiError;
 use crate::provider::{BodyWrapper, CompatRules};
 use crate::route::Deployment;
 
-/// More names than this, and longer ones, are not repeated in a header.
+/// Bounds of the header that lists changed members: names, and bytes of a name.
 const NAMES_MAX: usize = 32;
 const NAME_BYTES_MAX: usize = 64;
 
-/// Refuses what the vendor would not do, or, where the configuration asks for that, what it would not be told.
-pub(crate) fn check(
+/// Refuses what the vendor cannot do and, with `unsupported = "error"`, what would be left out.
+pub(in crate::gateway) fn check(
     request: &Request,
     compat: &CompatRules,
     deployment: &Deployment,
@@ -29,20 +29,19 @@ pub(crate) fn check(
         return Err(ApiError::invalid(message).with_param("n"));
     }
     if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
-        && let Some(member) =
-            dropped(request, compat).find(|member| says_something(request, member))
+        && let Some(member) = dropped(request, compat).find(|member| has_value(request, member))
     {
-        return Err(not_taken(deployment, member));
+        return Err(unsupported_member(deployment, member));
     }
     Ok(())
 }
 
-/// The refusal of what a vendor does not take, where the configuration would rather have that than leave it out.
-pub(crate) fn not_taken(deployment: &Deployment, member: &str) -> ApiError {
+/// 400: the vendor does not take a member, and the configuration forbids leaving it out.
+pub(in crate::gateway) fn unsupported_member(deployment: &Deployment, member: &str) -> ApiError {
     let (name, provider, member) = (
         deployment.qualified(),
         &deployment.provider.name,
-        shown(member),
+        header_name(member),
     );
     let message = format!(
         "{name} does not take `{member}`, and [providers.{provider}] says unsupported = \"error\"; leave it out, or ask \
@@ -51,26 +50,26 @@ pub(crate) fn not_taken(deployment: &Deployment, member: &str) -> ApiError {
     ApiError::invalid(message).with_param(member)
 }
 
-/// The members that the vendor gets otherwise or not at all, as a header names them; `None` if it gets them all.
-pub(crate) fn changed(request: &Request, compat: &CompatRules) -> Option<String> {
+/// Members that the vendor receives changed or not at all, as a header lists them; `None` if there are none.
+pub(in crate::gateway) fn changed(request: &Request, compat: &CompatRules) -> Option<String> {
     let renamed = compat.renames.iter().map(|(ours, _)| *ours);
-    let reworded = compat
+    let revalued = compat
         .value_map
         .iter()
         .filter(|(member, ours, _)| request.member(member) == Some(ours))
         .map(|(member, ..)| *member);
     let mut names: Vec<&str> = renamed
-        .chain(reworded)
+        .chain(revalued)
         .chain(dropped(request, compat))
         .collect();
-    names.retain(|name| says_something(request, name));
+    names.retain(|name| has_value(request, name));
     names.sort_unstable();
     names.dedup();
-    listed(&names)
+    header_list(&names)
 }
 
-/// Names of members as a header tells them; `None` if there are none.
-pub(crate) fn listed(names: &[&str]) -> Option<String> {
+/// Member names as a header lists them; `None` if there are none.
+pub(in crate::gateway) fn header_list(names: &[&str]) -> Option<String> {
     if names.is_empty() {
         return None;
     }
@@ -78,7 +77,7 @@ pub(crate) fn listed(names: &[&str]) -> Option<String> {
     let mut list = names
         .iter()
         .take(NAMES_MAX)
-        .map(|name| shown(name))
+        .map(|name| header_name(name))
         .collect::<Vec<_>>()
         .join(", ");
     if more > 0 {
@@ -87,8 +86,8 @@ pub(crate) fn listed(names: &[&str]) -> Option<String> {
     Some(list)
 }
 
-/// Adds what fits the request, on top of the edits that there are: a cap under the client's name gets the vendor's.
-pub(crate) fn edits<'r>(
+/// Adds the edits of the table to those made already: an output cap set under the client's name gets the vendor's.
+pub(in crate::gateway) fn edits<'r>(
     request: &'r Request,
     compat: &'static CompatRules,
     edits: &mut Vec<Edit<'r>>,
@@ -116,8 +115,8 @@ pub(crate) fn edits<'r>(
     edits.extend(dropped(request, compat).map(|member| Edit::Remove { member }));
 }
 
-/// Adds what covers the request, on top of the edits that there are. `headers` are the client's.
-pub(crate) fn wrapper(
+/// Adds the edits that wrap the body for the vendor. `headers` are the client's.
+pub(in crate::gateway) fn wrap(
     headers: &[(String, String)],
     wrapper: &'static BodyWrapper,
     edits: &mut Vec<Edit<'_>>,
@@ -146,7 +145,7 @@ pub(crate) fn wrapper(
     }
 }
 
-/// What a member will be by the edits so far.
+/// Value of a member after the edits so far.
 fn value<'r>(request: &'r Request, member: &str, edits: &[Edit<'r>]) -> Option<Cow<'r, str>> {
     let set = edits.iter().rev().find_map(|edit| match edit {
         Edit::Set { member: set, json } if *set == member => Some(json.clone()),
@@ -162,13 +161,13 @@ fn dropped<'r>(request: &'r Request, compat: &CompatRules) -> impl Iterator<Item
         .filter(move |name| !compat.fields.supports(name) && !is_renamed(name))
 }
 
-/// Null is as good as absent: nobody misses it.
-fn says_something(request: &Request, member: &str) -> bool {
+/// A null counts as absent.
+fn has_value(request: &Request, member: &str) -> bool {
     request.member(member).is_some_and(|json| json != "null")
 }
 
-/// A client's own name for a member, if it may stand in a header.
-fn shown(name: &str) -> &str {
+/// A client's member name if it is safe in a header.
+fn header_name(name: &str) -> &str {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if name.len() <= NAME_BYTES_MAX && !name.is_empty() && name.bytes().all(plain) {
         name
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_dropped_renamed_and_reworded_and_named() {
+    fn compat_rules_drop_rename_and_revalue_members_and_name_them() {
         for (sent, body, named) in [
             ("", "}", None),
             (
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_that_the_gateway_lowers_is_lowered_under_the_vendors_name() {
+    fn lowered_output_cap_gets_the_vendors_member_name() {
         assert_eq!(
             fitted(r#","max_completion_tokens":500"#, Some(100)).0,
             r#","max_tokens":100}"#
@@ -289,28 +288,28 @@ mod tests {
     }
 
     #[test]
-    fn p09_a_cover_takes_the_betas_from_the_header_and_leaves_the_rest_as_it_came() {
-        static COVER: BodyWrapper = BodyWrapper {
+    fn p09_body_wrapper_moves_betas_from_the_header_and_keeps_the_rest() {
+        static WRAPPER: BodyWrapper = BodyWrapper {
             remove: &["model", "stream"],
             set: &[("anthropic_version", "\"v\"")],
             from_header: &[("anthropic-beta", "anthropic_beta")],
         };
-        let covered = |more: &str, headers: &[(&str, &str)]| {
+        let wrapped = |more: &str, headers: &[(&str, &str)]| {
             let request = request(more);
             let headers: Vec<(String, String)> = headers
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect();
             let mut edits = vec![Edit::text("model", "other")];
-            wrapper(&headers, &COVER, &mut edits);
+            wrap(&headers, &WRAPPER, &mut edits);
             String::from_utf8(request.spliced(&edits).to_vec()).expect("UTF-8")
         };
         assert_eq!(
-            covered(r#","stream":true,"x":1.0"#, &[]),
+            wrapped(r#","stream":true,"x":1.0"#, &[]),
             r#"{"messages":[],"x":1.0,"anthropic_version":"v"}"#
         );
         assert_eq!(
-            covered(
+            wrapped(
                 "",
                 &[
                     ("anthropic-beta", "a-1, b\"2,"),
@@ -321,7 +320,7 @@ mod tests {
             r#"{"messages":[],"anthropic_version":"v","anthropic_beta":["a-1","b\"2","c"]}"#
         );
         assert_eq!(
-            covered(
+            wrapped(
                 r#","anthropic_version":"w","anthropic_beta":["own"]"#,
                 &[("anthropic-beta", " ")]
             ),
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_names_no_more_than_it_can_hold() {
+    fn dropped_members_header_is_bounded() {
         let many: String = (0..40).map(|n| format!(",\"x{n:02}\":1")).collect();
         let named = fitted(&many, None).1.expect("dropped");
         assert!(

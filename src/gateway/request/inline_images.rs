@@ -1,5 +1,5 @@
-//! Puts images themselves in the place of their addresses, for vendors that take no addresses, where the operator lets the
-//! gateway fetch them. Happens before anything is held, so that what they cost is reckoned like that of any other image.
+//! Replaces image URLs by the images themselves, for vendors that take no URLs, where the operator allows the gateway to fetch
+//! them. Runs before anything is held, so that fetched images count in the ceiling like any other image.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,18 +9,18 @@ use crate::conversation::{ChatRequest, Content, ContentBlock, Media, Source};
 use crate::domain::api_error::ApiError;
 use crate::upstream::Fetcher;
 
-/// Fetches every image of the ask that is named by its address.
-pub(crate) async fn images(ask: &mut ChatRequest, fetcher: &Fetcher) -> Result<(), ApiError> {
+/// Fetches every image of the request that is given by URL; refuses more than the configured maximum.
+pub(super) async fn inline(chat: &mut ChatRequest, fetcher: &Fetcher) -> Result<(), ApiError> {
     let mut fetched = 0;
-    for block in ask.turns.iter_mut().flat_map(|turn| &mut turn.blocks) {
+    for block in chat.turns.iter_mut().flat_map(|turn| &mut turn.blocks) {
         let inner = match &mut block.content {
             Content::ToolResult(result) => result.blocks.as_mut_slice(),
             _ => std::slice::from_mut(block),
         };
-        for media in inner.iter_mut().filter_map(remote) {
+        for media in inner.iter_mut().filter_map(remote_image) {
             fetched += 1;
             if fetched > IMAGES_MAX {
-                return Err(refused(&format!(
+                return Err(refusal(&format!(
                     "more than {IMAGES_MAX} images by URL; send the images themselves, in base64"
                 )));
             }
@@ -30,7 +30,7 @@ pub(crate) async fn images(ask: &mut ChatRequest, fetcher: &Fetcher) -> Result<(
     Ok(())
 }
 
-fn remote(block: &mut ContentBlock) -> Option<&mut Media> {
+fn remote_image(block: &mut ContentBlock) -> Option<&mut Media> {
     match &mut block.content {
         Content::Image(media) if matches!(media.source, Source::Url(_)) => Some(media),
         _ => None,
@@ -42,16 +42,16 @@ async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
         return Ok(());
     };
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(refused(
+        return Err(refusal(
             "an image's URL must begin with https:// or http://",
         ));
     }
     let bytes = fetcher
         .fetch(url)
         .await
-        .map_err(|failed| refused(&format!("an image could not be fetched: {failed}")))?;
-    let mime = kind(&bytes)
-        .ok_or_else(|| refused("what an image's URL leads to is no PNG, JPEG, GIF or WebP"))?;
+        .map_err(|error| refusal(&format!("an image could not be fetched: {error}")))?;
+    let mime = media_type(&bytes)
+        .ok_or_else(|| refusal("what an image's URL leads to is no PNG, JPEG, GIF or WebP"))?;
     *media = Media {
         mime: mime.to_owned(),
         source: Source::Base64(STANDARD.encode(&bytes)),
@@ -60,12 +60,12 @@ async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn refused(what: &str) -> ApiError {
-    ApiError::invalid(what).with_param("messages")
+fn refusal(reason: &str) -> ApiError {
+    ApiError::invalid(reason).with_param("messages")
 }
 
-/// What the bytes are, whatever a server calls them.
-fn kind(bytes: &[u8]) -> Option<&'static str> {
+/// Media type by the first bytes, whatever the server calls it.
+fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some("image/png"),
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
@@ -91,10 +91,10 @@ fn kind(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use super::media_type;
 
     #[test]
-    fn e22_an_image_is_what_its_bytes_say() {
+    fn e22_image_media_type_is_read_from_its_first_bytes() {
         for (bytes, expected) in [
             (&b"\x89PNG\r\n\x1a\n...."[..], Some("image/png")),
             (b"\xff\xd8\xff\xe0....", Some("image/jpeg")),
@@ -104,7 +104,7 @@ mod tests {
             (b"RIFF\x10\0\0\0WAVE", None),
             (b"", None),
         ] {
-            assert_eq!(kind(bytes), expected);
+            assert_eq!(media_type(bytes), expected);
         }
     }
 }

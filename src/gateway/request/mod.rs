@@ -1,6 +1,10 @@
-//! TODO-HEADER
+//! Request side of an attempt: capability rules, translation, images by URL and reasoning state. Turns a decoded request into
+//! what one deployment receives; sends nothing and holds nothing.
 
-pub(crate) mod compat;
-pub(crate) mod inline_images;
-pub(crate) mod reasoning_memory;
-pub(crate) mod translate;
+pub(super) mod compat;
+mod inline_images;
+pub(super) mod reasoning_memory;
+pub(super) mod translate;
+
+/// Longest answer assumed of a model whose price sheet row does not state one.
+pub(super) const UNKNOWN_MODEL_TOKENS: u64 = 4_096;

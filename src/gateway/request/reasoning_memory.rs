@@ -1,26 +1,27 @@
-//! Thoughts that a client's dialect cannot carry: kept by the ids of the calls that followed them, and put back into the
-//! conversation before it is written for the vendor that made them. Must never give one team's to another.
+//! Reasoning that a client's dialect cannot carry: stored under the ids of the tool calls that followed it, and restored into
+//! the conversation before it is encoded for the vendor that produced it. Must never cross from one team to another.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::conversation::{
     ChatRequest, Content, ContentBlock, Origin, ProviderState, ProviderStateKind, ReasoningBlock,
-    RetainedReasoning, Role, Turn,
+    RetainedReasoning, Role, StateSealer, Turn,
 };
 use crate::dialect::Dialect;
 use crate::domain::id::TeamId;
 use crate::store::reasoning_memory::ReasoningMemory;
 
-/// The calls of a conversation that are looked up, from its end.
+/// Tool calls of a conversation that are looked up, from its end.
 const CALLS_MAX: usize = 1_000;
 
-/// What is kept of one call: the thoughts before it, if it was the first, and what goes with it.
+/// Stored with one tool call: its provider state, and the reasoning before it if it was the first call of its turn.
 #[derive(Deserialize, Serialize)]
 struct StoredCall {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reasoning: Vec<StoredReasoning>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "opaque")]
+    #[serde(default, rename = "opaque", skip_serializing_if = "Option::is_none")]
     provider_state: Option<StoredState>,
 }
 
@@ -39,48 +40,56 @@ struct StoredState {
     data: String,
 }
 
-/// Keeps what an answer's calls need in the turns that follow.
-pub(crate) fn keep(memory: &ReasoningMemory, team: TeamId, remembered: RetainedReasoning) {
-    let mut reasoning: Vec<StoredReasoning> = remembered
-        .reasoning
-        .into_iter()
-        .map(StoredReasoning::from)
-        .collect();
-    for (id, provider_state) in remembered.calls {
-        let kept = StoredCall {
+/// State of vendors between turns: sealed into the conversation where the client's dialect carries it, else in the memory.
+pub(in crate::gateway) struct ReasoningStore {
+    pub sealer: StateSealer,
+    pub memory: Option<Arc<ReasoningMemory>>,
+}
+
+impl ReasoningStore {
+    /// Stores what the tool calls of a response need in later turns.
+    pub fn keep(&self, team: TeamId, retained: RetainedReasoning) {
+        if let Some(memory) = &self.memory {
+            keep(memory, team, retained);
+        }
+    }
+
+    /// Restores what the client lost of the turns that this dialect's vendor produced. Returns the bytes added.
+    pub fn recall(&self, team: TeamId, chat: &mut ChatRequest, upstream: Dialect) -> u64 {
+        let memory = self.memory.as_ref();
+        memory.map_or(0, |memory| recall(memory, team, chat, upstream))
+    }
+}
+
+fn keep(memory: &ReasoningMemory, team: TeamId, retained: RetainedReasoning) {
+    let blocks = retained.reasoning.into_iter();
+    let mut reasoning: Vec<StoredReasoning> = blocks.map(StoredReasoning::from).collect();
+    for (id, state) in retained.calls {
+        let stored = StoredCall {
             reasoning: std::mem::take(&mut reasoning),
-            provider_state: provider_state.and_then(StoredState::of),
+            provider_state: state.and_then(StoredState::of),
         };
-        if kept.reasoning.is_empty() && kept.provider_state.is_none() {
+        if stored.reasoning.is_empty() && stored.provider_state.is_none() {
             continue;
         }
-        match serde_json::to_vec(&kept) {
+        match serde_json::to_vec(&stored) {
             Ok(plain) => memory.store(team, &id, plain),
-            Err(error) => tracing::error!("a thought cannot be kept: {error}"),
+            Err(error) => tracing::error!(error = %error, "reasoning not stored"),
         }
     }
 }
 
-/// Puts back what the client lost of the turns that this upstream's dialect made. Says how many bytes came in.
-pub(crate) fn recall(
+fn recall(
     memory: &ReasoningMemory,
     team: TeamId,
-    ask: &mut ChatRequest,
+    chat: &mut ChatRequest,
     upstream: Dialect,
 ) -> u64 {
-    let mut bytes = 0;
-    let mut left = CALLS_MAX;
-    for turn in ask
-        .turns
-        .iter_mut()
-        .rev()
-        .filter(|turn| turn.role == Role::Assistant)
-    {
-        let calls = turn
-            .blocks
-            .iter()
-            .filter(|block| matches!(block.content, Content::ToolCall(_)))
-            .count();
+    let is_call = |block: &&ContentBlock| matches!(block.content, Content::ToolCall(_));
+    let (mut bytes, mut left) = (0, CALLS_MAX);
+    let turns = chat.turns.iter_mut().rev();
+    for turn in turns.filter(|turn| turn.role == Role::Assistant) {
+        let calls = turn.blocks.iter().filter(is_call).count();
         if calls > left {
             break;
         }
@@ -90,108 +99,109 @@ pub(crate) fn recall(
     bytes
 }
 
-fn recall_turn(memory: &ReasoningMemory, team: TeamId, turn: &mut Turn, upstream: Dialect) -> u64 {
-    let mut bytes = 0;
-    let mut thoughts: Vec<ReasoningBlock> = Vec::new();
+/// Reasoning and call states of one turn, as far as they are stored. Returns the bytes of the states added to calls.
+fn recall_calls(
+    memory: &ReasoningMemory,
+    team: TeamId,
+    turn: &mut Turn,
+    upstream: Dialect,
+) -> (Vec<ReasoningBlock>, u64) {
+    let (mut reasoning, mut bytes) = (Vec::new(), 0);
     for block in &mut turn.blocks {
         let Content::ToolCall(call) = &mut block.content else {
             continue;
         };
-        let Some(kept) = memory
+        let Some(stored) = memory
             .find(team, &call.id)
             .and_then(|plain| serde_json::from_slice::<StoredCall>(&plain).ok())
         else {
             continue;
         };
-        thoughts.extend(
-            kept.reasoning
-                .into_iter()
-                .filter_map(|thought| thought.of(upstream)),
-        );
+        let blocks = stored.reasoning.into_iter();
+        reasoning.extend(blocks.filter_map(|block| block.of(upstream)));
         if call.provider_state.is_none() {
-            call.provider_state = kept
+            let state = stored
                 .provider_state
-                .filter(|provider_state| provider_state.dialect == upstream.as_str())
-                .map(ProviderState::from);
-            bytes += call
-                .provider_state
-                .as_ref()
-                .map_or(0, |provider_state| provider_state.data.len() as u64);
+                .filter(|state| state.dialect == upstream.as_str());
+            call.provider_state = state.map(ProviderState::from);
+            bytes += state_bytes(call.provider_state.as_ref());
         }
     }
-    let carried = |block: &ContentBlock| matches!(&block.content, Content::Reasoning(reasoned) if reasoned.provider_state.is_some());
-    if thoughts.is_empty() || turn.blocks.iter().any(carried) {
+    (reasoning, bytes)
+}
+
+fn recall_turn(memory: &ReasoningMemory, team: TeamId, turn: &mut Turn, upstream: Dialect) -> u64 {
+    let (reasoning, mut bytes) = recall_calls(memory, team, turn, upstream);
+    let is_carried = |block: &ContentBlock| matches!(&block.content, Content::Reasoning(reasoning) if reasoning.provider_state.is_some());
+    if reasoning.is_empty() || turn.blocks.iter().any(is_carried) {
         return bytes;
     }
-    // what the client echoed of the same thoughts, without what makes them worth anything
+    // the client's echo of the same reasoning lacks the provider state, so the vendor would not accept it
     turn.blocks
         .retain(|block| !matches!(block.content, Content::Reasoning(_)));
-    for thought in &thoughts {
-        bytes += thought.text.len() as u64
-            + thought
-                .provider_state
-                .as_ref()
-                .map_or(0, |provider_state| provider_state.data.len() as u64);
+    for block in &reasoning {
+        bytes += block.text.len() as u64 + state_bytes(block.provider_state.as_ref());
     }
-    turn.blocks.splice(
-        0..0,
-        thoughts
-            .into_iter()
-            .map(|thought| Content::Reasoning(thought).into()),
-    );
+    let blocks = reasoning.into_iter();
+    turn.blocks
+        .splice(0..0, blocks.map(|block| Content::Reasoning(block).into()));
     bytes
 }
 
+fn state_bytes(state: Option<&ProviderState>) -> u64 {
+    state.map_or(0, |state| state.data.len() as u64)
+}
+
 impl From<ReasoningBlock> for StoredReasoning {
-    fn from(reasoned: ReasoningBlock) -> StoredReasoning {
+    fn from(block: ReasoningBlock) -> StoredReasoning {
         StoredReasoning {
-            text: reasoned.text,
-            provider_state: reasoned.provider_state.and_then(StoredState::of),
+            text: block.text,
+            provider_state: block.provider_state.and_then(StoredState::of),
         }
     }
 }
 
 impl StoredReasoning {
-    /// A thought that the dialect made.
+    /// The block if the dialect's vendor produced it.
     fn of(self, upstream: Dialect) -> Option<ReasoningBlock> {
-        let provider_state = self
+        let opaque = self
             .provider_state
-            .filter(|provider_state| provider_state.dialect == upstream.as_str())?;
+            .filter(|opaque| opaque.dialect == upstream.as_str())?;
         Some(ReasoningBlock {
             text: self.text,
-            provider_state: Some(provider_state.into()),
+            provider_state: Some(opaque.into()),
         })
     }
 }
 
 impl StoredState {
-    /// Only what is known whose it is.
-    fn of(provider_state: ProviderState) -> Option<StoredState> {
-        let Origin { dialect, model } = provider_state.origin?;
-        let redacted = provider_state.kind == ProviderStateKind::Redacted;
+    /// Provider state of known origin.
+    fn of(state: ProviderState) -> Option<StoredState> {
+        let Origin { dialect, model } = state.origin?;
+        let redacted = state.kind == ProviderStateKind::Redacted;
         Some(StoredState {
             dialect: dialect.into_owned(),
             model,
             redacted,
-            data: provider_state.data,
+            data: state.data,
         })
     }
 }
 
 impl From<StoredState> for ProviderState {
-    fn from(kept: StoredState) -> ProviderState {
-        let kind = if kept.redacted {
+    fn from(stored: StoredState) -> ProviderState {
+        let kind = if stored.redacted {
             ProviderStateKind::Redacted
         } else {
             ProviderStateKind::Signature
         };
         ProviderState {
             origin: Some(Origin {
-                dialect: kept.dialect.into(),
-                model: kept.model,
+                dialect: stored.dialect.into(),
+                model: stored.model,
             }),
             kind,
-            data: kept.data,
+            data: stored.data,
         }
     }
 }
@@ -209,7 +219,7 @@ mod tests {
     use crate::store::reasoning_memory::Bounds;
     use crate::store::seal::SealKey;
 
-    fn provider_state(dialect: &'static str, data: &str) -> ProviderState {
+    fn state(dialect: &'static str, data: &str) -> ProviderState {
         let origin = Origin {
             dialect: dialect.into(),
             model: "m".into(),
@@ -226,18 +236,18 @@ mod tests {
             id: id.into(),
             name: "f".into(),
             arguments: "{}".into(),
-            provider_state,
+            provider_state: opaque,
         })
     }
 
-    fn thought(text: &str, provider_state: Option<ProviderState>) -> Content {
+    fn reasoning(text: &str, provider_state: Option<ProviderState>) -> Content {
         Content::Reasoning(ReasoningBlock {
             text: text.into(),
-            provider_state,
+            provider_state: opaque,
         })
     }
 
-    fn ask(blocks: Vec<Content>) -> ChatRequest {
+    fn request(blocks: Vec<Content>) -> ChatRequest {
         let blocks = blocks.into_iter().map(Into::into).collect();
         ChatRequest {
             turns: vec![Turn {
@@ -248,8 +258,8 @@ mod tests {
         }
     }
 
-    fn told(ask: &ChatRequest) -> Vec<String> {
-        let told = |block: &ContentBlock| match &block.content {
+    fn summary(chat: &ChatRequest) -> Vec<String> {
+        let line = |block: &ContentBlock| match &block.content {
             Content::Reasoning(reasoned) => {
                 format!(
                     "({}) {}",
@@ -257,7 +267,7 @@ mod tests {
                     reasoned
                         .provider_state
                         .as_ref()
-                        .map_or("", |provider_state| &provider_state.data)
+                        .map_or("", |opaque| &opaque.data)
                 )
             }
             Content::ToolCall(call) => format!(
@@ -265,16 +275,16 @@ mod tests {
                 call.id,
                 call.provider_state
                     .as_ref()
-                    .map_or("", |provider_state| &provider_state.data)
+                    .map_or("", |opaque| &opaque.data)
             ),
             Content::Text(text) => text.clone(),
             _ => String::new(),
         };
-        ask.turns[0].blocks.iter().map(told).collect()
+        chat.turns[0].blocks.iter().map(line).collect()
     }
 
     #[test]
-    fn e07_thoughts_come_back_before_their_calls_to_their_own_vendor_and_team() {
+    fn e07_reasoning_is_restored_before_its_call_for_its_own_vendor_and_team() {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Arc::new(FolderDisk::lock(folder.path()).expect("the folder is free"));
         let key = SealKey::of_secret(&Secret::new("k".repeat(32)));
@@ -285,33 +295,33 @@ mod tests {
         };
         let memory = ReasoningMemory::open(
             disk,
-            Arc::new(Time::new(Arc::new(ManualClock::at_ms(1)))),
+            Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))),
             &key,
             bounds,
         );
         let reasoning = vec![ReasoningBlock {
             text: "hm".into(),
-            provider_state: Some(provider_state("messages", "c2ln")),
+            provider_state: Some(state("messages", "c2ln")),
         }];
         let calls = vec![
             ("a".to_owned(), None),
-            ("b".to_owned(), Some(provider_state("gemini", "Zw"))),
+            ("b".to_owned(), Some(state("gemini", "Zw"))),
         ];
         keep(&memory, TeamId(1), RetainedReasoning { reasoning, calls });
 
         let lost = || {
-            ask(vec![
-                thought("hm", None),
+            request(vec![
+                reasoning("hm", None),
                 Content::Text("so".into()),
                 call("a", None),
                 call("b", None),
             ])
         };
-        let recalled = |mut ask: ChatRequest, team, upstream| {
-            let bytes = recall(&memory, TeamId(team), &mut ask, upstream);
-            (told(&ask), bytes)
+        let recalled = |mut chat: ChatRequest, team, upstream| {
+            let bytes = recall(&memory, TeamId(team), &mut chat, upstream);
+            (summary(&chat), bytes)
         };
-        let owned = |told: [&str; 4]| told.map(str::to_owned).to_vec();
+        let owned = |lines: [&str; 4]| lines.map(str::to_owned).to_vec();
         assert_eq!(
             recalled(lost(), 1, Dialect::Messages),
             (owned(["(hm) c2ln", "so", "a ", "b "]), 6)
@@ -326,8 +336,8 @@ mod tests {
                 (owned(["(hm) ", "so", "a ", "b "]), 0)
             );
         }
-        let carried = ask(vec![
-            thought("hm", Some(provider_state("messages", "own"))),
+        let carried = request(vec![
+            reasoning("hm", Some(state("messages", "own"))),
             call("a", None),
         ]);
         assert_eq!(

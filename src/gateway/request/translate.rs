@@ -1,5 +1,5 @@
-//! A request on its way to a vendor of another dialect: read into the hub, fitted to the model, written once the output cap
-//! is known. Takes the client's request, gives the upstream's body and the passage of the answer back.
+//! Translation of a request for a vendor of another dialect: decoded into the canonical model, fitted to the model's
+//! capabilities, encoded once the output cap is known. Yields the upstream's body and the translation of the response.
 
 use bytes::Bytes;
 
@@ -11,27 +11,27 @@ use crate::dialect::{
 use crate::domain::api_error::ApiError;
 use crate::domain::id::TeamId;
 use crate::domain::input_bound::InputBound;
-use crate::gateway::admission::output_cap;
-use crate::gateway::request::{compat, inline_images, reasoning_memory};
-use crate::gateway::{Gateway, defect};
+use crate::gateway::request::reasoning_memory::ReasoningStore;
+use crate::gateway::request::{UNKNOWN_MODEL_TOKENS, compat, inline_images};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
 
-pub(crate) struct TranslatedRequest {
-    ask: ChatRequest,
+/// A request in the canonical model, fitted to one deployment.
+pub(in crate::gateway) struct TranslatedRequest {
+    chat: ChatRequest,
     names: ToolNames,
-    takes: Capabilities,
+    capabilities: Capabilities,
     upstream: Dialect,
-    /// bytes that came in from the memory, which the client did not send
+    /// bytes restored from the reasoning memory, which the client did not send
     recalled_bytes: u64,
 }
 
 impl TranslatedRequest {
-    /// Reads and fits the request. Refuses what this vendor cannot do, and, where the configuration asks for that, what it would
-    /// not be told.
-    pub(crate) async fn plan(
-        gateway: &Gateway,
+    /// Decodes and fits the request. Refuses what the vendor cannot do and, with `unsupported = "error"`, what would be left
+    /// out.
+    pub async fn plan(
+        reasoning: &ReasoningStore,
         team: TeamId,
         request: &Request,
         deployment: &Deployment,
@@ -39,35 +39,33 @@ impl TranslatedRequest {
         fetcher: Option<&Fetcher>,
     ) -> Result<TranslatedRequest, ApiError> {
         let name = deployment.qualified();
-        let takes = deployment.capabilities();
-        let mut ask = dialect::decode_request(request, &gateway.envelope)?;
-        let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| {
-            reasoning_memory::recall(memory, team, &mut ask, endpoint.dialect)
-        });
-        if let Some(fetcher) = fetcher.filter(|_| takes.images && !takes.image_urls) {
-            inline_images::images(&mut ask, fetcher).await?;
+        let capabilities = deployment.capabilities();
+        let mut chat = dialect::decode_request(request, &reasoning.sealer)?;
+        let recalled_bytes = reasoning.recall(team, &mut chat, endpoint.dialect);
+        if let Some(fetcher) = fetcher.filter(|_| capabilities.images && !capabilities.image_urls) {
+            inline_images::inline(&mut chat, fetcher).await?;
         }
-        ask.fit(&takes, dialect::field_names(request.dialect), &name)?;
+        chat.fit(&capabilities, dialect::field_names(request.dialect), &name)?;
         if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
-            && let Some(member) = ask.dropped.first()
+            && let Some(member) = chat.dropped.first()
         {
-            return Err(compat::not_taken(deployment, member));
+            return Err(compat::unsupported_member(deployment, member));
         }
-        let names = ToolNames::of(&ask, takes.names);
+        let names = ToolNames::of(&chat, capabilities.names);
         Ok(TranslatedRequest {
-            ask,
+            chat,
             names,
-            takes,
+            capabilities,
             upstream: endpoint.dialect,
             recalled_bytes,
         })
     }
 
-    /// The bound of what is really sent: hosted tools and files that a vendor keeps did not cross, images that were fetched
-    /// are images like others, and what came in from the memory is read by the model too.
-    pub(crate) fn input(&self, asked: InputBound) -> InputBound {
+    /// Bound of what is sent: hosted tools and files kept by a vendor are not translated, fetched images count as images, and
+    /// restored reasoning is input too.
+    pub fn input(&self, requested: InputBound) -> InputBound {
         let (mut images, mut documents, mut unbounded) = (0, 0, None);
-        for media in self.ask.media() {
+        for media in self.chat.media() {
             match media {
                 Content::Image(Media {
                     source: Source::Base64(_),
@@ -81,70 +79,66 @@ impl TranslatedRequest {
                 _ => {}
             }
         }
-        let text_bytes = asked.text_bytes.saturating_add(self.recalled_bytes);
+        let text_bytes = requested.text_bytes.saturating_add(self.recalled_bytes);
         InputBound {
             text_bytes,
             images,
             documents,
             searches: 0,
             unbounded,
-            ..asked
+            ..requested
         }
     }
 
-    /// The fewest tokens that the model may be told to think with, where an effort became a number.
-    pub(crate) fn thinking_tokens_min(&self) -> Option<u64> {
-        self.ask.thinking_tokens_min(&self.takes)
+    /// Fewest tokens that the model is told to think with, where an effort became a number.
+    pub fn thinking_tokens_min(&self) -> Option<u64> {
+        self.chat.thinking_tokens_min(&self.capabilities)
     }
 
-    /// What the vendor gets otherwise or not at all, as a header names it.
-    pub(crate) fn dropped(&self) -> Option<String> {
-        let mut names: Vec<&str> = self.ask.dropped.iter().map(String::as_str).collect();
+    /// Members that the vendor receives changed or not at all, as a header lists them.
+    pub fn dropped(&self) -> Option<String> {
+        let mut names: Vec<&str> = self.chat.dropped.iter().map(String::as_str).collect();
         names.sort_unstable();
-        compat::listed(&names)
+        compat::header_list(&names)
     }
 
-    /// The body that goes upstream, with the cap that was chosen.
-    pub(crate) fn body(
-        &mut self,
-        deployment: &Deployment,
-        output_cap: Option<u64>,
-    ) -> Option<Bytes> {
+    /// Encodes the upstream body with the chosen cap; `None` where the dialect has no encoder.
+    pub fn body(&mut self, deployment: &Deployment, output_cap: Option<u64>) -> Option<Bytes> {
         if let Some(tokens) = output_cap {
-            self.ask.cap(tokens, &self.takes);
+            self.chat.cap(tokens, &self.capabilities);
         }
         let preset = deployment.provider.preset;
-        let sending = EncodeOptions {
+        let options = EncodeOptions {
             model: &deployment.model,
-            capabilities: &self.takes,
+            capabilities: &self.capabilities,
             names: &self.names,
-            output_cap: self.ask.output_cap,
+            output_cap: self.chat.output_cap,
             output_max: deployment
                 .price
                 .max_output()
-                .unwrap_or(output_cap::UNKNOWN_MODEL_TOKENS),
+                .unwrap_or(UNKNOWN_MODEL_TOKENS),
             output_cap_member: preset.output_cap_member,
             stream_usage_opt_in: preset.stream_usage_opt_in,
         };
-        dialect::encode_request(self.upstream, &self.ask, &sending).map(Bytes::from)
+        dialect::encode_request(self.upstream, &self.chat, &options).map(Bytes::from)
     }
 
-    /// How the answer comes back.
-    pub(crate) fn response_stream(
+    /// Reader of the response, which it translates for the client. An error is a defect.
+    pub fn response_stream(
         self,
         request: &Request,
-        head: ResponseMeta,
+        meta: ResponseMeta,
         framing: Framing,
         event_bytes_max: usize,
-    ) -> Result<ResponseStream, ApiError> {
+    ) -> Result<ResponseStream, String> {
         ResponseStream::translated(
             self.upstream,
             request,
-            head,
+            meta,
             self.names,
             framing,
             event_bytes_max,
         )
-        .ok_or_else(|| defect("an answer cannot be translated"))
+        .ok_or_else(|| "a response cannot be translated".to_owned())
     }
 }

@@ -1,0 +1,108 @@
+//! Access checks of the data plane: the caller behind a credential, and the deployment behind a model name that this caller
+//! may use. Reads the directory as it is at the moment of the call; never asks the store.
+
+use std::sync::Arc;
+
+use crate::auth;
+use crate::auth::directory::{Caller, Directory, DirectoryCell};
+use crate::dialect::{self, Dialect, Request};
+use crate::domain::api_error::ApiError;
+use crate::domain::time::Time;
+use crate::policy::access;
+use crate::route::{Deployment, RouteTable};
+
+/// Directory, routes and clock that every access check needs.
+pub(super) struct Access {
+    pub directory: Arc<DirectoryCell>,
+    pub routes: Arc<RouteTable>,
+    pub time: Arc<Time>,
+    /// clients of Anthropic's dialect see other vendors' models under aliases
+    pub picker_aliases: bool,
+}
+
+impl Access {
+    /// Returns the caller behind a credential; 401, or 403 for an administrative key.
+    pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, ApiError> {
+        auth::authenticate(&self.directory.load(), credential, self.time.now_ms())
+    }
+
+    /// Returns the caller of a known key even if the key may not call; for the request log only.
+    pub fn find_caller(&self, credential: Option<&str>) -> Option<Arc<Caller>> {
+        auth::find_caller(&self.directory.load(), credential)
+    }
+
+    /// Returns `true` if the directory still holds this very caller.
+    pub fn is_current(&self, caller: &Arc<Caller>) -> bool {
+        let directory: Arc<Directory> = self.directory.load_full();
+        directory
+            .key(caller.key.id)
+            .is_some_and(|now| Arc::ptr_eq(now, caller))
+    }
+
+    /// Replaces a picker's alias by the model's own name, the only one that allow-lists, budgets and books know.
+    pub fn resolve_alias(&self, request: &mut Request) {
+        if !self.picker_aliases {
+            return;
+        }
+        let name = self.routes.resolve_alias(&request.model);
+        if name != request.model {
+            request.means(name.to_owned());
+        }
+    }
+
+    /// Returns the deployment behind a model name, if the caller may use it.
+    pub fn authorize(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, ApiError> {
+        let deployment = self
+            .routes
+            .resolve(asked)
+            .map_err(|error| error.to_api_error(asked))?;
+        let provider = &deployment.provider.name;
+        access::check_model_allowed(
+            &caller.team,
+            caller.keys(),
+            asked,
+            provider,
+            &deployment.model,
+        )?;
+        Ok(deployment)
+    }
+
+    /// Lists the models that the key may call, sorted: name and provider. Clients of Anthropic's dialect also get the picker
+    /// aliases, where the configuration enables them.
+    pub fn models(
+        &self,
+        credential: Option<&str>,
+        dialect: Dialect,
+    ) -> Result<Vec<(String, String)>, ApiError> {
+        let caller = self.authenticate(credential)?;
+        let mut models: Vec<(String, String)> = self
+            .routes
+            .names()
+            .filter(|(name, deployment)| {
+                let provider = &deployment.provider.name;
+                access::is_model_allowed(
+                    &caller.team,
+                    caller.keys(),
+                    name,
+                    provider,
+                    &deployment.model,
+                )
+            })
+            .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
+            .collect();
+        if self.picker_aliases && dialect == Dialect::Messages {
+            let aliases = self.aliases(&models);
+            models.extend(aliases);
+            models.sort_unstable();
+        }
+        Ok(models)
+    }
+
+    fn aliases(&self, models: &[(String, String)]) -> Vec<(String, String)> {
+        models
+            .iter()
+            .filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())))
+            .filter(|(alias, _)| self.routes.resolve_alias(alias) != alias)
+            .collect()
+    }
+}

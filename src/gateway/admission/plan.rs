@@ -1,0 +1,96 @@
+//! One planned attempt: request, deployment and the way between them, and the claim that the ledger checks for it.
+
+use std::sync::Arc;
+
+use crate::auth::directory::Caller;
+use crate::dialect::Request;
+use crate::domain::attribution::Attribution;
+use crate::domain::event::{Hold, HoldId, Progress, Subject};
+use crate::domain::id::TeamId;
+use crate::domain::money::Money;
+use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
+use crate::gateway::request::compat;
+use crate::gateway::request::translate::TranslatedRequest;
+use crate::meter::{Claim, HoldGrant, Tokens};
+use crate::provider::Endpoint;
+use crate::route::Deployment;
+
+/// One planned attempt: a request, the deployment that shall serve it, and how it gets there. The request stays as it was
+/// read, so that another attempt can start from it.
+pub(super) struct Admission {
+    pub caller: Arc<Caller>,
+    pub request: Arc<Request>,
+    pub deployment: Arc<Deployment>,
+    pub id: HoldId,
+    pub endpoint: &'static Endpoint,
+    pub url: String,
+    /// present where the vendor speaks another dialect
+    pub translated: Option<Box<TranslatedRequest>>,
+    pub bounds: RequestBounds,
+    pub attribution: Attribution,
+}
+
+/// An admission whose worst case is held.
+pub(super) struct GrantedAdmission {
+    pub admission: Admission,
+    pub grant: HoldGrant,
+    pub cap: CapDecision,
+}
+
+impl Admission {
+    pub fn team(&self) -> TeamId {
+        self.caller.key.team
+    }
+
+    /// Bytes of the input that are text.
+    pub fn input_bytes(&self) -> u64 {
+        self.bounds.input.text_bytes
+    }
+
+    /// Members of the request that the vendor receives changed or not at all, as a header lists them.
+    pub fn changed_members(&self) -> Option<String> {
+        match &self.translated {
+            Some(translated) => translated.dropped(),
+            None => self
+                .endpoint
+                .compat
+                .and_then(|rules| compat::changed(&self.request, rules)),
+        }
+    }
+
+    /// The claim without ceiling and tokens: those depend on what the budgets have left.
+    pub fn claim(&self) -> Claim<'_> {
+        Claim {
+            hold: self.unpriced_hold(),
+            budgets: &self.caller.budgets,
+            limits: &self.caller.limits,
+            tokens: Tokens::default(),
+        }
+    }
+
+    fn unpriced_hold(&self) -> Hold {
+        let key = &self.caller.key;
+        Hold {
+            id: self.id,
+            at_ms: 0,
+            subject: Arc::new(Subject {
+                organization: key.organization,
+                team: key.team,
+                key: key.id,
+                model_asked: self.request.model.clone(),
+                provider: self.deployment.provider.name.clone(),
+                model: self.deployment.model.clone(),
+                dialect: self
+                    .request
+                    .operation
+                    .record_name(self.request.dialect)
+                    .to_owned(),
+                streamed: self.request.streamed,
+                attribution: self.attribution.clone(),
+            }),
+            ceiling: Money::ZERO,
+            charges: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+}

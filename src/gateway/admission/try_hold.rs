@@ -1,0 +1,139 @@
+//! One try of a claim: output cap, ceiling and tokens are computed from what the budgets have left now, then the ledger takes
+//! everything or nothing. Never waits.
+
+use crate::domain::api_error::ApiError;
+use crate::domain::id::BudgetId;
+use crate::domain::money::Money;
+use crate::domain::usage::Usage;
+use crate::gateway::admission::control::AdmissionControl;
+use crate::gateway::admission::output_cap::{self, CapDecision};
+use crate::gateway::admission::plan::Admission;
+use crate::gateway::admission::queue::QueueTicket;
+use crate::gateway::admission::refusal;
+use crate::gateway::rate_limit_headers;
+use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
+use crate::meter::estimates::TextSize;
+use crate::meter::{Claim, HoldDenial, HoldError, HoldGrant, Tokens};
+
+/// Result of one try that took no hold.
+pub(super) enum AdmissionError {
+    /// fits once holds of this budget settle
+    Wait(BudgetId),
+    /// the budgets or limits above the caller have changed
+    Stale,
+    Refused(ApiError),
+}
+
+impl AdmissionControl {
+    /// Tries the claim once. `ticket` is the request's place in a queue, if it waits.
+    pub(super) fn try_hold(
+        &self,
+        admission: &Admission,
+        ticket: Option<&QueueTicket<'_>>,
+    ) -> Result<(HoldGrant, CapDecision), AdmissionError> {
+        let mut claim = admission.claim();
+        let tightest = self.ledger.tightest_budget(&claim);
+        let (request, bounds) = (&admission.request, &admission.bounds);
+        let cap = output_cap::choose(
+            request,
+            bounds,
+            &admission.deployment,
+            tightest,
+            self.overrun,
+        )
+        .map_err(AdmissionError::Refused)?;
+        claim.hold.ceiling = cap.ceiling;
+        if !claim.limits.is_empty() {
+            claim.tokens = self.claimed_tokens(admission, &cap);
+        }
+        claim.hold.progress.cost = self.input_cost(admission).min(cap.ceiling);
+        if let Some(budget) = self.blocked_by_queue(&claim, ticket) {
+            // a denial that no wait can lift is told at once all the same
+            let checked = self.ledger.check_hold(&claim);
+            checked.or_else(|error| match self.denied(admission, error, &cap) {
+                AdmissionError::Wait(_) => Ok(()),
+                refused => Err(refused),
+            })?;
+            return Err(AdmissionError::Wait(budget));
+        }
+        let held = self.ledger.hold(claim);
+        held.map_err(|error| self.denied(admission, error, &cap))
+            .map(|grant| (grant, cap))
+    }
+
+    /// Returns a budget of this claim whose first waiter may no longer be passed. Zero-cost requests bypass the queue.
+    fn blocked_by_queue(
+        &self,
+        claim: &Claim<'_>,
+        ticket: Option<&QueueTicket<'_>>,
+    ) -> Option<BudgetId> {
+        if self.queue.waiting() == 0 || claim.hold.ceiling.is_zero() {
+            return None;
+        }
+        self.queue
+            .blocked(&self.ledger.blocking_budgets(claim), ticket)
+    }
+
+    fn denied(&self, admission: &Admission, error: HoldError, cap: &CapDecision) -> AdmissionError {
+        let denial = match error {
+            HoldError::Denied(denial) => denial,
+            HoldError::NotLogged(error) => {
+                return AdmissionError::Refused(refusal::ledger_unavailable(&error));
+            }
+        };
+        match denial {
+            HoldDenial::Held { budget, .. } => AdmissionError::Wait(budget.id),
+            HoldDenial::Exceeded {
+                budget,
+                status,
+                alerts,
+            } => {
+                self.alerts.send(alerts);
+                AdmissionError::Refused(refusal::budget_exceeded(
+                    admission, cap, &budget, &standing,
+                ))
+            }
+            HoldDenial::RateLimited(hit) => {
+                let owner = admission.caller.describe_owner(hit.limit.owner);
+                AdmissionError::Refused(rate_limit_headers::refused(&hit, &owner))
+            }
+            HoldDenial::Stale => AdmissionError::Stale,
+            HoldDenial::Duplicate => {
+                AdmissionError::Refused(ApiError::defect("a hold was requested twice"))
+            }
+        }
+    }
+
+    /// Tokens that the rate limits are asked for: the estimate of the text and the output cap of every choice. Media counts
+    /// once the vendor has counted it.
+    fn claimed_tokens(&self, admission: &Admission, cap: &CapDecision) -> Tokens {
+        let output = cap.tokens.unwrap_or(UNKNOWN_MODEL_TOKENS);
+        Tokens {
+            input: self.estimated_input(admission),
+            output: output.saturating_mul(admission.request.choices),
+        }
+    }
+
+    /// Cost of the estimated input: what the call is booked at if nothing more is heard of it.
+    fn input_cost(&self, admission: &Admission) -> Money {
+        let usage = Usage {
+            uncached_in: self.estimated_input(admission),
+            ..Usage::default()
+        };
+        let tier = admission.request.service_tier.as_deref();
+        let bill = admission.deployment.price.cost(&usage, tier);
+        bill.map_or(Money::ZERO, |bill| bill.total)
+    }
+
+    fn estimated_input(&self, admission: &Admission) -> u64 {
+        let (provider, model) = (
+            &admission.deployment.provider.name,
+            &admission.deployment.model,
+        );
+        let text = TextSize {
+            bytes: admission.bounds.input.text_bytes,
+            cjk_chars: 0,
+        };
+        self.estimates.tokens(provider, model, text)
+    }
+}

@@ -1,0 +1,71 @@
+//! An admitted attempt: the request on its way to one deployment, with its open hold.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::dialect::Request;
+use crate::gateway::admission::plan::GrantedAdmission;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::hold::{CallFacts, OpenHold};
+use crate::gateway::exchange::settler::Settler;
+use crate::gateway::request::translate::TranslatedRequest;
+use crate::gateway::{rate_limit_headers, reply};
+use crate::provider::Endpoint;
+
+pub(in crate::gateway) struct AdmittedAttempt {
+    pub request: Arc<Request>,
+    pub hold: OpenHold,
+    pub context: Arc<ExchangeContext>,
+    pub endpoint: &'static Endpoint,
+    pub url: String,
+    /// present where the vendor speaks another dialect
+    pub translated: Option<Box<TranslatedRequest>>,
+}
+
+impl AdmittedAttempt {
+    /// Takes over a granted hold: from here on it is resolved exactly once, however the attempt ends.
+    pub fn open(
+        granted: GrantedAdmission,
+        settler: Arc<Settler>,
+        context: Arc<ExchangeContext>,
+    ) -> AdmittedAttempt {
+        let GrantedAdmission {
+            admission,
+            grant,
+            cap,
+        } = granted;
+        let facts = CallFacts {
+            team: admission.team(),
+            ceiling: cap.ceiling,
+            guessed: cap.guessed,
+            tier_asked: admission.request.service_tier.clone(),
+            output_cap: cap.tokens,
+            written_cap: cap.write,
+            input_bytes: admission.input_bytes(),
+            admitted: Instant::now(),
+            call_timeout_ms: context.limits.call_timeout_ms,
+            changed_members: admission.changed_members(),
+            deployment: admission.deployment,
+        };
+        AdmittedAttempt {
+            hold: OpenHold::new(settler, grant, facts),
+            request: admission.request,
+            context,
+            endpoint: admission.endpoint,
+            url: admission.url,
+            translated: admission.translated,
+        }
+    }
+
+    /// Headers of a failed attempt: the deployment that was asked, and what budgets and rate limits have left.
+    pub fn failure_headers(&self) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        let grant = &self.hold.grant;
+        if let Some(allowance) = &grant.allowance {
+            rate_limit_headers::put_headers(&mut headers, allowance);
+        }
+        reply::put_attempt(&mut headers, grant.id, &self.hold.facts.deployment);
+        reply::put_remainder(&mut headers, grant.remainder);
+        headers
+    }
+}

@@ -1,0 +1,191 @@
+//! Failures of an attempt by their cause: transport errors, errors inside a response, a stopping process, an unavailable
+//! ledger. Chooses class, phase and text; settles the hold where asked to.
+
+use crate::dialect::UpstreamError;
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::event::Status;
+use crate::gateway::admission::refusal;
+use crate::gateway::exchange::hold::OpenHold;
+use crate::gateway::exchange::outcome::{AttemptFailure, FailureClass, FailurePhase};
+use crate::meter::Receipt;
+use crate::store::AppendError;
+use crate::upstream::TransportError;
+
+/// Failure of a request for which no response head came, and the status it is booked with.
+pub(super) fn transport(provider: &str, error: &TransportError) -> (Status, AttemptFailure) {
+    match error {
+        // nothing was sent: nothing can have been billed
+        TransportError::Connect(_) | TransportError::Malformed(_) => {
+            let message = format!("provider {provider} was not reached: {error}");
+            let class = FailureClass::Unreachable;
+            let failure = AttemptFailure::new(class, FailurePhase::BeforeDispatch, message);
+            (Status::UpstreamError, failure)
+        }
+        TransportError::HeadTimeout(ms) => {
+            let message = format!("provider {provider} sent no answer within {} s", ms / 1_000);
+            let class = FailureClass::Timeout;
+            let failure = AttemptFailure::new(class, FailurePhase::Uncertain, message);
+            (Status::Broken, failure)
+        }
+        other => {
+            let message = format!("provider {provider}: {other}");
+            let class = FailureClass::BadResponse;
+            let failure = AttemptFailure::new(class, FailurePhase::Uncertain, message);
+            (Status::Broken, failure)
+        }
+    }
+}
+
+/// Failure of a unary body that did not come whole.
+pub(super) fn incomplete_body(provider: &str, error: &TransportError) -> AttemptFailure {
+    let timed_out = matches!(
+        error,
+        TransportError::IdleTimeout(_) | TransportError::CallTimeout(_)
+    );
+    let class = if timed_out {
+        FailureClass::Timeout
+    } else {
+        FailureClass::BadResponse
+    };
+    let message = format!("the answer of provider {provider} did not come whole: {error}");
+    AttemptFailure::new(class, FailurePhase::AfterHead, message)
+}
+
+/// A response that is cut short, malformed or of the wrong kind.
+pub(super) fn bad_response(message: String) -> AttemptFailure {
+    AttemptFailure::new(FailureClass::BadResponse, FailurePhase::AfterHead, message)
+}
+
+/// Failure for an error inside a response with status 200.
+pub(super) fn in_band(provider: &str, error: &UpstreamError) -> AttemptFailure {
+    let overloaded = error.kind == "overloaded_error" || matches!(error.status, Some(503 | 529));
+    let class = match error.status {
+        _ if overloaded => FailureClass::Overloaded,
+        // the account is out of money, which no client mends by waiting
+        Some(429) if error.kind == "insufficient_quota" => FailureClass::VendorError,
+        Some(429) => FailureClass::RateLimited,
+        Some(408 | 504) => FailureClass::Timeout,
+        _ if error.unreadable => FailureClass::BadResponse,
+        _ => FailureClass::VendorError,
+    };
+    let message = if error.unreadable {
+        format!(
+            "the answer of provider {provider} cannot be read: {}",
+            error.message
+        )
+    } else {
+        format!("provider {provider} reported an error: {}", error.message)
+    };
+    AttemptFailure {
+        vendor_status: error.status,
+        vendor_code: error.kind.clone(),
+        ..AttemptFailure::new(class, FailurePhase::AfterHead, message)
+    }
+}
+
+/// Status that a call is booked with after an error inside its response: an upstream that reports a failure bills nothing, one
+/// that cannot be understood may.
+pub(super) fn status_of_error(error: &UpstreamError) -> Status {
+    if error.unreadable {
+        Status::Broken
+    } else {
+        Status::UpstreamError
+    }
+}
+
+/// Failure of a settlement.
+pub(super) fn ledger(error: &AppendError) -> AttemptFailure {
+    durability(refusal::ledger_unavailable(error))
+}
+
+/// Failure of the wait for a durable settlement.
+pub(super) fn durability(error: ApiError) -> AttemptFailure {
+    let class = match error.code {
+        ErrorCode::ShuttingDown => FailureClass::ShuttingDown,
+        _ => FailureClass::LedgerUnavailable,
+    };
+    AttemptFailure {
+        retry_after_s: error.retry_after_s,
+        ..AttemptFailure::new(class, FailurePhase::AfterHead, error.message)
+    }
+}
+
+/// Settles a hold; a failed settlement is the failure of the attempt.
+pub(super) fn settle(hold: &mut OpenHold, status: Status) -> Result<Receipt, AttemptFailure> {
+    hold.settle(status).map_err(|error| ledger(&error))
+}
+
+/// Settles the hold of a failed attempt and returns the failure to tell: that of the settlement comes first.
+pub(super) fn settled(
+    hold: &mut OpenHold,
+    status: Status,
+    failure: AttemptFailure,
+) -> AttemptFailure {
+    settle(hold, status).err().unwrap_or(failure)
+}
+
+/// Settles a call that the end of the process cuts short before anything of it was relayed.
+pub(super) fn shut_down(hold: &mut OpenHold, phase: FailurePhase) -> AttemptFailure {
+    settled(hold, Status::Broken, AttemptFailure::shutting_down(phase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transport_error_phase_tells_whether_the_vendor_may_bill() {
+        for (error, status, class, phase) in [
+            (
+                TransportError::Connect("refused".into()),
+                Status::UpstreamError,
+                FailureClass::Unreachable,
+                FailurePhase::BeforeDispatch,
+            ),
+            (
+                TransportError::HeadTimeout(5_000),
+                Status::Broken,
+                FailureClass::Timeout,
+                FailurePhase::Uncertain,
+            ),
+            (
+                TransportError::Exchange("reset".into()),
+                Status::Broken,
+                FailureClass::BadResponse,
+                FailurePhase::Uncertain,
+            ),
+        ] {
+            let (booked, failure) = transport("up", &error);
+            assert_eq!(
+                (booked, failure.class, failure.phase),
+                (status, class, phase),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn in_band_error_class_follows_the_vendors_status_and_code() {
+        let error = |status, kind: &str| UpstreamError {
+            status,
+            kind: kind.to_owned(),
+            ..UpstreamError::new("m")
+        };
+        for (error, class) in [
+            (error(Some(529), ""), FailureClass::Overloaded),
+            (error(None, "overloaded_error"), FailureClass::Overloaded),
+            (
+                error(Some(429), "insufficient_quota"),
+                FailureClass::VendorError,
+            ),
+            (error(Some(429), ""), FailureClass::RateLimited),
+            (error(Some(504), ""), FailureClass::Timeout),
+            (error(Some(500), ""), FailureClass::VendorError),
+            (UpstreamError::unreadable("m"), FailureClass::BadResponse),
+        ] {
+            let failure = in_band("up", &error);
+            assert_eq!(failure.class, class, "{error:?}");
+            assert_eq!(failure.vendor_code, error.kind);
+        }
+    }
+}

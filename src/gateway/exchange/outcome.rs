@@ -1,0 +1,207 @@
+//! Typed outcome of an attempt: a reply, or a failure with its class, its phase and what the vendor said. The failure becomes
+//! an error of the gateway in one place, [`AttemptFailure::into_api_error`].
+
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::gateway::reply::Reply;
+
+/// Outcome of one attempt.
+pub(in crate::gateway) enum Outcome {
+    Reply(Reply),
+    Failed(Box<AttemptFailure>),
+}
+
+/// Class of a failure: what a caller of the exchange can base its next step on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum FailureClass {
+    /// the vendor rejects the client's request (4xx); another deployment may accept it
+    RequestRejected,
+    /// the vendor rejects the gateway's credential or its account
+    CredentialRejected,
+    /// the vendor does not know the configured model or address
+    ModelUnknown,
+    RateLimited,
+    Overloaded,
+    Timeout,
+    /// the connection was not made
+    Unreachable,
+    /// the vendor reports an error of its own
+    VendorError,
+    /// the response is cut short, malformed or of the wrong kind
+    BadResponse,
+    /// the request body is larger than the vendor allows
+    RequestTooLarge,
+    /// the gateway is stopping
+    ShuttingDown,
+    /// the settlement could not be logged
+    LedgerUnavailable,
+    /// a defect of the gateway
+    Defect,
+}
+
+/// Progress of the attempt when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum FailurePhase {
+    /// nothing reached the vendor: it cannot bill
+    BeforeDispatch,
+    /// the request was sent and no head came: the vendor may bill
+    Uncertain,
+    /// the vendor answered
+    AfterHead,
+}
+
+/// Failure of one attempt before any content reached the client.
+#[derive(Debug)]
+pub(in crate::gateway) struct AttemptFailure {
+    pub class: FailureClass,
+    pub phase: FailurePhase,
+    /// seconds after which the vendor, or the gateway, expects a retry
+    pub retry_after_s: Option<u64>,
+    /// effective status of the vendor's response, if a head came or an error inside the response names one
+    pub vendor_status: Option<u16>,
+    /// the vendor's own error code, empty if it gave none
+    pub vendor_code: String,
+    /// text for the client
+    pub message: String,
+    /// reply that forwards the vendor's rejection, where the client can mend the request
+    pub forwarded: Option<Box<Reply>>,
+}
+
+impl AttemptFailure {
+    pub fn new(
+        class: FailureClass,
+        phase: FailurePhase,
+        message: impl Into<String>,
+    ) -> AttemptFailure {
+        AttemptFailure {
+            class,
+            phase,
+            retry_after_s: None,
+            vendor_status: None,
+            vendor_code: String::new(),
+            message: message.into(),
+            forwarded: None,
+        }
+    }
+
+    /// A failure that only a defect of the gateway can cause.
+    pub fn defect(what: &str) -> AttemptFailure {
+        let message = ApiError::defect(what).message;
+        AttemptFailure::new(FailureClass::Defect, FailurePhase::Uncertain, message)
+    }
+
+    /// The gateway stops before the response is complete.
+    pub fn shutting_down(phase: FailurePhase) -> AttemptFailure {
+        let message = "the gateway had to stop before the answer was whole";
+        AttemptFailure {
+            retry_after_s: Some(5),
+            ..AttemptFailure::new(FailureClass::ShuttingDown, phase, message)
+        }
+    }
+
+    /// Error code of the class, with its HTTP status.
+    fn code(&self) -> ErrorCode {
+        match self.class {
+            FailureClass::RequestRejected => ErrorCode::InvalidRequest,
+            FailureClass::RequestTooLarge => ErrorCode::RequestTooLarge,
+            FailureClass::RateLimited => ErrorCode::RateLimitExceeded,
+            FailureClass::Overloaded => ErrorCode::Overloaded,
+            FailureClass::Timeout => ErrorCode::UpstreamTimeout,
+            FailureClass::ShuttingDown => ErrorCode::ShuttingDown,
+            FailureClass::LedgerUnavailable => ErrorCode::LedgerUnavailable,
+            FailureClass::Defect => ErrorCode::Internal,
+            FailureClass::CredentialRejected
+            | FailureClass::ModelUnknown
+            | FailureClass::Unreachable
+            | FailureClass::VendorError
+            | FailureClass::BadResponse => ErrorCode::UpstreamError,
+        }
+    }
+
+    /// The reply that forwards the vendor's rejection, or the failure itself.
+    pub fn into_forwarded(mut self: Box<Self>) -> Result<Reply, Box<AttemptFailure>> {
+        match self.forwarded.take() {
+            Some(reply) => Ok(*reply),
+            None => Err(self),
+        }
+    }
+
+    /// The failure as an error of the gateway.
+    pub fn into_api_error(self) -> ApiError {
+        ApiError {
+            retry_after_s: self.retry_after_s,
+            ..ApiError::new(self.code(), self.message)
+        }
+    }
+}
+
+impl From<AttemptFailure> for Outcome {
+    fn from(failure: AttemptFailure) -> Outcome {
+        Outcome::Failed(Box::new(failure))
+    }
+}
+
+impl From<Result<Reply, AttemptFailure>> for Outcome {
+    fn from(result: Result<Reply, AttemptFailure>) -> Outcome {
+        match result {
+            Ok(reply) => Outcome::Reply(reply),
+            Err(failure) => failure.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FailureClass::*;
+
+    #[test]
+    fn failure_class_decides_the_error_code() {
+        for (class, code) in [
+            (RequestRejected, ErrorCode::InvalidRequest),
+            (CredentialRejected, ErrorCode::UpstreamError),
+            (ModelUnknown, ErrorCode::UpstreamError),
+            (RateLimited, ErrorCode::RateLimitExceeded),
+            (Overloaded, ErrorCode::Overloaded),
+            (Timeout, ErrorCode::UpstreamTimeout),
+            (Unreachable, ErrorCode::UpstreamError),
+            (VendorError, ErrorCode::UpstreamError),
+            (BadResponse, ErrorCode::UpstreamError),
+            (RequestTooLarge, ErrorCode::RequestTooLarge),
+            (ShuttingDown, ErrorCode::ShuttingDown),
+            (LedgerUnavailable, ErrorCode::LedgerUnavailable),
+            (Defect, ErrorCode::Internal),
+        ] {
+            let failure = AttemptFailure::new(class, FailurePhase::AfterHead, "m");
+            let failure = AttemptFailure {
+                retry_after_s: Some(7),
+                ..failure
+            };
+            let error = failure.into_api_error();
+            assert_eq!(
+                (error.code, error.retry_after_s, error.message.as_str()),
+                (code, Some(7), "m"),
+                "{class:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn failure_with_a_forwarded_rejection_yields_that_reply() {
+        let rejection = Reply {
+            status: 418,
+            headers: Vec::new(),
+            body: crate::gateway::reply::Body::Whole(bytes::Bytes::new()),
+        };
+        let failure = AttemptFailure::new(RequestRejected, FailurePhase::AfterHead, "m");
+        let plain = AttemptFailure::new(RequestRejected, FailurePhase::AfterHead, "m");
+        let forwarded = Box::new(AttemptFailure {
+            forwarded: Some(Box::new(rejection)),
+            ..failure
+        });
+        assert_eq!(
+            forwarded.into_forwarded().map(|reply| reply.status).ok(),
+            Some(418)
+        );
+        assert!(Box::new(plain).into_forwarded().is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! Settlement of holds: logs the result of a call in the ledger, wakes waiters whose budgets have room again, hands alerts
+//! over and teaches the token estimates. Holds no request and no connection.
+
+use std::sync::Arc;
+
+use crate::domain::event::{CallResult, HoldId, Progress, Status};
+use crate::domain::id::RequestId;
+use crate::gateway::admission::queue::Queue;
+use crate::gateway::alert_outbox::AlertOutbox;
+use crate::gateway::metrics::Metrics;
+use crate::meter::estimates::Estimates;
+use crate::meter::{Ledger, Receipt};
+use crate::store::AppendError;
+
+pub(in crate::gateway) struct Settler {
+    pub ledger: Arc<Ledger>,
+    pub queue: Arc<Queue>,
+    pub estimates: Arc<Estimates>,
+    pub alerts: AlertOutbox,
+    pub metrics: Metrics,
+}
+
+impl Settler {
+    /// Settles a hold. On an error the ledger keeps the result and retries; the reply must not be finished. `first` is false
+    /// for a retry, which counts in no metric.
+    pub fn settle(
+        &self,
+        id: HoldId,
+        result: CallResult,
+        first: bool,
+    ) -> Result<Receipt, AppendError> {
+        let status = result.status;
+        let mut receipt = self.ledger.settle(id, result).inspect_err(|error| {
+            if first {
+                tracing::error!(error = %error, request = %id.request, "settlement not logged, hold kept");
+                self.metrics.ended(status.if_undelivered());
+            }
+        })?;
+        self.queue.wake(&receipt.freed);
+        self.alerts.send(std::mem::take(&mut receipt.alerts));
+        if first {
+            self.metrics.ended(status);
+        }
+        Ok(receipt)
+    }
+
+    /// Returns a hold without a record: nothing was sent.
+    pub fn release(&self, id: HoldId) {
+        match self.ledger.release(id) {
+            Ok(freed) => self.queue.wake(&freed),
+            Err(error) => log_unreleased(id.request, &error),
+        }
+    }
+
+    /// Logs how far a call has come.
+    pub fn log_progress(&self, id: HoldId, progress: Progress) {
+        self.ledger.progress(id, progress);
+    }
+}
+
+fn log_unreleased(request: RequestId, error: &AppendError) {
+    tracing::error!(error = %error, request = %request, "hold not released yet");
+}

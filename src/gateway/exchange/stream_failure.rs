@@ -1,0 +1,60 @@
+//! Failure of a streamed response, from the last step that was read of it.
+
+use crate::domain::event::Status;
+use crate::gateway::exchange::failure;
+use crate::gateway::exchange::outcome::{AttemptFailure, FailureClass, FailurePhase};
+use crate::gateway::exchange::read_step::ReadStep;
+use crate::upstream::TransportError;
+
+/// A failed stream: the failure, and the status of its record while no content has reached the client, and after.
+pub(super) struct StreamFailure {
+    pub failure: AttemptFailure,
+    pub early_status: Status,
+    pub status: Status,
+}
+
+impl StreamFailure {
+    /// The failure behind the last step of a stream that did not end well.
+    pub fn of_step(step: ReadStep, provider: &str, call_timeout_ms: u64) -> StreamFailure {
+        let timeout = |message: String| {
+            AttemptFailure::new(FailureClass::Timeout, FailurePhase::AfterHead, message)
+        };
+        let (status, failure) = match step {
+            ReadStep::Error { error, .. } => {
+                return StreamFailure {
+                    early_status: failure::status_of_error(&error),
+                    status: Status::Broken,
+                    failure: failure::in_band(provider, &error),
+                };
+            }
+            ReadStep::Transport(TransportError::IdleTimeout(ms)) => {
+                let silent_s = ms.div_ceil(1_000);
+                let message = format!("provider {provider} sent nothing more for {silent_s} s");
+                (Status::Broken, timeout(message))
+            }
+            ReadStep::Late => {
+                let within_s = call_timeout_ms.div_ceil(1_000);
+                let message =
+                    format!("the answer of provider {provider} was not whole within {within_s} s");
+                (Status::Broken, timeout(message))
+            }
+            ReadStep::Transport(error) => {
+                let message = format!("the stream of provider {provider} failed: {error}");
+                (Status::Broken, failure::bad_response(message))
+            }
+            ReadStep::BadFrame(error) => {
+                let message = format!("the stream of provider {provider} cannot be read: {error}");
+                (Status::Broken, failure::bad_response(message))
+            }
+            ReadStep::Truncated { .. } | ReadStep::Events { .. } | ReadStep::End { .. } => {
+                let message = format!("the stream of provider {provider} broke off before its end");
+                (Status::Truncated, failure::bad_response(message))
+            }
+        };
+        StreamFailure {
+            failure,
+            early_status: status,
+            status,
+        }
+    }
+}
