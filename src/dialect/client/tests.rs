@@ -1,3 +1,5 @@
+//! Error bodies, error events and pings of the client dialects.
+
 use super::*;
 use crate::dialect::wire::sse::{Fields, parse};
 use crate::dialect::{Dialect, cost_comment, error_body, ping};

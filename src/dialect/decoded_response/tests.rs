@@ -1,3 +1,5 @@
+//! Unary responses that are passed through, complete and damaged.
+
 use super::*;
 use crate::dialect::{Dialect, samples};
 use crate::domain::usage::Usage;

@@ -1,3 +1,5 @@
+//! Shallow read of requests in each client dialect.
+
 use super::*;
 use crate::dialect::{Edit, OutputCap, samples};
 use crate::domain::api_error::ErrorCode;

@@ -1,101 +1,106 @@
+//! Error bodies in every shape, statuses, retry delays.
+
 use super::*;
 use crate::dialect::{Dialect, effective_status, upstream_error};
 
+/// Kind field, body, then the status, kind and message that are read.
+const ERRORS: [(KindField, &str, Option<u16>, &str, &str); 13] = [
+    (
+        KindField::Code,
+        r#"{"error":{"message":"no money","type":"billing","param":null,"code":"insufficient_quota"}}"#,
+        Some(429),
+        "insufficient_quota",
+        "no money",
+    ),
+    (
+        KindField::Code,
+        r#"{"error":{"message":"m","type":"server_error","code":null}}"#,
+        Some(500),
+        "server_error",
+        "m",
+    ),
+    (
+        KindField::Type,
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"busy","code":"x"},"request_id":"r"}"#,
+        Some(529),
+        "overloaded_error",
+        "busy",
+    ),
+    (
+        KindField::Code,
+        r#"{"error":"model not loaded"}"#,
+        None,
+        "upstream_error",
+        "model not loaded",
+    ),
+    (
+        KindField::Code,
+        r#"{"message":"m","object":"error","type":"t","code":503}"#,
+        Some(503),
+        "t",
+        "m",
+    ),
+    (
+        KindField::Code,
+        r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#,
+        Some(429),
+        "RESOURCE_EXHAUSTED",
+        "m",
+    ),
+    (
+        KindField::Code,
+        r#"{"detail":[{"loc":["body"],"msg":"field required","type":"missing"}]}"#,
+        None,
+        "missing",
+        "field required",
+    ),
+    (
+        KindField::Code,
+        r#"{"detail":"Not Found"}"#,
+        None,
+        "upstream_error",
+        "Not Found",
+    ),
+    (
+        KindField::Type,
+        " plain text\n",
+        None,
+        "upstream_error",
+        "plain text",
+    ),
+    (
+        KindField::Code,
+        r#"{"ok":true}"#,
+        None,
+        "upstream_error",
+        r#"{"ok":true}"#,
+    ),
+    (
+        KindField::Code,
+        "",
+        None,
+        "upstream_error",
+        "the upstream answered with an empty body",
+    ),
+    (
+        KindField::Code,
+        " <!DOCTYPE html><title>502",
+        None,
+        "upstream_error",
+        "the upstream answered with an HTML page",
+    ),
+    (
+        KindField::Code,
+        "Bad\n<HTML>secret",
+        None,
+        "upstream_error",
+        "the upstream answered with an HTML page",
+    ),
+];
+
 #[test]
 fn error_of_every_shape_is_read() {
-    for (kind_field, body, status, kind, message) in [
-        (
-            KindField::Code,
-            r#"{"error":{"message":"no money","type":"billing","param":null,"code":"insufficient_quota"}}"#,
-            Some(429),
-            "insufficient_quota",
-            "no money",
-        ),
-        (
-            KindField::Code,
-            r#"{"error":{"message":"m","type":"server_error","code":null}}"#,
-            Some(500),
-            "server_error",
-            "m",
-        ),
-        (
-            KindField::Type,
-            r#"{"type":"error","error":{"type":"overloaded_error","message":"busy","code":"x"},"request_id":"r"}"#,
-            Some(529),
-            "overloaded_error",
-            "busy",
-        ),
-        (
-            KindField::Code,
-            r#"{"error":"model not loaded"}"#,
-            None,
-            "upstream_error",
-            "model not loaded",
-        ),
-        (
-            KindField::Code,
-            r#"{"message":"m","object":"error","type":"t","code":503}"#,
-            Some(503),
-            "t",
-            "m",
-        ),
-        (
-            KindField::Code,
-            r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#,
-            Some(429),
-            "RESOURCE_EXHAUSTED",
-            "m",
-        ),
-        (
-            KindField::Code,
-            r#"{"detail":[{"loc":["body"],"msg":"field required","type":"missing"}]}"#,
-            None,
-            "missing",
-            "field required",
-        ),
-        (
-            KindField::Code,
-            r#"{"detail":"Not Found"}"#,
-            None,
-            "upstream_error",
-            "Not Found",
-        ),
-        (
-            KindField::Type,
-            " plain text\n",
-            None,
-            "upstream_error",
-            "plain text",
-        ),
-        (
-            KindField::Code,
-            r#"{"ok":true}"#,
-            None,
-            "upstream_error",
-            r#"{"ok":true}"#,
-        ),
-        (
-            KindField::Code,
-            "",
-            None,
-            "upstream_error",
-            "the upstream answered with an empty body",
-        ),
-        (
-            KindField::Code,
-            " <!DOCTYPE html><title>502",
-            None,
-            "upstream_error",
-            "the upstream answered with an HTML page",
-        ),
-        (
-            KindField::Code,
-            "Bad\n<HTML>secret",
-            None,
-            "upstream_error",
-            "the upstream answered with an HTML page",
-        ),
-    ] {
+    for (kind_field, body, status, kind, message) in ERRORS {
         let expected = UpstreamError {
             status,
             kind: kind.into(),

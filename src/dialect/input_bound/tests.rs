@@ -1,3 +1,5 @@
+//! Input bounds of whole requests in each client dialect.
+
 use super::*;
 use crate::dialect::{Dialect, Operation};
 

@@ -1,3 +1,5 @@
+//! Bounds of content: text, media, remote and nested content.
+
 use super::*;
 use crate::dialect::chat::input_bound::RULES as CHAT;
 use crate::dialect::messages::input_bound::RULES as MESSAGES;

@@ -1,3 +1,5 @@
+//! Bounds of tools by their runner.
+
 use super::*;
 use crate::dialect::chat::input_bound::RULES as CHAT;
 use crate::dialect::messages::input_bound::RULES as MESSAGES;

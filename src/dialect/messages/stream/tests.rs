@@ -1,3 +1,5 @@
+//! Streams of the Messages dialect through its tap.
+
 use super::*;
 use crate::dialect::samples;
 use crate::dialect::wire::sse::parse;
