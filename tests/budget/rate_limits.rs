@@ -3,15 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::call::{Call, SeededRng, is_complete};
+use super::call::{Call, is_complete};
 use crate::harness::client::Response;
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Instance, Key, Provider, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
-use crate::harness::workers::run_workers;
-use crate::harness::{print_figure, repetitions, wait_until};
 
 const MINUTE_MS: u64 = 60_000;
 
