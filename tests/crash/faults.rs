@@ -180,7 +180,7 @@ fn assert_continues(store: &Store, work: &mut Workload) {
 /// Checks two starts: the log is complete, open holds are booked at their ceiling once, the second start adds nothing.
 fn assert_restart(disk: &Arc<SimulatedDisk>, work: &Workload, when: &str) {
     let mut events = work.events.clone();
-    for start in 1..=2 {
+    for number in 1..=2 {
         let store = start(
             disk,
             work.wait_for_disk,
@@ -193,7 +193,7 @@ fn assert_restart(disk: &Arc<SimulatedDisk>, work: &Workload, when: &str) {
         assert_eq!(
             metrics.written,
             events.len() as u64,
-            "{when}, start {start}: {metrics:?}"
+            "{when}, start {number}: {metrics:?}"
         );
         store.close();
     }

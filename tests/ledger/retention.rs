@@ -16,10 +16,10 @@ const SETTINGS: &str =
     "[retention]\nrequests_days = 5\nrefused_days = 2\nhours_days = 8\ndays_days = 30";
 
 fn fixture(retention: &str) -> (Upstream, InProcessGateway, Key) {
-    house_with("sync = \"os\"", retention)
+    fixture_with("sync = \"os\"", retention)
 }
 
-fn house_with(ledger: &str, retention: &str) -> (Upstream, InProcessGateway, Key) {
+fn fixture_with(ledger: &str, retention: &str) -> (Upstream, InProcessGateway, Key) {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gateway = Gatekeeper::with_upstream(&upstream)
@@ -258,7 +258,7 @@ fn retention_under_load_with_sync_disk_keeps_books_consistent() {
 
 /// Advances the clock over days while clients call; `ledger verify` must find no difference at any time.
 fn assert_consistent_under_load(sync: &str, days: usize) {
-    let (_upstream, gateway, key) = house_with(
+    let (_upstream, gateway, key) = fixture_with(
         &format!("sync = \"{sync}\""),
         "[retention]\nrequests_days = 1\nrefused_days = 1\nhours_days = 2\ndays_days = 4",
     );
