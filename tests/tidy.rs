@@ -429,11 +429,21 @@ fn all_files() -> Vec<(String, String)> {
 }
 
 /// Places that do not follow the rules on wording and size yet.
-const OPEN: &[&str] = &["src/", "benches/", "tests/"];
+const OPEN: &[&str] = &[
+    "src/auth/",
+    "src/dialect/",
+    "src/gateway/",
+    "src/meter/",
+    "src/server/",
+    "src/store/codec/",
+    "tests/conformance.rs",
+    "tests/harness/upstream/",
+    "tests/inference/",
+];
 
 /// Folders whose files still import each other in cycles.
 const OPEN_CYCLES: &str =
-    "auth cli cli/demo control dialect gateway gateway/exchange meter server server/api upstream";
+    "auth config/reference gateway gateway/exchange meter server";
 
 /// Faults of a rule in all files but those in open places.
 fn all_closed(open: &[&str], rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Holds `Cargo.lock` against `packaging/minimum-versions.toml`: no crate below its floor, no exception that has outlived
-//! its reason. It works without a network and says which advisory a fault belongs to.
+//! Minimum versions: checks `Cargo.lock` against `packaging/minimum-versions.toml`. No crate is below its floor, and no
+//! exception is obsolete; each fault names its advisory. It must never need a network.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -27,7 +27,7 @@ fn word<'a>(row: &'a Table, name: &str) -> &'a str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The numbers of a version; what follows a `-` or `+` does not count.
+/// Numbers of a version, without pre-release and build metadata.
 fn numbers(version: &str) -> Vec<u64> {
     let core = version.split(['-', '+']).next().unwrap_or_default();
     core.split('.')
@@ -53,7 +53,7 @@ fn versions_of<'a>(lock: &'a Table, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Every fault of a lock file under these rules.
+/// Faults of a lock file under the rules.
 fn faults(lock: &Table, rules: &Table) -> Vec<String> {
     let mut faults = Vec::new();
     for rule in rows(rules, "crate") {
@@ -71,12 +71,12 @@ fn faults(lock: &Table, rules: &Table) -> Vec<String> {
     }
     for rule in rows(rules, "exception") {
         let (name, exact, below) = (word(rule, "name"), word(rule, "exact"), word(rule, "below"));
-        let stands = |version: &&str| {
+        let applies = |version: &&str| {
             (exact.is_empty() || *version == exact)
                 && (below.is_empty() || compare(version, below).is_lt())
         };
         let versions = versions_of(lock, name);
-        if versions.is_empty() || !versions.iter().any(stands) {
+        if versions.is_empty() || !versions.iter().any(applies) {
             faults.push(format!(
                 "the exception for {name} ({}) is no longer needed or no longer covers {versions:?}",
                 word(rule, "advisory")
@@ -90,18 +90,18 @@ fn faults(lock: &Table, rules: &Table) -> Vec<String> {
 }
 
 #[test]
-fn no_crate_is_below_its_floor() {
+fn locked_crates_are_at_or_above_minimum_versions() {
     let rules = read("packaging/minimum-versions.toml");
     assert!(
         rows(&rules, "crate").len() > 10,
-        "the list of floors was read"
+        "the list of minimum versions is read"
     );
     let faults = faults(&read("Cargo.lock"), &rules);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
-fn a_lock_file_with_an_old_crate_is_caught() {
+fn lock_file_with_old_crate_or_obsolete_exception_is_reported() {
     let rules: Table =
         "[[crate]]\nname = 'a'\nfloor = '1.2.3'\n[[exception]]\nname = 'b'\nexact = '2.0.1'\nwhy = 'x'".parse().expect("rules");
     let lock = |a: &str, b: &str| -> Table {
