@@ -117,7 +117,7 @@ mod tests {
 
     /// Reads a stream: one letter per event, and the tap.
     fn read(stream: &str) -> (String, ResponsesTap) {
-        let mut tap = ResponsesTap::deerror();
+        let mut tap = ResponsesTap::default();
         let letter = |event: &bytes::Bytes| match tap.read(&sse::parse(event)) {
             EventKind::Head => 'h',
             EventKind::Content => 'c',
@@ -138,8 +138,8 @@ mod tests {
             cache_write_other: 300,
             out_total: 120,
             reasoning: 64,
-            service_tier: Some("deerror".into()),
-            ..Usage::deerror()
+            service_tier: Some("default".into()),
+            ..Usage::default()
         };
         assert_eq!(
             (tap.report(), tap.output_is_final()),
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn error_events_continue_the_numbers_of_the_stream() {
         let events = samples::events(FAILED);
-        let mut tap = ResponsesTap::deerror();
+        let mut tap = ResponsesTap::default();
         let (last, before) = events.split_last().expect("events");
         before.iter().for_each(|event| {
             assert!(!matches!(tap.read(&sse::parse(event)), EventKind::Error(_)))
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn damaged_stream_never_panics() {
         for stream in samples::damaged(STREAM.as_bytes(), 500) {
-            let mut tap = ResponsesTap::deerror();
+            let mut tap = ResponsesTap::default();
             for event in samples::events_of(&stream) {
                 tap.read(&sse::parse(&event));
             }

@@ -295,7 +295,7 @@ mod tests {
         };
         let memory = ReasoningMemory::open(
             disk,
-            Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))),
+            Arc::new(Time::new(Arc::new(ManualClock::at_ms(1)))),
             &key,
             bounds,
         );
