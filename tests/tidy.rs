@@ -442,8 +442,7 @@ const OPEN: &[&str] = &[
 ];
 
 /// Folders whose files still import each other in cycles.
-const OPEN_CYCLES: &str =
-    "auth config/reference gateway gateway/exchange meter server";
+const OPEN_CYCLES: &str = "auth config/reference gateway gateway/exchange meter server";
 
 /// Faults of a rule in all files but those in open places.
 fn all_closed(open: &[&str], rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {

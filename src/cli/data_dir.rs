@@ -81,7 +81,7 @@ mod tests {
                 .contains("not empty")
         );
         assert_eq!(
-            require_initialised(&folder)
+            require_initialized(&folder)
                 .expect_err("no books")
                 .exit_code(),
             78
@@ -90,7 +90,7 @@ mod tests {
             .and_then(|()| fs::write(folder.join("ledger/000001.log"), "x"))
             .expect("a log");
         assert!(
-            require_initialised(&folder)
+            require_initialized(&folder)
                 .expect_err("no books")
                 .to_string()
                 .contains("restore a backup")

@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn budget_invalid_error_shows_syntax() {
         for (typed, expected) in [
-            ("ten", "not an amount"),
-            ("-1", "not an amount"),
+            ("ten", "invalid amount"),
+            ("-1", "invalid amount"),
             ("$10/year", "/month"),
             ("", "single quotes"),
             ("0", "single quotes"),
