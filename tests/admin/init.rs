@@ -93,7 +93,7 @@ fn command_invalid_argument_exits_2_with_remedy() {
     ] {
         run(folder.path(), &[command, &["--budget", "-5"]].concat())
             .assert_exit_code(2)
-            .assert_stderr(&["not an amount"]);
+            .assert_stderr(&["invalid amount"]);
         run(folder.path(), &[command, &["--rpm", "0"]].concat())
             .assert_exit_code(2)
             .assert_stderr(&["a whole number from 1"]);
