@@ -1,7 +1,7 @@
-"""Runs the marked code blocks of a README, in order, in one shell in an empty folder, and counts them.
+"""Runs the marked code blocks of a page, in order, in one shell in an empty folder, and counts them.
 
-A block counts once the shell has come past its end; the first one that fails ends the shell. What the blocks started in the
-background is ended with the shell's process group. Usage: blocks.py BINARY README
+A block passes once the shell has come past its end; the first one that fails ends the shell. Processes that the blocks started in the
+background are ended with the shell's process group. Usage: blocks.py BINARY PAGE
 """
 
 import fcntl
@@ -53,10 +53,11 @@ def environment_with(binary, folder):
     return {**kept, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": folder}
 
 
-def main(binary, readme):
-    blocks = BLOCK.findall(Path(readme).read_text())
+def main(binary, page):
+    blocks = BLOCK.findall(Path(page).read_text())
+    name = Path(page).name
     if not blocks:
-        print("SKIPPED readme: no block is marked to run")
+        print(f"SKIPPED readme: {name} has no block that is marked to run")
         return 0
     raises_loopback()
     with tempfile.TemporaryDirectory(prefix="gatekeeper-readme-") as folder, tempfile.TemporaryDirectory() as programs:
@@ -80,7 +81,7 @@ def main(binary, readme):
         passed = len(past.read_text().split()) if past.exists() else 0
         for number, block in enumerate(blocks):
             result = "passed" if number < passed else "FAILED" if number == passed else "not reached"
-            print(f"readme block {number + 1} ({block.strip().splitlines()[0][:60]}): {result}")
+            print(f"{name}: block {number + 1} ({block.strip().splitlines()[0][:60]}): {result}")
         if passed < len(blocks):
             print(f"--- the shell said\n{said.read_text(errors='replace')[-4000:]}")
     print(f"{passed} passed, {len(blocks) - passed} failed")
