@@ -1,6 +1,7 @@
 //! Module map of Gatekeeper, one process, from the outside in.
 //!
 //! ```text
+//! 11  main                      entry point
 //! 10  cli                       arguments in, exit code out
 //!  9  process                   composition root: open, build, listen, stop
 //!  8  server  simulator         listener: HTTP in, HTTP out / upstream of the demo
@@ -13,6 +14,7 @@
 //!  1  domain                    types without IO
 //! ```
 //! A module names only lower rows; modules in one row do not name each other (`tests/tidy.rs`).
+//! `docs/architecture.md` has the folders, the journey of a request and the places where a change goes.
 #![deny(unsafe_code)]
 
 pub mod auth;
