@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::harness::assert_table;
 
-/// Who stands before the case as its client.
+/// Client of a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     /// a test speaks HTTP as the client does
@@ -323,7 +323,7 @@ const CASES: &[(&str, &str, By)] = &[
 ];
 
 /// Name of a test or case → the file that has it.
-type Found = BTreeMap<String, String>;
+type NamesByCase = BTreeMap<String, String>;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -371,7 +371,7 @@ fn ids<'a>(name: &'a str, separator: &'a str) -> impl Iterator<Item = &'a str> {
     name.split(separator).take_while(|word| is_id(word))
 }
 
-fn rust_tests() -> Found {
+fn rust_tests() -> NamesByCase {
     let sources = [files("src", ".rs"), files("tests", ".rs")].concat();
     let named = |(path, text): &(String, String)| {
         tests_in(text)
@@ -381,7 +381,7 @@ fn rust_tests() -> Found {
     sources.iter().flat_map(named).collect()
 }
 
-fn sdk_cases() -> Found {
+fn sdk_cases() -> NamesByCase {
     let scripts = [".py", ".mjs"]
         .map(|ending| files("tests/sdk", ending))
         .concat();
@@ -397,11 +397,11 @@ fn sdk_cases() -> Found {
         .collect()
 }
 
-/// What the table says of one case, and what it lacks.
-fn row(case: &(&str, &str, By), rust: &Found, sdk: &Found) -> (String, Option<String>) {
+/// Row of one case in the table, and the fault if it lacks a test.
+fn row(case: &(&str, &str, By), rust: &NamesByCase, sdk: &NamesByCase) -> (String, Option<String>) {
     let (id, about, by) = *case;
     let word = id.to_lowercase();
-    let of = |found: &Found, separator: &str| {
+    let of = |found: &NamesByCase, separator: &str| {
         let of_case = found
             .iter()
             .filter(|(name, _)| ids(name, separator).any(|of| of == word));
@@ -477,6 +477,11 @@ fn names_are_told_from_what_only_looks_like_them() {
         ["b06 codex", "t04"]
     );
     assert!(ids("e2e_test", "_").next().is_none() && ids("plain", "_").next().is_none());
-    let lacking = row(&("X99", "nothing", Test), &Found::new(), &Found::new()).1;
+    let lacking = row(
+        &("X99", "nothing", Test),
+        &NamesByCase::new(),
+        &NamesByCase::new(),
+    )
+    .1;
     assert_eq!(lacking.as_deref(), Some("X99 has no test"));
 }

@@ -428,58 +428,42 @@ fn all_files() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Places that do not follow the rules on wording and size yet.
-const OPEN: &[&str] = &[
-    "src/auth/",
-    "src/dialect/",
-    "src/gateway/",
-    "src/meter/",
-    "src/server/",
-    "src/store/codec/",
-    "tests/conformance.rs",
-    "tests/harness/upstream/",
-    "tests/inference/",
-];
-
-/// Folders whose files still import each other in cycles.
-const OPEN_CYCLES: &str = "auth config/reference gateway gateway/exchange meter server";
-
-/// Faults of a rule in all files but those in open places.
-fn all_closed(open: &[&str], rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
-    all_files()
+/// Faults of a rule in all files of the repository.
+fn faults_in_all(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
+    let files = all_files();
+    files
         .iter()
-        .filter(|(path, _)| !is_in(path, open))
         .flat_map(|(path, text)| rule(path, text))
         .collect()
 }
 
 #[test]
 fn comment_opens_without_question_word() {
-    assert_clean(all_closed(OPEN, wording::comment_openings));
+    assert_clean(faults_in_all(wording::comment_openings));
 }
 
 #[test]
 fn type_name_is_noun() {
-    assert_clean(all_closed(OPEN, wording::participle_types));
+    assert_clean(faults_in_all(wording::participle_types));
 }
 
 #[test]
 fn comment_cites_only_repository() {
     let is_page =
         |page: &str| root().join(page).is_file() || root().join("tests").join(page).is_file();
-    assert_clean(all_closed(OPEN, |path, text| {
+    assert_clean(faults_in_all(|path, text| {
         wording::outside_citations(path, text, is_page)
     }));
 }
 
 #[test]
 fn file_length_is_within_limit() {
-    assert_clean(all_closed(OPEN, shape::file_length));
+    assert_clean(faults_in_all(shape::file_length));
 }
 
 #[test]
 fn function_length_is_within_limit() {
-    assert_clean(all_closed(OPEN, shape::function_length));
+    assert_clean(faults_in_all(shape::function_length));
 }
 
 #[test]
@@ -492,8 +476,6 @@ fn nine_functions_in_ten_are_short() {
 
 #[test]
 fn folder_has_no_import_cycle() {
-    let is_closed = |folder: &str| OPEN_CYCLES.split_whitespace().all(|open| open != folder);
-    let mut cycles = cycles::import_cycles(&files("src"));
-    cycles.retain(|(folder, _)| is_closed(folder));
+    let cycles = cycles::import_cycles(&files("src"));
     assert_clean(cycles.into_iter().map(|(_, fault)| fault).collect());
 }

@@ -85,7 +85,7 @@ macro_rules! table {
 
         /// The actions as types: `Grant<ChangeTeams>` permits changing teams and nothing else.
         pub mod may {
-            use super::{Action, Permit};
+            use crate::auth::role::{Action, Permit};
             $(
                 $(#[$doc])*
                 #[derive(Clone, Copy, Debug)]

@@ -1,57 +1,13 @@
 //! Configuration reference: renders the table of all keys as Markdown, which is kept in `docs/configuration.md`. Tests
 //! compare the table with the keys, ranges and defaults of the resolver and with the packaged file.
 
+mod key;
 mod keys;
 
 use std::fmt::Write;
 
+use key::{KeyDefault, KeyKind, KeyReference};
 use keys::SECTIONS;
-
-/// One table of the file.
-struct SectionReference {
-    /// `limits`, `providers.NAME`; empty at the top level
-    name: &'static str,
-    summary: &'static str,
-    keys: &'static [KeyReference],
-}
-
-struct KeyReference {
-    name: &'static str,
-    kind: KeyKind,
-    default: KeyDefault,
-    /// empty for values without a unit
-    unit: &'static str,
-    meaning: &'static str,
-}
-
-#[derive(Clone, Copy)]
-enum KeyKind {
-    String,
-    /// source of a secret: `env:NAME`, `file:/path` or `credential:NAME`
-    Secret,
-    Boolean,
-    Integer {
-        min: u64,
-        max: u64,
-    },
-    Choice(&'static [&'static str]),
-    Strings,
-    /// a decimal amount in quotes, or an integer
-    Amount,
-    /// a table whose keys are chosen by the operator and whose values are strings
-    StringTable,
-    /// one of the keywords, or a table
-    ChoiceOrTable(&'static [&'static str]),
-}
-
-#[derive(Clone, Copy)]
-enum KeyDefault {
-    /// the value as written in TOML
-    Toml(&'static str),
-    /// derived from other settings or from the machine
-    Derived(&'static str),
-    Absent,
-}
 
 /// Renders the reference as Markdown.
 pub fn markdown() -> String {

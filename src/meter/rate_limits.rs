@@ -58,7 +58,7 @@ pub struct RateLimitHit {
     pub limit: RateLimit,
     pub measure: Measure,
     pub wait_ms: u64,
-    /// what the tightest limits have left
+    /// remainder of the tightest limits
     pub allowance: Allowance,
 }
 

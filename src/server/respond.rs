@@ -1,5 +1,5 @@
-//! Replies to HTTP: the only place that turns a refusal into a status. Takes replies of the gateway and of the control plane,
-//! returns responses; decides nothing.
+//! Replies to HTTP: the only place that turns a refusal into a status. Takes replies of the gateway, returns responses;
+//! decides nothing.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -8,11 +8,7 @@ use futures_util::stream::poll_fn;
 use crate::dialect::Dialect;
 use crate::domain::api_error::ApiError;
 use crate::gateway::{Body, Reply};
-use crate::server::api::reply::ApiReply;
 use crate::server::worker::Worker;
-
-/// Cursor of the next page, for formats that have no member for it.
-const NEXT_HEADER: &str = "x-gatekeeper-next";
 
 /// A reply of the data plane.
 pub(super) fn reply(reply: Reply) -> HttpResponse {
@@ -32,16 +28,4 @@ pub(super) fn reply(reply: Reply) -> HttpResponse {
 /// An error in the shape of a dialect.
 pub(super) fn refusal(worker: &Worker, dialect: Dialect, error: &ApiError) -> HttpResponse {
     reply(worker.gateway.refuse(dialect, error))
-}
-
-/// A reply of the control plane.
-pub(super) fn api(reply: ApiReply) -> HttpResponse {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    let mut response = HttpResponse::build(status);
-    if let Some(next) = reply.next {
-        response.append_header((NEXT_HEADER, next));
-    }
-    response
-        .content_type(reply.format.content_type())
-        .body(reply.text)
 }

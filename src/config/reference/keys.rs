@@ -1,10 +1,10 @@
 //! Table of all keys of the TOML file, in the order of the packaged file. A new key is added here and to the resolver.
 
-use super::KeyDefault::{Absent, Derived, Toml};
-use super::KeyKind::{
+use super::key::KeyDefault::{Absent, Derived, Toml};
+use super::key::KeyKind::{
     Amount, Boolean, Choice, ChoiceOrTable, Integer, Secret, String, StringTable, Strings,
 };
-use super::{KeyDefault, KeyKind, KeyReference, SectionReference};
+use super::key::{KeyDefault, KeyKind, KeyReference, SectionReference};
 
 const fn key(
     name: &'static str,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::key::SectionReference;
 use super::*;
 use crate::config::{Config, ConfigErrors, Overrides, parse};
 

@@ -73,11 +73,11 @@ struct Part {
     #[serde(default)]
     text: Option<String>,
     #[serde(default)]
-    thinking: Option<Vec<Thought>>,
+    thinking: Option<Vec<ThoughtPart>>,
 }
 
 #[derive(Deserialize)]
-struct Thought {
+struct ThoughtPart {
     #[serde(default)]
     text: String,
 }

@@ -140,7 +140,7 @@ fn minimal_request_has_defaults() {
 }
 
 #[test]
-fn x11_invalid_field_is_named() {
+fn x11_invalid_model_or_content_is_named() {
     for (refusal, message, param) in [
         (
             chat(r#"{"messages":[]}"#),
@@ -182,6 +182,17 @@ fn x11_invalid_field_is_named() {
             "`max_tokens` is not a whole number of tokens, zero or more",
             "max_tokens",
         ),
+    ] {
+        assert_eq!(
+            refusal.expect_err(message),
+            ApiError::invalid(message).with_param(param)
+        );
+    }
+}
+
+#[test]
+fn x11_invalid_option_is_named() {
+    for (refusal, message, param) in [
         (
             with(Dialect::Chat, r#","stream":"true""#),
             "`stream` is neither true nor false",

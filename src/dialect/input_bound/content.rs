@@ -49,7 +49,7 @@ pub(super) struct ContentParts {
     part: Part,
 }
 
-/// What was seen of the part being read.
+/// Facts of the content part being read.
 #[derive(Clone, Default)]
 struct Part {
     is_image: bool,
@@ -58,7 +58,7 @@ struct Part {
     item: Item,
 }
 
-/// What was seen of an item of Responses, to tell what the vendor would fetch from its own store.
+/// Facts of a Responses item: they tell whether the vendor would fetch it from its own store.
 #[derive(Clone, Default)]
 struct Item {
     has_id: bool,
@@ -80,7 +80,7 @@ impl Item {
         self.is_hosted |= kind.is_some_and(|kind| HOSTED_CALLS.contains(&kind));
     }
 
-    /// Whether the vendor fills it in from what it keeps: a reference, and thoughts that do not come along.
+    /// Returns `true` if the vendor fills the item in from its store: a reference, or reasoning that is not sent along.
     fn is_stored(&self) -> bool {
         let is_short_reference = self.has_id && !self.has_kind && !self.has_body;
         self.is_reference
@@ -237,7 +237,7 @@ impl FieldVisitor for ContentParts {
 }
 
 impl ContentParts {
-    /// What only items of Responses have.
+    /// Fields that only Responses items have.
     fn item<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "output" => {

@@ -258,63 +258,13 @@ impl ResponsesEncoder {
     /// Repeats an item and ends it.
     fn finish(&mut self, place: usize, status: &'static str, out: &mut Vec<u8>) {
         match &self.items[place].kind {
-            Kind::Message => {
-                let event = self.numbered("response.output_text.done");
-                put_event(
-                    &EventOut {
-                        text: Some(&self.items[place].text),
-                        logprobs: Some([]),
-                        ..self.of_item(place, event)
-                    },
-                    out,
-                );
-                let event = self.numbered("response.content_part.done");
-                put_event(
-                    &EventOut {
-                        part: Some(Part::text(&self.items[place].text)),
-                        ..self.of_item(place, event)
-                    },
-                    out,
-                );
-            }
+            Kind::Message => self.finish_message(place, out),
             Kind::Reasoning if self.items[place].text.is_empty() => {}
-            Kind::Reasoning => {
-                let event = self.numbered("response.reasoning_summary_text.done");
-                put_event(
-                    &EventOut {
-                        text: Some(&self.items[place].text),
-                        ..self.of_item(place, event)
-                    },
-                    out,
-                );
-                let event = self.numbered("response.reasoning_summary_part.done");
-                let part = Some(Part::SummaryText {
-                    text: &self.items[place].text,
-                });
-                put_event(
-                    &EventOut {
-                        part,
-                        ..self.of_item(place, event)
-                    },
-                    out,
-                );
-            }
+            Kind::Reasoning => self.finish_reasoning(place, out),
             Kind::Call {
                 form: Form::Function(_),
                 ..
-            } => {
-                let event = self.numbered("response.function_call_arguments.done");
-                let told = &self.items[place];
-                let (arguments, name) = (Some(arguments(&told.text)), told.kind.name());
-                put_event(
-                    &EventOut {
-                        arguments,
-                        name,
-                        ..self.of_item(place, event)
-                    },
-                    out,
-                );
-            }
+            } => self.finish_arguments(place, out),
             Kind::Call {
                 form: Form::Custom(_),
                 ..
@@ -327,6 +277,62 @@ impl ResponsesEncoder {
         self.items[place].done = true;
         self.items[place].cut_off = status == INCOMPLETE;
         self.item_event("response.output_item.done", place, status, out);
+    }
+
+    fn finish_message(&mut self, place: usize, out: &mut Vec<u8>) {
+        let event = self.numbered("response.output_text.done");
+        put_event(
+            &EventOut {
+                text: Some(&self.items[place].text),
+                logprobs: Some([]),
+                ..self.of_item(place, event)
+            },
+            out,
+        );
+        let event = self.numbered("response.content_part.done");
+        put_event(
+            &EventOut {
+                part: Some(Part::text(&self.items[place].text)),
+                ..self.of_item(place, event)
+            },
+            out,
+        );
+    }
+
+    fn finish_reasoning(&mut self, place: usize, out: &mut Vec<u8>) {
+        let event = self.numbered("response.reasoning_summary_text.done");
+        put_event(
+            &EventOut {
+                text: Some(&self.items[place].text),
+                ..self.of_item(place, event)
+            },
+            out,
+        );
+        let event = self.numbered("response.reasoning_summary_part.done");
+        let part = Some(Part::SummaryText {
+            text: &self.items[place].text,
+        });
+        put_event(
+            &EventOut {
+                part,
+                ..self.of_item(place, event)
+            },
+            out,
+        );
+    }
+
+    fn finish_arguments(&mut self, place: usize, out: &mut Vec<u8>) {
+        let event = self.numbered("response.function_call_arguments.done");
+        let item = &self.items[place];
+        let (arguments, name) = (Some(arguments(&item.text)), item.kind.name());
+        put_event(
+            &EventOut {
+                arguments,
+                name,
+                ..self.of_item(place, event)
+            },
+            out,
+        );
     }
 
     fn custom_input(&mut self, place: usize, out: &mut Vec<u8>) {

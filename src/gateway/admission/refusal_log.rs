@@ -43,7 +43,7 @@ impl RefusalSampler {
     }
 }
 
-/// What the request log needs to know of a request, in case it is refused.
+/// Facts of a request for the request log, in case it is refused.
 pub(in crate::gateway) struct RefusalEntry {
     pub request: RequestId,
     dialect: Dialect,

@@ -128,7 +128,7 @@ where
         Err(error) => Err(error),
     };
     match result {
-        Ok(reply) => respond::api(reply),
+        Ok(reply) => reply.into_response(),
         Err(error) => respond::refusal(Worker::of(&request), Dialect::Chat, &error),
     }
 }

@@ -1,9 +1,14 @@
 //! `ApiReply`: answer of the control plane before it becomes HTTP, in JSON or, for lists and reports, in CSV.
 
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use serde::Serialize;
 
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::server::api::accept::ReportFormat;
+
+/// Cursor of the next page, for formats that have no member for it.
+const NEXT_HEADER: &str = "x-gatekeeper-next";
 
 /// Answer of a control-plane call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,18 @@ impl ApiReply {
             text,
             next,
         }
+    }
+
+    /// The answer as an HTTP response.
+    pub fn into_response(self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = HttpResponse::build(status);
+        if let Some(next) = self.next {
+            response.append_header((NEXT_HEADER, next));
+        }
+        response
+            .content_type(self.format.content_type())
+            .body(self.text)
     }
 
     fn json(status: u16, body: &impl Serialize) -> Result<ApiReply, ApiError> {

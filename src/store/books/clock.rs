@@ -11,7 +11,7 @@ use crate::store::books::alerts;
 use crate::store::books::store::Store;
 use crate::store::books::tables::{ALERTS, BALANCES, META};
 use crate::store::books::tenants::ChangeTransaction;
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
 
 /// Balances and sent alerts of windows, as stored.

@@ -18,7 +18,7 @@ use crate::store::books::tables::{
     RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED, RollupTable,
 };
 use crate::store::books::yielding::Yielder;
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
 use crate::store::refusals::RefusalBatch;

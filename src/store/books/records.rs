@@ -14,7 +14,7 @@ use crate::store::books::store::Store;
 use crate::store::books::tables::{
     CORRECTIONS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED,
 };
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
 

@@ -11,7 +11,7 @@ use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::store::books::alerts;
 use crate::store::books::tables::{ALERTS, BALANCES, OPEN_HOLDS, ORPHANS};
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
 use crate::store::wal::recovery::Replay;
 

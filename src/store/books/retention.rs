@@ -17,7 +17,7 @@ use crate::store::books::tables::{
     BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, ORPHANS, RECORDS, RECORDS_NOT_OK,
     RECORDS_OF_KEY, REFUSED, RollupTable,
 };
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
 use crate::store::retention_cutoffs::RetentionCutoffs;

@@ -11,7 +11,7 @@ use crate::domain::money::Money;
 use crate::store::books::slot::RowsRead;
 use crate::store::books::store::Store;
 use crate::store::books::tables::{BALANCES, DAYS, HOURS};
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_of;
 use crate::store::error::StoreError;
 use crate::store::rollup::{RollupKey, RollupPeriod, RollupSums};

@@ -17,7 +17,7 @@ use crate::store::books::tables::{
     ADMIN_KEYS, AUDIT, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
     RATE_LIMITS, RECORDS, TEAMS,
 };
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
@@ -121,7 +121,9 @@ fn run<T, E: From<StoreError>>(
     Ok(result)
 }
 
-fn all<N: Stored>(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<N>, StoreError> {
+fn all<N: StoredValue>(
+    table: &impl ReadableTable<u64, &'static [u8]>,
+) -> Result<Vec<N>, StoreError> {
     table.iter()?.map(|row| N::decode(row?.1.value())).collect()
 }
 
@@ -260,13 +262,13 @@ impl ChangeTransaction<'_> {
         Ok(self.transaction.open_table(META)?)
     }
 
-    fn row<N: Stored>(&mut self, table: Rows, id: u64) -> Result<Option<N>, StoreError> {
+    fn row<N: StoredValue>(&mut self, table: Rows, id: u64) -> Result<Option<N>, StoreError> {
         let table = self.transaction.open_table(table)?;
         let row = table.get(id)?;
         row.map(|row| N::decode(row.value())).transpose()
     }
 
-    fn put<N: Stored>(&mut self, table: Rows, id: u64, noun: &N) -> Result<(), StoreError> {
+    fn put<N: StoredValue>(&mut self, table: Rows, id: u64, noun: &N) -> Result<(), StoreError> {
         self.transaction
             .open_table(table)?
             .insert(id, noun.encode()?.as_slice())?;

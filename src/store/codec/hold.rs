@@ -11,7 +11,7 @@ use crate::domain::event::{Charge, Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
-use crate::store::codec::{Stored, write_row};
+use crate::store::codec::{StoredValue, write_row};
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct SubjectRow<'a> {
@@ -63,7 +63,7 @@ pub(in crate::store) struct UsageRow<'a> {
     service_tier: Option<Cow<'a, str>>,
 }
 
-impl Stored for Hold {
+impl StoredValue for Hold {
     const KIND: &'static str = "open hold";
     type Row = HoldRow<'static>;
 

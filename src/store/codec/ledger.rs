@@ -13,7 +13,7 @@ use crate::store::codec::hold::{
     usage_row,
 };
 use crate::store::codec::status::{status_number, status_of};
-use crate::store::codec::{Stored, write_row};
+use crate::store::codec::{StoredValue, write_row};
 use crate::store::rollup::RollupSums;
 
 #[derive(Serialize, Deserialize)]
@@ -98,7 +98,7 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
     })
 }
 
-impl Stored for LedgerEvent {
+impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
     type Row = EventRow<'static>;
 
@@ -148,7 +148,7 @@ impl Stored for LedgerEvent {
     }
 }
 
-impl Stored for Settlement {
+impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
     type Row = SettlementRow<'static>;
 
@@ -169,7 +169,7 @@ pub(in crate::store) struct CorrectionRow {
     actor: String,
 }
 
-impl Stored for Correction {
+impl StoredValue for Correction {
     const KIND: &'static str = "correction";
     type Row = CorrectionRow;
 
@@ -190,7 +190,7 @@ impl Stored for Correction {
     }
 }
 
-impl Stored for RollupSums {
+impl StoredValue for RollupSums {
     const KIND: &'static str = "roll-up";
     type Row = (u64, u64, u64, u64, u64, i128);
 
@@ -222,7 +222,7 @@ impl Stored for RollupSums {
     }
 }
 
-impl Stored for Money {
+impl StoredValue for Money {
     const KIND: &'static str = "balance";
     type Row = i128;
 

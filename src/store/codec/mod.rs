@@ -20,7 +20,7 @@ const VALUE_BYTES_MAX: usize = 1024 * 1024;
 const VERSION: u8 = 2;
 
 /// Type that can be stored.
-pub(super) trait Stored: Sized {
+pub(super) trait StoredValue: Sized {
     const KIND: &'static str;
     /// row of the newest version
     type Row: DeserializeOwned;
@@ -53,7 +53,7 @@ pub(super) trait Stored: Sized {
     }
 }
 
-fn unreadable<T: Stored>(reason: String) -> StoreError {
+fn unreadable<T: StoredValue>(reason: String) -> StoreError {
     StoreError::Record {
         kind: T::KIND,
         reason,

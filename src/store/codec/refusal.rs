@@ -8,7 +8,7 @@ use crate::domain::api_error::ErrorCode;
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::refusal::Refusal;
-use crate::store::codec::{Stored, write_row};
+use crate::store::codec::{StoredValue, write_row};
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct RefusalRow<'a> {
@@ -24,7 +24,7 @@ pub(in crate::store) struct RefusalRow<'a> {
     word: Cow<'a, str>,
 }
 
-impl Stored for Refusal {
+impl StoredValue for Refusal {
     const KIND: &'static str = "refusal";
     type Row = RefusalRow<'static>;
 

@@ -10,7 +10,7 @@ use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
-use crate::store::codec::{Stored, write_row};
+use crate::store::codec::{StoredValue, write_row};
 
 fn patterns(models: &[Pattern]) -> Vec<&str> {
     models.iter().map(Pattern::as_str).collect()
@@ -27,7 +27,7 @@ pub(in crate::store) struct OrganizationRow {
     created_ms: u64,
 }
 
-impl Stored for Organization {
+impl StoredValue for Organization {
     const KIND: &'static str = "organization";
     type Row = OrganizationRow;
 
@@ -53,7 +53,7 @@ pub(in crate::store) struct TeamRow {
     created_ms: u64,
 }
 
-impl Stored for Team {
+impl StoredValue for Team {
     const KIND: &'static str = "team";
     type Row = TeamRow;
 
@@ -96,7 +96,7 @@ pub(in crate::store) struct KeyRow {
     created_ms: u64,
 }
 
-impl Stored for VirtualKey {
+impl StoredValue for VirtualKey {
     const KIND: &'static str = "virtual key";
     type Row = KeyRow;
 
@@ -147,7 +147,7 @@ pub(in crate::store) struct AdminKeyRow {
     created_ms: u64,
 }
 
-impl Stored for AdminKey {
+impl StoredValue for AdminKey {
     const KIND: &'static str = "administrative key";
     type Row = AdminKeyRow;
 
@@ -206,7 +206,7 @@ pub(in crate::store) struct BudgetRow {
     model: Option<String>,
 }
 
-impl Stored for Budget {
+impl StoredValue for Budget {
     const KIND: &'static str = "budget";
     type Row = BudgetRow;
 
@@ -260,7 +260,7 @@ pub(in crate::store) struct RateLimitRow {
     model: Option<String>,
 }
 
-impl Stored for RateLimit {
+impl StoredValue for RateLimit {
     const KIND: &'static str = "rate limit";
     type Row = RateLimitRow;
 

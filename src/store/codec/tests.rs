@@ -14,7 +14,7 @@ use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::usage::Usage;
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 
 pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
     Hold {

@@ -10,7 +10,7 @@ use crate::domain::event::{Hold, LedgerEvent, Progress};
 use crate::domain::money::Money;
 use crate::store::RollupPeriod;
 use crate::store::books::tables::{META, OPEN_HOLDS};
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::tests::{sample_hold, sample_progress};
 use crate::store::disk::FolderDisk;
 

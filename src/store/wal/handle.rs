@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::domain::event::LedgerEvent;
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
 use crate::store::refusals::Refusals;
 use crate::store::retention_cutoffs::RetentionCutoffs;

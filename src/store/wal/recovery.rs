@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::event::LedgerEvent;
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::identity::Identity;
 use crate::store::wal::error::WalError;

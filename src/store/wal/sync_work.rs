@@ -4,7 +4,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::wal::file::SyncBatch;
 use crate::store::wal::handle::{Wal, wait_on};
 use crate::store::wal::state::WalState;

@@ -13,7 +13,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
 pub use self::records::{BillLine, Disconnect};
-use self::records::{Records, Shared};
+use self::records::{Records, SharedRecords};
 use self::server::serve;
 pub use super::request::ReceivedRequest;
 use super::script::Script;
@@ -22,7 +22,7 @@ use super::{model, wait_until};
 /// Scripted upstream; its thread ends on drop.
 pub struct Upstream {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<SharedRecords>,
     thread: Option<UpstreamThread>,
     /// keeps the port bound but not listening
     _refusing: Option<TcpSocket>,
@@ -43,7 +43,7 @@ impl Upstream {
         let address = listener
             .local_addr()
             .expect("a bound listener has an address");
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedRecords {
             script: Mutex::new(Arc::new(model::with_usage(10, 20))),
             records: Mutex::new(Records::default()),
         });
@@ -71,7 +71,7 @@ impl Upstream {
             .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
             .expect("a free port on loopback");
         let address = socket.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedRecords {
             script: Mutex::new(Arc::new(Script::closes())),
             records: Mutex::new(Records::default()),
         });

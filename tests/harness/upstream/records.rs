@@ -8,7 +8,7 @@ use crate::harness::request::ReceivedRequest;
 use crate::harness::script::Script;
 
 /// State shared by the test and the upstream's thread.
-pub struct Shared {
+pub struct SharedRecords {
     pub script: Mutex<Arc<Script>>,
     pub records: Mutex<Records>,
 }
@@ -25,7 +25,7 @@ pub struct Records {
     pub in_flight_max: usize,
 }
 
-impl Shared {
+impl SharedRecords {
     pub fn records(&self) -> MutexGuard<'_, Records> {
         self.records
             .lock()

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::records::{Disconnect, Shared};
+use super::records::{Disconnect, SharedRecords};
 use crate::harness::http::{Chunk, Head, Length, take_chunk};
 use crate::harness::request::ReceivedRequest;
 use crate::harness::script::{Ending, Framing, ScriptedResponse};
@@ -18,7 +18,7 @@ const HANG_MAX: Duration = Duration::from_secs(120);
 /// Accepts and serves connections until `stopped` fires.
 pub fn serve(
     listener: std::net::TcpListener,
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedRecords>,
     stopped: oneshot::Receiver<()>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,11 +64,11 @@ struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     number: usize,
-    shared: Arc<Shared>,
+    shared: Arc<SharedRecords>,
 }
 
 /// The peer closed the connection.
-struct PeerGone;
+struct PeerDisconnect;
 
 impl Connection {
     /// Serves requests until either side closes.
@@ -111,7 +111,7 @@ impl Connection {
         }
     }
 
-    async fn read_request(&mut self) -> Result<(Head, Vec<u8>), PeerGone> {
+    async fn read_request(&mut self) -> Result<(Head, Vec<u8>), PeerDisconnect> {
         let head = loop {
             match Head::take(&mut self.buffer) {
                 Some(head) => break head,
@@ -138,9 +138,9 @@ impl Connection {
         Ok((head, body))
     }
 
-    async fn read(&mut self) -> Result<(), PeerGone> {
+    async fn read(&mut self) -> Result<(), PeerDisconnect> {
         match self.stream.read_buf(&mut self.buffer).await {
-            Ok(0) | Err(_) => Err(PeerGone),
+            Ok(0) | Err(_) => Err(PeerDisconnect),
             Ok(_) => Ok(()),
         }
     }
@@ -150,7 +150,7 @@ impl Connection {
         response: &ScriptedResponse,
         request: &ReceivedRequest,
         play: &mut Playback,
-    ) -> Result<(), PeerGone> {
+    ) -> Result<(), PeerDisconnect> {
         self.wait(response.delay).await?;
         let pieces = response.wire_pieces();
         let mut wire = response.head();
@@ -174,7 +174,11 @@ impl Connection {
         self.end(response, wire).await
     }
 
-    async fn end(&mut self, response: &ScriptedResponse, unsent: Vec<u8>) -> Result<(), PeerGone> {
+    async fn end(
+        &mut self,
+        response: &ScriptedResponse,
+        unsent: Vec<u8>,
+    ) -> Result<(), PeerDisconnect> {
         self.write(&unsent, response).await?;
         match response.ending {
             Ending::Clean if response.framing == Framing::Chunked => {
@@ -193,9 +197,16 @@ impl Connection {
         }
     }
 
-    async fn write(&mut self, wire: &[u8], response: &ScriptedResponse) -> Result<(), PeerGone> {
+    async fn write(
+        &mut self,
+        wire: &[u8],
+        response: &ScriptedResponse,
+    ) -> Result<(), PeerDisconnect> {
         for part in wire.chunks(response.write_bytes_max.max(1)) {
-            self.stream.write_all(part).await.map_err(|_| PeerGone)?;
+            self.stream
+                .write_all(part)
+                .await
+                .map_err(|_| PeerDisconnect)?;
             if response.write_bytes_max != usize::MAX {
                 tokio::task::yield_now().await;
             }
@@ -204,7 +215,7 @@ impl Connection {
     }
 
     /// Waits; an error if the peer disconnects meanwhile.
-    async fn wait(&mut self, time: Duration) -> Result<(), PeerGone> {
+    async fn wait(&mut self, time: Duration) -> Result<(), PeerDisconnect> {
         if time.is_zero() {
             return Ok(());
         }
@@ -214,7 +225,7 @@ impl Connection {
             tokio::select! {
                 () = &mut over => return Ok(()),
                 read = self.stream.read_buf(&mut self.buffer) => match read {
-                    Ok(0) | Err(_) => return Err(PeerGone),
+                    Ok(0) | Err(_) => return Err(PeerDisconnect),
                     Ok(_) => {}
                 },
             }
@@ -229,7 +240,7 @@ struct Playback {
 }
 
 impl Playback {
-    fn sent(&mut self, shared: &Shared, output_tokens: u64) {
+    fn sent(&mut self, shared: &SharedRecords, output_tokens: u64) {
         self.pieces_sent += 1;
         if let Some(line) = self.line.filter(|_| output_tokens > 0) {
             shared.charge_output(line, output_tokens);

@@ -18,75 +18,78 @@ fn split_frames(recording: &[u8]) -> Vec<&[u8]> {
     frames
 }
 
+/// Rejections of Bedrock: status, exception and message, and the status and error code that the client gets.
+const REJECTIONS: [(u16, &str, &str, u16, &str); 10] = [
+    (
+        429,
+        "ThrottlingException",
+        "Too many requests",
+        429,
+        "rate_limit_exceeded",
+    ),
+    (
+        429,
+        "ModelNotReadyException",
+        "still loading",
+        429,
+        "rate_limit_exceeded",
+    ),
+    (
+        400,
+        "ValidationException",
+        "The model returned the following errors: too long",
+        400,
+        "invalid_request_error",
+    ),
+    (
+        400,
+        "ServiceQuotaExceededException",
+        "quota exceeded",
+        400,
+        "invalid_request_error",
+    ),
+    (
+        403,
+        "AccessDeniedException",
+        "no access",
+        502,
+        "upstream_error",
+    ),
+    (
+        404,
+        "ResourceNotFoundException",
+        "no such model",
+        502,
+        "upstream_error",
+    ),
+    (
+        408,
+        "ModelTimeoutException",
+        "took too long",
+        504,
+        "upstream_timeout",
+    ),
+    (
+        424,
+        "ModelErrorException",
+        "the model failed",
+        502,
+        "upstream_error",
+    ),
+    (500, "InternalServerException", "oh", 502, "upstream_error"),
+    (
+        503,
+        "ServiceUnavailableException",
+        "come back",
+        503,
+        "overloaded",
+    ),
+];
+
 #[test]
 fn x03_bedrock_rejection_is_reported_in_client_dialect() {
     let fixture = fixture();
-    for (status, kind, message, parsed, word) in [
-        (
-            429,
-            "ThrottlingException",
-            "Too many requests",
-            429,
-            "rate_limit_exceeded",
-        ),
-        (
-            429,
-            "ModelNotReadyException",
-            "still loading",
-            429,
-            "rate_limit_exceeded",
-        ),
-        (
-            400,
-            "ValidationException",
-            "The model returned the following errors: too long",
-            400,
-            "invalid_request_error",
-        ),
-        (
-            400,
-            "ServiceQuotaExceededException",
-            "quota exceeded",
-            400,
-            "invalid_request_error",
-        ),
-        (
-            403,
-            "AccessDeniedException",
-            "no access",
-            502,
-            "upstream_error",
-        ),
-        (
-            404,
-            "ResourceNotFoundException",
-            "no such model",
-            502,
-            "upstream_error",
-        ),
-        (
-            408,
-            "ModelTimeoutException",
-            "took too long",
-            504,
-            "upstream_timeout",
-        ),
-        (
-            424,
-            "ModelErrorException",
-            "the model failed",
-            502,
-            "upstream_error",
-        ),
-        (500, "InternalServerException", "oh", 502, "upstream_error"),
-        (
-            503,
-            "ServiceUnavailableException",
-            "come back",
-            503,
-            "overloaded",
-        ),
-    ] {
+    for (status, kind, message, parsed, word) in REJECTIONS {
         let script = Script::json(status, &json!({"message": message})).header(
             "x-amzn-errortype",
             &format!("{kind}:http://internal.amazon.com/"),

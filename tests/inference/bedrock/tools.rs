@@ -3,20 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{CLAUDE, body, events, fixture, frames, text};
+use crate::harness::client::SseEvent;
 use crate::harness::script::Script;
 use crate::harness::{golden, golden_bytes};
 use crate::inference::fixture::Chat;
 
-#[test]
-fn u03_converse_parallel_tool_results_go_in_one_turn() {
-    let fixture = fixture();
-    fixture
-        .upstream
-        .respond_with(frames(&golden_bytes("bedrock/tools.bin")));
-    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
-    let mut request_body = body(Chat, CLAUDE, true);
-    request_body["tools"] = json!([tool("get_weather"), tool("get_time")]);
-    let events = events(&fixture.user().post(Chat.path(), &request_body));
+/// Tool calls of a chat stream: id, name and joined arguments.
+fn joined_calls(events: &[SseEvent]) -> Vec<(String, String, String)> {
     let mut calls: Vec<(String, String, String)> = Vec::new();
     for call in events.iter().flat_map(|event| {
         event.json()["choices"][0]["delta"]["tool_calls"]
@@ -35,6 +28,20 @@ fn u03_converse_parallel_tool_results_go_in_one_turn() {
         }
         calls[at].2.push_str(&text(&call["function"]["arguments"]));
     }
+    calls
+}
+
+#[test]
+fn u03_converse_parallel_tool_results_go_in_one_turn() {
+    let fixture = fixture();
+    fixture
+        .upstream
+        .respond_with(frames(&golden_bytes("bedrock/tools.bin")));
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
+    let mut request_body = body(Chat, CLAUDE, true);
+    request_body["tools"] = json!([tool("get_weather"), tool("get_time")]);
+    let events = events(&fixture.user().post(Chat.path(), &request_body));
+    let calls = joined_calls(&events);
     let call = |id: &str, name: &str, arguments: &str| {
         (id.to_owned(), name.to_owned(), arguments.to_owned())
     };

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use self::clients::{Client, ClientView, PNG};
-use self::upstreams::{INPUT, JSON, OUTPUT, Say, Spoken, TEXT, THOUGHT};
+use self::upstreams::{INPUT, JSON, OUTPUT, Say, TEXT, THOUGHT, UpstreamDialect};
 use super::fixture::Fixture;
 use crate::harness::assert_table;
 use crate::harness::client::Response;
@@ -103,7 +103,7 @@ impl Feature {
     }
 }
 
-/// What one cell came to: what stands in the table, and what is wrong, if anything is.
+/// Result of one cell: its text in the table, or the fault.
 type Cell = Result<String, String>;
 
 fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
@@ -122,7 +122,7 @@ fn fixture() -> Fixture {
             let provider = Provider::openai(row.preset, &upstream)
                 .preset(row.preset)
                 .models(&models);
-            // what Ollama serves costs nothing and is in no sheet
+            // Ollama is free of charge and in no price sheet
             let price = if row.preset.starts_with("ollama") {
                 "free"
             } else {
@@ -151,7 +151,7 @@ fn cell(
     client: Client,
     row: &Row,
     feature: Feature,
-) -> Result<(String, Option<Spoken>), String> {
+) -> Result<(String, Option<UpstreamDialect>), String> {
     let model = if feature == Feature::Image {
         row.seeing
     } else {
@@ -176,8 +176,8 @@ fn cell(
         format!("{} {}", response.status, response.text())
     })?;
     let request = fixture.upstream.last_request();
-    let spoken = Spoken::at(request.path());
-    let says = is_heard(
+    let spoken = UpstreamDialect::at(request.path());
+    let says = check_response(
         &client.parse(&response, streamed),
         feature,
         spoken.tells_thoughts(request.path()),
@@ -186,7 +186,7 @@ fn cell(
         .header("x-gatekeeper-dropped-params")
         .unwrap_or_default()
         .to_owned();
-    is_sent(&request, feature)
+    check_request(&request, feature)
         .map_err(|missing| format!("{missing} (dropped: {dropped}) in {}", request.json()))?;
     let record = fixture.assert_recorded();
     // Cohere has no list price for its newest model, and what a call costs is not the question here
@@ -215,8 +215,8 @@ fn refusal(response: &Response, model: &str) -> Cell {
     Ok(format!("refused: {first}"))
 }
 
-/// Whether the client parse what the upstream said.
-fn is_heard(view: &ClientView, feature: Feature, tells_thoughts: bool) -> Cell {
+/// Checks that the client received the upstream's content.
+fn check_response(view: &ClientView, feature: Feature, tells_thoughts: bool) -> Cell {
     let say = feature.say();
     let text = match say {
         Say::Text | Say::Thoughts => TEXT,
@@ -240,8 +240,8 @@ fn is_heard(view: &ClientView, feature: Feature, tells_thoughts: bool) -> Cell {
     Ok(if hidden { "works¹" } else { "works" }.to_owned())
 }
 
-/// Whether the upstream was sent what the feature is about.
-fn is_sent(request: &ReceivedRequest, feature: Feature) -> Result<(), String> {
+/// Checks that the upstream received the feature's input.
+fn check_request(request: &ReceivedRequest, feature: Feature) -> Result<(), String> {
     let body = request.json();
     let has = |schema: &Value| {
         any(&body, &|value| {
@@ -280,7 +280,7 @@ fn is_sent(request: &ReceivedRequest, feature: Feature) -> Result<(), String> {
     }
 }
 
-/// Whether this holds for any value in it, also in JSON that stands in a text.
+/// Returns `true` if the predicate holds for any value inside, also in JSON inside a text.
 fn any(value: &Value, holds: &dyn Fn(&Value) -> bool) -> bool {
     let within = match value {
         Value::Array(values) => values.iter().any(|value| any(value, holds)),
@@ -352,7 +352,7 @@ fn every_client_dialect_works_at_every_provider() {
                 match cell(&fixture, client, row, feature) {
                     Ok((says, spoken)) => {
                         cells.push(says);
-                        dialects.extend(spoken.map(Spoken::name));
+                        dialects.extend(spoken.map(UpstreamDialect::name));
                     }
                     Err(fault) => faults.push(format!(
                         "{client:?} at {}, {}: {fault}",

@@ -14,7 +14,7 @@ pub const THOUGHT: &str = "A greeting is due.";
 pub const INPUT: u64 = 14;
 pub const OUTPUT: u64 = 25;
 
-/// What the model says.
+/// Content of a model's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Say {
     Text,
@@ -52,9 +52,9 @@ impl Say {
     }
 }
 
-/// What the gateway speaks to a vendor.
+/// Dialect that the gateway speaks to a vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum UpstreamDialect {
     Chat,
     Messages,
     Responses,
@@ -65,19 +65,19 @@ pub enum Spoken {
     Ollama,
 }
 
-impl Spoken {
-    pub fn at(path: &str) -> Spoken {
+impl UpstreamDialect {
+    pub fn at(path: &str) -> UpstreamDialect {
         let last = path.rsplit('/').next().unwrap_or_default();
         match last {
-            "completions" => Spoken::Chat,
-            "messages" => Spoken::Messages,
-            "responses" => Spoken::Responses,
-            "converse" | "converse-stream" => Spoken::Converse,
-            "invoke" | "invoke-with-response-stream" => Spoken::Invoke,
-            "chat" if path.ends_with("/v2/chat") => Spoken::Cohere,
-            "chat" if path.ends_with("/api/chat") => Spoken::Ollama,
+            "completions" => UpstreamDialect::Chat,
+            "messages" => UpstreamDialect::Messages,
+            "responses" => UpstreamDialect::Responses,
+            "converse" | "converse-stream" => UpstreamDialect::Converse,
+            "invoke" | "invoke-with-response-stream" => UpstreamDialect::Invoke,
+            "chat" if path.ends_with("/v2/chat") => UpstreamDialect::Cohere,
+            "chat" if path.ends_with("/api/chat") => UpstreamDialect::Ollama,
             _ if last.ends_with(":generateContent") || last.ends_with(":streamGenerateContent") => {
-                Spoken::Gemini
+                UpstreamDialect::Gemini
             }
             _ => panic!("nothing answers at {path}"),
         }
@@ -85,20 +85,21 @@ impl Spoken {
 
     pub fn name(self) -> &'static str {
         match self {
-            Spoken::Chat => "chat",
-            Spoken::Messages => "messages",
-            Spoken::Responses => "responses",
-            Spoken::Gemini => "generateContent",
-            Spoken::Converse => "Converse",
-            Spoken::Invoke => "InvokeModel",
-            Spoken::Cohere => "v2/chat",
-            Spoken::Ollama => "api/chat",
+            UpstreamDialect::Chat => "chat",
+            UpstreamDialect::Messages => "messages",
+            UpstreamDialect::Responses => "responses",
+            UpstreamDialect::Gemini => "generateContent",
+            UpstreamDialect::Converse => "Converse",
+            UpstreamDialect::Invoke => "InvokeModel",
+            UpstreamDialect::Cohere => "v2/chat",
+            UpstreamDialect::Ollama => "api/chat",
         }
     }
 
-    /// Whether this vendor's answers in this dialect have thoughts in them: OpenAI's chat counts them and keeps them.
+    /// Returns `true` if responses in this dialect contain reasoning: OpenAI's chat counts it and keeps it.
     pub fn tells_thoughts(self, path: &str) -> bool {
-        self != Spoken::Chat || !(path.starts_with("/openai/") || path.starts_with("/azure/"))
+        self != UpstreamDialect::Chat
+            || !(path.starts_with("/openai/") || path.starts_with("/azure/"))
     }
 }
 
@@ -114,14 +115,14 @@ pub fn script(say: Say, streamed: bool) -> Script {
 }
 
 fn whole(request: &ReceivedRequest, say: Say) -> Value {
-    match Spoken::at(request.path()) {
-        Spoken::Chat => chat(request.path(), say),
-        Spoken::Messages | Spoken::Invoke => messages(say),
-        Spoken::Responses => responses(say),
-        Spoken::Gemini => gemini(say),
-        Spoken::Converse => converse(say),
-        Spoken::Cohere => cohere(say),
-        Spoken::Ollama => ollama(say),
+    match UpstreamDialect::at(request.path()) {
+        UpstreamDialect::Chat => chat(request.path(), say),
+        UpstreamDialect::Messages | UpstreamDialect::Invoke => messages(say),
+        UpstreamDialect::Responses => responses(say),
+        UpstreamDialect::Gemini => gemini(say),
+        UpstreamDialect::Converse => converse(say),
+        UpstreamDialect::Cohere => cohere(say),
+        UpstreamDialect::Ollama => ollama(say),
     }
 }
 
@@ -131,7 +132,10 @@ fn chat_usage() -> Value {
 
 fn chat(path: &str, say: Say) -> Value {
     let mut message = json!({"role": "assistant", "content": say.text()});
-    if let Some(thought) = say.thoughts().filter(|_| Spoken::Chat.tells_thoughts(path)) {
+    if let Some(thought) = say
+        .thoughts()
+        .filter(|_| UpstreamDialect::Chat.tells_thoughts(path))
+    {
         if path.starts_with("/mistral/") {
             let thinking =
                 json!({"type": "thinking", "thinking": [{"type": "text", "text": thought}]});
@@ -300,21 +304,21 @@ fn ollama(say: Say) -> Value {
 /// The text, streamed in two pieces.
 fn stream(request: &ReceivedRequest) -> Script {
     let pieces = TEXT.split_at(TEXT.find(' ').expect("a space"));
-    match Spoken::at(request.path()) {
-        Spoken::Chat => Script::stream(chat_stream(pieces)),
-        Spoken::Messages => Script::stream(named(&messages_stream(pieces))),
-        Spoken::Responses => Script::stream(named(&responses_stream(pieces))),
-        Spoken::Gemini => {
+    match UpstreamDialect::at(request.path()) {
+        UpstreamDialect::Chat => Script::stream(chat_stream(pieces)),
+        UpstreamDialect::Messages => Script::stream(named(&messages_stream(pieces))),
+        UpstreamDialect::Responses => Script::stream(named(&responses_stream(pieces))),
+        UpstreamDialect::Gemini => {
             let event =
                 |text, ended| format!("data: {}\n\n", gemini_of(&[json!({"text": text})], ended));
             Script::stream([event(pieces.0, false), event(pieces.1, true)])
         }
-        Spoken::Converse => framed(
+        UpstreamDialect::Converse => framed(
             converse_stream(pieces)
                 .iter()
                 .map(|(name, event)| frame(name, event)),
         ),
-        Spoken::Invoke => {
+        UpstreamDialect::Invoke => {
             let wrapped = |event: &Value| {
                 frame(
                     "chunk",
@@ -323,8 +327,8 @@ fn stream(request: &ReceivedRequest) -> Script {
             };
             framed(messages_stream(pieces).iter().map(wrapped))
         }
-        Spoken::Cohere => Script::stream(named(&cohere_stream(pieces))),
-        Spoken::Ollama => {
+        UpstreamDialect::Cohere => Script::stream(named(&cohere_stream(pieces))),
+        UpstreamDialect::Ollama => {
             let mut last = ollama(Say::Text);
             last["message"]["content"] = json!("");
             let piece = |text| json!({"model": "up", "message": {"role": "assistant", "content": text}, "done": false});

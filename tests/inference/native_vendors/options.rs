@@ -14,11 +14,8 @@ fn r05_gemini_reasoning_options_follow_model_generation() {
     let fixture =
         GEMINI.fixture_with_models(&["gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.0-flash"]);
     let asks = |model: &'static str, dialect: Dialect, more: Value| {
-        let (body, named) = GEMINI.sent(
-            &fixture,
-            dialect,
-            &Vendor { model, ..GEMINI }.request_body(dialect, more),
-        );
+        let body = Vendor { model, ..GEMINI }.request_body(dialect, more);
+        let (body, named) = GEMINI.sent(&fixture, dialect, &body);
         (
             body["generationConfig"].get("thinkingConfig").cloned(),
             named,

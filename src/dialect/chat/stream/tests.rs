@@ -171,85 +171,64 @@ fn generated_image_tokens_are_a_share_of_the_output() {
     assert_eq!(chat(&stream("-1")).1.report(), ReportedUsage::Invalid);
 }
 
+fn report_of(usage: &str) -> ReportedUsage {
+    chat(&data(&format!(r#"{{"choices":[],"usage":{usage}}}"#)))
+        .1
+        .report()
+}
+
 #[test]
-fn chat_impossible_count_is_invalid_and_absent_count_is_missing() {
+fn chat_impossible_count_is_invalid() {
+    for usage in [
+        r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
+        r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
+        r#"{"prompt_tokens":"7","completion_tokens":1}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":null}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":[1]}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":1000000001}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":99999999999999999999}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#,
+        r#""x""#,
+        "[]",
+        "-3",
+        r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#,
+        r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#,
+    ] {
+        assert_eq!(report_of(usage), ReportedUsage::Invalid, "{usage}");
+    }
+}
+
+#[test]
+fn chat_absent_count_is_missing() {
+    let counted = |uncached_in, out_total| Usage {
+        uncached_in,
+        out_total,
+        ..Usage::default()
+    };
     for (usage, expected) in [
         ("null", ReportedUsage::Missing),
         ("{}", ReportedUsage::Missing),
         (r#"{"total_tokens":7}"#, ReportedUsage::Missing),
         (
-            r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":"7","completion_tokens":1}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":null}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":[1]}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":1000000001}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":99999999999999999999}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
             r#"{"prompt_tokens":7,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":null},"completion_tokens_details":null}"#,
-            ReportedUsage::Complete(Usage {
-                uncached_in: 7,
-                ..Usage::default()
-            }),
+            ReportedUsage::Complete(counted(7, 0)),
         ),
         (
             r#"{"prompt_tokens":7}"#,
             ReportedUsage::Partial {
-                usage: Usage {
-                    uncached_in: 7,
-                    ..Usage::default()
-                },
+                usage: counted(7, 0),
                 missing: Side::Output,
             },
         ),
         (
             r#"{"completion_tokens":7}"#,
             ReportedUsage::Partial {
-                usage: Usage {
-                    out_total: 7,
-                    ..Usage::default()
-                },
+                usage: counted(0, 7),
                 missing: Side::Input,
             },
         ),
-        (r#""x""#, ReportedUsage::Invalid),
-        ("[]", ReportedUsage::Invalid),
-        ("-3", ReportedUsage::Invalid),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#,
-            ReportedUsage::Invalid,
-        ),
-        (
-            r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#,
-            ReportedUsage::Invalid,
-        ),
     ] {
-        let stream = data(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
-        assert_eq!(chat(&stream).1.report(), expected, "{usage}");
+        assert_eq!(report_of(usage), expected, "{usage}");
     }
 }
 

@@ -100,8 +100,8 @@ fn tool(schema: &str) -> Tool {
     }
 }
 
-#[test]
-fn conversation_is_encoded() {
+/// A conversation with every kind of block.
+fn conversation() -> ChatRequest {
     let png = Media {
         mime: "image/png".into(),
         source: Source::Base64("AAAA".into()),
@@ -114,7 +114,7 @@ fn conversation_is_encoded() {
     };
     let mut hinted: ContentBlock = text("rules").into();
     hinted.cache = Some(Cache::Hour);
-    let ask = ChatRequest {
+    ChatRequest {
         streamed: true,
         turns: vec![
             Turn {
@@ -156,7 +156,12 @@ fn conversation_is_encoded() {
         user: Some("u".into()),
         output_cap: Some(800),
         ..ChatRequest::default()
-    };
+    }
+}
+
+#[test]
+fn conversation_is_encoded() {
+    let ask = conversation();
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}});
     let mapped = fit_call_id("x.y", takes().ids).into_owned();
     assert_eq!(

@@ -119,8 +119,8 @@ fn settle_call(instance: &TestControl, subject: &Subject, at_ms: u64, unique: u1
     instance.ledger.settle(id, ending).expect("logged");
 }
 
-#[tokio::test]
-async fn usage_report_includes_calls_just_settled() {
+/// An instance with one call of yesterday and three of today, just settled.
+async fn instance_with_calls() -> TestControl {
     let instance = TestControl::open().await;
     let (engineering, support) = (
         subject(&instance, "engineering").await,
@@ -135,6 +135,12 @@ async fn usage_report_includes_calls_just_settled() {
     ] {
         settle_call(&instance, subject, at_ms, unique);
     }
+    instance
+}
+
+#[tokio::test]
+async fn usage_report_includes_calls_just_settled() {
+    let instance = instance_with_calls().await;
     let report = get_usage(&instance, "group_by=day,team").await;
     assert_eq!(
         (&report["start"], &report["end"]),
@@ -170,7 +176,11 @@ async fn usage_report_includes_calls_just_settled() {
         ),
         (&"0.00048".into(), &160.into())
     );
+}
 
+#[tokio::test]
+async fn usage_report_extends_to_whole_hours_and_defaults_to_this_month() {
+    let instance = instance_with_calls().await;
     let hours = get_usage(
         &instance,
         "start=2026-11-24T10:00:00Z&end=2026-11-24T10:30:00Z&group_by=hour,model,status",

@@ -13,7 +13,7 @@ use crate::store::books::database::applied;
 use crate::store::books::post::rollup_key;
 use crate::store::books::tables::{DAYS, HOURS};
 use crate::store::books::verify::report::{Part, VerifyReport};
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_of;
 use crate::store::error::StoreError;
 use crate::store::rollup::{RollupKey, RollupPeriod, RollupSums};

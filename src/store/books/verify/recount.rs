@@ -19,7 +19,7 @@ use crate::store::books::tables::{
 };
 use crate::store::books::verify::periods::Periods;
 use crate::store::books::verify::report::{Part, VerifyReport, record_name};
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
 use crate::store::retention_cutoffs::RetentionCutoffs;

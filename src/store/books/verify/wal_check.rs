@@ -7,7 +7,7 @@ use crate::domain::event::{LedgerEvent, Settlement};
 use crate::store::books::database::applied;
 use crate::store::books::tables::RECORDS;
 use crate::store::books::verify::report::{Part, VerifyReport, record_name};
-use crate::store::codec::Stored;
+use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
 use crate::store::retention_cutoffs::RetentionCutoffs;
 use crate::store::wal::file::ActiveSegment;

@@ -1,0 +1,47 @@
+//! Types of the configuration reference: sections and keys, with kind, default and unit.
+
+/// One table of the file.
+pub(super) struct SectionReference {
+    /// `limits`, `providers.NAME`; empty at the top level
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub keys: &'static [KeyReference],
+}
+
+pub(super) struct KeyReference {
+    pub name: &'static str,
+    pub kind: KeyKind,
+    pub default: KeyDefault,
+    /// empty for values without a unit
+    pub unit: &'static str,
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum KeyKind {
+    String,
+    /// source of a secret: `env:NAME`, `file:/path` or `credential:NAME`
+    Secret,
+    Boolean,
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Choice(&'static [&'static str]),
+    Strings,
+    /// a decimal amount in quotes, or an integer
+    Amount,
+    /// a table whose keys are chosen by the operator and whose values are strings
+    StringTable,
+    /// one of the keywords, or a table
+    ChoiceOrTable(&'static [&'static str]),
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum KeyDefault {
+    /// the value as written in TOML
+    Toml(&'static str),
+    /// derived from other settings or from the machine
+    Derived(&'static str),
+    Absent,
+}
