@@ -49,15 +49,15 @@ impl Instance {
     }
 
     pub fn anon(&self) -> HttpClient {
-        person::anon(self.address())
+        client::anon(self.address())
     }
 
     pub fn user(&self, key: &Key) -> HttpClient {
-        person::user(self.address(), &key.secret)
+        client::user(self.address(), &key.secret)
     }
 
     pub fn admin(&self) -> HttpClient {
-        person::admin(self.address(), &self.admin_key)
+        client::admin(self.address(), &self.admin_key)
     }
 
     /// Creates a team; asserts status 201.

@@ -206,7 +206,7 @@ impl Gatekeeper {
         let start = Instant::now();
         while !self.is_ready() {
             let exit = self
-                .running
+                .child
                 .as_mut()
                 .and_then(|child| child.try_wait().expect("a child can be asked"));
             assert!(
