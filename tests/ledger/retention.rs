@@ -229,7 +229,7 @@ fn retention_deletes_balances_of_past_windows() {
 fn retention_zero_days_keeps_everything() {
     let (_upstream, gateway, key) =
         fixture("[retention]\nrequests_days = 0\nrefused_days = 0\nhours_days = 0");
-    calls(&gateway, &key, "2026-12-01T12:00:00Z");
+    call_twice(&gateway, &key, "2026-12-01T12:00:00Z");
     gateway.advance_to("2046-12-01T12:00:00Z");
     gateway
         .user(&key)

@@ -11,6 +11,7 @@ use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::{Chat, Fixture, Messages};
+use crate::inference::parsed_response::parse_unary;
 
 /// Fixture with one vendor as provider `v`, with the model `m`.
 fn fixture(vendor: &str, change: impl FnOnce(Provider) -> Provider) -> Fixture {
@@ -209,7 +210,7 @@ fn r04_mistral_thinking_is_separate_from_text() {
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
     fixture.upstream.respond_with(Script::json(200, &response));
     let body = json!({"model": "m", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]});
-    let parsed = whole(
+    let parsed = parse_unary(
         Messages,
         fixture
             .user()
