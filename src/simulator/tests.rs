@@ -136,7 +136,7 @@ fn chat_stream_deltas_join_to_unary_text() {
 
 #[test]
 fn chat_stream_sends_usage_only_if_included() {
-    let stream = joined(&chat::events(&hello(
+    let stream = joined(&chat::events(&hello_with(
         json!({"stream": true, "stream_options": {"include_usage": true}}),
     )));
     let usage = chat::usage(&hello_with(json!({}))).to_string();

@@ -412,7 +412,7 @@ mod tests {
         .expect("a request");
         let mut ask =
             crate::dialect::decode_request(&request, &StateSealer::new([0; 32])).expect("an ask");
-        ask.fit(&takes, &crate::dialect::chat::WORDS, "v/m")
+        ask.fit(&takes, &crate::dialect::chat::FIELD_NAMES, "v/m")
             .expect("a fit");
         let names = ToolNames::of(&ask, takes.names);
         let sending = EncodeOptions {

@@ -17,7 +17,7 @@ use crate::route::Deployment;
 
 /// One planned attempt: a request, the deployment that shall serve it, and how it gets there. The request stays as it was
 /// read, so that another attempt can start from it.
-pub(super) struct Admission {
+pub(in crate::gateway) struct Admission {
     pub caller: Arc<Caller>,
     pub request: Arc<Request>,
     pub deployment: Arc<Deployment>,
@@ -31,7 +31,7 @@ pub(super) struct Admission {
 }
 
 /// An admission whose worst case is held.
-pub(super) struct GrantedAdmission {
+pub(in crate::gateway) struct GrantedAdmission {
     pub admission: Admission,
     pub grant: HoldGrant,
     pub cap: CapDecision,

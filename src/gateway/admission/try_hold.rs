@@ -90,7 +90,7 @@ impl AdmissionControl {
             } => {
                 self.alerts.send(alerts);
                 AdmissionError::Refused(refusal::budget_exceeded(
-                    admission, cap, &budget, &standing,
+                    admission, cap, &budget, &status,
                 ))
             }
             HoldDenial::RateLimited(hit) => {

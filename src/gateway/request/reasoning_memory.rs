@@ -236,14 +236,14 @@ mod tests {
             id: id.into(),
             name: "f".into(),
             arguments: "{}".into(),
-            provider_state: opaque,
+            provider_state,
         })
     }
 
     fn reasoning(text: &str, provider_state: Option<ProviderState>) -> Content {
         Content::Reasoning(ReasoningBlock {
             text: text.into(),
-            provider_state: opaque,
+            provider_state,
         })
     }
 
