@@ -249,6 +249,11 @@ fn open_store(
     for remark in &recovered.remarks {
         tracing::warn!("{remark}");
     }
+    warn_of_orphans(&recovered);
+    Ok((store, recovered))
+}
+
+fn warn_of_orphans(recovered: &RecoveredState) {
     let from_last_run = recovered.holds.len() as u64;
     let orphans = recovered.orphans + from_last_run;
     if orphans > 0 {
@@ -259,7 +264,6 @@ fn open_store(
              list them with `gatekeeper ledger orphans`, correct them with --settle-estimated"
         );
     }
-    Ok((store, recovered))
 }
 
 fn recover_ledger(

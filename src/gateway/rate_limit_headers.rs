@@ -156,13 +156,11 @@ mod tests {
             name("x-ratelimit-remaining-tokens", "5"),
             name("retry-after", "1"),
         ];
-        put_headers(
-            &mut headers,
-            &Allowance {
-                requests: Some(gauge),
-                tokens: None,
-            },
-        );
+        let allowance = Allowance {
+            requests: Some(gauge),
+            tokens: None,
+        };
+        put_headers(&mut headers, &allowance);
         assert_eq!(
             headers,
             [

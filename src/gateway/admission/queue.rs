@@ -125,14 +125,12 @@ impl Queue {
         }
         let waiter = Arc::new(Waiter::default());
         let before = line.partition_point(|entry| entry.number < number);
-        line.insert(
-            before,
-            QueueEntry {
-                number,
-                since,
-                waiter: waiter.clone(),
-            },
-        );
+        let entry = QueueEntry {
+            number,
+            since,
+            waiter: waiter.clone(),
+        };
+        line.insert(before, entry);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(QueueTicket {
             queue: self,

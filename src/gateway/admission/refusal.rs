@@ -23,27 +23,31 @@ pub(super) fn budget_exceeded(
     status: &BudgetStatus,
 ) -> ApiError {
     let left = status.limit.minus(status.settled).max(Money::ZERO);
-    let until = until(status);
     let output = cap.tokens.map_or(String::new(), |tokens| {
         format!(" with up to {tokens} output tokens")
     });
-    let remedy = if input_fits(admission, left) {
-        "Name a smaller max_tokens, or ask"
-    } else {
-        "Ask"
-    };
+    let remedy = remedy(input_fits(admission, left));
     let message = format!(
-        "the {} budget {}{} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
+        "the {} budget {}{} of {} has ${left} left of ${}{}; this request to {} can cost up to ${}{output}. \
          {remedy} your administrator to raise the budget",
         budget.period.as_str(),
         budget.id,
         models(budget),
         admission.caller.describe_owner(budget.owner),
         status.limit,
+        until(status),
         admission.deployment.qualified(),
         cap.ceiling,
     );
     ApiError::new(ErrorCode::BudgetExceeded, message)
+}
+
+fn remedy(smaller_output_fits: bool) -> &'static str {
+    if smaller_output_fits {
+        "Name a smaller max_tokens, or ask"
+    } else {
+        "Ask"
+    }
 }
 
 /// Returns `true` if a smaller output cap would make the request fit.

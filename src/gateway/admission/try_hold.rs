@@ -89,18 +89,15 @@ impl AdmissionControl {
                 alerts,
             } => {
                 self.alerts.send(alerts);
-                AdmissionError::Refused(refusal::budget_exceeded(
-                    admission, cap, &budget, &status,
-                ))
+                let error = refusal::budget_exceeded(admission, cap, &budget, &status);
+                AdmissionError::Refused(error)
             }
             HoldDenial::RateLimited(hit) => {
                 let owner = admission.caller.describe_owner(hit.limit.owner);
                 AdmissionError::Refused(rate_limit_headers::refused(&hit, &owner))
             }
             HoldDenial::Stale => AdmissionError::Stale,
-            HoldDenial::Duplicate => {
-                AdmissionError::Refused(ApiError::defect("a hold was requested twice"))
-            }
+            HoldDenial::Duplicate => duplicate_hold(),
         }
     }
 
@@ -136,4 +133,8 @@ impl AdmissionControl {
         };
         self.estimates.tokens(provider, model, text)
     }
+}
+
+fn duplicate_hold() -> AdmissionError {
+    AdmissionError::Refused(ApiError::defect("a hold was requested twice"))
 }

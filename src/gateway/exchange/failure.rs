@@ -135,25 +135,19 @@ mod tests {
 
     #[test]
     fn transport_error_phase_tells_whether_the_vendor_may_bill() {
+        let connect = TransportError::Connect("refused".into());
+        let timeout = TransportError::HeadTimeout(5_000);
+        let reset = TransportError::Exchange("reset".into());
+        let (before, uncertain) = (FailurePhase::BeforeDispatch, FailurePhase::Uncertain);
         for (error, status, class, phase) in [
             (
-                TransportError::Connect("refused".into()),
+                connect,
                 Status::UpstreamError,
                 FailureClass::Unreachable,
-                FailurePhase::BeforeDispatch,
+                before,
             ),
-            (
-                TransportError::HeadTimeout(5_000),
-                Status::Broken,
-                FailureClass::Timeout,
-                FailurePhase::Uncertain,
-            ),
-            (
-                TransportError::Exchange("reset".into()),
-                Status::Broken,
-                FailureClass::BadResponse,
-                FailurePhase::Uncertain,
-            ),
+            (timeout, Status::Broken, FailureClass::Timeout, uncertain),
+            (reset, Status::Broken, FailureClass::BadResponse, uncertain),
         ] {
             let (booked, failure) = transport("up", &error);
             assert_eq!(

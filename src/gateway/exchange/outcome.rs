@@ -171,11 +171,8 @@ mod tests {
             (LedgerUnavailable, ErrorCode::LedgerUnavailable),
             (Defect, ErrorCode::Internal),
         ] {
-            let failure = AttemptFailure::new(class, FailurePhase::AfterHead, "m");
-            let failure = AttemptFailure {
-                retry_after_s: Some(7),
-                ..failure
-            };
+            let mut failure = AttemptFailure::new(class, FailurePhase::AfterHead, "m");
+            failure.retry_after_s = Some(7);
             let error = failure.into_api_error();
             assert_eq!(
                 (error.code, error.retry_after_s, error.message.as_str()),

@@ -118,13 +118,7 @@ impl UpstreamRejection {
     ) -> AttemptFailure {
         let provider = &deployment.provider.name;
         let status = self.status;
-        if matches!(status, 401..=403) {
-            tracing::error!(
-                provider = %provider,
-                status,
-                "provider rejected the gateway's credential; check its api_key and its account"
-            );
-        }
+        log_credential_rejection(provider, status);
         let (class, message) = if is_for_the_client(status) {
             (client_class(status), self.error.message.clone())
         } else {
@@ -175,6 +169,16 @@ impl UpstreamRejection {
 /// Returns `true` for a rejection that the client can mend; not for one of a proxy, or of a vendor's model behind it.
 fn is_for_the_client(status: u16) -> bool {
     matches!(status, 400 | 405..=499) && !matches!(status, 407 | 408 | 424)
+}
+
+fn log_credential_rejection(provider: &str, status: u16) {
+    if matches!(status, 401..=403) {
+        tracing::error!(
+            provider = %provider,
+            status,
+            "provider rejected the gateway's credential; check its api_key and its account"
+        );
+    }
 }
 
 fn client_class(status: u16) -> FailureClass {

@@ -99,8 +99,8 @@ fn prepare_body(
     headers: &[(String, String)],
 ) -> Result<(Bytes, ResponseStream), AttemptFailure> {
     let event_bytes_max = attempt.context.limits.answer_bytes_max;
-    let framing = attempt.endpoint.framing;
-    let deployment = attempt.hold.facts.deployment.clone();
+    let (framing, facts) = (attempt.endpoint.framing, &attempt.hold.facts);
+    let (deployment, written_cap) = (facts.deployment.clone(), facts.written_cap);
     let Some(mut translated) = attempt.translated.take() else {
         let opt_in = deployment.provider.preset.stream_usage_opt_in;
         let hide_usage = opt_in && !attempt.request.usage_asked;
@@ -108,9 +108,7 @@ fn prepare_body(
         let stream = ResponseStream::passthrough(request, framing, hide_usage, event_bytes_max);
         return Ok((passthrough_body(attempt, headers), stream));
     };
-    let body = translated
-        .body(&deployment, attempt.hold.facts.written_cap)
-        .ok_or_else(|| AttemptFailure::defect("a request cannot be translated"))?;
+    let body = translated.body(&deployment, written_cap);
     let body = fit_translated(attempt, body)?;
     let meta = ResponseMeta {
         request_id: attempt.hold.grant.id.request.to_string(),
@@ -125,7 +123,8 @@ fn prepare_body(
 }
 
 /// A translated body for a vendor that borrows its dialect: the compatibility rules apply as to a client's own body.
-fn fit_translated(attempt: &AdmittedAttempt, body: Bytes) -> Result<Bytes, AttemptFailure> {
+fn fit_translated(attempt: &AdmittedAttempt, body: Option<Bytes>) -> Result<Bytes, AttemptFailure> {
+    let body = body.ok_or_else(|| AttemptFailure::defect("a request cannot be translated"))?;
     let Some(rules) = attempt.endpoint.compat else {
         return Ok(body);
     };
@@ -155,10 +154,8 @@ fn passthrough_body(attempt: &AdmittedAttempt, headers: &[(String, String)]) -> 
         && let Some(json) =
             dialect::without_foreign_reasoning(request, deployment.capabilities().signed_reasoning)
     {
-        edits.push(Edit::Set {
-            member: "messages",
-            json: json.into(),
-        });
+        let (member, json) = ("messages", json.into());
+        edits.push(Edit::Set { member, json });
     }
     if let Some(rules) = attempt.endpoint.compat {
         compat::edits(request, rules, &mut edits);

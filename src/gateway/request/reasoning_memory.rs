@@ -120,10 +120,8 @@ fn recall_calls(
         let blocks = stored.reasoning.into_iter();
         reasoning.extend(blocks.filter_map(|block| block.of(upstream)));
         if call.provider_state.is_none() {
-            let state = stored
-                .provider_state
-                .filter(|state| state.dialect == upstream.as_str());
-            call.provider_state = state.map(ProviderState::from);
+            let is_own = |state: &StoredState| state.dialect == upstream.as_str();
+            call.provider_state = stored.provider_state.filter(is_own).map(Into::into);
             bytes += state_bytes(call.provider_state.as_ref());
         }
     }

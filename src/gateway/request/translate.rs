@@ -38,23 +38,25 @@ impl TranslatedRequest {
         endpoint: &Endpoint,
         fetcher: Option<&Fetcher>,
     ) -> Result<TranslatedRequest, ApiError> {
-        let name = deployment.qualified();
         let capabilities = deployment.capabilities();
         let mut chat = dialect::decode_request(request, &reasoning.sealer)?;
         let recalled_bytes = reasoning.recall(team, &mut chat, endpoint.dialect);
         if let Some(fetcher) = fetcher.filter(|_| capabilities.images && !capabilities.image_urls) {
             inline_images::inline(&mut chat, fetcher).await?;
         }
-        chat.fit(&capabilities, dialect::field_names(request.dialect), &name)?;
+        chat.fit(
+            &capabilities,
+            dialect::field_names(request.dialect),
+            &deployment.qualified(),
+        )?;
         if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
             && let Some(member) = chat.dropped.first()
         {
             return Err(compat::unsupported_member(deployment, member));
         }
-        let names = ToolNames::of(&chat, capabilities.names);
         Ok(TranslatedRequest {
+            names: ToolNames::of(&chat, capabilities.names),
             chat,
-            names,
             capabilities,
             upstream: endpoint.dialect,
             recalled_bytes,
