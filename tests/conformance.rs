@@ -177,7 +177,7 @@ const CASES: &[(&str, &str, By)] = &[
     ("U08", "Cohere's plan is told, its call intact", Test),
     (
         "U09",
-        "a tool's name of 100 letters is truncate_model and comes back",
+        "a tool's name of 100 letters is shortened and comes back",
         Test,
     ),
     (
