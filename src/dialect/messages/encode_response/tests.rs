@@ -321,7 +321,7 @@ fn unary_response_equals_the_stream() {
     ];
     let mut fold = ResponseBuilder::default();
     events.iter().for_each(|event| fold.add(event));
-    let whole: Value = serde_json::from_str(&writer().decode_unary(
+    let whole: Value = serde_json::from_str(&writer().encode_unary(
         &fold.build(),
         &Usage {
             out_total: 1,
