@@ -208,8 +208,9 @@ impl Gateway {
         if call.operation.is_unmetered() {
             return Ok(Admitted::Unmetered(Box::new(admission)));
         }
-        let admission = admission.hold(call.credential.as_deref()).await?;
-        let attempt = AdmittedAttempt::open(admission, self.settler.clone(), self.exchange.clone());
+        let credential = call.credential.as_deref();
+        let granted = self.admission.hold(admission, credential).await?;
+        let attempt = AdmittedAttempt::open(granted, self.settler.clone(), self.exchange.clone());
         attempt.hold.wait_for_disk().await?;
         Ok(Admitted::Metered(Box::new(attempt)))
     }

@@ -165,6 +165,10 @@ mod tests {
             kind: kind.to_owned(),
             ..UpstreamError::new("m")
         };
+        let unreadable = UpstreamError {
+            unreadable: true,
+            ..UpstreamError::new("m")
+        };
         for (error, class) in [
             (error(Some(529), ""), FailureClass::Overloaded),
             (error(None, "overloaded_error"), FailureClass::Overloaded),
@@ -175,7 +179,7 @@ mod tests {
             (error(Some(429), ""), FailureClass::RateLimited),
             (error(Some(504), ""), FailureClass::Timeout),
             (error(Some(500), ""), FailureClass::VendorError),
-            (UpstreamError::unreadable("m"), FailureClass::BadResponse),
+            (unreadable, FailureClass::BadResponse),
         ] {
             let failure = in_band("up", &error);
             assert_eq!(failure.class, class, "{error:?}");

@@ -50,7 +50,6 @@ pub(in crate::gateway) enum FailurePhase {
 }
 
 /// Failure of one attempt before any content reached the client.
-#[derive(Debug)]
 pub(in crate::gateway) struct AttemptFailure {
     pub class: FailureClass,
     pub phase: FailurePhase,
