@@ -462,7 +462,7 @@ fn every_conformance_case_has_its_tests() {
 }
 
 #[test]
-fn names_are_told_from_what_only_looks_like_them() {
+fn test_names_and_case_ids_are_parsed_exactly() {
     let text = "#[test]\nfn b03_b04_a_wrong_key() {}\nfn b05_no_test() {}\n#[test]\nfn plain() {}";
     assert_eq!(
         tests_in(text).collect::<Vec<_>>(),

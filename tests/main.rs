@@ -1,4 +1,4 @@
-//! The one test binary: every test of the product through the door a user would use, and the rules of the house.
+//! Single test binary: tests through the interfaces of a user (CLI, HTTP API, files), and the tidy rules of the source tree.
 
 mod admin;
 mod budget;

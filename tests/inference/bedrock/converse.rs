@@ -279,10 +279,10 @@ fn r05_converse_reasoning_returns_to_its_model() {
         .post(Messages.path(), &request_body)
         .assert_status(200);
     fixture.assert_recorded().assert_ended("ok", &[]);
-    let message = json!({"reasoningContent": {"reasoningText": {"text": "First think.", "signature": "EqQBCgIYAhIkSIGNATURE=="}}});
+    let reasoning = json!({"reasoningContent": {"reasoningText": {"text": "First think.", "signature": "EqQBCgIYAhIkSIGNATURE=="}}});
     assert_eq!(
         fixture.upstream.last_request().json()["messages"][1]["content"],
-        json!([said, {"text": "Then speak."}])
+        json!([reasoning, {"text": "Then speak."}])
     );
 }
 
