@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::event::{CallResult, HoldId, Progress, Status};
+use crate::domain::event::{CallResult, HoldId, Progress};
 use crate::domain::id::RequestId;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
