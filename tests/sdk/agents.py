@@ -1,5 +1,5 @@
-"""The coding agents themselves, from their npm packages, against the built binary with a scripted upstream behind it: one prompt
-and one round trip of a shell tool, for each agent and each vendor's dialect. Usage: agents.py BINARY FOLDER-OF-NODE-MODULES
+"""Coding agents from their npm packages against the built binary in front of a scripted upstream: one prompt and one round
+trip of a shell tool per agent and vendor dialect. Usage: agents.py BINARY FOLDER-OF-NODE-MODULES
 """
 
 import json
@@ -24,7 +24,7 @@ VENDORS = [
     ("gemini", "gemini", "/v1beta", "gemini-3-agent-test"),
     ("groq", "groq", "/openai/v1", "oss-agent-test"),
 ]
-# runs that are a conformance case, by the name without its id
+# runs that are a conformance case, keyed by the name without the id
 NAMED = {
     name[4:]: name
     for name in (
@@ -57,7 +57,7 @@ def config(port, folder, upstream):
 
 
 class Stage:
-    """A gateway, the upstream behind it, and a key."""
+    """Gateway, its upstream and a virtual key."""
 
     def __init__(self, binary, folder):
         self.upstream, self.folder = script.Script(), Path(folder)
@@ -88,7 +88,7 @@ class Stage:
             self.server.kill()
 
     def home(self):
-        """An empty home and an empty project, so that nothing of this machine's user is read."""
+        """Environment with an empty home and project: no settings of the machine's user are read."""
         home = Path(tempfile.mkdtemp(prefix="home-", dir=self.folder))
         project = home / "project"
         project.mkdir()
@@ -100,7 +100,7 @@ class Stage:
 
 
 def run(command, environment, project):
-    """Runs an agent to its end; ends it with everything that it started if it takes too long."""
+    """Runs an agent to its exit; kills its process group at the timeout."""
     agent = subprocess.Popen(
         command, env=environment, cwd=project, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, start_new_session=True,
@@ -140,7 +140,7 @@ def codex(stage, modules, model, prompt, built_in=False, url=None):
     provider = 'model_provider = "gate"\n' if not built_in else f'openai_base_url = "{stage.url}/v1"\n'
     (settings / "config.toml").write_text(
         f'model = "{model}"\n{provider}approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
-        # a budget blocks, and nothing bounds what the vendor's own search brings in
+        # with a blocking budget; the input from the vendor's own search is unbounded
         'web_search = "disabled"\n'
         f'[model_providers.gate]\nname = "gate"\nbase_url = "{url or stage.url}/v1"\nenv_key = "GATE_KEY"\nwire_api = "responses"\n'
         "[analytics]\nenabled = false\n"
@@ -168,7 +168,7 @@ def with_tool(agent, stage, modules, model):
 
 
 def foreign_upstream_is_spared(stage):
-    """What only one vendor's clients say goes to that vendor alone."""
+    """Vendor-specific headers reach only their vendor."""
     for seen in stage.upstream.seen:
         path, body, headers = seen["path"], json.dumps(seen["body"]), seen["headers"]
         demand(CANARY in json.dumps(headers), f"{path}: the upstream's credential is missing")
@@ -193,13 +193,13 @@ def sent(upstream, before, path):
 
 
 def members(seen, words=()):
-    """What one request says: its members, and how often each of the words stands in it. A budget that blocks adds a cap."""
+    """Fields of one request and occurrences of each word. A blocking budget adds an output cap."""
     body = json.dumps(seen["body"])
     return sorted(set(seen["body"]) - {"max_output_tokens"}), {word: body.count(f'"{word}":') for word in words}
 
 
 def arrives_as_without_us(agent, stage, modules, model, path, words, headers):
-    """The same prompt once past the gateway: the vendor must have been sent the same by way of it, member for member."""
+    """Sends the prompt without the gateway; the request through the gateway must have equal fields."""
     direct, before = script.Script(), len(stage.upstream.seen)
     try:
         agent(stage, modules, model, f"{script.ASKED}, nothing else.")
@@ -216,7 +216,7 @@ def arrives_as_without_us(agent, stage, modules, model, path, words, headers):
 
 
 def claudes_own_fields(stage, modules):
-    """P06: what only Anthropic knows reaches Anthropic."""
+    """P06: Anthropic's own fields and headers reach Anthropic."""
     words = ("cache_control", "context_management", "output_config", "thinking", "role")
     headers = ("anthropic-beta", "anthropic-version")
     ours = arrives_as_without_us(claude, stage, modules, "claude-agent-test", "/v1/messages", words, headers)
@@ -225,14 +225,14 @@ def claudes_own_fields(stage, modules):
 
 
 def codexs_own_fields(stage, modules):
-    """B07: one request to OpenAI, with every member that Codex gave it."""
+    """B07: one request to OpenAI with every field that Codex sent."""
     words = ("type", "encrypted_content", "namespace", "prompt_cache_key", "store")
     ours = arrives_as_without_us(codex, stage, modules, "gpt-agent-test", "/v1/responses", words, ())
     demand(len(ours) == 1, f"{len(ours)} requests for one prompt")
 
 
 def one_upgrade_attempt(stage, modules):
-    """B06: the built-in provider tries a WebSocket once, is told 426, and posts once."""
+    """B06: the built-in provider tries a WebSocket once, receives 426, and posts once."""
     before = len(stage.upstream.seen)
     said = codex(stage, modules, "gpt-agent-test", f"{script.ASKED}, nothing else.", built_in=True)
     demand(said.strip() == "OK", f"it says {said!r} instead of OK")

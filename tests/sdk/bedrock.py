@@ -1,5 +1,5 @@
-"""Bedrock behind the gateway: the official clients of OpenAI and Anthropic before it, recordings of AWS's frames behind it, and
-botocore's own signer to judge what it signed. Usage: bedrock.py BINARY
+"""Bedrock through the gateway: official OpenAI and Anthropic clients, recorded AWS frames as the upstream, and botocore's
+signer to check the signatures. Usage: bedrock.py BINARY
 """
 
 import datetime
@@ -31,7 +31,7 @@ HELLO = [{"role": "user", "content": "say it"}]
 
 
 class Amazon(http.server.BaseHTTPRequestHandler):
-    """Answers with the recording that the path asks for, and keeps what it was asked."""
+    """Serves the recording named by the path and records the requests."""
 
     protocol_version = "HTTP/1.1"
     answers = {
@@ -58,7 +58,7 @@ class Amazon(http.server.BaseHTTPRequestHandler):
 
 
 def signed_by_botocore(url, headers, body):
-    """The authorization that botocore gives the same request at the same time."""
+    """Authorization header by botocore for the same request and time."""
     lower = {name.lower(): value for name, value in headers.items()}
     names = re.search("SignedHeaders=([^,]+)", lower["authorization"]).group(1).split(";")
     added = ("host", "x-amz-date", "x-amz-security-token")
@@ -97,7 +97,7 @@ def signatures(url):
 
 
 def known_to_botocore(client, claude):
-    """Everything that the gateway can write of a request has its place in botocore's model of Converse."""
+    """Every field that the gateway can send is in botocore's model of Converse."""
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -1,4 +1,4 @@
-// The JavaScript clients, as their users write them. Each case is a sentence; stage.py counts the lines.
+// JavaScript clients in their usual form. Each case prints one line, which stage.py counts.
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import Anthropic from '@anthropic-ai/sdk';

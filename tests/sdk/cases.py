@@ -1,4 +1,4 @@
-"""The Python clients, as their users write them. Each case is a sentence; stage.py counts the lines."""
+"""Python clients in their usual form. Each case prints one line, which stage.py counts."""
 
 import json
 import os
@@ -190,7 +190,7 @@ def openai_truncated_stream_is_an_error():
 
 
 def fits(events):
-    """Every event has what the SDK's own types require, and the numbers have no gap; the types of what came."""
+    """Checks that every event has the fields required by the SDK's types and that numbers have no gap; returns the types."""
     types = pydantic.TypeAdapter(ResponseStreamEvent)
     known = [event for event in events if event.type != "response.tide"]
     for event in known:

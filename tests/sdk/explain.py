@@ -1,4 +1,4 @@
-"""The cost of random requests, computed once more from what /v1/requests says of them. Shares no code with the gateway.
+"""Recomputes the cost of random requests from their `/v1/requests` records. Shares no code with the gateway.
 Usage: explain.py URL ADMINISTRATIVE_KEY [N]   (a URL of http://ADDRESS:PORT)
 """
 

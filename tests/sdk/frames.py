@@ -1,6 +1,6 @@
-"""The recordings of Bedrock: tests/golden/bedrock/*.bin (and invoke.sse, which invoke.bin becomes), made from the events below. AWS publishes no encoder, so the frames
-are put together here, and each recording is read back by botocore's own decoder and parser, which checks both sums, the headers
-and every member. Usage: python frames.py [--check]   (with --check nothing is written and a difference is a failure)
+"""Generates the recordings of Bedrock from the events below: tests/golden/bedrock/*.bin, and invoke.sse, the expected
+translation of invoke.bin. AWS publishes no encoder, so the frames are built here; botocore's decoder and parser read each
+recording back and check both checksums, the headers and every field. Usage: python frames.py [--check]   (--check writes nothing and fails on a difference)
 """
 
 import base64
@@ -29,7 +29,7 @@ def frame(headers, payload):
 
 
 def padded(payload):
-    """AWS pads what it streams, so that lengths tell nothing."""
+    """Padding of AWS against guessing content from lengths."""
     size = len(json.dumps(payload)) * 7 % len(PADDING)
     return json.dumps({**payload, "p": PADDING[:size]}, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -45,12 +45,12 @@ def exception(name, message):
 
 
 def chunk(payload):
-    """An event of Anthropic's, as InvokeModel wraps it."""
+    """Anthropic event as wrapped by InvokeModel."""
     return event("chunk", {"bytes": base64.b64encode(json.dumps(payload, ensure_ascii=False).encode()).decode()})
 
 
 def unwrapped(frames):
-    """The same as Anthropic itself would stream it."""
+    """Anthropic event as streamed by Anthropic itself."""
     buffer = EventStreamBuffer()
     buffer.add_data(b"".join(frames))
     events = [base64.b64decode(json.loads(message.payload)["bytes"]) for message in buffer]
@@ -202,7 +202,7 @@ INVOKE = {
 
 
 def decoded(recording, operation):
-    """Every event as a client of AWS's sees it; of an exception its name."""
+    """Events as parsed by an AWS client; an exception by its name."""
     buffer = EventStreamBuffer()
     buffer.add_data(recording)
     output = SERVICE.operation_model(operation).get_event_stream_output()
@@ -211,7 +211,7 @@ def decoded(recording, operation):
 
 
 def check(name, frames, operation):
-    """Nothing of an event is lost on botocore: it knows every member but those that AWS does not document."""
+    """Checks that botocore parses every field except those that AWS does not document."""
     undocumented = {"p", "cacheReadInputTokenCount", "cacheWriteInputTokenCount", "serverToolUsage"}
 
     def documented(value):

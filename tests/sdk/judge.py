@@ -1,5 +1,5 @@
-"""An independent judge behind the gateway: llmock plays seven vendors, breaks calls on demand, and grades how its client reacted.
-Its client is Gatekeeper, whose clients are the official SDKs with their usual retries. Usage: judge.py BINARY
+"""Independent judge as the upstream: llmock plays seven vendors, breaks calls on demand, and grades the reaction of its
+client, which is the gateway. The gateway's clients are the official SDKs with their usual retries. Usage: judge.py BINARY
 """
 
 import json
@@ -19,7 +19,7 @@ import openai
 
 from stage import ask, free_port, wait_until_ready
 
-# name and type, path of the vendor's base URL behind the judge's address, model, the client that asks
+# name and type, path of the vendor's base URL at the judge, model, client SDK
 VENDORS = [
     ("openai", "/v1", "gpt-judged", "openai"),
     ("anthropic", "/anthropic/v1", "claude-judged", "anthropic"),
@@ -29,7 +29,7 @@ VENDORS = [
     ("groq", "/groq/openai/v1", "groq-judged", "openai"),
     ("together", "/together/v1", "together-judged", "openai"),
 ]
-# what goes wrong with a call, and whether it is a stream
+# injected fault, and true for a stream
 FAULTS = [
     ("nothing", None, False),
     ("nothing in a stream", None, True),
@@ -80,7 +80,7 @@ def config(port, folder, judge):
 
 
 def said(client, model, prompt, stream):
-    """One answer, asked for as the SDK's users do; one that breaks off is asked for again, once."""
+    """Requests one response through the SDK; retries a truncated one once."""
     messages = [{"role": "user", "content": prompt}]
     for attempt in (1, 2):
         try:
@@ -127,7 +127,7 @@ def main(binary):
                     assert text and (text == "refused") == (what == "a 400"), f"it said {text!r}"
                     passed += 1
                     print(f"{name}, {what}: passed", flush=True)
-                except Exception as flaw:  # every flaw is a failed case, whatever an SDK calls it
+                except Exception as flaw:  # any exception of an SDK is a failed case
                     failed += 1
                     print(f"{name}, {what}: FAILED: {type(flaw).__name__}: {flaw}", flush=True)
         verdict = judge.asked("GET", "/_llmock/verdict")

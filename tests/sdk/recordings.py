@@ -1,5 +1,5 @@
-"""Whether the recordings in tests/golden are what the vendors' own SDKs read: each recording of a vendor below is served to its SDK,
-unmodified, and what the SDK understood must say everything that the recording says. Needs no gateway. Usage: recordings.py
+"""Checks the recordings in tests/golden with the vendors' SDKs: each recording is served unmodified to its SDK, and the
+parsed result must have every value of the recording. Needs no gateway. Usage: recordings.py
 """
 
 import base64
@@ -25,7 +25,7 @@ KINDS = {".json": "application/json", ".sse": "text/event-stream", ".ndjson": "a
 
 
 class Replay(http.server.BaseHTTPRequestHandler):
-    """Answers everything with one recording."""
+    """Serves one recording for every request."""
 
     protocol_version = "HTTP/1.1"
     recording = None
@@ -45,14 +45,14 @@ class Replay(http.server.BaseHTTPRequestHandler):
 
 
 def said(path):
-    """The JSON texts of a recording, in order."""
+    """JSON documents of a recording, in order."""
     text = path.read_text()
     if path.suffix == ".json":
         return [json.loads(text)]
     if path.suffix == ".ndjson":
         return [json.loads(line) for line in text.splitlines()]
     data = [line[len("data: ") :] for line in text.splitlines() if line.startswith("data: ")]
-    # the end mark is no JSON, and the SDKs keep pings to themselves
+    # the end mark is not JSON, and the SDKs do not expose pings
     return [read for line in data if line != "[DONE]" and (read := json.loads(line)).get("type") != "ping"]
 
 
@@ -61,7 +61,7 @@ def snake(name):
 
 
 def lost(recorded, read, at=""):
-    """What the recording says and the SDK did not understand. A name is the same in snake case; nothing is the same as an empty thing."""
+    """Values of the recording that the SDK did not parse. Names compare in snake case; null equals an empty value."""
     if isinstance(recorded, dict):
         read = read if isinstance(read, dict) else {}
         names = {snake(name): value for name, value in read.items()}
@@ -72,7 +72,7 @@ def lost(recorded, read, at=""):
         return [loss for number, value in enumerate(recorded) for loss in lost(value, read[number], f"{at}[{number}]")]
     if recorded == read or (not recorded and not read) or at.endswith("thoughtSignature") and same_bytes(recorded, read):
         return []
-    # padding against guessing from lengths, which a client of a closed schema drops
+    # padding against guessing from lengths; clients with a closed schema drop it
     if at.endswith(".p") and read is None:
         return []
     return [f"{at}: {recorded!r} became {read!r}"]

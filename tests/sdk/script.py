@@ -1,7 +1,7 @@
-"""A scripted upstream in the vendors' own wire formats, for agents: it answers a prompt with a text, a prompt that asks for the
-tool with one call of a shell tool, and the tool's result with what the result said. It remembers what it was asked.
+"""Scripted upstream of the coding agents in the vendors' wire formats: responds to a prompt with a text, to a prompt that
+mentions the tool with one call of a shell tool, and to a tool result with its text. Records all requests.
 
-Speaks Anthropic's Messages, OpenAI's Chat Completions and Responses, and Gemini's generateContent, streamed and whole.
+Speaks Anthropic's Messages, OpenAI's Chat Completions and Responses, and Gemini's generateContent, streamed and unary.
 """
 
 import json
@@ -16,7 +16,7 @@ SHELLS = ("Bash", "exec_command", "shell_command", "shell", "local_shell")
 
 
 def texts(value):
-    """Every text in a JSON value, in order."""
+    """All strings in a JSON value, in order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -40,7 +40,7 @@ def tool_names(body):
 
 
 def reply(body):
-    """What the model says: ("text", text) or ("call", tool name, arguments)."""
+    """Output of the model: ("text", text) or ("call", tool name, arguments)."""
     said = [text for text in texts(turns(body))]
     if any(PROOF in text for text in said):
         return "text", f"The tool said {PROOF}."

@@ -1,4 +1,4 @@
-"""Requests to Bedrock signed by botocore, as the vectors of src/provider/bedrock/sigv4.rs: always the same ones.
+"""Generates test vectors for src/provider/bedrock/sigv4.rs: fixed requests to Bedrock signed by botocore.
 Usage: python sigv4.py > ../golden/bedrock/sigv4.json
 """
 

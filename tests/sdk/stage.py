@@ -1,5 +1,5 @@
-"""Sets the stage for the client tests and counts: the scripted upstream, the built binary before it, two teams with keys;
-then the cases of cases.py and cases.mjs. Usage: stage.py BINARY
+"""Runner of the client tests: starts the scripted upstream and the built binary, creates two teams with keys, runs the cases
+of cases.py and cases.mjs and counts their lines. Usage: stage.py BINARY
 """
 
 import http.server
@@ -71,7 +71,7 @@ def wait_until_ready(url, process, log):
 
 
 def seen_server(upstream):
-    """Lets the cases of another language read what the upstream was asked."""
+    """Serves the recorded upstream requests to the cases of other languages."""
 
     class Seen(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -104,7 +104,7 @@ def keys(url, admin):
 
 
 def run_cases(name, command, environment):
-    """Runs one language's cases and passes their lines on; returns (passed, failed)."""
+    """Runs the cases of one language and prints their lines; returns (passed, failed)."""
     print(f"--- {name}", flush=True)
     cases = subprocess.run(command, env=environment, cwd=HERE, text=True, stdout=subprocess.PIPE, timeout=600)
     print(cases.stdout, end="", flush=True)
@@ -117,7 +117,7 @@ def run_cases(name, command, environment):
 
 
 def check_books(url, admin, upstream, log):
-    """After the last case: the sums agree, and the upstream's credential stands nowhere that it should not."""
+    """Checks after the last case that totals agree and that no secret leaked."""
     usage = ask("GET", f"{url}/v1/usage?start=2000-01-01&end=2100-01-01", admin)
     rows, before = [], ""
     while True:

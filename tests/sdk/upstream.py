@@ -1,7 +1,7 @@
-"""The scripted upstream of the client tests: sends recordings/*.http byte for byte and remembers what it was asked.
+"""Scripted upstream of the client tests: sends recordings/*.http byte for byte and records all requests.
 
-The recording is chosen by path, model, `stream` and whether the last turn brings a tool's result. It answers nothing that
-was not recorded, and it opens no connection.
+Path, model, `stream` and a tool result in the last turn select the recording. It invents no response and opens no
+connection.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Starts the binary in a folder that holds nothing but it, its config and a credential, and has it serve a request.
+"""Runs the binary in a chroot with only its configuration and a credential, and sends a request.
 
-Prints how long start and answer took, and the memory the server then holds; fails above 30 MB. Usage: chroot.py BINARY
+Prints the time until ready and the resident memory; fails above 30 MB. Usage: chroot.py BINARY
 """
 
 import os
@@ -23,7 +23,7 @@ MEMORY_KB_MAX = 30_000
 
 
 def inside(folder, *command, **options):
-    """A command whose root is the folder."""
+    """Starts a command whose root is the folder."""
     return subprocess.Popen(command, preexec_fn=lambda: (os.chroot(folder), os.chdir("/")), **options)
 
 
