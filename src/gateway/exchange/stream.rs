@@ -301,6 +301,11 @@ impl StreamRelay {
         let _timed_out = tokio::time::timeout(Duration::from_millis(TRAILER_WAIT_MS), rest).await;
     }
 
+    fn failure(&self, step: ReadStep) -> StreamFailure {
+        let call_timeout_ms = self.context.limits.call_timeout_ms;
+        StreamFailure::of_step(step, self.hold.provider(), call_timeout_ms)
+    }
+
     async fn deliver(&self, sink: &mut Sink, chunk: Bytes) -> Result<(), RelayEnd> {
         let stall = Duration::from_millis(self.context.limits.client_stall_ms);
         Ok(sink.deliver(chunk, stall).await?)
