@@ -238,7 +238,7 @@ mod tests {
         })
     }
 
-    fn reasoning(text: &str, provider_state: Option<ProviderState>) -> Content {
+    fn reasoning_content(text: &str, provider_state: Option<ProviderState>) -> Content {
         Content::Reasoning(ReasoningBlock {
             text: text.into(),
             provider_state,
@@ -309,7 +309,7 @@ mod tests {
 
         let lost = || {
             request(vec![
-                reasoning("hm", None),
+                reasoning_content("hm", None),
                 Content::Text("so".into()),
                 call("a", None),
                 call("b", None),
@@ -335,7 +335,7 @@ mod tests {
             );
         }
         let carried = request(vec![
-            reasoning("hm", Some(state("messages", "own"))),
+            reasoning_content("hm", Some(state("messages", "own"))),
             call("a", None),
         ]);
         assert_eq!(
