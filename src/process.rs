@@ -247,7 +247,7 @@ fn open_store(
         create,
     })?;
     for remark in &recovered.remarks {
-        tracing::warn!("{remark}");
+        tracing::warn!(remark = %remark, "data folder opened with a remark");
     }
     warn_of_orphans(&recovered);
     Ok((store, recovered))
