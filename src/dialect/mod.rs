@@ -28,6 +28,7 @@ mod tap;
 mod text_counter;
 mod translate;
 mod upstream;
+mod usage_rules;
 mod wire;
 
 #[cfg(test)]
@@ -46,9 +47,10 @@ pub use models::{
 };
 pub use name::{Dialect, Operation};
 pub use request::{OutputCap, Request};
-pub use response_stream::{ForwardedEvent, ResponseStream};
+pub use response_stream::{ForwardedEvent, ResponseStream, StreamOptions};
 pub use tap::EventKind;
 pub use text_counter::DeliveredText;
 pub use translate::{decode_request, encode_request, field_names};
+pub use usage_rules::UsageRules;
 pub use wire::framing::{BadFrame, Framing};
 pub use wire::splice::Edit;

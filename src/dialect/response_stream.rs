@@ -13,6 +13,7 @@ use crate::dialect::name::{Dialect, Operation};
 use crate::dialect::request::Request;
 use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
+use crate::dialect::usage_rules::UsageRules;
 use crate::dialect::wire::framing::{BadFrame, Frames, Framing};
 use crate::dialect::wire::sse::{Fields, parse};
 use crate::domain::api_error::ApiError;
@@ -22,7 +23,16 @@ use crate::domain::usage::{ReportedUsage, Usage};
 pub struct ResponseStream {
     frames: Frames,
     client: Dialect,
+    usage_rules: UsageRules,
     mode: StreamMode,
+}
+
+/// Properties of the endpoint that answers, and the limit on its events.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamOptions {
+    pub framing: Framing,
+    pub usage_rules: UsageRules,
+    pub event_bytes_max: usize,
 }
 
 enum StreamMode {
@@ -55,13 +65,13 @@ impl ResponseStream {
     /// asked for.
     pub fn passthrough(
         request: &Request,
-        framing: Framing,
+        options: StreamOptions,
         hide_usage_chunk: bool,
-        event_bytes_max: usize,
     ) -> ResponseStream {
         ResponseStream {
-            frames: Frames::new(framing, event_bytes_max),
+            frames: Frames::new(options.framing, options.event_bytes_max),
             client: request.dialect,
+            usage_rules: options.usage_rules,
             mode: StreamMode::Passthrough {
                 operation: request.operation,
                 tap: request.dialect.client_or_chat().tap(hide_usage_chunk),
@@ -77,8 +87,7 @@ impl ResponseStream {
         request: &Request,
         meta: ResponseMeta,
         names: ToolNames,
-        framing: Framing,
-        event_bytes_max: usize,
+        options: StreamOptions,
     ) -> Option<ResponseStream> {
         let decoder = upstream.upstream()?.decoder(&meta);
         let encoder = request.dialect.client()?.encoder(request, meta);
@@ -88,8 +97,9 @@ impl ResponseStream {
             ResponseBuilder::default()
         };
         Some(ResponseStream {
-            frames: Frames::new(framing, event_bytes_max),
+            frames: Frames::new(options.framing, options.event_bytes_max),
             client: request.dialect,
+            usage_rules: options.usage_rules,
             mode: StreamMode::Translated(Box::new(TranslatedResponse {
                 decoder,
                 encoder,
@@ -193,14 +203,18 @@ impl ResponseStream {
 
     /// Reads a unary response.
     pub fn decode_unary(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
-        match &mut self.mode {
+        let decoded = match &mut self.mode {
             StreamMode::Passthrough {
                 operation: Operation::Embeddings,
                 ..
             } => embeddings::decode_unary(body),
             StreamMode::Passthrough { .. } => self.client.client_or_chat().decode_unary(body),
             StreamMode::Translated(response) => response.decode_unary(body),
-        }
+        };
+        decoded.map(|response| DecodedResponse {
+            report: self.usage_rules.apply(response.report, response.delivered),
+            ..response
+        })
     }
 
     /// The unary response that was read, as the client receives it.
@@ -218,10 +232,11 @@ impl ResponseStream {
 
     /// Usage so far.
     pub fn report(&self) -> ReportedUsage {
-        match &self.mode {
+        let report = match &self.mode {
             StreamMode::Passthrough { tap, .. } => tap.report(),
             StreamMode::Translated(response) => response.decoder.report(),
-        }
+        };
+        self.usage_rules.apply(report, self.delivered())
     }
 
     /// The reported output is final and not to be replaced by an estimate.

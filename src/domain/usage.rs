@@ -67,6 +67,17 @@ pub const TOKENS_MAX: u64 = 1_000_000_000;
 pub enum Side {
     Input,
     Output,
+    Both,
+}
+
+impl Side {
+    pub fn has_input(self) -> bool {
+        self != Side::Output
+    }
+
+    pub fn has_output(self) -> bool {
+        self != Side::Input
+    }
 }
 
 /// Usage as reported by the upstream.
@@ -75,7 +86,7 @@ pub enum ReportedUsage {
     /// no usage reported (yet)
     Missing,
     Complete(Usage),
-    /// one side was not reported; it is zero in `usage`, but unknown
+    /// `missing` was not counted; it is zero in `usage`, but unknown
     Partial {
         usage: Usage,
         missing: Side,

@@ -23,7 +23,6 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    zero_usage_is_real: true,
     default_headers: &[],
     capabilities: super::openai::capabilities,
 };

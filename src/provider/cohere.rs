@@ -17,7 +17,6 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };

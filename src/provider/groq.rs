@@ -19,7 +19,6 @@ pub(super) static PRESET: Preset = Preset {
     // streams always report usage in `x_groq`; the opt-in adds the standard place
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };

@@ -2,7 +2,7 @@
 
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, UsageRules};
 
 pub(super) static PRESET: Preset = Preset {
     name: "openai_compatible",
@@ -10,15 +10,15 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: false,
     endpoints: &[
-        Endpoint::at(Dialect::Chat, "/chat/completions"),
-        Endpoint::embeddings("/embeddings"),
+        Endpoint::at(Dialect::Chat, "/chat/completions")
+            .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
+        Endpoint::embeddings("/embeddings").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
     ],
     price: PriceRule::Required,
     // the older name: some servers do not know `max_completion_tokens`
     output_cap_member: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    zero_usage_is_real: false,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

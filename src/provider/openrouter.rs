@@ -6,19 +6,20 @@ use super::preset::{
     SupportedFields,
 };
 use crate::conversation::Capabilities;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, UsageRules};
 
 pub(super) static PRESET: Preset = Preset {
     name: "openrouter",
     base_url: BaseUrl::Fixed("https://openrouter.ai/api/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
-    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT)],
+    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions")
+        .with_compat(&CHAT)
+        .with_usage_rules(UsageRules::UNKNOWN_VENDOR)],
     price: PriceRule::Required,
     output_cap_member: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    zero_usage_is_real: false,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -2,7 +2,7 @@
 //! endpoint and the credential header; must never name a vendor or keep a secret.
 
 use crate::conversation::Capabilities;
-use crate::dialect::{Dialect, Framing, Operation};
+use crate::dialect::{Dialect, Framing, Operation, UsageRules};
 use crate::domain::secret::Secret;
 
 /// Properties of a vendor that are the same for all accounts.
@@ -22,8 +22,6 @@ pub struct Preset {
     pub stream_usage_opt_in: bool,
     /// default of the provider's `on_disconnect`
     pub on_disconnect: OnDisconnect,
-    /// trust a reported zero; otherwise usage is estimated
-    pub zero_usage_is_real: bool,
     /// sent unless the client set them
     pub default_headers: &'static [(&'static str, &'static str)],
     /// capabilities of a model, for requests translated from another dialect
@@ -59,6 +57,8 @@ pub struct Endpoint {
     pub compat: Option<&'static CompatRules>,
     /// for a vendor that takes the dialect's bodies in an envelope of its own
     pub wrapper: Option<&'static BodyWrapper>,
+    /// reading of the usage that the vendor reports
+    pub usage_rules: UsageRules,
 }
 
 impl Endpoint {
@@ -74,6 +74,7 @@ impl Endpoint {
             supports_model: |_| true,
             compat: None,
             wrapper: None,
+            usage_rules: UsageRules::EXACT,
         }
     }
 
@@ -119,6 +120,13 @@ impl Endpoint {
     pub(super) const fn with_compat(self, compat: &'static CompatRules) -> Endpoint {
         Endpoint {
             compat: Some(compat),
+            ..self
+        }
+    }
+
+    pub(super) const fn with_usage_rules(self, usage_rules: UsageRules) -> Endpoint {
+        Endpoint {
+            usage_rules,
             ..self
         }
     }

@@ -4,7 +4,7 @@
 
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, UsageRules};
 
 pub(super) static PRESET: Preset = Preset {
     name: "simulator",
@@ -12,8 +12,9 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::None,
     needs_key: false,
     endpoints: &[
-        Endpoint::at(Dialect::Chat, "/chat/completions"),
-        Endpoint::at(Dialect::Messages, "/messages"),
+        Endpoint::at(Dialect::Chat, "/chat/completions")
+            .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
+        Endpoint::at(Dialect::Messages, "/messages").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
     ],
     price: PriceRule::Fixed {
         input: 1_000_000,
@@ -22,7 +23,6 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    zero_usage_is_real: false,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -8,12 +8,19 @@ use crate::dialect::error::{ErrorReader, UpstreamError};
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 
-/// A chunk or a unary response: they differ in `delta` and `message` only.
+/// The fields beside the choices.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Chunk {
+pub(super) struct ChunkHead {
     pub(super) usage: ChatUsage,
     /// `usage` is present and not null
     pub(super) has_usage: bool,
+    pub(super) error: ErrorReader,
+}
+
+/// A chunk or a unary response that is passed through: they differ in `delta` and `message` only.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) head: ChunkHead,
     pub(super) choices: u64,
     pub(super) output: TextCounter,
     /// text of choices beside delta and message: legacy completions, or a copy of the text (Together)
@@ -21,13 +28,11 @@ pub(super) struct Chunk {
     pub(super) stopped: bool,
     /// a choice ended with the finish reason `error`
     pub(super) choice_failed: bool,
-    pub(super) error: ErrorReader,
 }
 
-impl FieldVisitor for Chunk {
+impl FieldVisitor for ChunkHead {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "choices" => map.next_value_seed(ElementsSeed(&mut Choice(self))),
             "usage" => {
                 let mut usage = UsageObject::default();
                 map.next_value_seed(ObjectSeed(&mut usage))?;
@@ -44,6 +49,15 @@ impl FieldVisitor for Chunk {
             }
             "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
             _ => skip(map),
+        }
+    }
+}
+
+impl FieldVisitor for Chunk {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "choices" => map.next_value_seed(ElementsSeed(&mut Choice(self))),
+            _ => self.head.member(name, map),
         }
     }
 
@@ -78,7 +92,7 @@ impl FieldVisitor for Choice<'_> {
 }
 
 /// `x_groq`: a copy of the usage, and errors.
-struct Extension<'c>(&'c mut Chunk);
+struct Extension<'c>(&'c mut ChunkHead);
 
 impl FieldVisitor for Extension<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {

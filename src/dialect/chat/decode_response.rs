@@ -2,16 +2,16 @@
 //! types, calls without ids or with their arguments as objects.
 
 use serde::Deserialize;
+use serde::de::MapAccess;
+use serde_json::value::RawValue;
 
 use crate::conversation::{BlockKind, OutputEvent, StopReason};
-use crate::dialect::chat::chunk::{Chunk, choice_error};
+use crate::dialect::chat::chunk::{ChunkHead, choice_error};
 use crate::dialect::chat::stream::StreamedUsage;
-use crate::dialect::chat::unary;
 use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::decoded_response::IncompleteResponse;
+use crate::dialect::decoded_response::{IncompleteResponse, read_object};
 use crate::dialect::error::{KindField, UpstreamError, read_error_event};
-use crate::dialect::wire::json;
-use crate::dialect::wire::json::Arguments;
+use crate::dialect::wire::json::{self, Arguments, FieldVisitor};
 use crate::dialect::wire::sse::Fields;
 use crate::domain::usage::ReportedUsage;
 
@@ -29,13 +29,54 @@ pub(in crate::dialect) struct ChatDecoder {
     calls: Vec<(u64, String, u32)>,
 }
 
-#[derive(Deserialize)]
-struct ResponseBody {
-    #[serde(default)]
+/// A chunk or a unary response that is translated.
+#[derive(Clone, Default)]
+struct TranslatedChunk {
+    head: ChunkHead,
     choices: Vec<Choice>,
+    /// the choices have another shape
+    is_malformed: bool,
 }
 
-#[derive(Deserialize)]
+impl FieldVisitor for TranslatedChunk {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name != "choices" {
+            return self.head.member(name, map);
+        }
+        // usage beside malformed choices counts
+        let json: &RawValue = map.next_value()?;
+        match json::lenient::<Option<Vec<Choice>>>(json.get().as_bytes()) {
+            Ok(choices) => self.choices = choices.unwrap_or_default(),
+            Err(_) => self.is_malformed = true,
+        }
+        Ok(())
+    }
+}
+
+impl TranslatedChunk {
+    fn stopped(&self) -> bool {
+        self.choices.iter().any(|choice| choice.stop().is_some())
+    }
+
+    fn has_text(&self) -> bool {
+        let mut deltas = self
+            .choices
+            .iter()
+            .filter_map(|choice| choice.delta.as_ref());
+        deltas.any(Delta::has_text)
+    }
+
+    /// The error that the response reports.
+    fn error(&self) -> Option<UpstreamError> {
+        if self.head.error.seen {
+            return Some(self.head.error.clone().error_or_default(KindField::Code));
+        }
+        let mut stops = self.choices.iter().filter_map(Choice::stop);
+        stops.any(|reason| reason == "error").then(choice_error)
+    }
+}
+
+#[derive(Clone, Deserialize)]
 struct Choice {
     #[serde(default)]
     index: Option<u64>,
@@ -45,7 +86,7 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 struct Delta {
     #[serde(default)]
     content: Option<Contents>,
@@ -59,7 +100,7 @@ struct Delta {
     tool_calls: Option<Vec<Call>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(untagged)]
 enum Contents {
     Text(String),
@@ -68,7 +109,7 @@ enum Contents {
 }
 
 /// Mistral's parts: `{type: text, text}`, `{type: thinking, thinking: [{text}]}`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Part {
     #[serde(default)]
     text: Option<String>,
@@ -76,13 +117,13 @@ struct Part {
     thinking: Option<Vec<ThoughtPart>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct ThoughtPart {
     #[serde(default)]
     text: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Call {
     #[serde(default)]
     index: Option<u64>,
@@ -92,12 +133,38 @@ struct Call {
     function: Option<Function>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Function {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
     arguments: Arguments,
+}
+
+impl Choice {
+    /// The finish reason; some vendors send an empty one with every chunk.
+    fn stop(&self) -> Option<&str> {
+        self.finish_reason
+            .as_deref()
+            .filter(|reason| !reason.is_empty())
+    }
+}
+
+impl Delta {
+    fn has_text(&self) -> bool {
+        let texts = [&self.refusal, &self.reasoning_content, &self.reasoning];
+        let is_text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        let has_content = match &self.content {
+            Some(Contents::Text(text)) => !text.is_empty(),
+            Some(Contents::Parts(parts)) => !parts.is_empty(),
+            Some(Contents::Other(_)) | None => false,
+        };
+        let has_calls = self
+            .tool_calls
+            .as_ref()
+            .is_some_and(|calls| !calls.is_empty());
+        has_content || has_calls || texts.into_iter().any(is_text)
+    }
 }
 
 impl ChatDecoder {
@@ -113,31 +180,23 @@ impl ChatDecoder {
     }
 
     /// Decodes the first choice; `false` if there is none.
-    fn first_choice(
-        &mut self,
-        data: &[u8],
-        events: &mut Vec<OutputEvent>,
-    ) -> Result<bool, UpstreamError> {
-        let response: ResponseBody = json::lenient(data)
-            .map_err(|_| UpstreamError::unreadable("the upstream sent a chunk of another shape"))?;
-        let Some(choice) = response
-            .choices
-            .into_iter()
-            .find(|choice| choice.index.unwrap_or(0) == 0)
-        else {
-            return Ok(false);
+    fn first_choice(&mut self, choices: Vec<Choice>, events: &mut Vec<OutputEvent>) -> bool {
+        let mut choices = choices.into_iter();
+        let Some(choice) = choices.find(|choice| choice.index.unwrap_or(0) == 0) else {
+            return false;
         };
+        let stop = choice.stop().map(stop);
         if let Some(delta) = choice.delta {
             self.delta(delta, events);
         }
-        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+        if let Some(stop) = stop {
             self.close(events);
             for (_, _, block) in self.calls.drain(..) {
                 events.push(OutputEvent::Close { block });
             }
-            events.push(OutputEvent::Stop(stop(&reason)));
+            events.push(OutputEvent::Stop(stop));
         }
-        Ok(true)
+        true
     }
 
     fn delta(&mut self, delta: Delta, events: &mut Vec<OutputEvent>) {
@@ -271,20 +330,17 @@ impl ResponseDecoder for ChatDecoder {
             b"[DONE]" => return Ok(StreamState::Truncated),
             _ => {}
         }
-        let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
+        let Ok(mut chunk) = json::read(&TranslatedChunk::default(), data) else {
             return Err(UpstreamError::event_not_json());
         };
-        self.usage.then(&mut chunk);
-        if chunk.choices > 0 {
-            self.first_choice(data, events)?;
+        let (stopped, has_text) = (chunk.stopped(), chunk.has_text());
+        self.usage.then(&mut chunk.head, stopped, has_text);
+        if chunk.is_malformed {
+            return Err(malformed());
         }
-        if chunk.error.seen {
-            return Err(chunk.error.error_or_default(KindField::Code));
-        }
-        if chunk.choice_failed {
-            return Err(choice_error());
-        }
-        Ok(StreamState::More)
+        let error = chunk.error();
+        self.first_choice(chunk.choices, events);
+        error.map_or(Ok(StreamState::More), Err)
     }
 
     fn decode_unary(
@@ -292,15 +348,20 @@ impl ResponseDecoder for ChatDecoder {
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        self.report = Some(unary::decode_unary(body)?.report);
-        let response = match self.first_choice(body, events) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(UpstreamError::unreadable(
-                "the upstream's answer has no choice",
-            )),
-            Err(fault) => Err(fault),
-        };
-        response.map_err(|fault| IncompleteResponse::fault(fault, self.report()))
+        let response = read_object(&TranslatedChunk::default(), body)?;
+        let report = response.head.usage.report();
+        if let Some(error) = response.error() {
+            return Err(IncompleteResponse::fault(error, report));
+        }
+        self.report = Some(report.clone());
+        if response.is_malformed {
+            return Err(IncompleteResponse::fault(malformed(), report));
+        }
+        if !self.first_choice(response.choices, events) {
+            let error = UpstreamError::unreadable("the upstream's answer has no choice");
+            return Err(IncompleteResponse::fault(error, report));
+        }
+        Ok(())
     }
 
     fn report(&self) -> ReportedUsage {
@@ -310,6 +371,10 @@ impl ResponseDecoder for ChatDecoder {
     fn output_is_final(&self) -> bool {
         self.report.is_some() || self.usage.output_is_final
     }
+}
+
+fn malformed() -> UpstreamError {
+    UpstreamError::unreadable("the upstream sent a chunk of another shape")
 }
 
 /// Stop reason of every finish reason that vendors of this dialect send.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::dialect::chat::chunk::{Chunk, choice_error};
+use crate::dialect::chat::chunk::{Chunk, ChunkHead, choice_error};
 use crate::dialect::chat::error;
 use crate::dialect::chat::usage::ChatUsage;
 use crate::dialect::error::{KindField, UpstreamError, read_error_event};
@@ -31,9 +31,9 @@ impl ChatTap {
     }
 
     fn kind(&self, chunk: Chunk) -> EventKind {
-        let is_usage_chunk = chunk.has_usage && chunk.choices == 0;
-        if chunk.error.seen {
-            EventKind::Error(chunk.error.error_or_default(KindField::Code))
+        let is_usage_chunk = chunk.head.has_usage && chunk.choices == 0;
+        if chunk.head.error.seen {
+            EventKind::Error(chunk.head.error.error_or_default(KindField::Code))
         } else if chunk.choice_failed {
             EventKind::Error(choice_error())
         } else if chunk.output.has_content {
@@ -61,7 +61,8 @@ impl PassthroughTap for ChatTap {
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
             return EventKind::Error(UpstreamError::event_not_json());
         };
-        self.usage.then(&mut chunk);
+        let has_text = chunk.output.delivered.text_bytes > 0;
+        self.usage.then(&mut chunk.head, chunk.stopped, has_text);
         self.delivered.add(chunk.output.delivered);
         self.kind(chunk)
     }
@@ -100,14 +101,13 @@ pub(super) struct StreamedUsage {
 }
 
 impl StreamedUsage {
-    /// Takes the usage of the next chunk.
-    pub(super) fn then(&mut self, chunk: &mut Chunk) {
-        self.ended |= chunk.stopped || chunk.error.seen;
-        let later = std::mem::take(&mut chunk.usage);
+    /// Takes the usage of the next chunk. `stopped`: one of its choices ended; `has_text`: one continues.
+    pub(super) fn then(&mut self, head: &mut ChunkHead, stopped: bool, has_text: bool) {
+        self.ended |= stopped || head.error.seen;
+        let later = std::mem::take(&mut head.usage);
         if later.output_said() {
             self.output_is_final = self.ended;
-        } else if chunk.output.delivered.text_bytes > 0 {
-            // another choice continues
+        } else if has_text {
             self.output_is_final = false;
         }
         self.usage.then(later);

@@ -264,8 +264,8 @@ impl OpenHold {
             ReportedUsage::Invalid => return missing,
             ReportedUsage::Missing => (false, false),
             ReportedUsage::Partial { missing, .. } => (
-                missing == Side::Output,
-                missing == Side::Input && self.output_is_final,
+                !missing.has_input(),
+                !missing.has_output() && self.output_is_final,
             ),
             // an unfinished response may have reported an empty beginning
             ReportedUsage::Complete(_) => (
@@ -273,11 +273,8 @@ impl OpenHold {
                 self.output_is_final,
             ),
         };
-        let zero_is_real = self.facts.deployment.provider.preset.zero_usage_is_real;
-        let no_input = usage.in_total() == 0 && self.facts.input_bytes > 0 && !zero_is_real;
-        let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !zero_is_real;
-        missing.extend((!input || no_input).then_some(Side::Input));
-        missing.extend((!output || no_output).then_some(Side::Output));
+        missing.extend((!input).then_some(Side::Input));
+        missing.extend((!output).then_some(Side::Output));
         missing
     }
 

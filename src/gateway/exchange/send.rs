@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, Edit, Operation, ResponseMeta, ResponseStream};
+use crate::dialect::{
+    self, Dialect, Edit, Operation, ResponseMeta, ResponseStream, StreamOptions,
+};
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::response::UpstreamResponse;
@@ -98,14 +100,18 @@ fn prepare_body(
     attempt: &mut AdmittedAttempt,
     headers: &[(String, String)],
 ) -> Result<(Bytes, ResponseStream), AttemptFailure> {
-    let event_bytes_max = attempt.context.limits.answer_bytes_max;
-    let (framing, facts) = (attempt.endpoint.framing, &attempt.hold.facts);
+    let options = StreamOptions {
+        framing: attempt.endpoint.framing,
+        usage_rules: attempt.endpoint.usage_rules,
+        event_bytes_max: attempt.context.limits.answer_bytes_max,
+    };
+    let facts = &attempt.hold.facts;
     let (deployment, written_cap) = (facts.deployment.clone(), facts.written_cap);
     let Some(mut translated) = attempt.translated.take() else {
         let opt_in = deployment.provider.preset.stream_usage_opt_in;
         let hide_usage = opt_in && !attempt.request.usage_asked;
         let request = &attempt.request;
-        let stream = ResponseStream::passthrough(request, framing, hide_usage, event_bytes_max);
+        let stream = ResponseStream::passthrough(request, options, hide_usage);
         return Ok((passthrough_body(attempt, headers), stream));
     };
     let body = translated.body(&deployment, written_cap);
@@ -117,7 +123,7 @@ fn prepare_body(
         envelope: attempt.context.reasoning.sealer.clone(),
     };
     let stream = translated
-        .response_stream(&attempt.request, meta, framing, event_bytes_max)
+        .response_stream(&attempt.request, meta, options)
         .map_err(|what| AttemptFailure::defect(&what))?;
     Ok((body, stream))
 }

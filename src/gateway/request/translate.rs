@@ -130,17 +130,9 @@ impl TranslatedRequest {
         self,
         request: &Request,
         meta: ResponseMeta,
-        framing: Framing,
-        event_bytes_max: usize,
+        options: StreamOptions,
     ) -> Result<ResponseStream, String> {
-        ResponseStream::translated(
-            self.upstream,
-            request,
-            meta,
-            self.names,
-            framing,
-            event_bytes_max,
-        )
-        .ok_or_else(|| "a response cannot be translated".to_owned())
+        ResponseStream::translated(self.upstream, request, meta, self.names, options)
+            .ok_or_else(|| "a response cannot be translated".to_owned())
     }
 }

@@ -33,7 +33,6 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     // AWS bills the complete response after a disconnect too
     on_disconnect: OnDisconnect::Drain,
-    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };
