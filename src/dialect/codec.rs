@@ -25,7 +25,7 @@ pub struct EncodeOptions<'a> {
     /// maximum output of the model, for dialects that require a cap
     pub output_max: u64,
     /// field that caps the output of a chat call
-    pub output_cap_member: &'static str,
+    pub output_cap_field: &'static str,
     /// a chat stream reports its usage only on request
     pub stream_usage_opt_in: bool,
 }
@@ -39,7 +39,7 @@ pub struct ResponseMeta {
     pub model: String,
     pub created_s: u64,
     /// seals reasoning that only the vendor can read
-    pub envelope: StateSealer,
+    pub sealer: StateSealer,
 }
 
 /// Decoder of one upstream response, stream or unary.

@@ -70,7 +70,7 @@ pub(super) struct RequestFields {
 
 impl Request {
     /// Replaces an alias by the name it stands for, everywhere but in the body.
-    pub fn means(&mut self, name: String) {
+    pub fn resolve_alias(&mut self, name: String) {
         self.model = name;
         self.aliased = true;
     }

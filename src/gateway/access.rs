@@ -46,7 +46,7 @@ impl Access {
         }
         let name = self.routes.resolve_alias(&request.model);
         if name != request.model {
-            request.means(name.to_owned());
+            request.resolve_alias(name.to_owned());
         }
     }
 

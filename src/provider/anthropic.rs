@@ -16,7 +16,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::token_count("/messages/count_tokens"),
     ],
     price: PriceRule::Sheet("anthropic"),
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],

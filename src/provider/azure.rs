@@ -20,7 +20,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_versioned_path("/openai/deployments/{model}/embeddings"),
     ],
     price: PriceRule::Sheet("azure"),
-    output_cap_member: "max_completion_tokens",
+    output_cap_field: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

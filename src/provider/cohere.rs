@@ -14,7 +14,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::embeddings("/compatibility/v1/embeddings"),
     ],
     price: PriceRule::Sheet("cohere"),
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

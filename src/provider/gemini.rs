@@ -15,7 +15,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_stream_path("/models/{model}:streamGenerateContent?alt=sse"),
     ],
     price: PriceRule::Sheet("gemini"),
-    output_cap_member: "maxOutputTokens",
+    output_cap_field: "maxOutputTokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

@@ -15,7 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT)],
     price: PriceRule::Sheet("groq"),
-    output_cap_member: "max_completion_tokens",
+    output_cap_field: "max_completion_tokens",
     // streams always report usage in `x_groq`; the opt-in adds the standard place
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,

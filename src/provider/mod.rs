@@ -125,7 +125,7 @@ mod tests {
                 if endpoint.dialect == Dialect::Chat
                     && endpoint.operation == Operation::Conversation
                 {
-                    added.extend([preset.output_cap_member, "messages", "stream"]);
+                    added.extend([preset.output_cap_field, "messages", "stream"]);
                     added.extend(preset.stream_usage_opt_in.then_some("stream_options"));
                 }
                 for field in added

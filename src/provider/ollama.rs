@@ -19,7 +19,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::embeddings("/embeddings"),
     ],
     price: PriceRule::Free,
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

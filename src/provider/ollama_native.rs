@@ -17,7 +17,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::embeddings("/v1/embeddings"),
     ],
     price: PriceRule::Free,
-    output_cap_member: "num_predict",
+    output_cap_field: "num_predict",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

@@ -17,7 +17,7 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("openai"),
     // reasoning models reject `max_tokens`; all current models accept this field
-    output_cap_member: "max_completion_tokens",
+    output_cap_field: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

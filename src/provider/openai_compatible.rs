@@ -16,7 +16,7 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Required,
     // the older name: some servers do not know `max_completion_tokens`
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

@@ -17,7 +17,7 @@ pub(super) static PRESET: Preset = Preset {
         .with_compat(&CHAT)
         .with_usage_rules(UsageRules::UNKNOWN_VENDOR)],
     price: PriceRule::Required,
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

@@ -17,7 +17,7 @@ pub struct Preset {
     /// default of the provider's `price`
     pub price: PriceRule,
     /// field for the output cap of a chat request that names none
-    pub output_cap_member: &'static str,
+    pub output_cap_field: &'static str,
     /// a chat stream reports usage only with `stream_options.include_usage`
     pub stream_usage_opt_in: bool,
     /// default of the provider's `on_disconnect`

@@ -18,7 +18,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::embeddings("/embeddings"),
     ],
     price: PriceRule::Sheet("together"),
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],

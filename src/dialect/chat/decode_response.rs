@@ -405,7 +405,7 @@ mod tests {
             request_id: "req_1".into(),
             model: "m".into(),
             created_s: 0,
-            envelope: StateSealer::new([0; 32]),
+            sealer: StateSealer::new([0; 32]),
         })
     }
 

@@ -167,53 +167,56 @@ struct JsonSchema<'a> {
 }
 
 /// Encodes a request that fits the model.
-pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
-    let mut messages = Vec::with_capacity(ask.turns.len() + 1);
-    for turn in &ask.turns {
-        push_turn(&mut messages, turn, sending);
+pub(in crate::dialect) fn encode_request(
+    chat: &ChatRequest,
+    options: &EncodeOptions<'_>,
+) -> String {
+    let mut messages = Vec::with_capacity(chat.turns.len() + 1);
+    for turn in &chat.turns {
+        push_turn(&mut messages, turn, options);
     }
-    let newer = sending.output_cap_member == "max_completion_tokens";
-    let sampling = &ask.sampling;
+    let newer = options.output_cap_field == "max_completion_tokens";
+    let sampling = &chat.sampling;
     to_json(&Body {
-        model: sending.model,
+        model: options.model,
         messages,
-        max_completion_tokens: sending.output_cap.filter(|_| newer),
-        max_tokens: sending.output_cap.filter(|_| !newer),
+        max_completion_tokens: options.output_cap.filter(|_| newer),
+        max_tokens: options.output_cap.filter(|_| !newer),
         temperature: &sampling.temperature,
         top_p: &sampling.top_p,
         top_k: &sampling.top_k,
         frequency_penalty: &sampling.frequency_penalty,
         presence_penalty: &sampling.presence_penalty,
         seed: &sampling.seed,
-        stop: &ask.stop,
-        tools: ask
+        stop: &chat.stop,
+        tools: chat
             .tools
             .iter()
-            .map(|tool| declared(tool, sending))
+            .map(|tool| declared(tool, options))
             .collect(),
-        tool_choice: tool_choice(&ask.tool_choice, sending),
-        parallel_tool_calls: ask.parallel_tools,
-        response_format: response_format(&ask.format),
-        reasoning_effort: ask.reasoning.effort.map(Effort::as_str),
-        user: ask.user.as_deref(),
-        service_tier: ask.service_tier.as_deref(),
-        stream: ask.streamed,
-        stream_options: (ask.streamed && sending.stream_usage_opt_in).then_some(StreamOptions {
+        tool_choice: tool_choice(&chat.tool_choice, options),
+        parallel_tool_calls: chat.parallel_tools,
+        response_format: response_format(&chat.format),
+        reasoning_effort: chat.reasoning.effort.map(Effort::as_str),
+        user: chat.user.as_deref(),
+        service_tier: chat.service_tier.as_deref(),
+        stream: chat.streamed,
+        stream_options: (chat.streamed && options.stream_usage_opt_in).then_some(StreamOptions {
             include_usage: true,
         }),
     })
 }
 
 /// One turn. Tool results are messages of their own; their media follow in a user message.
-fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &EncodeOptions<'a>) {
+fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, options: &EncodeOptions<'a>) {
     let (mut parts, mut calls) = (Vec::new(), Vec::new());
     for block in &turn.blocks {
         match &block.content {
             Content::ToolResult(result) => {
-                messages.push(tool_message(result, sending));
+                messages.push(tool_message(result, options));
                 parts.extend(result.blocks.iter().filter_map(medium));
             }
-            Content::ToolCall(call) => calls.push(called(call, sending)),
+            Content::ToolCall(call) => calls.push(called(call, options)),
             // reasoning of another model is not sent
             Content::Reasoning(_) => {}
             Content::Text(text) => parts.push(Part::Text { text }),
@@ -231,7 +234,7 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &Enco
     let follows_results = messages
         .last()
         .is_some_and(|message| message.role == "tool");
-    if turn.role == Role::User && follows_results && !sending.capabilities.user_after_results {
+    if turn.role == Role::User && follows_results && !options.capabilities.user_after_results {
         let content = Contents::Text(Cow::Borrowed(UNDERSTOOD));
         messages.push(Message {
             role: "assistant",
@@ -273,7 +276,7 @@ fn contents(mut parts: Vec<Part<'_>>, role: Role) -> Contents<'_> {
     })))
 }
 
-fn tool_message<'a>(result: &'a ToolResult, sending: &EncodeOptions<'a>) -> Message<'a> {
+fn tool_message<'a>(result: &'a ToolResult, options: &EncodeOptions<'a>) -> Message<'a> {
     let mut text = result.text();
     if text.is_empty() && result.blocks.iter().any(|block| medium(block).is_some()) {
         text.push_str(IMAGE_FOLLOWS);
@@ -281,7 +284,7 @@ fn tool_message<'a>(result: &'a ToolResult, sending: &EncodeOptions<'a>) -> Mess
     if result.is_error {
         text.insert_str(0, FAILED);
     }
-    let id = fit_call_id(&result.id, sending.capabilities.ids);
+    let id = fit_call_id(&result.id, options.capabilities.ids);
     Message {
         role: "tool",
         tool_call_id: Some(id),
@@ -290,17 +293,17 @@ fn tool_message<'a>(result: &'a ToolResult, sending: &EncodeOptions<'a>) -> Mess
     }
 }
 
-fn called<'a>(call: &'a ToolCall, sending: &EncodeOptions<'a>) -> Call<'a> {
+fn called<'a>(call: &'a ToolCall, options: &EncodeOptions<'a>) -> Call<'a> {
     let arguments = if call.arguments.trim().is_empty() {
         "{}"
     } else {
         &call.arguments
     };
     Call {
-        id: fit_call_id(&call.id, sending.capabilities.ids),
+        id: fit_call_id(&call.id, options.capabilities.ids),
         kind: "function",
         function: FunctionCall {
-            name: sending.names.sent(&call.name),
+            name: options.names.sent(&call.name),
             arguments,
         },
     }
@@ -350,9 +353,9 @@ fn medium(block: &ContentBlock) -> Option<Part<'_>> {
     }
 }
 
-fn declared<'a>(tool: &'a Tool, sending: &EncodeOptions<'a>) -> ToolDeclaration<'a> {
+fn declared<'a>(tool: &'a Tool, options: &EncodeOptions<'a>) -> ToolDeclaration<'a> {
     let function = Function {
-        name: sending.names.sent(&tool.name),
+        name: options.names.sent(&tool.name),
         description: tool.description.as_deref(),
         parameters: &tool.schema,
         strict: tool.strict,
@@ -363,7 +366,7 @@ fn declared<'a>(tool: &'a Tool, sending: &EncodeOptions<'a>) -> ToolDeclaration<
     }
 }
 
-fn tool_choice<'a>(choice: &'a ToolChoice, sending: &EncodeOptions<'a>) -> Option<Choice<'a>> {
+fn tool_choice<'a>(choice: &'a ToolChoice, options: &EncodeOptions<'a>) -> Option<Choice<'a>> {
     match choice {
         ToolChoice::Auto => None,
         ToolChoice::None => Some(Choice::Word("none")),
@@ -371,7 +374,7 @@ fn tool_choice<'a>(choice: &'a ToolChoice, sending: &EncodeOptions<'a>) -> Optio
         ToolChoice::Named(name) => Some(Choice::Named {
             kind: "function",
             function: Name {
-                name: sending.names.sent(name),
+                name: options.names.sent(name),
             },
         }),
     }
@@ -410,21 +413,21 @@ mod tests {
             bytes::Bytes::copy_from_slice(body.as_bytes()),
         )
         .expect("a request");
-        let mut ask =
-            crate::dialect::decode_request(&request, &StateSealer::new([0; 32])).expect("an ask");
-        ask.fit(&takes, &crate::dialect::chat::FIELD_NAMES, "v/m")
+        let mut chat = crate::dialect::decode_request(&request, &StateSealer::new([0; 32]))
+            .expect("a request");
+        chat.fit(&takes, &crate::dialect::chat::FIELD_NAMES, "v/m")
             .expect("a fit");
-        let names = ToolNames::of(&ask, takes.names);
-        let sending = EncodeOptions {
+        let names = ToolNames::of(&chat, takes.names);
+        let options = EncodeOptions {
             model: "their-model",
             capabilities: &takes,
             names: &names,
-            output_cap: ask.output_cap,
+            output_cap: chat.output_cap,
             output_max: 4_096,
-            output_cap_member: "max_tokens",
+            output_cap_field: "max_tokens",
             stream_usage_opt_in: true,
         };
-        serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON")
+        serde_json::from_str(&encode_request(&chat, &options)).expect("JSON")
     }
 
     #[test]
@@ -474,26 +477,26 @@ mod tests {
             strict: None,
             cache: None,
         };
-        let ask = ChatRequest {
+        let chat = ChatRequest {
             tools: vec![tool],
             ..ChatRequest::default()
         };
         let takes = Capabilities::chat();
-        let names = ToolNames::of(&ask, takes.names);
-        let sending = EncodeOptions {
+        let names = ToolNames::of(&chat, takes.names);
+        let options = EncodeOptions {
             model: "m",
             capabilities: &takes,
             names: &names,
             output_cap: None,
             output_max: 1,
-            output_cap_member: "max_tokens",
+            output_cap_field: "max_tokens",
             stream_usage_opt_in: false,
         };
-        let written = encode_request(&ask, &sending);
+        let written = encode_request(&chat, &options);
         assert!(
             written.contains(r#""parameters":{"z":1.0, "a":{"$ref":"x"}}"#),
             "{written}"
         );
-        assert_eq!(written, encode_request(&ask.clone(), &sending));
+        assert_eq!(written, encode_request(&chat.clone(), &options));
     }
 }

@@ -376,14 +376,14 @@ mod tests {
     fn encoder(more: &str) -> ChatEncoder {
         let body = format!(r#"{{"model":"m","messages":[]{more}}}"#);
         let request = read(Dialect::Chat, Operation::Conversation, body.into()).expect("a request");
-        let envelope = StateSealer::new([0; 32]);
+        let sealer = StateSealer::new([0; 32]);
         ChatEncoder::new(
             &request,
             ResponseMeta {
                 request_id: "req_1".into(),
                 model: "their-m".into(),
                 created_s: 9,
-                envelope,
+                sealer,
             },
         )
     }
@@ -398,12 +398,12 @@ mod tests {
                 block: 0,
                 block_kind: BlockKind::Reasoning,
             },
-            piece(0, "hm"),
+            delta(0, "hm"),
             OutputEvent::Open {
                 block: 1,
                 block_kind: BlockKind::Text,
             },
-            piece(1, "so"),
+            delta(1, "so"),
             OutputEvent::Open {
                 block: 2,
                 block_kind: BlockKind::Call {
@@ -411,7 +411,7 @@ mod tests {
                     name: "f".into(),
                 },
             },
-            piece(2, "{}"),
+            delta(2, "{}"),
             OutputEvent::Stop(StopReason::Tool),
         ]
     }

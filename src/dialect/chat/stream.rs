@@ -105,7 +105,7 @@ impl StreamedUsage {
     pub(super) fn then(&mut self, head: &mut ChunkHead, stopped: bool, has_text: bool) {
         self.ended |= stopped || head.error.seen;
         let later = std::mem::take(&mut head.usage);
-        if later.output_said() {
+        if later.output_is_reported() {
             self.output_is_final = self.ended;
         } else if has_text {
             self.output_is_final = false;

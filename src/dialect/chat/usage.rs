@@ -34,8 +34,8 @@ impl ChatUsage {
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
-    pub(super) fn output_said(&self) -> bool {
-        self.completion.is_said()
+    pub(super) fn output_is_reported(&self) -> bool {
+        self.completion.is_reported()
     }
 
     pub(super) fn report(&self) -> ReportedUsage {
@@ -72,7 +72,11 @@ impl ChatUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        ReportedUsage::of(usage, self.prompt.is_said(), self.completion.is_said())
+        ReportedUsage::of(
+            usage,
+            self.prompt.is_reported(),
+            self.completion.is_reported(),
+        )
     }
 }
 

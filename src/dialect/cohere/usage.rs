@@ -24,7 +24,7 @@ struct TokenCounts {
 
 impl TokenCounts {
     fn any_reported(self) -> bool {
-        self.input.is_said() || self.output.is_said()
+        self.input.is_reported() || self.output.is_reported()
     }
 }
 
@@ -113,7 +113,7 @@ impl CohereUsage {
             out_total: output.tokens(),
             ..Usage::default()
         };
-        ReportedUsage::of(usage, input.is_said(), output.is_said())
+        ReportedUsage::of(usage, input.is_reported(), output.is_reported())
     }
 }
 

@@ -32,7 +32,7 @@ impl ConverseUsage {
     }
 
     pub(super) fn has_output(&self) -> bool {
-        self.output.is_said()
+        self.output.is_reported()
     }
 
     pub(super) fn report(&self) -> ReportedUsage {
@@ -58,7 +58,7 @@ impl ConverseUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.input.is_reported(), self.output.is_reported())
     }
 
     /// Cache writes for 5 minutes, for an hour and for another lifetime. Without details all count

@@ -170,7 +170,11 @@ impl GeminiUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        ReportedUsage::of(usage, self.prompt.is_said(), self.candidates.is_said())
+        ReportedUsage::of(
+            usage,
+            self.prompt.is_reported(),
+            self.candidates.is_reported(),
+        )
     }
 }
 

@@ -31,42 +31,45 @@ const FAILED: &str = "The tool failed.";
 const BUDGET_MIN: u64 = 1_024;
 
 /// Encodes a request that fits the model.
-pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
-    let writer = Writer { ask, sending };
-    let max_tokens = ask
+pub(in crate::dialect) fn encode_request(
+    chat: &ChatRequest,
+    options: &EncodeOptions<'_>,
+) -> String {
+    let writer = Writer { chat, options };
+    let max_tokens = chat
         .output_cap
-        .or(sending.output_cap)
-        .unwrap_or(sending.output_max);
+        .or(options.output_cap)
+        .unwrap_or(options.output_max);
     let thinking = writer.thinking(max_tokens);
-    let sampling = &ask.sampling;
+    let sampling = &chat.sampling;
     to_json(&Body {
-        model: sending.model,
+        model: options.model,
         max_tokens,
-        stream: ask.streamed,
+        stream: chat.streamed,
         system: writer.system(),
         messages: writer.messages(),
         tools: writer.tools(),
         tool_choice: writer.tool_choice(),
         output_config: writer.output_config(),
         thinking,
-        stop_sequences: &ask.stop,
+        stop_sequences: &chat.stop,
         temperature: sampling.temperature.as_ref(),
         top_p: sampling.top_p.as_ref(),
         top_k: sampling.top_k.as_ref(),
-        metadata: ask.user.as_deref().map(|user_id| Metadata { user_id }),
+        metadata: chat.user.as_deref().map(|user_id| Metadata { user_id }),
     })
 }
 
 struct Writer<'a> {
-    ask: &'a ChatRequest,
-    sending: &'a EncodeOptions<'a>,
+    chat: &'a ChatRequest,
+    options: &'a EncodeOptions<'a>,
 }
 
 impl<'a> Writer<'a> {
     /// Leading system turns.
     fn system(&self) -> Vec<Part<'a>> {
         let turns = self
-            .ask
+            .chat
             .turns
             .iter()
             .take_while(|turn| turn.role == Role::System);
@@ -75,7 +78,7 @@ impl<'a> Writer<'a> {
 
     fn messages(&self) -> Vec<Message<'a>> {
         let turns = self
-            .ask
+            .chat
             .turns
             .iter()
             .skip_while(|turn| turn.role == Role::System);
@@ -150,10 +153,10 @@ impl<'a> Writer<'a> {
     }
 
     fn call(&self, call: &'a ToolCall) -> Piece<'a> {
-        let id = fit_call_id(&call.id, self.sending.capabilities.ids);
+        let id = fit_call_id(&call.id, self.options.capabilities.ids);
         Piece::ToolUse {
             id,
-            name: self.sending.names.sent(&call.name),
+            name: self.options.names.sent(&call.name),
             input: call.object_raw(),
         }
     }
@@ -163,7 +166,7 @@ impl<'a> Writer<'a> {
         if content.is_empty() && result.is_error {
             content.push(text(FAILED));
         }
-        let tool_use_id = fit_call_id(&result.id, self.sending.capabilities.ids);
+        let tool_use_id = fit_call_id(&result.id, self.options.capabilities.ids);
         Piece::ToolResult {
             tool_use_id,
             content,
@@ -191,22 +194,22 @@ impl<'a> Writer<'a> {
     fn is_own(&self, provider_state: &ProviderState) -> bool {
         provider_state.origin.as_ref().is_some_and(|origin| {
             origin.dialect == Dialect::Messages.as_str()
-                && is_same_model(&origin.model, self.sending.model)
+                && is_same_model(&origin.model, self.options.model)
         })
     }
 
     /// Declared tools, or the called ones if none is declared: the vendor rejects calls of unknown tools.
     fn tools(&self) -> Vec<ToolDeclaration<'a>> {
-        if !self.ask.tools.is_empty() {
+        if !self.chat.tools.is_empty() {
             return self
-                .ask
+                .chat
                 .tools
                 .iter()
                 .map(|tool| self.declared(tool))
                 .collect();
         }
         let mut names: Vec<&str> = Vec::new();
-        for block in self.ask.turns.iter().flat_map(|turn| &turn.blocks) {
+        for block in self.chat.turns.iter().flat_map(|turn| &turn.blocks) {
             if let Content::ToolCall(call) = &block.content
                 && !names.contains(&call.name.as_str())
             {
@@ -214,7 +217,7 @@ impl<'a> Writer<'a> {
             }
         }
         let declared = |name| ToolDeclaration {
-            name: self.sending.names.sent(name),
+            name: self.options.names.sent(name),
             description: None,
             input_schema: schema::object(&RawJson::default()),
             strict: None,
@@ -225,7 +228,7 @@ impl<'a> Writer<'a> {
 
     fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
         ToolDeclaration {
-            name: self.sending.names.sent(&tool.name),
+            name: self.options.names.sent(&tool.name),
             description: tool.description.as_deref(),
             input_schema: schema::object(&tool.schema),
             // false is the default
@@ -235,7 +238,7 @@ impl<'a> Writer<'a> {
     }
 
     fn tool_choice(&self) -> Option<Choice<'a>> {
-        let disable_parallel_tool_use = self.ask.parallel_tools == Some(false);
+        let disable_parallel_tool_use = self.chat.parallel_tools == Some(false);
         let choice = |kind, name| {
             Some(Choice {
                 kind,
@@ -243,9 +246,9 @@ impl<'a> Writer<'a> {
                 disable_parallel_tool_use,
             })
         };
-        match &self.ask.tool_choice {
+        match &self.chat.tool_choice {
             // called before, not callable now
-            ToolChoice::Auto if self.ask.tools.is_empty() => {
+            ToolChoice::Auto if self.chat.tools.is_empty() => {
                 let has_called = !self.tools().is_empty();
                 has_called.then_some(Choice {
                     kind: "none",
@@ -256,7 +259,7 @@ impl<'a> Writer<'a> {
             ToolChoice::Auto if !disable_parallel_tool_use => None,
             ToolChoice::Auto => choice("auto", None),
             ToolChoice::Any => choice("any", None),
-            ToolChoice::Named(name) => choice("tool", Some(self.sending.names.sent(name))),
+            ToolChoice::Named(name) => choice("tool", Some(self.options.names.sent(name))),
             ToolChoice::None => Some(Choice {
                 kind: "none",
                 name: None,
@@ -267,7 +270,7 @@ impl<'a> Writer<'a> {
 
     /// A thinking budget must be below the output cap and not under the minimum.
     fn thinking(&self, max_tokens: u64) -> Option<Thinking> {
-        let reasoning = &self.ask.reasoning;
+        let reasoning = &self.chat.reasoning;
         let display = reasoning.summary.map(|summary| match summary {
             Summary::Shown => "summarized",
             Summary::Omitted => "omitted",
@@ -298,7 +301,7 @@ impl<'a> Writer<'a> {
     /// With a thinking budget, an unfinished turn of calls must begin with its reasoning; otherwise the vendor rejects thinking.
     fn has_required_reasoning(&self) -> bool {
         let Some(last) = self
-            .ask
+            .chat
             .turns
             .iter()
             .rev()
@@ -324,12 +327,12 @@ impl<'a> Writer<'a> {
 
     fn output_config(&self) -> Option<OutputConfig> {
         let effort = self
-            .ask
+            .chat
             .reasoning
             .effort
             .filter(|effort| *effort != Effort::None)
             .map(Effort::as_str);
-        let format = match &self.ask.format {
+        let format = match &self.chat.format {
             Format::JsonSchema { schema, .. } => Some(OutputFormat {
                 kind: "json_schema",
                 schema: schema::closed(schema),

@@ -50,7 +50,7 @@ struct Current {
     block: u32,
     kind: Kind,
     /// its start was sent; empty blocks are never sent
-    told: bool,
+    started: bool,
     provider_state: Option<ProviderState>,
 }
 
@@ -135,7 +135,7 @@ impl MessagesEncoder {
         self.current = Some(Current {
             block,
             kind,
-            told: false,
+            started: false,
             provider_state: None,
         });
         if let BlockKind::Call { id, name } = block_kind {
@@ -153,7 +153,7 @@ impl MessagesEncoder {
     /// Sends the start of the current block.
     fn send_start(&mut self, content_block: &Part<'_>, out: &mut Vec<u8>) {
         if let Some(current) = &mut self.current {
-            current.told = true;
+            current.started = true;
         }
         let started = BlockStart {
             kind: "content_block_start",
@@ -163,7 +163,7 @@ impl MessagesEncoder {
         frame(out, "content_block_start", &started);
     }
 
-    fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
+    fn append(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
         if text.is_empty() || !self.has_open(block, out) {
             return;
         }
@@ -174,18 +174,18 @@ impl MessagesEncoder {
         {
             return waiting.text.push_str(text);
         }
-        let Some(Current { kind, told, .. }) = self.current else {
+        let Some(Current { kind, started, .. }) = self.current else {
             return;
         };
         match kind {
             Kind::Text => {
-                if !told {
+                if !started {
                     self.send_start(&Part::Text { text: "" }, out);
                 }
                 self.delta(&Delta::Text { text }, out);
             }
             Kind::Reasoning => {
-                if !told {
+                if !started {
                     self.send_start(
                         &Part::Thinking {
                             thinking: "",
@@ -299,7 +299,7 @@ impl MessagesEncoder {
 
     fn piece_of_current(&mut self, text: &str, out: &mut Vec<u8>) {
         if let Some(block) = self.current.as_ref().map(|current| current.block) {
-            self.piece(block, text, out);
+            self.append(block, text, out);
         }
     }
 
@@ -307,13 +307,13 @@ impl MessagesEncoder {
     fn close_current(&mut self, out: &mut Vec<u8>) {
         let Some(current) = &self.current else { return };
         if let Some(provider_state) = current.provider_state.clone() {
-            let token = self.head.envelope.seal(&provider_state);
-            match (provider_state.kind, current.told) {
+            let token = self.head.sealer.seal(&provider_state);
+            match (provider_state.kind, current.started) {
                 (ProviderStateKind::Redacted, false) => {
                     self.send_start(&Part::RedactedThinking { data: token }, out)
                 }
-                (_, told) => {
-                    if !told {
+                (_, started) => {
+                    if !started {
                         self.send_start(
                             &Part::Thinking {
                                 thinking: "",
@@ -326,7 +326,7 @@ impl MessagesEncoder {
                 }
             }
         }
-        if self.current.take().is_some_and(|current| current.told) {
+        if self.current.take().is_some_and(|current| current.started) {
             frame(
                 out,
                 "content_block_stop",
@@ -348,7 +348,7 @@ impl ResponseEncoder for MessagesEncoder {
                 self.kinds.push((*block, kind(block_kind)));
                 self.open(*block, block_kind, out);
             }
-            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Delta { block, text } => self.append(*block, text, out),
             OutputEvent::State {
                 block,
                 provider_state,
@@ -409,7 +409,7 @@ impl MessagesEncoder {
         let token = reasoned
             .provider_state
             .as_ref()
-            .map(|provider_state| (provider_state.kind, self.head.envelope.seal(provider_state)));
+            .map(|provider_state| (provider_state.kind, self.head.sealer.seal(provider_state)));
         match token {
             Some((ProviderStateKind::Redacted, data)) if reasoned.text.is_empty() => {
                 Part::RedactedThinking { data }

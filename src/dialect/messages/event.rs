@@ -56,7 +56,7 @@ impl FieldVisitor for MessagesEvent {
             "usage" => {
                 let mut usage = MessagesUsage::default();
                 map.next_value_seed(ObjectSeed(&mut usage))?;
-                self.has_final_usage |= usage.output_said();
+                self.has_final_usage |= usage.output_is_reported();
                 self.usage.then(usage);
                 Ok(())
             }

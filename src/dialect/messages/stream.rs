@@ -32,7 +32,7 @@ impl MessagesTap {
             // the model's own final count is known: Bedrock's fill the gaps
             Some(metrics) if self.output_is_final => self.usage.or(metrics),
             Some(metrics) => {
-                self.output_is_final = metrics.output_said();
+                self.output_is_final = metrics.output_is_reported();
                 self.usage.then(metrics);
             }
             None => {}

@@ -53,8 +53,8 @@ impl MessagesUsage {
         self.then(known);
     }
 
-    pub(super) fn output_said(&self) -> bool {
-        self.output.is_said()
+    pub(super) fn output_is_reported(&self) -> bool {
+        self.output.is_reported()
     }
 
     pub(super) fn report(&self) -> ReportedUsage {
@@ -75,7 +75,7 @@ impl MessagesUsage {
                 *class = class.saturating_add(tokens);
             }
         }
-        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.input.is_reported(), self.output.is_reported())
     }
 
     fn is_invalid(&self) -> bool {

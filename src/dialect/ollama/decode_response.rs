@@ -77,7 +77,7 @@ impl OllamaDecoder {
 
     fn add_usage(&mut self, line: &ResponseLine) {
         self.usage.merge(line.prompt_eval_count, line.eval_count);
-        self.output_counted |= (line.done || line.error.is_some()) && line.eval_count.is_said();
+        self.output_counted |= (line.done || line.error.is_some()) && line.eval_count.is_reported();
     }
 
     fn line(&mut self, line: ResponseLine, events: &mut Vec<OutputEvent>) {

@@ -26,6 +26,6 @@ impl OllamaUsage {
             out_total: self.output.tokens(),
             ..Usage::default()
         };
-        ReportedUsage::of(usage, self.prompt.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.prompt.is_reported(), self.output.is_reported())
     }
 }

@@ -40,10 +40,10 @@ const KEPT_BY_VENDOR: [&str; 3] = ["previous_response_id", "conversation", "prom
 /// Values of `include` without effect: sealed reasoning is always included.
 const INCLUDED: &str = "reasoning.encrypted_content";
 
-/// Decodes a request after its shallow read. `envelope` opens provider state that the client carried.
+/// Decodes a request after its shallow read. `sealer` opens provider state that the client carried.
 pub(in crate::dialect) fn decode_request(
     request: &Request,
-    envelope: &StateSealer,
+    sealer: &StateSealer,
 ) -> Result<ChatRequest, ApiError> {
     if let Some(name) = KEPT_BY_VENDOR
         .into_iter()
@@ -59,24 +59,24 @@ pub(in crate::dialect) fn decode_request(
         tools,
         dropped,
     } = Tools::of(request)?;
-    let mut ask = ChatRequest {
+    let mut chat = ChatRequest {
         streamed: request.streamed,
-        turns: turns(request, envelope)?,
+        turns: turns(request, sealer)?,
         tools,
         output_cap: request.output_cap.map(|cap| cap.tokens),
         service_tier: request.service_tier.clone(),
         user: request.user.clone(),
         ..ChatRequest::default()
     };
-    dropped.into_iter().for_each(|name| ask.drop_param(name));
+    dropped.into_iter().for_each(|name| chat.drop_param(name));
     let names: Vec<&str> = request.member_names().collect();
     for name in names {
-        member(&mut ask, request, name, &table)?;
+        member(&mut chat, request, name, &table)?;
     }
-    Ok(ask)
+    Ok(chat)
 }
 
-fn turns(request: &Request, envelope: &StateSealer) -> Result<Vec<Turn>, ApiError> {
+fn turns(request: &Request, sealer: &StateSealer) -> Result<Vec<Turn>, ApiError> {
     let mut turns = Vec::new();
     if let Some(text) = typed::<String>(request, "instructions")?.filter(|text| !text.is_empty()) {
         turns.push(Turn {
@@ -102,14 +102,14 @@ fn turns(request: &Request, envelope: &StateSealer) -> Result<Vec<Turn>, ApiErro
     {
         let refused =
             |what: String| ApiError::invalid(format!("input[{place}]: {what}")).with_param("input");
-        turns.extend(items::turn(item, envelope).map_err(refused)?);
+        turns.extend(items::turn(item, sealer).map_err(refused)?);
     }
     Ok(turns)
 }
 
 /// Decodes one top-level field.
 fn member(
-    ask: &mut ChatRequest,
+    chat: &mut ChatRequest,
     request: &Request,
     name: &str,
     table: &Table,
@@ -118,20 +118,20 @@ fn member(
         return Ok(());
     }
     match name {
-        "temperature" => ask.sampling.temperature = typed::<Number>(request, "temperature")?,
-        "top_p" => ask.sampling.top_p = typed::<Number>(request, "top_p")?,
-        "tool_choice" => choose(ask, typed(request, "tool_choice")?, table)?,
-        "parallel_tool_calls" => ask.parallel_tools = typed(request, "parallel_tool_calls")?,
-        "reasoning" => reason(ask, typed(request, "reasoning")?)?,
-        "text" => text(ask, typed(request, "text")?),
-        "include" => include(ask, typed(request, "include")?),
+        "temperature" => chat.sampling.temperature = typed::<Number>(request, "temperature")?,
+        "top_p" => chat.sampling.top_p = typed::<Number>(request, "top_p")?,
+        "tool_choice" => choose(chat, typed(request, "tool_choice")?, table)?,
+        "parallel_tool_calls" => chat.parallel_tools = typed(request, "parallel_tool_calls")?,
+        "reasoning" => reason(chat, typed(request, "reasoning")?)?,
+        "text" => text(chat, typed(request, "text")?),
+        "include" => include(chat, typed(request, "include")?),
         // nothing is stored, and the response says so; the SDKs send true by default
         "store" => {}
         // a conversation is sent completely or refused
         "truncation" if request.member(name) == Some("\"disabled\"") => {}
         "top_logprobs" if request.member(name) == Some("0") => {}
         name if READ.contains(&name) => {}
-        name => ask.drop_param(name),
+        name => chat.drop_param(name),
     }
     Ok(())
 }
@@ -157,11 +157,11 @@ struct ChoiceObject {
     tools: Vec<ChoiceObject>,
 }
 
-fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Result<(), ApiError> {
+fn choose(chat: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Result<(), ApiError> {
     let refused = |what: &str| {
         Err(ApiError::invalid(format!("`tool_choice` {what}")).with_param("tool_choice"))
     };
-    ask.tool_choice = match choice {
+    chat.tool_choice = match choice {
         None => return Ok(()),
         Some(Choice::Word(word)) => match word.as_str() {
             "auto" => ToolChoice::Auto,
@@ -175,7 +175,7 @@ fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Resul
                 .iter()
                 .filter_map(ChoiceObject::canonical_name)
                 .collect();
-            ask.tools.retain(|tool| allowed.contains(&tool.name));
+            chat.tools.retain(|tool| allowed.contains(&tool.name));
             if choice.mode.as_deref() == Some("required") {
                 ToolChoice::Any
             } else {
@@ -216,7 +216,7 @@ struct ReasoningField {
     summary: Option<String>,
 }
 
-fn reason(ask: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), ApiError> {
+fn reason(chat: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), ApiError> {
     let Some(ReasoningField { effort, summary }) = asked else {
         return Ok(());
     };
@@ -235,7 +235,7 @@ fn reason(ask: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), Ap
             Summary::Shown
         }
     });
-    ask.reasoning = ReasoningOptions {
+    chat.reasoning = ReasoningOptions {
         effort,
         summary,
         ..ReasoningOptions::default()
@@ -265,15 +265,15 @@ struct FormatField {
     strict: Option<bool>,
 }
 
-fn text(ask: &mut ChatRequest, asked: Option<TextField>) {
+fn text(chat: &mut ChatRequest, asked: Option<TextField>) {
     let Some(TextField { format, verbosity }) = asked else {
         return;
     };
     if verbosity.is_some() {
-        ask.drop_param("text.verbosity");
+        chat.drop_param("text.verbosity");
     }
     let Some(format) = format else { return };
-    ask.format = match (format.kind.as_str(), format.schema) {
+    chat.format = match (format.kind.as_str(), format.schema) {
         ("json_schema", Some(schema)) => Format::JsonSchema {
             name: format.name.unwrap_or_else(|| "answer".to_owned()),
             description: format.description,
@@ -285,13 +285,13 @@ fn text(ask: &mut ChatRequest, asked: Option<TextField>) {
     };
 }
 
-fn include(ask: &mut ChatRequest, included: Option<Vec<String>>) {
+fn include(chat: &mut ChatRequest, included: Option<Vec<String>>) {
     if included
         .unwrap_or_default()
         .iter()
         .any(|what| what != INCLUDED)
     {
-        ask.drop_param("include");
+        chat.drop_param("include");
     }
 }
 

@@ -144,14 +144,14 @@ impl ResponsesEncoder {
 
     /// An event of an item, with the item's id and index.
     fn of_item(&self, place: usize, (sequence_number, kind): (u64, &'static str)) -> EventOut<'_> {
-        let told = &self.items[place];
+        let item = &self.items[place];
         EventOut {
             kind,
             sequence_number,
-            item_id: Some(&told.id),
+            item_id: Some(&item.id),
             output_index: Some(place as u64),
-            content_index: matches!(told.kind, Kind::Message).then_some(0),
-            summary_index: matches!(told.kind, Kind::Reasoning).then_some(0),
+            content_index: matches!(item.kind, Kind::Message).then_some(0),
+            summary_index: matches!(item.kind, Kind::Reasoning).then_some(0),
             ..EventOut::default()
         }
     }
@@ -186,20 +186,20 @@ impl ResponsesEncoder {
         }
         self.items
             .iter()
-            .rposition(|told| told.block == block && !told.done)
+            .rposition(|item| item.block == block && !item.done)
     }
 
-    fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
+    fn delta(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
         if text.is_empty() {
             return;
         }
         let Some(place) = self.place(block, out) else {
             return;
         };
-        let told = &mut self.items[place];
-        let is_first = told.text.is_empty();
-        told.text.push_str(text);
-        let kind = match told.kind {
+        let item = &mut self.items[place];
+        let is_first = item.text.is_empty();
+        item.text.push_str(text);
+        let kind = match item.kind {
             Kind::Message => "response.output_text.delta",
             Kind::Reasoning => "response.reasoning_summary_text.delta",
             Kind::Call {
@@ -233,12 +233,12 @@ impl ResponsesEncoder {
 
     fn seal(&mut self, block: u32, provider_state: &ProviderState, out: &mut Vec<u8>) {
         let is_call =
-            |told: &OutputItem| told.block == block && matches!(told.kind, Kind::Call { .. });
+            |item: &OutputItem| item.block == block && matches!(item.kind, Kind::Call { .. });
         // state of a call has no field in this dialect: the gateway stores it
         if self.items.iter().any(is_call) {
             return;
         }
-        let sealed = self.head.envelope.seal(provider_state);
+        let sealed = self.head.sealer.seal(provider_state);
         if let Some(place) = self.place(block, out) {
             self.items[place].sealed = Some(sealed);
         }
@@ -249,7 +249,7 @@ impl ResponsesEncoder {
         if let Some(place) = self
             .items
             .iter()
-            .rposition(|told| told.block == block && !told.done)
+            .rposition(|item| item.block == block && !item.done)
         {
             self.finish(place, COMPLETED, out);
         }
@@ -363,7 +363,7 @@ impl ResponseEncoder for ResponsesEncoder {
         self.begin(out);
         match event {
             OutputEvent::Open { block, block_kind } => self.open(*block, block_kind, out),
-            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Delta { block, text } => self.delta(*block, text, out),
             OutputEvent::State {
                 block,
                 provider_state,
@@ -414,11 +414,11 @@ impl ResponseEncoder for ResponsesEncoder {
 
     fn encode_unary(&self, answer: &ChatResponse, usage: &Usage) -> String {
         let reason = incomplete_reason(&answer.stop);
-        let mut told: Vec<OutputItem> = Vec::with_capacity(answer.blocks.len());
+        let mut items: Vec<OutputItem> = Vec::with_capacity(answer.blocks.len());
         for block in &answer.blocks {
             if let Some((kind, text, sealed)) = self.of_block(&block.content) {
-                let id = self.item_id(&kind, told.len());
-                told.push(OutputItem {
+                let id = self.item_id(&kind, items.len());
+                items.push(OutputItem {
                     block: 0,
                     id,
                     kind,
@@ -429,12 +429,12 @@ impl ResponseEncoder for ResponsesEncoder {
                 });
             }
         }
-        if let Some(last) = told.last_mut() {
+        if let Some(last) = items.last_mut() {
             last.cut_off = reason.is_some();
         }
         to_json(&self.final_response(
             reason,
-            told.iter().map(OutputItem::finished).collect(),
+            items.iter().map(OutputItem::finished).collect(),
             usage,
         ))
     }
@@ -449,7 +449,7 @@ impl ResponsesEncoder {
                 let sealed = reasoned
                     .provider_state
                     .as_ref()
-                    .map(|provider_state| self.head.envelope.seal(provider_state));
+                    .map(|provider_state| self.head.sealer.seal(provider_state));
                 (Kind::Reasoning, reasoned.text.clone(), sealed)
             }
             Content::ToolCall(call) => {

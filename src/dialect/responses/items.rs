@@ -77,7 +77,7 @@ struct FoundTool {
 }
 
 /// Turn of an item; `None` for an empty one. The error describes the item.
-pub(super) fn turn(item: Item, envelope: &StateSealer) -> Result<Option<Turn>, String> {
+pub(super) fn turn(item: Item, sealer: &StateSealer) -> Result<Option<Turn>, String> {
     let kind = item.kind.clone().unwrap_or_else(|| {
         // a message or a reference without its type
         if item.role.is_some() {
@@ -89,7 +89,7 @@ pub(super) fn turn(item: Item, envelope: &StateSealer) -> Result<Option<Turn>, S
     });
     let turn = match kind.as_str() {
         "message" => message(item)?,
-        "reasoning" => reasoning(item, envelope),
+        "reasoning" => reasoning(item, sealer),
         "function_call" => called(function_call(item)?),
         "custom_tool_call" => called(custom_call(item)?),
         "tool_search_call" => called(search_call(item)?),
@@ -125,7 +125,7 @@ fn message(item: Item) -> Result<Turn, String> {
     })
 }
 
-fn reasoning(item: Item, envelope: &StateSealer) -> Turn {
+fn reasoning(item: Item, sealer: &StateSealer) -> Turn {
     let texts = |parts: Vec<Part>| {
         parts
             .into_iter()
@@ -142,7 +142,7 @@ fn reasoning(item: Item, envelope: &StateSealer) -> Turn {
     let provider_state = item
         .encrypted_content
         .filter(|token| !token.is_empty())
-        .map(|token| envelope.open(&token));
+        .map(|token| sealer.open(&token));
     // state that the gateway did not seal is OpenAI's and never sent to another vendor
     let provider_state: Option<ProviderState> =
         provider_state.filter(|provider_state| provider_state.origin.is_some());

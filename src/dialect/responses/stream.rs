@@ -29,7 +29,7 @@ impl ResponsesTap {
         self.usage.add_searches(event.item_searches(kind));
         // earlier events carry the response as of then
         let is_last = matches!(kind, ResponsesEventKind::Stop | ResponsesEventKind::Error);
-        self.output_is_final |= is_last && event.answered.usage.output_said();
+        self.output_is_final |= is_last && event.answered.usage.output_is_reported();
         self.usage.then(event.answered.usage.clone());
         match kind {
             ResponsesEventKind::Delta => self.delivered.add(event.delta.delivered),

@@ -34,8 +34,8 @@ impl ResponsesUsage {
         self.searches = self.searches.saturating_add(searches);
     }
 
-    pub(super) fn output_said(&self) -> bool {
-        self.output.is_said()
+    pub(super) fn output_is_reported(&self) -> bool {
+        self.output.is_reported()
     }
 
     pub(super) fn report(&self) -> ReportedUsage {
@@ -66,7 +66,7 @@ impl ResponsesUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.input.is_reported(), self.output.is_reported())
     }
 }
 

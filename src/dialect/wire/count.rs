@@ -53,7 +53,7 @@ impl Count {
         }
     }
 
-    pub(crate) fn is_said(self) -> bool {
+    pub(crate) fn is_reported(self) -> bool {
         self != Count::Absent
     }
 

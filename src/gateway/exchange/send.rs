@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::dialect::{
-    self, Dialect, Edit, Operation, ResponseMeta, ResponseStream, StreamOptions,
-};
+use crate::dialect::{self, Dialect, Edit, Operation, ResponseMeta, ResponseStream, StreamOptions};
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::response::UpstreamResponse;
@@ -120,7 +118,7 @@ fn prepare_body(
         request_id: attempt.hold.grant.id.request.to_string(),
         model: deployment.model.clone(),
         created_s: attempt.context.time.now_ms() / 1_000,
-        envelope: attempt.context.reasoning.sealer.clone(),
+        sealer: attempt.context.reasoning.sealer.clone(),
     };
     let stream = translated
         .response_stream(&attempt.request, meta, options)
@@ -154,7 +152,7 @@ fn passthrough_body(attempt: &AdmittedAttempt, headers: &[(String, String)]) -> 
         edits.extend(request.stream_options_with_usage());
     }
     if let Some(tokens) = facts.written_cap {
-        edits.extend(request.capped(tokens, preset.output_cap_member));
+        edits.extend(request.capped(tokens, preset.output_cap_field));
     }
     if request.dialect == Dialect::Messages
         && let Some(json) =

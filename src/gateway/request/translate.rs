@@ -119,7 +119,7 @@ impl TranslatedRequest {
                 .price
                 .max_output()
                 .unwrap_or(UNKNOWN_MODEL_TOKENS),
-            output_cap_member: preset.output_cap_member,
+            output_cap_field: preset.output_cap_field,
             stream_usage_opt_in: preset.stream_usage_opt_in,
         };
         dialect::encode_request(self.upstream, &self.chat, &options).map(Bytes::from)

@@ -29,7 +29,7 @@ pub(super) static PRESET: Preset = Preset {
             .for_models(|model| ModelFamily::of(model) == ModelFamily::Claude),
     ],
     price: PriceRule::Sheet("bedrock"),
-    output_cap_member: "max_tokens",
+    output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     // AWS bills the complete response after a disconnect too
     on_disconnect: OnDisconnect::Drain,

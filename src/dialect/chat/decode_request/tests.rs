@@ -3,7 +3,7 @@
 use super::*;
 use crate::dialect::{Dialect, Operation, read};
 
-fn ask(more: &str) -> Result<ChatRequest, ApiError> {
+fn decode(more: &str) -> Result<ChatRequest, ApiError> {
     let body = format!(r#"{{"model":"m"{more}}}"#);
     let request = read(Dialect::Chat, Operation::Conversation, body.into()).expect("a request");
     decode_request(&request, &StateSealer::new([0; 32]))
@@ -11,7 +11,7 @@ fn ask(more: &str) -> Result<ChatRequest, ApiError> {
 
 #[test]
 fn conversation_with_tools_and_images_is_decoded() {
-    let decoded = ask(
+    let decoded = decode(
         r#","messages":[{"role":"developer","content":"be brief"},
         {"role":"user","content":[{"type":"text","text":"see","cache_control":{"type":"ephemeral","ttl":"1h"}},
           {"type":"image_url","image_url":{"url":"data:image/PNG;base64,AAAA","detail":"low"}}]},
@@ -83,7 +83,7 @@ fn unsupported_field_is_refused_with_its_position() {
             "reasoning_effort",
         ),
     ] {
-        let problem = ask(more).expect_err(more);
+        let problem = decode(more).expect_err(more);
         assert_eq!(
             (problem.code.status(), problem.param.as_deref()),
             (400, Some(param)),
@@ -95,6 +95,6 @@ fn unsupported_field_is_refused_with_its_position() {
 #[test]
 fn half_surrogate_is_decoded_as_space() {
     let decoded =
-        ask(r#","messages":[{"role":"user","content":"a\ud83d"}]"#).expect("a decoded request");
+        decode(r#","messages":[{"role":"user","content":"a\ud83d"}]"#).expect("a decoded request");
     assert!(matches!(&decoded.turns[0].blocks[0].content, Content::Text(text) if text == "a "));
 }

@@ -161,11 +161,11 @@ fn generated_image_tokens_are_a_share_of_the_output() {
         image_out,
         ..Usage::default()
     };
-    for (told, image_out) in [("1290", 1_290), ("9999", 1_300), ("null", 0)] {
+    for (reported, image_out) in [("1290", 1_290), ("9999", 1_300), ("null", 0)] {
         assert_eq!(
-            chat(&stream(told)).1.report(),
+            chat(&stream(reported)).1.report(),
             ReportedUsage::Complete(expected(image_out)),
-            "{told}"
+            "{reported}"
         );
     }
     assert_eq!(chat(&stream("-1")).1.report(), ReportedUsage::Invalid);

@@ -14,7 +14,7 @@ fn decoder() -> ConverseDecoder {
         request_id: "req_1".into(),
         model: "anthropic.claude-opus-5".into(),
         created_s: 1,
-        envelope: StateSealer::new([7; 32]),
+        sealer: StateSealer::new([7; 32]),
     })
 }
 

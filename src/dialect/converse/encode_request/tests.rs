@@ -46,7 +46,7 @@ fn encode_options<'a>(
         names,
         output_cap: None,
         output_max: 1_000,
-        output_cap_member: "max_tokens",
+        output_cap_field: "max_tokens",
         stream_usage_opt_in: false,
     }
 }

@@ -70,7 +70,7 @@ fn parts(role: Role, contents: Vec<Content>, capabilities: Capabilities) -> Valu
         names: &names,
         output_cap: None,
         output_max: 100,
-        output_cap_member: "maxOutputTokens",
+        output_cap_field: "maxOutputTokens",
         stream_usage_opt_in: false,
     };
     let body: Value = serde_json::from_str(&encode_request(&request, &options)).expect("JSON");

@@ -27,9 +27,9 @@ fn saying(messages: &str) -> Result<ChatRequest, ApiError> {
 }
 
 /// One line per turn: role and blocks; `*` is a cache hint of five minutes, `**` of an hour.
-fn told(ask: &ChatRequest) -> Vec<String> {
+fn lines(chat: &ChatRequest) -> Vec<String> {
     let line = |turn: &Turn| format!("{:?}: {}", turn.role, blocks(&turn.blocks, " | "));
-    ask.turns.iter().map(line).collect()
+    chat.turns.iter().map(line).collect()
 }
 
 fn blocks(blocks: &[ContentBlock], between: &str) -> String {
@@ -70,7 +70,7 @@ fn block(block: &ContentBlock) -> String {
 
 #[test]
 fn portable_blocks_are_decoded_in_order() {
-    let ask = saying(
+    let chat = saying(
         r#"[{"role":"user","content":[{"type":"text","text":"look"},{"type":"text","text":""},
             {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"},"cache_control":{"type":"ephemeral"}},
             {"type":"image","source":{"type":"url","url":"https://x/y.png"}},
@@ -84,9 +84,9 @@ fn portable_blocks_are_decoded_in_order() {
            {"role":"system","content":"later"},
            {"role":"user","content":""}]"#,
     )
-    .expect("an ask");
+    .expect("a request");
     assert_eq!(
-        told(&ask),
+        lines(&chat),
         [
             r#"User: look | image/png AAAA* | Url("https://x/y.png") | from whom | application/pdf BBBB | Text("a\nb")"#,
             r#"Assistant: (hm) Signature c2ln | () Redacted cmVk | (unsigned)  | so | toolu_1=f{"b": 1.0,"a":[]}"#,
@@ -94,7 +94,7 @@ fn portable_blocks_are_decoded_in_order() {
             "System: later",
         ]
     );
-    assert!(ask.dropped.is_empty());
+    assert!(chat.dropped.is_empty());
 }
 
 #[test]
@@ -140,14 +140,14 @@ fn anthropic_only_block_is_refused_with_its_position() {
 
 #[test]
 fn anthropic_only_field_is_dropped_by_name() {
-    let ask = with(
+    let chat = with(
         r#","context_management":{"edits":[]},"betas":["x"],"top_k":4,"diagnostics":null,
             "output_config":{"effort":"xhigh","task_budget":{"type":"tokens","total":9}},
             "tools":[{"type":"web_search_20250305","name":"web_search","max_uses":3},{"name":"f","input_schema":{"type":"object"},"defer_loading":true}]"#,
     )
-    .expect("an ask");
+    .expect("a request");
     assert_eq!(
-        ask.dropped,
+        chat.dropped,
         [
             "context_management",
             "betas",
@@ -155,9 +155,9 @@ fn anthropic_only_field_is_dropped_by_name() {
             "tools.web_search_20250305"
         ]
     );
-    assert_eq!((ask.tools.len(), ask.tools[0].name.as_str()), (1, "f"));
+    assert_eq!((chat.tools.len(), chat.tools[0].name.as_str()), (1, "f"));
     assert_eq!(
-        ask.sampling
+        chat.sampling
             .top_k
             .map(|top_k| top_k.as_str().to_owned())
             .as_deref(),
@@ -167,7 +167,7 @@ fn anthropic_only_field_is_dropped_by_name() {
 
 #[test]
 fn thinking_is_decoded_in_all_its_forms() {
-    let reasoning = |more: &str| with(more).expect("an ask").reasoning;
+    let reasoning = |more: &str| with(more).expect("a request").reasoning;
     let adaptive = reasoning(
         r#","output_config":{"effort":"xhigh"},"thinking":{"type":"adaptive","display":"summarized"}"#,
     );
@@ -210,8 +210,11 @@ fn u05_tool_choices_are_decoded() {
             Some(true),
         ),
     ] {
-        let ask = with(&format!(r#","tool_choice":{choice}"#)).expect("an ask");
-        assert_eq!((ask.tool_choice, ask.parallel_tools), (expected, parallel));
+        let chat = with(&format!(r#","tool_choice":{choice}"#)).expect("a request");
+        assert_eq!(
+            (chat.tool_choice, chat.parallel_tools),
+            (expected, parallel)
+        );
     }
     assert!(with(r#","tool_choice":{"type":"tool"}"#).is_err());
 }
@@ -222,7 +225,8 @@ fn response_format_is_decoded_from_either_field() {
         r#","output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}"#,
         r#","output_format":{"type":"json_schema","schema":{"type":"object"}}"#,
     ] {
-        let Format::JsonSchema { schema, strict, .. } = with(more).expect("an ask").format else {
+        let Format::JsonSchema { schema, strict, .. } = with(more).expect("a request").format
+        else {
             panic!("{more}")
         };
         assert_eq!(
@@ -252,9 +256,9 @@ fn e01_request_of_claude_code_is_decoded_completely() {
             "output_config":{{"effort":"high"}},"stream":true}}"#,
         tools.join(",")
     );
-    let ask = asked(&body).expect("an ask");
+    let chat = asked(&body).expect("a request");
     assert_eq!(
-        told(&ask),
+        lines(&chat),
         [
             "System: You are Claude Code* | rules*",
             "User: <system-reminder> | say OK*",
@@ -262,23 +266,23 @@ fn e01_request_of_claude_code_is_decoded_completely() {
         ]
     );
     assert_eq!(
-        (ask.tools.len(), ask.output_cap, ask.streamed),
+        (chat.tools.len(), chat.output_cap, chat.streamed),
         (25, Some(64_000), true)
     );
-    assert_eq!(ask.user.as_deref(), Some(r#"{"device_id":"d"}"#));
+    assert_eq!(chat.user.as_deref(), Some(r#"{"device_id":"d"}"#));
     assert_eq!(
-        (ask.reasoning.adaptive, ask.reasoning.effort),
+        (chat.reasoning.adaptive, chat.reasoning.effort),
         (true, Some(Effort::High))
     );
     assert_eq!(
-        ask.dropped,
+        chat.dropped,
         ["x-anthropic-billing-header", "context_management"]
     );
 }
 
 #[test]
 fn e08_sealed_state_is_opened_and_other_state_is_kept() {
-    let envelope = StateSealer::new([7; 32]);
+    let sealer = StateSealer::new([7; 32]);
     let origin = crate::conversation::Origin {
         dialect: "gemini".into(),
         model: "gemini-3-pro".into(),
@@ -288,12 +292,12 @@ fn e08_sealed_state_is_opened_and_other_state_is_kept() {
         kind: ProviderStateKind::Redacted,
         data: "c2ln".into(),
     };
-    let token = envelope.seal(&sealed);
-    let ask = saying(&format!(
+    let token = sealer.seal(&sealed);
+    let chat = saying(&format!(
         r#"[{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":"{token}"}},{{"type":"redacted_thinking","data":"{token}"}}]}}]"#
     ))
-    .expect("an ask");
-    for block in &ask.turns[0].blocks {
+    .expect("a request");
+    for block in &chat.turns[0].blocks {
         let Content::Reasoning(reasoned) = &block.content else {
             panic!("{block:?}")
         };

@@ -7,12 +7,12 @@ use crate::dialect::wire::sse;
 use crate::domain::usage::Usage;
 
 fn decoder() -> MessagesDecoder {
-    let envelope = StateSealer::new([7; 32]);
+    let sealer = StateSealer::new([7; 32]);
     MessagesDecoder::new(&ResponseMeta {
         request_id: "req_1".into(),
         model: "claude-sonnet-4-5".into(),
         created_s: 1,
-        envelope,
+        sealer,
     })
 }
 
@@ -41,7 +41,7 @@ fn built(events: &[OutputEvent]) -> ChatResponse {
 }
 
 fn lines(answer: &ChatResponse) -> Vec<String> {
-    let told = answer.blocks.iter().map(|block| match &block.content {
+    let lines = answer.blocks.iter().map(|block| match &block.content {
         Content::Text(text) => text.clone(),
         Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
         Content::Reasoning(reasoned) => {
@@ -60,7 +60,7 @@ fn lines(answer: &ChatResponse) -> Vec<String> {
         }
         other => format!("{other:?}"),
     });
-    told.collect()
+    lines.collect()
 }
 
 fn event(json: &str) -> String {

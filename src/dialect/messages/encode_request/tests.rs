@@ -30,19 +30,19 @@ fn takes() -> Capabilities {
     }
 }
 
-fn sent(ask: &ChatRequest) -> Value {
+fn sent(chat: &ChatRequest) -> Value {
     let capabilities = takes();
-    let names = ToolNames::of(ask, capabilities.names);
-    let sending = EncodeOptions {
+    let names = ToolNames::of(chat, capabilities.names);
+    let options = EncodeOptions {
         model: "claude-sonnet-4-5",
         capabilities: &capabilities,
         names: &names,
         output_cap: None,
         output_max: 64_000,
-        output_cap_member: "max_tokens",
+        output_cap_field: "max_tokens",
         stream_usage_opt_in: false,
     };
-    serde_json::from_str(&encode_request(ask, &sending)).expect("JSON")
+    serde_json::from_str(&encode_request(chat, &options)).expect("JSON")
 }
 
 fn turn(role: Role, blocks: Vec<Content>) -> Turn {
@@ -161,11 +161,11 @@ fn conversation() -> ChatRequest {
 
 #[test]
 fn conversation_is_encoded() {
-    let ask = conversation();
+    let chat = conversation();
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}});
     let mapped = fit_call_id("x.y", takes().ids).into_owned();
     assert_eq!(
-        sent(&ask),
+        sent(&chat),
         json!({
             "model": "claude-sonnet-4-5", "max_tokens": 800, "stream": true,
             "system": [{"type": "text", "text": "rules", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
@@ -205,7 +205,7 @@ fn e08_foreign_and_unsigned_reasoning_is_left_out() {
         nobodys,
         text("so"),
     ];
-    let ask = ChatRequest {
+    let chat = ChatRequest {
         turns: vec![
             turn(Role::User, vec![text("go")]),
             turn(Role::Assistant, foreign),
@@ -213,7 +213,7 @@ fn e08_foreign_and_unsigned_reasoning_is_left_out() {
         ..ChatRequest::default()
     };
     assert_eq!(
-        sent(&ask)["messages"][1]["content"],
+        sent(&chat)["messages"][1]["content"],
         json!([{"type": "text", "text": "so"}])
     );
 }
@@ -235,13 +235,13 @@ fn u05_tool_choices_are_encoded() {
         ),
         (ToolChoice::None, Some(false), json!({"type": "none"})),
     ] {
-        let ask = ChatRequest {
+        let chat = ChatRequest {
             tools: vec![tool("{}")],
             tool_choice,
             parallel_tools,
             ..ChatRequest::default()
         };
-        assert_eq!(sent(&ask)["tool_choice"], expected);
+        assert_eq!(sent(&chat)["tool_choice"], expected);
     }
 }
 

@@ -8,12 +8,12 @@ use crate::dialect::samples;
 use crate::dialect::wire::sse;
 
 fn writer() -> MessagesEncoder {
-    let envelope = StateSealer::new([7; 32]);
+    let sealer = StateSealer::new([7; 32]);
     MessagesEncoder::new(ResponseMeta {
         request_id: "req_1".into(),
         model: "gpt-5.1".into(),
         created_s: 1,
-        envelope,
+        sealer,
     })
 }
 
@@ -25,7 +25,7 @@ fn written(events: &[OutputEvent], stop: &StopReason, usage: &Usage) -> Vec<Valu
         .for_each(|event| writer.event(event, &mut out));
     writer.end(stop, usage, &mut out);
     let out = String::from_utf8(out).expect("UTF-8");
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     let (mut open, mut next) = (None, 0);
     for event in samples::events(&out) {
         let fields = sse::parse(&event);
@@ -44,14 +44,14 @@ fn written(events: &[OutputEvent], stop: &StopReason, usage: &Usage) -> Vec<Valu
             Some("content_block_stop") => assert_eq!(data["index"].as_u64(), open.take(), "{out}"),
             _ => assert_eq!(open, None, "{out}"),
         }
-        told.push(data);
+        sent.push(data);
     }
     assert_eq!(
-        (&told[0]["type"], &told[told.len() - 1]["type"]),
+        (&sent[0]["type"], &sent[sent.len() - 1]["type"]),
         (&json!("message_start"), &json!("message_stop"))
     );
-    assert_eq!(told[told.len() - 2]["type"], "message_delta");
-    told
+    assert_eq!(sent[sent.len() - 2]["type"], "message_delta");
+    sent
 }
 
 /// Blocks as a client accumulates them: type, content, signature.
@@ -116,7 +116,7 @@ fn call(block: u32, id: &str) -> OutputEvent {
     )
 }
 
-fn piece(block: u32, text: &str) -> OutputEvent {
+fn delta(block: u32, text: &str) -> OutputEvent {
     OutputEvent::Delta {
         block,
         text: text.into(),
@@ -146,15 +146,15 @@ fn signed(block: u32, kind: ProviderStateKind) -> OutputEvent {
 fn e02_deltas_of_parallel_calls_are_sent_call_by_call() {
     let events = [
         open(0, BlockKind::Text),
-        piece(0, "I look"),
+        delta(0, "I look"),
         call(1, "a"),
         call(2, "b"),
-        piece(2, "{\"x\""),
-        piece(1, ""),
-        piece(1, "{\"y\":"),
+        delta(2, "{\"x\""),
+        delta(1, ""),
+        delta(1, "{\"y\":"),
         call(3, "c"),
-        piece(2, ":1}"),
-        piece(1, "2}"),
+        delta(2, ":1}"),
+        delta(1, "2}"),
         close(1),
         close(2),
     ];
@@ -169,8 +169,8 @@ fn e02_unended_call_ends_with_the_stream() {
     let events = [
         call(1, "a"),
         call(2, "b"),
-        piece(2, "{}"),
-        piece(1, "{\"y\":2}"),
+        delta(2, "{}"),
+        delta(1, "{\"y\":2}"),
     ];
     assert_eq!(blocks(&events), ["a f: {\"y\":2}", "b f: {}"]);
 }
@@ -179,15 +179,15 @@ fn e02_unended_call_ends_with_the_stream() {
 fn e03_text_after_a_call_is_a_block_of_its_own() {
     let events = [
         open(0, BlockKind::Text),
-        piece(0, "first"),
+        delta(0, "first"),
         call(1, "a"),
-        piece(1, "{}"),
-        piece(0, " then"),
-        piece(0, " more"),
+        delta(1, "{}"),
+        delta(0, " then"),
+        delta(0, " more"),
         close(1),
-        piece(0, " and more"),
-        piece(9, "nobody's"),
-        piece(1, "too late"),
+        delta(0, " and more"),
+        delta(9, "nobody's"),
+        delta(1, "too late"),
     ];
     assert_eq!(
         blocks(&events),
@@ -199,12 +199,12 @@ fn e03_text_after_a_call_is_a_block_of_its_own() {
 fn e09_sealed_signature_comes_directly_before_the_end_of_its_block() {
     let events = [
         open(0, BlockKind::Reasoning),
-        piece(0, "h"),
+        delta(0, "h"),
         signed(0, ProviderStateKind::Signature),
-        piece(0, "m"),
+        delta(0, "m"),
         close(0),
         open(1, BlockKind::Text),
-        piece(1, "so"),
+        delta(1, "so"),
         close(1),
     ];
     assert_eq!(
@@ -219,14 +219,14 @@ fn e09_sealed_signature_comes_directly_before_the_end_of_its_block() {
     assert_eq!(blocks(&redacted), ["redacted: gemini-3-pro c2ln"]);
     let summary = [
         open(0, BlockKind::Reasoning),
-        piece(0, "hm"),
+        delta(0, "hm"),
         signed(0, ProviderStateKind::Redacted),
         close(0),
     ];
     assert_eq!(blocks(&summary), ["thinking: hm / gemini-3-pro c2ln"]);
     let late = [
         open(0, BlockKind::Reasoning),
-        piece(0, "hm"),
+        delta(0, "hm"),
         call(1, "a"),
         signed(0, ProviderStateKind::Signature),
         close(1),
@@ -243,13 +243,13 @@ fn r03_unsigned_reasoning_has_an_empty_signature_and_empty_blocks_are_not_sent()
         open(0, BlockKind::Reasoning),
         close(0),
         open(1, BlockKind::Reasoning),
-        piece(1, "hm"),
+        delta(1, "hm"),
         close(1),
         open(2, BlockKind::Text),
-        piece(2, ""),
+        delta(2, ""),
         close(2),
         open(3, BlockKind::Text),
-        piece(3, "so"),
+        delta(3, "so"),
     ];
     assert_eq!(blocks(&events), ["thinking: hm", "text: so"]);
     let started = &written(&events, &StopReason::End, &Usage::default())[1];
@@ -270,12 +270,12 @@ fn end_has_the_stop_reason_and_usage_without_cache() {
         reasoning: 2,
         ..Usage::default()
     };
-    let told = written(&[], &StopReason::Sequence(Some("END".into())), &usage);
+    let sent = written(&[], &StopReason::Sequence(Some("END".into())), &usage);
     assert_eq!(
         (
-            told[0]["message"]["id"].as_str(),
-            told[0]["message"]["model"].as_str(),
-            &told[0]["message"]["content"]
+            sent[0]["message"]["id"].as_str(),
+            sent[0]["message"]["model"].as_str(),
+            &sent[0]["message"]["content"]
         ),
         (Some("msg_1"), Some("gpt-5.1"), &json!([]))
     );
@@ -283,7 +283,7 @@ fn end_has_the_stop_reason_and_usage_without_cache() {
         "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}, "output_tokens": 7,
         "output_tokens_details": {"thinking_tokens": 2}});
     assert_eq!(
-        told[1],
+        sent[1],
         json!({"type": "message_delta", "usage": counts,
             "delta": {"stop_reason": "stop_sequence", "stop_sequence": "END", "stop_details": null}})
     );
@@ -311,12 +311,12 @@ fn stop_reasons_are_of_the_dialect() {
 fn unary_response_equals_the_stream() {
     let events = [
         open(0, BlockKind::Reasoning),
-        piece(0, "hm"),
+        delta(0, "hm"),
         signed(0, ProviderStateKind::Signature),
         open(1, BlockKind::Text),
-        piece(1, "so"),
+        delta(1, "so"),
         call(2, "a"),
-        piece(2, "{\"b\": 1.0}"),
+        delta(2, "{\"b\": 1.0}"),
         call(3, "b"),
     ];
     let mut fold = ResponseBuilder::default();
@@ -380,14 +380,14 @@ fn any_order_of_events_keeps_the_order_of_blocks() {
                     (2, Some((block, false))) => signed(block, ProviderStateKind::Signature),
                     (_, Some((block, _))) => {
                         said += 1;
-                        piece(block, "x")
+                        delta(block, "x")
                     }
                 }
             })
             .collect();
-        let told = blocks(&events).concat();
+        let sent = blocks(&events).concat();
         assert_eq!(
-            told.matches('x').count() - told.matches("text").count(),
+            sent.matches('x').count() - sent.matches("text").count(),
             said,
             "{events:?}"
         );

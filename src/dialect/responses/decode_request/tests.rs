@@ -6,20 +6,20 @@ use crate::conversation::{
 };
 use crate::dialect::{Dialect, Operation, read};
 
-fn envelope() -> StateSealer {
+fn sealer() -> StateSealer {
     StateSealer::new([0; 32])
 }
 
-fn ask(more: &str) -> Result<ChatRequest, ApiError> {
+fn decode(more: &str) -> Result<ChatRequest, ApiError> {
     let body = format!(r#"{{"model":"m"{more}}}"#);
     decode_request(
         &read(Dialect::Responses, Operation::Conversation, body.into())?,
-        &envelope(),
+        &sealer(),
     )
 }
 
 /// One line per turn: role and blocks.
-fn lines(ask: &ChatRequest) -> Vec<String> {
+fn lines(chat: &ChatRequest) -> Vec<String> {
     let block = |content: &Content| match content {
         Content::Text(text) => text.clone(),
         Content::Image(Media {
@@ -56,7 +56,7 @@ fn lines(ask: &ChatRequest) -> Vec<String> {
         let blocks: Vec<String> = turn.blocks.iter().map(|one| block(&one.content)).collect();
         format!("{:?}: {}", turn.role, blocks.join(" | "))
     };
-    ask.turns.iter().map(line).collect()
+    chat.turns.iter().map(line).collect()
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn items_of_every_type_become_turns() {
         dialect: "messages".into(),
         model: "claude".into(),
     });
-    let sealed = envelope().seal(&ProviderState {
+    let sealed = sealer().seal(&ProviderState {
         origin,
         kind: ProviderStateKind::Signature,
         data: "sig".into(),
     });
-    let ask = ask(&format!(
+    let chat = decode(&format!(
         r#","instructions":"be brief","input":[
         {{"role":"developer","content":"rules"}},
         {{"type":"message","role":"user","content":[{{"type":"input_text","text":"see"}},
@@ -87,9 +87,9 @@ fn items_of_every_type_become_turns() {
         {{"type":"tool_search_output","call_id":"c3","execution":"client","tools":[{{"type":"function","name":"found","parameters":null}}]}},
         {{"type":"message","role":"assistant","id":"msg_1","content":[{{"type":"output_text","text":"so","annotations":[]}}]}}]"#
     ))
-    .expect("an ask");
+    .expect("a request");
     assert_eq!(
-        lines(&ask),
+        lines(&chat),
         [
             "System: be brief",
             "System: rules",
@@ -105,18 +105,18 @@ fn items_of_every_type_become_turns() {
         ]
     );
     assert_eq!(
-        ask.tools
+        chat.tools
             .iter()
             .map(|tool| tool.name.as_str())
             .collect::<Vec<_>>(),
         ["found"]
     );
-    assert!(ask.dropped.is_empty(), "{:?}", ask.dropped);
+    assert!(chat.dropped.is_empty(), "{:?}", chat.dropped);
 }
 
 #[test]
 fn e27_tools_of_every_type_become_functions_or_are_dropped() {
-    let ask = ask(
+    let chat = decode(
         r#","input":"hi","tools":[
         {"type":"function","name":"f","strict":false,"parameters":{"type":"object","b":1,"a":2}},
         {"type":"custom","name":"apply_patch","description":"Patches.","format":{"type":"grammar","syntax":"lark","definition":"start: x"}},
@@ -126,8 +126,8 @@ fn e27_tools_of_every_type_become_functions_or_are_dropped() {
         {"type":"web_search","external_web_access":false}],
         "tool_choice":{"type":"custom","name":"apply_patch"},"parallel_tool_calls":false"#,
     )
-    .expect("an ask");
-    let names: Vec<&str> = ask.tools.iter().map(|tool| tool.name.as_str()).collect();
+    .expect("a request");
+    let names: Vec<&str> = chat.tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(
         names,
         [
@@ -139,64 +139,68 @@ fn e27_tools_of_every_type_become_functions_or_are_dropped() {
         ]
     );
     assert_eq!(
-        ask.tools[0].schema.as_str(),
+        chat.tools[0].schema.as_str(),
         r#"{"type":"object","b":1,"a":2}"#,
         "as it was written"
     );
-    let patch = ask.tools[1].description.as_deref().expect("a description");
+    let patch = chat.tools[1].description.as_deref().expect("a description");
     assert!(
         patch.starts_with("Patches.\n\n") && patch.ends_with("lark grammar:\nstart: x"),
         "{patch}"
     );
     assert_eq!(
-        (ask.tool_choice, ask.parallel_tools),
+        (chat.tool_choice, chat.parallel_tools),
         (ToolChoice::Named("apply_patch".into()), Some(false))
     );
-    assert_eq!(ask.dropped, ["tools.web_search"]);
+    assert_eq!(chat.dropped, ["tools.web_search"]);
 }
 
 #[test]
 fn settings_are_decoded_and_the_rest_is_dropped() {
-    let ask =
-        ask(r#","input":"hi","max_output_tokens":50,"temperature":0.70,"reasoning":{"effort":"xhigh","summary":"auto"},
+    let chat =
+        decode(r#","input":"hi","max_output_tokens":50,"temperature":0.70,"reasoning":{"effort":"xhigh","summary":"auto"},
         "text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true},"verbosity":"low"},
         "include":["reasoning.encrypted_content"],"store":true,"prompt_cache_key":"k","metadata":{"a":"b"},"user":"u1",
         "truncation":"auto","top_logprobs":3,"service_tier":"flex","client_metadata":{"x":"y"},"x_new":1"#)
-        .expect("an ask");
+        .expect("a request");
     assert_eq!(
         (
-            ask.output_cap,
-            ask.user.as_deref(),
-            ask.service_tier.as_deref()
+            chat.output_cap,
+            chat.user.as_deref(),
+            chat.service_tier.as_deref()
         ),
         (Some(50), Some("u1"), Some("flex"))
     );
     assert_eq!(
-        ask.sampling.temperature.as_ref().map(RawJson::as_str),
+        chat.sampling.temperature.as_ref().map(RawJson::as_str),
         Some("0.70")
     );
     assert_eq!(
-        (ask.reasoning.effort, ask.reasoning.summary),
+        (chat.reasoning.effort, chat.reasoning.summary),
         (Some(Effort::XHigh), Some(Summary::Shown))
     );
     assert!(
-        matches!(&ask.format, Format::JsonSchema { name, strict: Some(true), .. } if name == "n"),
+        matches!(&chat.format, Format::JsonSchema { name, strict: Some(true), .. } if name == "n"),
         "{:?}",
-        ask.format
+        chat.format
     );
     assert_eq!(
-        ask.dropped,
+        chat.dropped,
         ["text.verbosity", "truncation", "top_logprobs", "x_new"]
     );
 }
 
 #[test]
 fn allowed_tools_remove_all_others() {
-    let ask = ask(r#","input":"hi","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}],
+    let chat = decode(r#","input":"hi","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}],
         "tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]}"#)
-    .expect("an ask");
+    .expect("a request");
     assert_eq!(
-        (ask.tools.len(), ask.tools[0].name.as_str(), ask.tool_choice),
+        (
+            chat.tools.len(),
+            chat.tools[0].name.as_str(),
+            chat.tool_choice
+        ),
         (1, "g", ToolChoice::Any)
     );
 }
@@ -206,7 +210,7 @@ fn damaged_body_never_panics() {
     let body = include_str!("../../../../tests/golden/codex/tools-2.json");
     for bytes in crate::dialect::samples::damaged(body.as_bytes(), 300) {
         if let Ok(request) = read(Dialect::Responses, Operation::Conversation, bytes.into()) {
-            drop(decode_request(&request, &envelope()));
+            drop(decode_request(&request, &sealer()));
         }
     }
 }
@@ -253,7 +257,7 @@ fn reference_to_stored_item_is_refused_with_its_position() {
             "reasoning.effort",
         ),
     ] {
-        let problem = ask(more).expect_err(more);
+        let problem = decode(more).expect_err(more);
         assert_eq!(
             (problem.code.status(), problem.param.as_deref()),
             (400, Some(param)),

@@ -14,12 +14,12 @@ fn writer(more: &str) -> ResponsesEncoder {
     let body = format!("{{\"model\":\"m\",\"input\":\"hi\",\n{TOOLS}{more}}}");
     let request =
         read(Dialect::Responses, Operation::Conversation, body.into()).expect("a request");
-    let envelope = StateSealer::new([0; 32]);
+    let sealer = StateSealer::new([0; 32]);
     let head = ResponseMeta {
         request_id: "req_7".into(),
         model: "m-1".into(),
         created_s: 1_790_000_000,
-        envelope,
+        sealer,
     };
     ResponsesEncoder::new(&request, head)
 }
@@ -38,7 +38,7 @@ fn call(block: u32, id: &str, name: &str) -> OutputEvent {
     )
 }
 
-fn piece(block: u32, text: &str) -> OutputEvent {
+fn delta(block: u32, text: &str) -> OutputEvent {
     OutputEvent::Delta {
         block,
         text: text.into(),
@@ -86,7 +86,7 @@ fn streamed(
         .iter()
         .for_each(|event| writer.event(event, &mut out));
     writer.end(stop, &usage(), &mut out);
-    let told = samples::events(std::str::from_utf8(&out).expect("UTF-8"));
+    let sent = samples::events(std::str::from_utf8(&out).expect("UTF-8"));
     let read = |(number, event): (usize, &Bytes)| {
         let fields = sse::parse(event);
         let json: Value = serde_json::from_slice(&fields.data).expect("JSON on one line");
@@ -94,7 +94,7 @@ fn streamed(
         assert_eq!(json["sequence_number"], number as u64, "{json}");
         json
     };
-    told.iter().enumerate().map(read).collect()
+    sent.iter().enumerate().map(read).collect()
 }
 
 fn kinds(events: &[Value]) -> Vec<&str> {
@@ -108,14 +108,14 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 fn t03_text_is_sent_in_the_full_sequence_of_events() {
     let events = [
         opened(0, BlockKind::Text),
-        piece(0, "Grüße"),
-        piece(0, "!"),
+        delta(0, "Grüße"),
+        delta(0, "!"),
         close(0),
         OutputEvent::Stop(StopReason::End),
     ];
-    let told = streamed(&mut writer(""), &events, &StopReason::End);
+    let sent = streamed(&mut writer(""), &events, &StopReason::End);
     assert_eq!(
-        kinds(&told),
+        kinds(&sent),
         [
             "created",
             "in_progress",
@@ -130,15 +130,15 @@ fn t03_text_is_sent_in_the_full_sequence_of_events() {
         ]
     );
     assert_eq!(
-        (&told[0]["response"]["status"], &told[0]["response"]["id"]),
+        (&sent[0]["response"]["status"], &sent[0]["response"]["id"]),
         (&"in_progress".into(), &"resp_7".into())
     );
     assert_eq!(
-        (&told[6]["text"], &told[6]["item_id"]),
-        (&"Grüße!".into(), &told[2]["item"]["id"])
+        (&sent[6]["text"], &sent[6]["item_id"]),
+        (&"Grüße!".into(), &sent[2]["item"]["id"])
     );
-    let last = &told[9]["response"];
-    assert_eq!(last["output"][0], told[8]["item"]);
+    let last = &sent[9]["response"];
+    assert_eq!(last["output"][0], sent[8]["item"]);
     assert_eq!(last["output"][0]["content"][0]["text"], "Grüße!");
     assert_eq!(
         last["usage"],
@@ -151,14 +151,14 @@ fn t03_text_is_sent_in_the_full_sequence_of_events() {
 fn r06_reasoning_is_a_summary_and_a_sealed_state() {
     let events = [
         opened(0, BlockKind::Reasoning),
-        piece(0, "h"),
-        piece(0, "m"),
+        delta(0, "h"),
+        delta(0, "m"),
         signature(0),
         close(0),
     ];
-    let told = streamed(&mut writer(""), &events, &StopReason::End);
+    let sent = streamed(&mut writer(""), &events, &StopReason::End);
     assert_eq!(
-        kinds(&told)[2..9],
+        kinds(&sent)[2..9],
         [
             "output_item.added",
             "reasoning_summary_part.added",
@@ -169,7 +169,7 @@ fn r06_reasoning_is_a_summary_and_a_sealed_state() {
             "output_item.done",
         ]
     );
-    let item = &told[8]["item"];
+    let item = &sent[8]["item"];
     assert_eq!(item["summary"][0]["text"], "hm");
     let provider_state =
         StateSealer::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
@@ -181,16 +181,16 @@ fn r06_reasoning_is_a_summary_and_a_sealed_state() {
         (Some("claude".into()), "sig")
     );
     // hidden reasoning has no text but a sealed state
-    let told = streamed(
+    let sent = streamed(
         &mut writer(""),
         &[opened(0, BlockKind::Reasoning), signature(0), close(0)],
         &StopReason::End,
     );
     assert_eq!(
-        kinds(&told)[2..4],
+        kinds(&sent)[2..4],
         ["output_item.added", "output_item.done"]
     );
-    assert_eq!(told[3]["item"]["summary"], serde_json::json!([]));
+    assert_eq!(sent[3]["item"]["summary"], serde_json::json!([]));
 }
 
 #[test]
@@ -198,20 +198,20 @@ fn e27_calls_have_the_form_of_the_declared_tools() {
     let events = [
         call(0, "c1", "agents__close"),
         call(1, "c2", "patch"),
-        piece(0, "{\"a\":"),
-        piece(1, "{\"input\":\"*** \\\"x"),
-        piece(0, "1}"),
-        piece(1, "\\\"\\n\"}"),
+        delta(0, "{\"a\":"),
+        delta(1, "{\"input\":\"*** \\\"x"),
+        delta(0, "1}"),
+        delta(1, "\\\"\\n\"}"),
         close(0),
         close(1),
         call(2, "c3", "tool_search"),
-        piece(2, "{\"query\":\n\"q\"}"),
+        delta(2, "{\"query\":\n\"q\"}"),
         close(2),
         call(3, "c4", "f"),
         close(3),
     ];
-    let told = streamed(&mut writer(""), &events, &StopReason::Tool);
-    let items = told.last().expect("the end")["response"]["output"].clone();
+    let sent = streamed(&mut writer(""), &events, &StopReason::Tool);
+    let items = sent.last().expect("the end")["response"]["output"].clone();
     assert_eq!(
         items,
         serde_json::json!([
@@ -224,7 +224,7 @@ fn e27_calls_have_the_form_of_the_declared_tools() {
         ])
     );
     let of = |kind: &str| {
-        told.iter()
+        sent.iter()
             .filter(|event| event["type"] == kind)
             .cloned()
             .collect::<Vec<_>>()
@@ -251,12 +251,12 @@ fn truncated_answer_is_incomplete_with_its_reason() {
         (StopReason::ContextWindow, "max_output_tokens"),
         (StopReason::Filtered, "content_filter"),
     ] {
-        let told = streamed(
+        let sent = streamed(
             &mut writer(""),
-            &[opened(0, BlockKind::Text), piece(0, "Ei")],
+            &[opened(0, BlockKind::Text), delta(0, "Ei")],
             &stop,
         );
-        let last = told.last().expect("the end");
+        let last = sent.last().expect("the end");
         assert_eq!(
             (&last["type"], &last["response"]["status"]),
             (&"response.incomplete".into(), &"incomplete".into())
@@ -268,7 +268,7 @@ fn truncated_answer_is_incomplete_with_its_reason() {
 
 #[test]
 fn empty_block_is_no_item() {
-    let told = streamed(
+    let sent = streamed(
         &mut writer(""),
         &[
             opened(0, BlockKind::Text),
@@ -277,7 +277,7 @@ fn empty_block_is_no_item() {
         ],
         &StopReason::End,
     );
-    assert_eq!(kinds(&told), ["created", "in_progress", "completed"]);
+    assert_eq!(kinds(&sent), ["created", "in_progress", "completed"]);
     assert_eq!(
         kinds(&streamed(&mut writer(""), &[], &StopReason::End)),
         ["created", "in_progress", "completed"]
@@ -288,14 +288,14 @@ fn empty_block_is_no_item() {
 fn unary_response_equals_the_last_event() {
     let events = [
         opened(0, BlockKind::Reasoning),
-        piece(0, "hm"),
+        delta(0, "hm"),
         signature(0),
         close(0),
         opened(1, BlockKind::Text),
-        piece(1, "so"),
+        delta(1, "so"),
         close(1),
         call(2, "c1", "patch"),
-        piece(2, "no JSON"),
+        delta(2, "no JSON"),
         close(2),
     ];
     let mut fold = ResponseBuilder::default();
@@ -303,8 +303,8 @@ fn unary_response_equals_the_last_event() {
     let mut writer = writer(r#","temperature":0.70,"tool_choice":"auto","reasoning":null"#);
     let whole: Value =
         serde_json::from_str(&writer.encode_unary(&fold.build(), &usage())).expect("JSON");
-    let told = streamed(&mut writer, &events, &StopReason::Tool);
-    assert_eq!(whole, told.last().expect("the end")["response"]);
+    let sent = streamed(&mut writer, &events, &StopReason::Tool);
+    assert_eq!(whole, sent.last().expect("the end")["response"]);
     assert_eq!(
         whole["output"][2]["input"], "no JSON",
         "what the model wrote is not lost"

@@ -56,8 +56,8 @@ fn failed(kind: &str, payload: &str) -> Vec<u8> {
 fn read(pieces: &[&[u8]]) -> (String, Option<FrameError>) {
     let mut splitter = FrameSplitter::new(100_000);
     let flaw = pieces.iter().find_map(|piece| splitter.push(piece).err());
-    let told: Vec<Bytes> = std::iter::from_fn(|| splitter.next_event()).collect();
-    (String::from_utf8(told.concat()).expect("UTF-8"), flaw)
+    let sent: Vec<Bytes> = std::iter::from_fn(|| splitter.next_event()).collect();
+    (String::from_utf8(sent.concat()).expect("UTF-8"), flaw)
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn event_name_cannot_inject_a_line() {
             (String::new(), Some(FrameError::Headers))
         );
     }
-    let (told, _) = read(&[&chunk("{\"type\":\"x\\ny\"}")]);
-    assert_eq!(told, "event: message\ndata: {\"type\":\"x\\ny\"}\n\n");
+    let (sent, _) = read(&[&chunk("{\"type\":\"x\\ny\"}")]);
+    assert_eq!(sent, "event: message\ndata: {\"type\":\"x\\ny\"}\n\n");
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn malformed_frame_is_an_error_after_the_frames_before_it() {
     for at in 0..good.len() {
         let mut stream = [good.clone(), good.clone()].concat();
         stream[good.len() + at] ^= 0x10;
-        let (told, flaw) = read(&[&stream]);
-        assert_eq!(told, "event: a\ndata: {}\n\n", "at {at}");
+        let (sent, flaw) = read(&[&stream]);
+        assert_eq!(sent, "event: a\ndata: {}\n\n", "at {at}");
         let expected = if at < PRELUDE_BYTES {
             FrameError::PreludeSum
         } else {
