@@ -65,40 +65,6 @@ const NOT_IN_DOMAIN: &[&str] = &[
     "std::io",
 ];
 
-/// Provider ids, besides the file names of `src/provider/`.
-const VENDORS: &[&str] = &[
-    "openai",
-    "anthropic",
-    "gemini",
-    "bedrock",
-    "azure",
-    "mistral",
-    "groq",
-    "cohere",
-    "ollama",
-    "together",
-    "openai_compatible",
-    "openrouter",
-    "simulator",
-];
-
-const VENDOR_HOSTS: &[&str] = &[
-    "openai.com",
-    "anthropic.com",
-    "googleapis.com",
-    "amazonaws.com",
-    "azure.com",
-    "mistral.ai",
-    "groq.com",
-    "cohere.com",
-    "cohere.ai",
-    "ollama.com",
-    "together.xyz",
-    "together.ai",
-    "openrouter.ai",
-    ":11434",
-];
-
 /// Literals that name a dialect, a header or the built-in simulator instead of a vendor: place, literal.
 const VENDOR_WORDS_ALLOWED: &[(&str, &str)] = &[
     ("cli/demo", "simulator"),
@@ -200,7 +166,7 @@ fn fences(path: &str, text: &str) -> Vec<String> {
 }
 
 /// Vendors: only `provider/` compares provider ids or knows host names.
-fn vendors(path: &str, text: &str, vendors: &[&str]) -> Vec<String> {
+fn vendors(path: &str, text: &str, names: &[&str], hosts: &[&str]) -> Vec<String> {
     if path.starts_with("provider/") || path.ends_with("/tests.rs") {
         return Vec::new();
     }
@@ -213,19 +179,19 @@ fn vendors(path: &str, text: &str, vendors: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     for (line, literal) in &source.literals {
         let name = literal.trim_end_matches('/');
-        if vendors.contains(&name) && !allowed(name) {
+        if names.contains(&name) && !allowed(name) {
             faults.push(format!(
                 "{path}:{line}: \"{literal}\" is a provider id; add a capability to the preset"
             ));
         }
-        if let Some(host) = VENDOR_HOSTS.iter().find(|host| literal.contains(**host)) {
+        if let Some(host) = hosts.iter().find(|host| literal.contains(**host)) {
             faults.push(format!(
                 "{path}:{line}: `{host}` is a vendor's host; move it to provider/"
             ));
         }
     }
-    for vendor in vendors {
-        let path_to = format!("provider::{vendor}");
+    for name in names {
+        let path_to = format!("provider::{name}");
         faults.extend(
             source.lines_with(&path_to).map(|line| {
                 format!("{path}:{line}: `{path_to}` selects a vendor; ask the registry")
@@ -337,14 +303,41 @@ fn all_of_src(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// Presets in `provider/`: its file names without extension, `mod.rs` and `preset.rs`.
-fn provider_stems() -> Vec<String> {
-    let entries = files("src/provider")
+/// Presets in `provider/`: the names of its files and folders, without `mod.rs` and `preset.rs`.
+fn provider_names() -> Vec<String> {
+    let mut names: Vec<String> = files("src/provider")
         .into_iter()
-        .filter(|(path, _)| path != "mod.rs" && path != "preset.rs" && !path.contains('/'));
-    entries
-        .map(|(path, _)| path.trim_end_matches(".rs").to_owned())
-        .collect()
+        .filter_map(|(path, _)| Some(path.split('/').next()?.trim_end_matches(".rs").to_owned()))
+        .filter(|name| name != "mod" && name != "preset")
+        .collect();
+    names.dedup();
+    names
+}
+
+/// Domain of each URL in `provider/`, or the port of a URL on the own machine.
+fn provider_hosts() -> Vec<String> {
+    let hosts = files("src/provider").into_iter().flat_map(|(_, text)| {
+        let literals = Source::read(&text).without_tests().literals;
+        let hosts = literals.into_iter().filter_map(|(_, literal)| {
+            let (_, rest) = literal.split_once("://")?;
+            let host = rest.split('/').next()?;
+            match host.split_once(':') {
+                Some((_, port)) => port.parse().ok().map(|port: u16| format!(":{port}")),
+                None => {
+                    let mut labels: Vec<&str> = host.rsplit('.').take(2).collect();
+                    labels.reverse();
+                    Some(labels.join("."))
+                }
+            }
+        });
+        hosts.collect::<Vec<_>>()
+    });
+    let hosts: BTreeSet<String> = hosts.collect();
+    hosts.into_iter().collect()
+}
+
+fn borrowed(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 #[test]
@@ -359,25 +352,17 @@ fn restricted_name_stays_in_its_folder() {
 
 #[test]
 fn vendor_decision_stays_in_provider() {
-    let stems = provider_stems();
-    let names: BTreeSet<&str> = VENDORS
-        .iter()
-        .copied()
-        .chain(stems.iter().map(String::as_str))
-        .collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    assert_clean(all_of_src(|path, text| vendors(path, text, &names)));
+    let (names, hosts) = (provider_names(), provider_hosts());
+    assert!(names.len() > 10 && hosts.len() > 8, "{names:?} {hosts:?}");
+    let (names, hosts) = (borrowed(&names), borrowed(&hosts));
+    assert_clean(all_of_src(|path, text| vendors(path, text, &names, &hosts)));
 }
 
 #[test]
 fn provider_registry_equals_folder() {
     let entry = fs::read_to_string(root().join("src/provider/mod.rs"))
         .expect("src/provider/mod.rs is readable");
-    let stems = provider_stems();
-    assert_clean(registry(
-        &entry,
-        &stems.iter().map(String::as_str).collect::<Vec<_>>(),
-    ));
+    assert_clean(registry(&entry, &borrowed(&provider_names())));
 }
 
 #[test]

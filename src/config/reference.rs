@@ -9,6 +9,8 @@ use std::fmt::Write;
 use key::{KeyDefault, KeyKind, KeyReference};
 use keys::SECTIONS;
 
+use crate::provider::REGISTRY;
+
 /// Renders the reference as Markdown.
 pub fn markdown() -> String {
     let mut text = INTRODUCTION.to_owned();
@@ -18,10 +20,16 @@ pub fn markdown() -> String {
             name => format!("`[{name}]`"),
         };
         // writing to a String cannot fail
-        let _ = write!(text, "\n## {title}\n\n{}\n\n{HEADING}", section.summary);
+        let summary = section.summary.replace("{types}", &provider_types());
+        let _ = write!(text, "\n## {title}\n\n{summary}\n\n{HEADING}");
         text.extend(section.keys.iter().map(KeyReference::row));
     }
     text
+}
+
+fn provider_types() -> String {
+    let names = REGISTRY.iter().map(|preset| format!("`{}`", preset.name));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 impl KeyReference {

@@ -97,50 +97,45 @@ fn fence_violation_is_reported() {
 
 #[test]
 fn vendor_decision_is_reported() {
-    let names = ["openai", "anthropic", "simulator"];
+    let faults = |path, text| {
+        let names = ["openai", "anthropic", "simulator"];
+        vendors(path, text, &names, &["openai.com"])
+    };
     assert_faults(
-        vendors(
+        faults(
             "gateway/mod.rs",
             "if provider.name == \"anthropic\" { a() }",
-            &names,
         ),
         1,
     );
     assert_faults(
-        vendors("route/table.rs", "model.strip_prefix(r\"openai/\")", &names),
+        faults("route/table.rs", "model.strip_prefix(r\"openai/\")"),
         1,
     );
     assert_faults(
-        vendors(
+        faults(
             "upstream/client.rs",
             "const URL: &str = \"https://api.openai.com/v1\";",
-            &names,
         ),
         1,
     );
     assert_faults(
-        vendors(
-            "config/resolve.rs",
-            "use crate::provider::anthropic;",
-            &names,
-        ),
+        faults("config/resolve.rs", "use crate::provider::anthropic;"),
         1,
     );
     assert_faults(
-        vendors(
+        faults(
             "server/call.rs",
             "headers.get(\"anthropic-version\") // \"openai\"",
-            &names,
         ),
         0,
     );
-    assert_faults(vendors("provider/openai.rs", "\"openai\"", &names), 0);
-    assert_faults(vendors("cli/demo.rs", "\"simulator\"", &names), 0);
+    assert_faults(faults("provider/openai.rs", "\"openai\""), 0);
+    assert_faults(faults("cli/demo.rs", "\"simulator\""), 0);
     assert_faults(
-        vendors(
+        faults(
             "price/sheet.rs",
             "#[cfg(test)]\nmod tests { fn f() { find(\"openai\") } }",
-            &names,
         ),
         0,
     );

@@ -71,8 +71,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     SectionReference {
         name: "providers.NAME",
         summary: "One section per provider. `NAME` (1 to 40 of `a-z`, `0-9`, `-`, `_`) prefixes models (`NAME/model`) and appears in reports. \
-                  Types: `anthropic`, `azure`, `bedrock`, `cohere`, `gemini`, `groq`, `mistral`, `ollama`, `ollama_native`, `openai`, \
-                  `openai_compatible`, `openrouter`, `simulator`, `together`.",
+                  Types: {types}.",
         keys: PROVIDER,
     },
     SectionReference {
