@@ -174,7 +174,7 @@ impl Gateway {
                     &call.headers,
                     guard,
                 ));
-                return self.reply(outcome.await, Vec::new());
+                return self.reply(id, outcome.await, Vec::new());
             }
         };
         self.attempt(*attempt, client, call.headers, guard).await
@@ -223,23 +223,28 @@ impl Gateway {
         headers: Vec<(String, String)>,
         guard: InflightGuard,
     ) -> Result<Reply, FailedCall> {
+        let id = attempt.hold.grant.id.request;
         let failure_headers = attempt.failure_headers();
         let outcome = exchange::run(attempt, client, headers, guard).await;
-        self.reply(outcome, failure_headers)
+        self.reply(id, outcome, failure_headers)
     }
 
     /// The reply of the last attempt, or its failure as an error of the gateway.
-    fn reply(&self, outcome: Outcome, headers: Vec<(String, String)>) -> Result<Reply, FailedCall> {
-        match outcome {
-            Outcome::Reply(reply) => Ok(reply),
-            Outcome::Failed(failure) => match failure.into_forwarded() {
-                Ok(rejection) => Ok(rejection),
-                Err(failure) => Err(FailedCall {
-                    error: failure.into_api_error(),
-                    headers,
-                }),
-            },
-        }
+    fn reply(
+        &self,
+        id: RequestId,
+        outcome: Outcome,
+        headers: Vec<(String, String)>,
+    ) -> Result<Reply, FailedCall> {
+        let failure = match outcome {
+            Outcome::Reply(reply) => return Ok(reply),
+            Outcome::Failed(failure) => failure,
+        };
+        failure.log(id);
+        failure.into_forwarded().map_err(|failure| FailedCall {
+            error: failure.into_api_error(),
+            headers,
+        })
     }
 
     /// Logs the refusal of a key that is known but may not call.

@@ -389,7 +389,7 @@ mod tests {
     }
 
     fn events() -> Vec<OutputEvent> {
-        let piece = |block, text: &str| OutputEvent::Delta {
+        let delta = |block, text: &str| OutputEvent::Delta {
             block,
             text: text.into(),
         };

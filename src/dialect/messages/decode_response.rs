@@ -171,7 +171,7 @@ impl MessagesDecoder {
             arguments,
         });
         events.push(OutputEvent::Open { block, block_kind });
-        delta(block, said, events);
+        push_delta(block, said, events);
         self.provider_state(block, ProviderStateKind::Signature, part.signature, events);
         self.provider_state(block, ProviderStateKind::Redacted, part.data, events);
     }
@@ -189,7 +189,7 @@ impl MessagesDecoder {
             open.arguments = None;
         }
         for said in [delta.text, delta.thinking, delta.partial_json] {
-            delta(block, said, events);
+            push_delta(block, said, events);
         }
         self.provider_state(block, ProviderStateKind::Signature, delta.signature, events);
     }
@@ -202,7 +202,7 @@ impl MessagesDecoder {
             block, arguments, ..
         } = self.open.swap_remove(at);
         // some vendors send all arguments in the block's start
-        delta(
+        push_delta(
             block,
             arguments.filter(|arguments| !is_placeholder(arguments)),
             events,
@@ -306,7 +306,7 @@ impl ResponseDecoder for MessagesDecoder {
                     block: 0,
                     block_kind: BlockKind::Text,
                 });
-                delta(0, Some(text), events);
+                push_delta(0, Some(text), events);
             }
             Some(TextOr::Many(parts)) => {
                 for (index, part) in (0..).zip(parts) {
@@ -331,7 +331,7 @@ impl ResponseDecoder for MessagesDecoder {
     }
 }
 
-fn delta(block: u32, said: Option<String>, events: &mut Vec<OutputEvent>) {
+fn push_delta(block: u32, said: Option<String>, events: &mut Vec<OutputEvent>) {
     if let Some(text) = said.filter(|text| !text.is_empty()) {
         events.push(OutputEvent::Delta { block, text });
     }

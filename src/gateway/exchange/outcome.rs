@@ -2,6 +2,7 @@
 //! an error of the gateway in one place, [`AttemptFailure::into_api_error`].
 
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::gateway::reply::Reply;
 
 /// Outcome of one attempt.
@@ -114,6 +115,18 @@ impl AttemptFailure {
             | FailureClass::VendorError
             | FailureClass::BadResponse => ErrorCode::UpstreamError,
         }
+    }
+
+    /// Logs the failure of one attempt for the operator; the client gets at most its message.
+    pub fn log(&self, request: RequestId) {
+        tracing::debug!(
+            %request,
+            class = ?self.class,
+            phase = ?self.phase,
+            vendor_status = self.vendor_status,
+            vendor_code = self.vendor_code.as_str(),
+            "attempt failed"
+        );
     }
 
     /// The reply that forwards the vendor's rejection, or the failure itself.

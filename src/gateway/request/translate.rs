@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::config::UnsupportedFieldPolicy;
 use crate::conversation::{Capabilities, ChatRequest, Content, Media, Source, ToolNames};
 use crate::dialect::{
-    self, Dialect, EncodeOptions, Framing, Request, ResponseMeta, ResponseStream,
+    self, Dialect, EncodeOptions, Request, ResponseMeta, ResponseStream, StreamOptions,
 };
 use crate::domain::api_error::ApiError;
 use crate::domain::id::TeamId;
