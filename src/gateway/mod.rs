@@ -139,7 +139,8 @@ impl Gateway {
         let began = std::time::Instant::now();
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
-            Err(FailedCall { error, headers }) => {
+            Err(failed) => {
+                let FailedCall { error, headers } = *failed;
                 self.metrics().refused(error.code);
                 let mut reply = Reply::refusal(dialect, &error, id);
                 reply.headers.extend(headers);
@@ -156,7 +157,7 @@ impl Gateway {
         client: &Client,
         call: Call,
         id: RequestId,
-    ) -> Result<Reply, FailedCall> {
+    ) -> Result<Reply, Box<FailedCall>> {
         let guard = self.inflight.begin()?;
         let caller = match self.access.authenticate(call.credential.as_deref()) {
             Ok(caller) => caller,
@@ -222,7 +223,7 @@ impl Gateway {
         client: &Client,
         headers: Vec<(String, String)>,
         guard: InflightGuard,
-    ) -> Result<Reply, FailedCall> {
+    ) -> Result<Reply, Box<FailedCall>> {
         let id = attempt.hold.grant.id.request;
         let failure_headers = attempt.failure_headers();
         let outcome = exchange::run(attempt, client, headers, guard).await;
@@ -235,15 +236,17 @@ impl Gateway {
         id: RequestId,
         outcome: Outcome,
         headers: Vec<(String, String)>,
-    ) -> Result<Reply, FailedCall> {
+    ) -> Result<Reply, Box<FailedCall>> {
         let failure = match outcome {
             Outcome::Reply(reply) => return Ok(reply),
             Outcome::Failed(failure) => failure,
         };
         failure.log(id);
-        failure.into_forwarded().map_err(|failure| FailedCall {
-            error: failure.into_api_error(),
-            headers,
+        failure.into_forwarded().map_err(|failure| {
+            Box::new(FailedCall {
+                error: failure.into_api_error(),
+                headers,
+            })
         })
     }
 
@@ -341,11 +344,11 @@ struct FailedCall {
     headers: Vec<(String, String)>,
 }
 
-impl From<ApiError> for FailedCall {
-    fn from(error: ApiError) -> FailedCall {
-        FailedCall {
+impl From<ApiError> for Box<FailedCall> {
+    fn from(error: ApiError) -> Box<FailedCall> {
+        Box::new(FailedCall {
             error,
             headers: Vec::new(),
-        }
+        })
     }
 }
