@@ -44,7 +44,7 @@ impl ExpectedBooks {
         books
     }
 
-    fn apply(&mut self, event: &LedgerEvent) {
+    pub fn apply(&mut self, event: &LedgerEvent) {
         match event {
             LedgerEvent::Hold(hold) => drop(self.holds.insert(hold.id, hold.clone())),
             LedgerEvent::Progress { id, progress } => {

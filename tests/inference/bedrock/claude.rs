@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{CLAUDE, NOVA, body, deliveries, events, fixture, fixture_with, send, text};
+use super::{CLAUDE, NOVA, deliveries, events, fixture, fixture_with, send, text};
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
 use crate::harness::{golden, golden_bytes};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CLAUDE, body, events, fixture, frames, text};
+use super::{CLAUDE, body, events, fixture, frames};
 use crate::harness::client::SseEvent;
 use crate::harness::script::Script;
 use crate::harness::{golden, golden_bytes};

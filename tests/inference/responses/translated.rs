@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PATH, codex, events, fixture, kinds, translated};
+use super::{PATH, codex, events, kinds, translated};
 use crate::harness::client::{Response, SseEvent};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;

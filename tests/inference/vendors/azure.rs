@@ -91,7 +91,7 @@ fn azure_deployment_price_follows_configuration() {
 /// Cost computed from the price sheet, so that a newer sheet does not break the test.
 fn azure_mini_cost() -> String {
     let sheet: Value =
-        serde_json::from_str(include_str!("../../assets/prices.json")).expect("the sheet");
+        serde_json::from_str(include_str!("../../../assets/prices.json")).expect("the sheet");
     let rows = sheet["models"].as_array().expect("rows");
     let row = rows
         .iter()

@@ -1,7 +1,5 @@
 //! Request fields: dropped, renamed and refused per vendor, and reported to the client.
 
-use serde_json::json;
-
 use super::{fixture, plain, request_body};
 use crate::harness::golden;
 use crate::harness::script::Script;
