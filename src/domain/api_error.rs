@@ -70,7 +70,7 @@ impl ErrorCode {
         }
     }
 
-    const ALL: [ErrorCode; 25] = [
+    pub const ALL: [ErrorCode; 25] = [
         ErrorCode::InvalidRequest,
         ErrorCode::ModelAmbiguous,
         ErrorCode::Authentication,
@@ -114,6 +114,11 @@ impl ErrorCode {
 
     pub const fn anthropic_type(self) -> &'static str {
         self.row().2
+    }
+
+    /// True for a refusal that repeating the same request cannot mend.
+    pub const fn is_final(self) -> bool {
+        matches!(self.status(), 400..=428 | 430..=499 | 501)
     }
 }
 

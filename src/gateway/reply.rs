@@ -92,6 +92,8 @@ pub struct Reply {
 }
 
 const REQUEST_ID: &str = "x-gatekeeper-request-id";
+/// Header by which SDKs decide about a retry, whatever the status.
+const SHOULD_RETRY: &str = "x-should-retry";
 
 /// Adds the headers that name the deployment and the attempt.
 pub(super) fn put_attempt(
@@ -142,6 +144,9 @@ impl Reply {
     pub fn refusal(dialect: Dialect, error: &ApiError, id: RequestId) -> Reply {
         let id = id.to_string();
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        if error.code.is_final() {
+            headers.push((SHOULD_RETRY.into(), "false".into()));
+        }
         if let Some(seconds) = error.retry_after_s {
             headers.push(("retry-after".into(), seconds.to_string()));
         }
@@ -155,6 +160,46 @@ impl Reply {
             status: error.code.status(),
             headers,
             body: Body::Whole(body.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::api_error::ErrorCode;
+
+    /// Codes whose refusal may be repeated as it is.
+    const REPEATABLE: [ErrorCode; 8] = [
+        ErrorCode::RateLimitExceeded,
+        ErrorCode::BudgetHeld,
+        ErrorCode::UpstreamError,
+        ErrorCode::UpstreamTimeout,
+        ErrorCode::Overloaded,
+        ErrorCode::LedgerUnavailable,
+        ErrorCode::ShuttingDown,
+        ErrorCode::Internal,
+    ];
+
+    #[test]
+    fn refusal_that_repeating_cannot_mend_says_so_to_sdks() {
+        for code in ErrorCode::ALL {
+            let error = ApiError::new(code, "m");
+            let reply = Reply::refusal(Dialect::Chat, &error, RequestId(1));
+            let should_retry: Vec<&str> = reply
+                .headers
+                .iter()
+                .filter(|(name, _)| name == SHOULD_RETRY)
+                .map(|(_, value)| value.as_str())
+                .collect();
+            let expected: &[&str] = if REPEATABLE.contains(&code) {
+                &[]
+            } else {
+                &["false"]
+            };
+            assert_eq!(should_retry, expected, "{code:?}");
+            let is_final = matches!(code.status(), 400..=499 | 501) && code.status() != 429;
+            assert_eq!(code.is_final(), is_final, "{code:?}");
         }
     }
 }
