@@ -13,6 +13,9 @@ use crate::server::{extract, respond};
 
 /// 2026-01-01: vendors date every model; the gateway has one date for all.
 const MODELS_CREATED_S: u64 = 1_767_225_600;
+/// Remedy of a call to an endpoint that is not served.
+const SERVED: &str = "it serves POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens and \
+                      /v1/embeddings, and GET /v1/models";
 
 /// `POST` of a model call in a dialect.
 pub(super) async fn infer(
@@ -169,14 +172,28 @@ pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     respond::reply(refusal)
 }
 
-/// Every other path. An endpoint that the gateway cannot meter is refused, never forwarded.
+/// A served URL with a method that it does not take; `allowed` names those that it takes.
+pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
+    let (method, path) = shown_target(&request);
+    let message = format!("{path} does not take {method}; it takes {allowed}");
+    let error = ApiError::new(ErrorCode::MethodNotAllowed, message);
+    let credential = extract::credential(&request);
+    let mut refusal = Worker::of(&request).gateway.refuse_call(
+        dialect_of(&path),
+        Operation::Conversation,
+        credential.as_deref(),
+        error,
+    );
+    let allow = ("allow".to_owned(), allowed.to_owned());
+    refusal.headers.push(allow);
+    respond::reply(refusal)
+}
+
+/// Every other path. An endpoint whose cost the gateway cannot count is refused, never forwarded.
 pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
-    let path: String = request.path().chars().take(100).collect();
+    let (method, path) = shown_target(&request);
     let error = if path.starts_with("/v1/") {
-        let message = format!(
-            "{} {path} is not served by this gateway; it is not forwarded, because it cannot be metered",
-            request.method()
-        );
+        let message = format!("{method} {path} is not served by this gateway; {SERVED}");
         ApiError::new(ErrorCode::NotSupported, message)
     } else {
         ApiError::new(ErrorCode::NotFound, format!("unknown path {path}"))
@@ -188,6 +205,12 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
         &request,
         error,
     )
+}
+
+/// Method and path of a request, cut to a length that fits a message.
+fn shown_target(request: &HttpRequest) -> (String, String) {
+    let method = request.method().as_str().chars().take(16).collect();
+    (method, request.path().chars().take(100).collect())
 }
 
 /// Dialect of an error on this path.

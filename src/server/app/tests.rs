@@ -34,14 +34,14 @@ const CASES: [(Method, &str, u16, &str); 13] = [
     (
         Method::GET,
         "/v1/keys/verify",
-        404,
+        405,
         "/v1/keys/verify does not take GET; it takes POST",
     ),
     (Method::GET, "/v1/keys/key_99", 404, "unknown key `key_99`"),
     (
         Method::DELETE,
         "/v1/teams/team_3",
-        404,
+        405,
         "/v1/teams/{id} does not take DELETE; it takes GET, PATCH",
     ),
     (
@@ -50,7 +50,7 @@ const CASES: [(Method, &str, u16, &str); 13] = [
         400,
         "the body must be a JSON object",
     ),
-    (Method::HEAD, "/v1/clock", 404, ""),
+    (Method::HEAD, "/v1/clock", 405, ""),
     (Method::DELETE, "/v1/reasoning-memory", 200, "\"entries\":0"),
     (
         Method::GET,
@@ -122,6 +122,42 @@ async fn path_and_method_select_the_handler() {
         let body = read_body(response).await;
         let body = String::from_utf8_lossy(&body);
         assert!(body.contains(expected), "{method} {path}: {body}");
+    }
+}
+
+/// Method, path, status, content of `Allow`.
+const WRONG_METHODS: [(Method, &str, &str); 8] = [
+    (Method::GET, "/v1/chat/completions", "POST"),
+    (Method::DELETE, "/messages", "POST"),
+    (Method::PUT, "/v1/v1/responses", "POST"),
+    (Method::GET, "/v1/embeddings", "POST"),
+    (Method::POST, "/v1/models", "GET"),
+    (Method::DELETE, "/models/up/m-small", "GET"),
+    (Method::PUT, "/v1/teams", "GET, POST"),
+    (Method::DELETE, "/v1/keys/key_3", "GET, PATCH"),
+];
+
+#[actix_web::test]
+async fn wrong_method_is_405_with_the_allowed_methods() {
+    let instance = TestControl::open().await;
+    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = init_service(app).await;
+    for (method, path, allowed) in WRONG_METHODS {
+        let request = TestRequest::with_uri(path)
+            .method(method.clone())
+            .insert_header(("x-api-key", instance.admin.expose()))
+            .to_request();
+        let response = call_service(&app, request).await;
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        assert_eq!(
+            (response.status().as_u16(), header("allow")),
+            (405, Some(allowed)),
+            "{method} {path}"
+        );
+        assert_eq!(header("x-should-retry"), Some("false"), "{method} {path}");
     }
 }
 
