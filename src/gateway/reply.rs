@@ -101,12 +101,19 @@ pub(super) fn put_attempt(
     id: HoldId,
     deployment: &Deployment,
 ) {
-    headers.push(("x-gatekeeper-model".into(), deployment.model.clone()));
+    headers.push(("x-gatekeeper-model".into(), header_text(&deployment.model)));
     headers.push((
         "x-gatekeeper-provider".into(),
-        deployment.provider.name.clone(),
+        header_text(&deployment.provider.name),
     ));
     headers.push(("x-gatekeeper-attempts".into(), id.attempt.to_string()));
+}
+
+/// Text of a client or a configuration as the value of a header, which has no control characters.
+fn header_text(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// Adds the remainder of the tightest budget and its reset.
@@ -180,6 +187,11 @@ mod tests {
         ErrorCode::ShuttingDown,
         ErrorCode::Internal,
     ];
+
+    #[test]
+    fn header_text_has_no_control_characters() {
+        assert_eq!(header_text("a\r\nb\u{0}c\u{7f}\td é"), "a??b?c??d é");
+    }
 
     #[test]
     fn refusal_that_repeating_cannot_mend_says_so_to_sdks() {

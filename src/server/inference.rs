@@ -26,7 +26,10 @@ pub(super) async fn infer(
 ) -> HttpResponse {
     let worker = Worker::of(&request);
     match read_call(worker, dialect, operation, &request, payload).await {
-        Ok(call) => respond::reply(worker.gateway.handle(&worker.client, call).await),
+        Ok(call) => {
+            let reply = worker.gateway.handle(&worker.client, call).await;
+            respond::reply(worker, dialect, reply)
+        }
         Err(error) => refuse_call(worker, dialect, operation, &request, error),
     }
 }
@@ -77,11 +80,10 @@ fn refuse_call(
     error: ApiError,
 ) -> HttpResponse {
     let credential = extract::credential(request);
-    respond::reply(
-        worker
-            .gateway
-            .refuse_call(dialect, operation, credential.as_deref(), error),
-    )
+    let refusal = worker
+        .gateway
+        .refuse_call(dialect, operation, credential.as_deref(), error);
+    respond::reply(worker, dialect, refusal)
 }
 
 #[derive(serde::Deserialize)]
@@ -165,11 +167,12 @@ fn list_models(
 pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let message = "protocol upgrade not supported; send a POST over HTTP/1.1, answered with server-sent events";
     let error = ApiError::new(ErrorCode::UpgradeRefused, message);
-    let mut refusal = Worker::of(&request).gateway.refuse(Dialect::Chat, &error);
+    let worker = Worker::of(&request);
+    let mut refusal = worker.gateway.refuse(Dialect::Chat, &error);
     refusal
         .headers
         .push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
-    respond::reply(refusal)
+    respond::reply(worker, Dialect::Chat, refusal)
 }
 
 /// A served URL with a method that it does not take; `allowed` names those that it takes.
@@ -177,16 +180,17 @@ pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) ->
     let (method, path) = shown_target(&request);
     let message = format!("{path} does not take {method}; it takes {allowed}");
     let error = ApiError::new(ErrorCode::MethodNotAllowed, message);
+    let (worker, dialect) = (Worker::of(&request), dialect_of(&path));
     let credential = extract::credential(&request);
-    let mut refusal = Worker::of(&request).gateway.refuse_call(
-        dialect_of(&path),
+    let mut refusal = worker.gateway.refuse_call(
+        dialect,
         Operation::Conversation,
         credential.as_deref(),
         error,
     );
     let allow = ("allow".to_owned(), allowed.to_owned());
     refusal.headers.push(allow);
-    respond::reply(refusal)
+    respond::reply(worker, dialect, refusal)
 }
 
 /// Every other path. An endpoint whose cost the gateway cannot count is refused, never forwarded.

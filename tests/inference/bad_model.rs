@@ -103,3 +103,23 @@ fn model_missing_or_invalid_returns_400() {
     }
     fixture.assert_no_call();
 }
+
+#[test]
+fn model_with_control_character_returns_400_before_the_hold() {
+    let fixture = Fixture::new();
+    for dialect in BOTH {
+        for model in [
+            "m-small\n",
+            "up/m\r\nx-injected: 1",
+            "up/\u{0}",
+            "up/m\tsmall",
+            "up/m\u{7f}",
+        ] {
+            let response = fixture.user().post(dialect.path(), &body(dialect, model));
+            let message =
+                assert_refusal_at(dialect, &response, 400, "invalid_request_error", "model");
+            assert!(message.contains("control character"), "{message}");
+        }
+    }
+    fixture.assert_no_call();
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
@@ -11,10 +12,12 @@ use tokio::sync::mpsc;
 use super::routes;
 use crate::config::{self, Config, Overrides};
 use crate::control::test_control::TestControl;
+use crate::dialect::Dialect;
 use crate::domain::secret::Secret;
-use crate::gateway::{Gateway, GatewayParts};
+use crate::gateway::{Body, Gateway, GatewayParts, Reply};
 use crate::price::Sheet;
 use crate::route::RouteTable;
+use crate::server::respond;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
 use crate::upstream::{Client, TlsRoots};
@@ -183,5 +186,32 @@ async fn control_plane_authenticates_before_method_and_body() {
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method}");
         let response = call_service(&app, request(instance.admin.expose())).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{method}");
+    }
+}
+
+#[actix_web::test]
+async fn reply_that_http_cannot_carry_is_an_error_of_the_table() {
+    let instance = TestControl::open().await;
+    let worker = worker(&instance);
+    let invalid_head = |status, name: &str, value: &str| Reply {
+        status,
+        headers: vec![(name.to_owned(), value.to_owned())],
+        body: Body::Whole(web::Bytes::from_static(b"paid")),
+    };
+    for (dialect, kind) in [
+        (Dialect::Chat, "\"code\":\"internal_error\""),
+        (Dialect::Messages, "\"type\":\"api_error\""),
+    ] {
+        for reply in [
+            invalid_head(200, "x-gatekeeper-model", "a\nb"),
+            invalid_head(200, "x model", "a"),
+            invalid_head(42, "x-gatekeeper-model", "a"),
+        ] {
+            let response = respond::reply(&worker, dialect, reply);
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = to_bytes(response.into_body()).await.expect("a body");
+            let body = String::from_utf8_lossy(&body);
+            assert!(body.contains(kind), "{body}");
+        }
     }
 }
