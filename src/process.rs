@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -336,7 +336,7 @@ fn control(
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {
-    let api = TcpListener::bind(config.listen).map_err(|error| StartError::Listen {
+    let api = server::bind(config.listen).map_err(|error| StartError::Listen {
         address: config.listen,
         error,
     })?;
