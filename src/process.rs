@@ -104,12 +104,19 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// Returns once the data folder was found deleted or replaced: what is booked from then on is lost.
+    pub async fn folder_lost(&self) {
+        self.store.wal().folder_lost().await;
+    }
+
     /// Graceful shutdown: refuses new requests, drains running ones up to the drain timeout, ends the rest, closes the books.
     pub async fn stop(self) {
         self.control.close_followers();
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;
         self.tasks.stop().await;
+        // in another folder of the same name, the socket is another process's
+        let owns_socket = !self.store.wal().metrics().folder_lost;
         let (store, memory) = (self.store, self.memory);
         let closed = tokio::task::spawn_blocking(move || {
             store.close();
@@ -118,7 +125,7 @@ impl RunningServer {
         if closed.await.is_err() {
             tracing::error!("failed to close the store");
         }
-        if let Err(error) = fs::remove_file(&self.socket) {
+        if owns_socket && let Err(error) = fs::remove_file(&self.socket) {
             tracing::debug!(%error, "failed to remove the admin socket");
         }
     }

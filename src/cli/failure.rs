@@ -13,6 +13,8 @@ pub struct Failure {
     exit_code: u8,
 }
 
+/// `EX_IOERR`: the data folder is gone.
+const FOLDER_LOST: u8 = 74;
 /// `EX_CONFIG`: the systemd unit does not restart on it.
 const CONFIGURATION: u8 = 78;
 
@@ -22,6 +24,16 @@ impl Failure {
         Failure {
             message: message.into(),
             exit_code: 1,
+        }
+    }
+
+    /// The data folder of the running server was deleted or replaced.
+    pub fn folder_lost() -> Failure {
+        Failure {
+            message: "data folder deleted or replaced while the gateway ran; requests since then are not in the books; put \
+                      the folder back, or restore a backup, and start again"
+                .to_owned(),
+            exit_code: FOLDER_LOST,
         }
     }
 

@@ -34,11 +34,14 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, then for in-flight requests; a second signal ends the wait.
+    /// Waits for a signal or the loss of the data folder, then for in-flight requests; a second signal ends the wait.
     pub async fn run_until_stopped(&mut self, server: RunningServer) -> Result<(), Failure> {
-        self.next().await;
+        let stopped = tokio::select! {
+            () = self.next() => Ok(()),
+            () = server.folder_lost() => Err(Failure::folder_lost()),
+        };
         tokio::select! {
-            () = server.stop() => Ok(()),
+            () = server.stop() => stopped,
             () = self.next() => Err(Failure::runtime("graceful shutdown aborted by a second signal; in-flight requests were cut off")),
         }
     }

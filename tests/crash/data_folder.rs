@@ -86,6 +86,30 @@ fn log_end(gatekeeper: &Gatekeeper) -> u64 {
 }
 
 #[test]
+fn data_folder_lost_while_running_ends_the_process() {
+    let damages: [fn(&Path); 2] = [
+        |data| fs::remove_dir_all(data).expect("the folder can be deleted"),
+        |data| fs::remove_file(data.join(LOG)).expect("a segment can be deleted"),
+    ];
+    for damage in damages {
+        let upstream = Upstream::start();
+        let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+            .ledger("segment_mb = 1")
+            .start();
+        gatekeeper.skip_books_check();
+        damage(&gatekeeper.data);
+        let status = gatekeeper.wait_for_exit();
+        let output = gatekeeper.output();
+        assert_eq!(status.code(), Some(74), "{output}");
+        assert!(
+            output.contains("ERROR") && output.contains("data folder deleted or replaced"),
+            "{output}"
+        );
+        assert!(!output.contains("panicked"), "{output}");
+    }
+}
+
+#[test]
 fn books_with_newer_schema_are_refused_unchanged() {
     let upstream = Upstream::start();
     let mut gatekeeper = stopped(&upstream);
