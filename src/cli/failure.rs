@@ -30,7 +30,7 @@ impl Failure {
     /// The data folder of the running server was deleted or replaced.
     pub fn folder_lost() -> Failure {
         Failure {
-            message: "data folder deleted or replaced while the gateway ran; requests since then are not in the books; put \
+            message: "data folder deleted or replaced while the gateway ran; requests since then may be missing in the books; put \
                       the folder back, or restore a backup, and start again"
                 .to_owned(),
             exit_code: FOLDER_LOST,
