@@ -77,6 +77,7 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
     let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
     Ok(RunningServer {
         address,
+        keys: instance.directory.load().keys().count(),
         listener: server::listen(&config, new_worker, sockets)?,
         gateway,
         ledger: instance.ledger,
@@ -92,6 +93,8 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
 /// A process that serves requests.
 pub struct RunningServer {
     pub address: SocketAddr,
+    /// virtual keys at the start
+    pub keys: usize,
     pub gateway: Arc<Gateway>,
     pub ledger: Arc<Ledger>,
     pub store: Store,
@@ -111,6 +114,11 @@ impl RunningServer {
 
     /// Graceful shutdown: refuses new requests, drains running ones up to the drain timeout, ends the rest, closes the books.
     pub async fn stop(self) {
+        tracing::info!(
+            requests = self.gateway.inflight().running(),
+            wait_s_max = self.drain_ms / 1_000,
+            "stopping; waiting for running requests"
+        );
         self.control.close_followers();
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;

@@ -2,6 +2,7 @@
 //! a `Failure` here.
 
 use std::fmt;
+use std::io;
 
 use crate::config::ConfigErrors;
 use crate::process::StartError;
@@ -15,6 +16,8 @@ pub struct Failure {
 
 /// `EX_IOERR`: the data folder is gone.
 const FOLDER_LOST: u8 = 74;
+/// `EX_TEMPFAIL`: a later try may succeed.
+const BUSY: u8 = 75;
 /// `EX_CONFIG`: the systemd unit does not restart on it.
 const CONFIGURATION: u8 = 78;
 
@@ -95,6 +98,12 @@ impl From<StartError> for Failure {
             | StartError::Server(_)
             | StartError::Random(_)
             | StartError::Ledger(_) => Failure::runtime(error.to_string()),
+            StartError::Folder {
+                error: ref cause, ..
+            } if cause.kind() == io::ErrorKind::ResourceBusy => Failure {
+                message: error.to_string(),
+                exit_code: BUSY,
+            },
             _ => Failure::configuration(error.to_string()),
         }
     }

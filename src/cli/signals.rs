@@ -42,7 +42,16 @@ impl Signals {
         };
         tokio::select! {
             () = server.stop() => stopped,
-            () = self.next() => Err(Failure::runtime("graceful shutdown aborted by a second signal; in-flight requests were cut off")),
+            () = self.next() => end_at_once(),
         }
     }
+}
+
+/// Ends the process without its runtime, which would wait for the disk.
+fn end_at_once() -> ! {
+    let failure = Failure::runtime(
+        "graceful shutdown aborted by a second signal; in-flight requests were cut off",
+    );
+    eprintln!("gatekeeper: {failure}");
+    std::process::exit(i32::from(failure.exit_code()))
 }

@@ -1,4 +1,4 @@
-//! Changed data folder: newer, damaged, torn, foreign or in use. Untrusted files are refused with exit code 78 and a reason,
+//! Changed data folder: newer, damaged, torn, foreign, lost or in use. Untrusted files are refused with exit code 78 and a reason,
 //! and stay unchanged; recoverable ones are repaired with a remark in the log.
 
 use std::collections::BTreeMap;
@@ -396,7 +396,7 @@ fn second_process_on_same_data_folder_is_refused() {
     let config = gatekeeper.config.display().to_string();
     let second = gatekeeper.run(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]);
     let output = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(78), "{output}");
+    assert_eq!(second.status.code(), Some(75), "{output}");
     assert!(
         output.contains("in use by another gatekeeper process"),
         "{output}"
