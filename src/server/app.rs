@@ -7,7 +7,7 @@ use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
-use crate::server::{health, inference};
+use crate::server::{health, home_page, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -33,7 +33,8 @@ pub(super) fn routes(app: &mut ServiceConfig) {
 }
 
 fn operation(app: &mut ServiceConfig) {
-    app.route("/", web::head().to(health::probe));
+    let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
+    app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
     }

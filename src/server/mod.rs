@@ -5,6 +5,7 @@ mod api;
 mod app;
 mod extract;
 mod health;
+mod home_page;
 mod inference;
 mod respond;
 mod worker;

@@ -124,6 +124,25 @@ fn endpoint_wrong_method_returns_405_with_allow_in_dialect() {
 }
 
 #[test]
+fn home_page_needs_no_key_and_loads_nothing() {
+    let fixture = Fixture::new();
+    let page = fixture.gatekeeper.anon().get("/");
+    let page = page.assert_status(200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    for part in ["/v1</code>", "gatekeeper keys create", "/readyz"] {
+        assert!(page.text().contains(part), "{part}");
+    }
+}
+
+#[test]
 fn health_probes_need_no_key() {
     let fixture = Fixture::new();
     let anon = fixture.gatekeeper.anon();

@@ -26,7 +26,7 @@ const CONFIG: &str =
     "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
 
 /// Method, path, status, part of the body.
-const CASES: [(Method, &str, u16, &str); 13] = [
+const CASES: [(Method, &str, u16, &str); 15] = [
     (Method::GET, "/v1/teams", 200, "\"data\":[]"),
     (
         Method::GET,
@@ -75,6 +75,8 @@ const CASES: [(Method, &str, u16, &str); 13] = [
     ),
     (Method::GET, "/teams", 404, "unknown path /teams"),
     (Method::GET, "/healthz", 200, "ok"),
+    (Method::GET, "/", 200, "<h1>Gatekeeper</h1>"),
+    (Method::HEAD, "/", 200, ""),
 ];
 
 fn config() -> Config {
@@ -129,7 +131,8 @@ async fn path_and_method_select_the_handler() {
 }
 
 /// Method, path, status, content of `Allow`.
-const WRONG_METHODS: [(Method, &str, &str); 8] = [
+const WRONG_METHODS: [(Method, &str, &str); 9] = [
+    (Method::POST, "/", "GET, HEAD"),
     (Method::GET, "/v1/chat/completions", "POST"),
     (Method::DELETE, "/messages", "POST"),
     (Method::PUT, "/v1/v1/responses", "POST"),
