@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -77,6 +77,7 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
     let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
     Ok(RunningServer {
         address,
+        keys: instance.directory.load().keys().count(),
         listener: server::listen(&config, new_worker, sockets)?,
         gateway,
         ledger: instance.ledger,
@@ -92,6 +93,8 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
 /// A process that serves requests.
 pub struct RunningServer {
     pub address: SocketAddr,
+    /// virtual keys at the start
+    pub keys: usize,
     pub gateway: Arc<Gateway>,
     pub ledger: Arc<Ledger>,
     pub store: Store,
@@ -104,12 +107,24 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// Returns once the data folder was found deleted or replaced: what is booked from then on is lost.
+    pub async fn folder_lost(&self) {
+        self.store.wal().folder_lost().await;
+    }
+
     /// Graceful shutdown: refuses new requests, drains running ones up to the drain timeout, ends the rest, closes the books.
     pub async fn stop(self) {
+        tracing::info!(
+            requests = self.gateway.inflight().running(),
+            wait_s_max = self.drain_ms / 1_000,
+            "stopping; waiting for running requests"
+        );
         self.control.close_followers();
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;
         self.tasks.stop().await;
+        // in another folder of the same name, the socket is another process's
+        let owns_socket = !self.store.wal().metrics().folder_lost;
         let (store, memory) = (self.store, self.memory);
         let closed = tokio::task::spawn_blocking(move || {
             store.close();
@@ -118,7 +133,7 @@ impl RunningServer {
         if closed.await.is_err() {
             tracing::error!("failed to close the store");
         }
-        if let Err(error) = fs::remove_file(&self.socket) {
+        if owns_socket && let Err(error) = fs::remove_file(&self.socket) {
             tracing::debug!(%error, "failed to remove the admin socket");
         }
     }
@@ -336,7 +351,7 @@ fn control(
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {
-    let api = TcpListener::bind(config.listen).map_err(|error| StartError::Listen {
+    let api = server::bind(config.listen).map_err(|error| StartError::Listen {
         address: config.listen,
         error,
     })?;

@@ -1,5 +1,5 @@
-//! `gatekeeper check`: prints the resolved configuration and its providers, or every configuration error. Must never
-//! open a connection or print a secret.
+//! `gatekeeper check`: prints the resolved configuration, its providers and remarks on settings that are valid and doubtful, or
+//! every configuration error. Must never open a connection, the books or print a secret.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -31,11 +31,19 @@ pub fn run(args: Args) -> Result<(), Failure> {
         listen: args.listen,
         ..args.settings.overrides()
     })?;
-    let routes = RouteTable::new(&loaded.config.providers, Arc::new(Sheet::embedded()));
+    let providers = &loaded.config.providers;
+    if providers.is_empty() {
+        print(&render_settings(&loaded))?;
+        return Err(Failure::runtime(
+            "no providers configured; add a [providers.NAME] section with its api_key",
+        ));
+    }
+    let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()));
     print(&format!(
-        "{}\n{}{}",
+        "{}\n{}{}{}",
         render_settings(&loaded),
-        render_providers(&loaded.config.providers, &routes),
+        render_providers(providers, &routes),
+        render_remarks(providers),
         render_ambiguous(&routes)
     ))
 }
@@ -62,10 +70,6 @@ fn render_settings(loaded: &LoadedConfig) -> String {
 }
 
 fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String {
-    if providers.is_empty() {
-        return "no providers configured; add a [providers.NAME] section with its api_key\n"
-            .to_owned();
-    }
     let row = |provider: &Arc<Provider>| {
         let models = routes
             .names()
@@ -90,6 +94,22 @@ fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String 
         &["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"],
         &rows,
     )
+}
+
+fn render_remarks(providers: &[Arc<Provider>]) -> String {
+    let mut text = String::new();
+    for provider in providers {
+        let preset = provider.preset;
+        if let Some(path) = preset.missing_path(&provider.base_url) {
+            // writing to a String cannot fail
+            let _ = writeln!(
+                text,
+                "\nremark: base_url of provider {} has no path; type {} usually needs {path}",
+                provider.name, preset.name
+            );
+        }
+    }
+    text
 }
 
 fn render_price(price: PriceSetting) -> String {

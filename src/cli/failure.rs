@@ -2,6 +2,7 @@
 //! a `Failure` here.
 
 use std::fmt;
+use std::io;
 
 use crate::config::ConfigErrors;
 use crate::process::StartError;
@@ -13,6 +14,10 @@ pub struct Failure {
     exit_code: u8,
 }
 
+/// `EX_IOERR`: the data folder is gone.
+const FOLDER_LOST: u8 = 74;
+/// `EX_TEMPFAIL`: a later try may succeed.
+const BUSY: u8 = 75;
 /// `EX_CONFIG`: the systemd unit does not restart on it.
 const CONFIGURATION: u8 = 78;
 
@@ -22,6 +27,16 @@ impl Failure {
         Failure {
             message: message.into(),
             exit_code: 1,
+        }
+    }
+
+    /// The data folder of the running server was deleted or replaced.
+    pub fn folder_lost() -> Failure {
+        Failure {
+            message: "data folder deleted or replaced while the gateway ran; requests since then may be missing in the books; put \
+                      the folder back, or restore a backup, and start again"
+                .to_owned(),
+            exit_code: FOLDER_LOST,
         }
     }
 
@@ -83,6 +98,12 @@ impl From<StartError> for Failure {
             | StartError::Server(_)
             | StartError::Random(_)
             | StartError::Ledger(_) => Failure::runtime(error.to_string()),
+            StartError::Folder {
+                error: ref cause, ..
+            } if cause.kind() == io::ErrorKind::ResourceBusy => Failure {
+                message: error.to_string(),
+                exit_code: BUSY,
+            },
             _ => Failure::configuration(error.to_string()),
         }
     }

@@ -32,6 +32,8 @@ Exit codes:
   1   refused or failed; the message names the cause
   2   invalid command line
   10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
+  74  data folder deleted or replaced while the server ran
+  75  data folder in use by another process; try again
   78  invalid configuration or data folder";
 
 /// AI gateway and control plane with virtual keys, hard budgets and crash-safe accounting

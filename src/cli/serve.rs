@@ -8,8 +8,11 @@ use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
 use crate::cli::table::print;
-use crate::config::{self, Config};
-use crate::process::{self, Platform};
+use crate::config::{self, LoadedConfig};
+use crate::process::{self, Platform, RunningServer};
+
+/// actix-web reports its own starts and stops at level `info`.
+const QUIET_LIBRARIES: &str = "actix_server=warn,actix_web=warn,actix_http=warn";
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -25,15 +28,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
         listen: args.listen,
         ..args.settings.overrides()
     };
-    let config = config::load(&overrides)?.config;
-    data_dir::require_initialized(&config.folder)?;
+    let loaded = config::load(&overrides)?;
+    data_dir::require_initialized(&loaded.config.folder)?;
     init_logging("info");
-    process::block_on(serve(config))
+    process::block_on(serve(loaded))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(loaded: LoadedConfig) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let running = process::start(config, Platform::system()).await?;
+    let running = process::start(loaded.config.clone(), Platform::system()).await?;
+    log_start(&loaded, &running);
     print(&format!(
         "gatekeeper listens on http://{}\n",
         running.address
@@ -42,10 +46,39 @@ async fn serve(config: Config) -> Result<(), Failure> {
     print("gatekeeper has stopped\n")
 }
 
+/// Everything that an operator asks about a running process, in one line.
+fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
+    let config = &loaded.config;
+    let file = loaded
+        .file
+        .as_deref()
+        .map(|file| file.display().to_string());
+    let names = config
+        .providers
+        .iter()
+        .map(|provider| provider.name.as_str());
+    let providers = names.collect::<Vec<_>>().join(",");
+    let sync = match config.ledger.sync {
+        config::Sync::Os => "os",
+        config::Sync::Disk => "disk",
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = file.as_deref().unwrap_or("none"),
+        data = %config.folder.display(),
+        address = %running.address,
+        providers = providers.as_str(),
+        keys = running.keys,
+        sync,
+        zone = config.timezone.as_str(),
+        "gatekeeper started"
+    );
+}
+
 /// Logs to standard error. `$GATEKEEPER_LOG` overrides the default filter, e.g. `debug` or `gatekeeper=debug`.
 pub fn init_logging(default_filter: &str) {
     let filter = EnvFilter::try_from_env("GATEKEEPER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(default_filter));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{default_filter},{QUIET_LIBRARIES}")));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

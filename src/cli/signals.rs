@@ -34,12 +34,24 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, then for in-flight requests; a second signal ends the wait.
+    /// Waits for a signal or the loss of the data folder, then for in-flight requests; a second signal ends the wait.
     pub async fn run_until_stopped(&mut self, server: RunningServer) -> Result<(), Failure> {
-        self.next().await;
+        let stopped = tokio::select! {
+            () = self.next() => Ok(()),
+            () = server.folder_lost() => Err(Failure::folder_lost()),
+        };
         tokio::select! {
-            () = server.stop() => Ok(()),
-            () = self.next() => Err(Failure::runtime("graceful shutdown aborted by a second signal; in-flight requests were cut off")),
+            () = server.stop() => stopped,
+            () = self.next() => end_at_once(),
         }
     }
+}
+
+/// Ends the process without its runtime, which would wait for the disk.
+fn end_at_once() -> ! {
+    let failure = Failure::runtime(
+        "graceful shutdown aborted by a second signal; in-flight requests were cut off",
+    );
+    eprintln!("gatekeeper: {failure}");
+    std::process::exit(i32::from(failure.exit_code()))
 }

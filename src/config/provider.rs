@@ -61,7 +61,7 @@ fn resolve(
     let preset = preset(&name, section.string("type", errors), errors);
     let base_url = section
         .string("base_url", errors)
-        .map(|written| written.parse(errors, |url| parse_base_url(url)));
+        .map(|written| written.parse(errors, |url| parse_endpoint_base(url, preset)));
     let credential = CredentialSettings::take(&mut section, environment, errors);
     let price = section
         .take("price")
@@ -152,6 +152,17 @@ fn default_base_url(
             );
             None
         }
+    }
+}
+
+/// Parses a base URL; the gateway itself appends the paths of endpoints.
+fn parse_endpoint_base(url: &str, preset: Option<&'static Preset>) -> Result<String, String> {
+    let url = parse_base_url(url)?;
+    match preset.and_then(|preset| preset.endpoint_path_in(&url)) {
+        Some(path) => Err(format!(
+            "unexpected endpoint; remove {path} from the end, which the gateway appends"
+        )),
+        None => Ok(url),
     }
 }
 

@@ -75,6 +75,13 @@ impl SecretSource {
         if text.is_empty() {
             return Err(format!("{} is empty; store the key there", self.describe()));
         }
+        let is_quote = |quote: char| text.starts_with(quote) && text.ends_with(quote);
+        if is_quote('"') || is_quote('\'') {
+            return Err(format!(
+                "{} is in quotes; store the key without them",
+                self.describe()
+            ));
+        }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!(
                 "{} contains spaces or non-ASCII characters; store only the key there",
@@ -169,12 +176,16 @@ mod tests {
         let environment = |name: &str| match name {
             "EMPTY" => Some(" ".to_owned()),
             "TWO" => Some(format!("{LITERAL} {LITERAL}")),
+            "QUOTED" => Some(format!("\"{LITERAL}\"")),
+            "SINGLE" => Some(format!("'{LITERAL}'\n")),
             _ => None,
         };
         for (written, expected) in [
             ("env:NOPE", "$NOPE is not set"),
             ("env:EMPTY", "$EMPTY is empty"),
             ("env:TWO", "contains spaces"),
+            ("env:QUOTED", "$QUOTED is in quotes"),
+            ("env:SINGLE", "$SINGLE is in quotes"),
             ("file:/nowhere/key", "failed to read /nowhere/key"),
             ("credential:openai", "LoadCredential=openai"),
         ] {

@@ -166,6 +166,10 @@ impl<'b> RequestBody<'b> {
             Some(Leaf::Text(model)) if model.len() > MODEL_BYTES_MAX => invalid(&format!(
                 "is longer than {MODEL_BYTES_MAX} bytes; name a model"
             )),
+            // the name goes into a URL, into headers and into logs
+            Some(Leaf::Text(model)) if model.chars().any(char::is_control) => {
+                invalid("has a control character; name a model of GET /v1/models")
+            }
             Some(Leaf::Text(model)) => Ok(model.into_owned()),
             Some(_) => invalid("is not a text; name a model"),
             None => invalid("is missing; name a model"),

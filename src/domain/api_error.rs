@@ -20,6 +20,8 @@ pub enum ErrorCode {
     ModelNotAllowed,
     ModelNotFound,
     NotFound,
+    /// the URL exists and does not take this method
+    MethodNotAllowed,
     Conflict,
     ManagedByFile,
     PreconditionFailed,
@@ -53,6 +55,7 @@ impl ErrorCode {
             ErrorCode::ModelNotAllowed => (403, "model_not_allowed", "permission_error"),
             ErrorCode::ModelNotFound => (404, "model_not_found", "not_found_error"),
             ErrorCode::NotFound => (404, "not_found", "not_found_error"),
+            ErrorCode::MethodNotAllowed => (405, "method_not_allowed", "invalid_request_error"),
             ErrorCode::Conflict => (409, "conflict", "invalid_request_error"),
             ErrorCode::ManagedByFile => (409, "managed_by_file", "invalid_request_error"),
             ErrorCode::PreconditionFailed => (412, "precondition_failed", "invalid_request_error"),
@@ -70,7 +73,7 @@ impl ErrorCode {
         }
     }
 
-    const ALL: [ErrorCode; 25] = [
+    pub const ALL: [ErrorCode; 26] = [
         ErrorCode::InvalidRequest,
         ErrorCode::ModelAmbiguous,
         ErrorCode::Authentication,
@@ -82,6 +85,7 @@ impl ErrorCode {
         ErrorCode::ModelNotAllowed,
         ErrorCode::ModelNotFound,
         ErrorCode::NotFound,
+        ErrorCode::MethodNotAllowed,
         ErrorCode::Conflict,
         ErrorCode::ManagedByFile,
         ErrorCode::PreconditionFailed,
@@ -114,6 +118,11 @@ impl ErrorCode {
 
     pub const fn anthropic_type(self) -> &'static str {
         self.row().2
+    }
+
+    /// True for a refusal that repeating the same request cannot mend.
+    pub const fn is_final(self) -> bool {
+        matches!(self.status(), 400..=428 | 430..=499 | 501)
     }
 }
 

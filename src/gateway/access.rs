@@ -8,8 +8,11 @@ use crate::auth::directory::{Caller, Directory, DirectoryCell};
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::api_error::ApiError;
 use crate::domain::time::Time;
-use crate::policy::access;
-use crate::route::{Deployment, RouteTable};
+use crate::policy::{access, similar_names};
+use crate::route::{Deployment, RouteError, RouteTable};
+
+/// A key that may call at most this many models is told their names where a name is unknown.
+const NAMES_SHOWN_MAX: usize = 10;
 
 /// Directory, routes and clock that every access check needs.
 pub(super) struct Access {
@@ -55,7 +58,7 @@ impl Access {
         let deployment = self
             .routes
             .resolve(asked)
-            .map_err(|error| error.to_api_error(asked))?;
+            .map_err(|error| self.unresolved(caller, asked, &error))?;
         let provider = &deployment.provider.name;
         access::check_model_allowed(
             &caller.team,
@@ -67,6 +70,36 @@ impl Access {
         Ok(deployment)
     }
 
+    /// The error of a name without a deployment; a mistyped name gets a suggestion among those that the caller may call.
+    fn unresolved(&self, caller: &Caller, asked: &str, error: &RouteError) -> ApiError {
+        let mut refusal = error.to_api_error(asked);
+        if *error != RouteError::Unknown {
+            return refusal;
+        }
+        let names: Vec<&str> = self.callable(caller).map(|(name, _)| name).collect();
+        if (1..=NAMES_SHOWN_MAX).contains(&names.len()) {
+            let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            refusal.message += &format!("; this key may call {}", shown.join(", "));
+        }
+        if let Some(name) = similar_names::closest(asked, &names) {
+            refusal.message += &format!("; did you mean `{name}`?");
+        }
+        refusal
+    }
+
+    /// Listed names that the caller may call, sorted.
+    fn callable(&self, caller: &Caller) -> impl Iterator<Item = (&str, &Arc<Deployment>)> {
+        self.routes.names().filter(move |(name, deployment)| {
+            access::is_model_allowed(
+                &caller.team,
+                caller.keys(),
+                name,
+                &deployment.provider.name,
+                &deployment.model,
+            )
+        })
+    }
+
     /// Lists the models that the key may call, sorted: name and provider. Clients of Anthropic's dialect also get the picker
     /// aliases, where the configuration enables them.
     pub fn models(
@@ -76,18 +109,7 @@ impl Access {
     ) -> Result<Vec<(String, String)>, ApiError> {
         let caller = self.authenticate(credential)?;
         let mut models: Vec<(String, String)> = self
-            .routes
-            .names()
-            .filter(|(name, deployment)| {
-                let provider = &deployment.provider.name;
-                access::is_model_allowed(
-                    &caller.team,
-                    caller.keys(),
-                    name,
-                    provider,
-                    &deployment.model,
-                )
-            })
+            .callable(&caller)
             .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
             .collect();
         if self.picker_aliases && dialect == Dialect::Messages {

@@ -241,7 +241,7 @@ impl Gateway {
             Outcome::Reply(reply) => return Ok(reply),
             Outcome::Failed(failure) => failure,
         };
-        failure.log(id);
+        self.exchange.log_failure(&failure, id);
         failure.into_forwarded().map_err(|failure| {
             Box::new(FailedCall {
                 error: failure.into_api_error(),

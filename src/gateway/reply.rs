@@ -92,6 +92,8 @@ pub struct Reply {
 }
 
 const REQUEST_ID: &str = "x-gatekeeper-request-id";
+/// Header by which SDKs decide about a retry, whatever the status.
+const SHOULD_RETRY: &str = "x-should-retry";
 
 /// Adds the headers that name the deployment and the attempt.
 pub(super) fn put_attempt(
@@ -99,12 +101,19 @@ pub(super) fn put_attempt(
     id: HoldId,
     deployment: &Deployment,
 ) {
-    headers.push(("x-gatekeeper-model".into(), deployment.model.clone()));
+    headers.push(("x-gatekeeper-model".into(), header_text(&deployment.model)));
     headers.push((
         "x-gatekeeper-provider".into(),
-        deployment.provider.name.clone(),
+        header_text(&deployment.provider.name),
     ));
     headers.push(("x-gatekeeper-attempts".into(), id.attempt.to_string()));
+}
+
+/// Text of a client or a configuration as the value of a header, which has no control characters.
+fn header_text(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// Adds the remainder of the tightest budget and its reset.
@@ -142,6 +151,9 @@ impl Reply {
     pub fn refusal(dialect: Dialect, error: &ApiError, id: RequestId) -> Reply {
         let id = id.to_string();
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        if error.code.is_final() {
+            headers.push((SHOULD_RETRY.into(), "false".into()));
+        }
         if let Some(seconds) = error.retry_after_s {
             headers.push(("retry-after".into(), seconds.to_string()));
         }
@@ -155,6 +167,51 @@ impl Reply {
             status: error.code.status(),
             headers,
             body: Body::Whole(body.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::api_error::ErrorCode;
+
+    /// Codes whose refusal may be repeated as it is.
+    const REPEATABLE: [ErrorCode; 8] = [
+        ErrorCode::RateLimitExceeded,
+        ErrorCode::BudgetHeld,
+        ErrorCode::UpstreamError,
+        ErrorCode::UpstreamTimeout,
+        ErrorCode::Overloaded,
+        ErrorCode::LedgerUnavailable,
+        ErrorCode::ShuttingDown,
+        ErrorCode::Internal,
+    ];
+
+    #[test]
+    fn header_text_has_no_control_characters() {
+        assert_eq!(header_text("a\r\nb\u{0}c\u{7f}\td é"), "a??b?c??d é");
+    }
+
+    #[test]
+    fn refusal_that_repeating_cannot_mend_says_so_to_sdks() {
+        for code in ErrorCode::ALL {
+            let error = ApiError::new(code, "m");
+            let reply = Reply::refusal(Dialect::Chat, &error, RequestId(1));
+            let should_retry: Vec<&str> = reply
+                .headers
+                .iter()
+                .filter(|(name, _)| name == SHOULD_RETRY)
+                .map(|(_, value)| value.as_str())
+                .collect();
+            let expected: &[&str] = if REPEATABLE.contains(&code) {
+                &[]
+            } else {
+                &["false"]
+            };
+            assert_eq!(should_retry, expected, "{code:?}");
+            let is_final = matches!(code.status(), 400..=499 | 501) && code.status() != 429;
+            assert_eq!(code.is_final(), is_final, "{code:?}");
         }
     }
 }

@@ -240,6 +240,29 @@ impl Preset {
         let other = || endpoints().find(|endpoint| endpoint.dialect.can_encode());
         own.or_else(other)
     }
+
+    /// Path of an endpoint at the end of a base URL, where calls would repeat it.
+    pub fn endpoint_path_in(&self, base_url: &str) -> Option<&'static str> {
+        let paths = self.endpoints.iter().map(|endpoint| endpoint.path);
+        paths
+            .filter(|path| !path.contains('{'))
+            .find(|path| base_url.ends_with(*path))
+    }
+
+    /// Path that base URLs of this type have, if the given one has none.
+    pub fn missing_path(&self, base_url: &str) -> Option<&'static str> {
+        let (BaseUrl::Fixed(usual) | BaseUrl::Configured(usual)) = self.base_url else {
+            return None;
+        };
+        let usual = url_path(usual);
+        (!usual.is_empty() && url_path(base_url).is_empty()).then_some(usual)
+    }
+}
+
+/// Path of a URL without query, empty if there is none.
+fn url_path(url: &str) -> &str {
+    let (_scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    rest.find('/').map_or("", |at| &rest[at..])
 }
 
 impl CredentialStyle {

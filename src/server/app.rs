@@ -1,12 +1,13 @@
 //! Every URL and method of the server on one page, on actix-web's router. Contains no handler.
 
+use actix_web::Resource;
 use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
-use crate::server::{health, inference};
+use crate::server::{health, home_page, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -32,7 +33,8 @@ pub(super) fn routes(app: &mut ServiceConfig) {
 }
 
 fn operation(app: &mut ServiceConfig) {
-    app.route("/", web::head().to(health::probe));
+    let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
+    app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
     }
@@ -45,20 +47,22 @@ fn operation(app: &mut ServiceConfig) {
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
     for (path, dialect, operation) in INFERENCE {
         let infer = move |request, payload| inference::infer(dialect, operation, request, payload);
-        app.route(&format!("{prefix}{path}"), web::post().to(infer));
+        let mut url = url(&format!("{prefix}{path}"), "POST").route(web::post().to(infer));
+        if dialect == Dialect::Responses {
+            url = url.route(web::get().to(inference::no_upgrade));
+        }
+        app.service(url);
     }
-    app.route(
-        &format!("{prefix}/responses"),
-        web::get().to(inference::no_upgrade),
-    );
-    app.route(
-        &format!("{prefix}/models"),
-        web::get().to(inference::models),
-    );
-    app.route(
-        &format!("{prefix}/models/{{id:.+}}"),
-        web::get().to(inference::model),
-    );
+    let list = web::get().to(inference::models);
+    app.service(url(&format!("{prefix}/models"), "GET").route(list));
+    let model = web::get().to(inference::model);
+    app.service(url(&format!("{prefix}/models/{{id:.+}}"), "GET").route(model));
+}
+
+/// A URL on which every method without a route is refused with 405; `allowed` is the content of its `Allow` header.
+fn url(path: &str, allowed: &'static str) -> Resource {
+    let refuse = move |request| inference::wrong_method(request, allowed);
+    web::resource(path).default_service(web::to(refuse))
 }
 
 fn control_plane(app: &mut ServiceConfig) {

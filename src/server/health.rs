@@ -43,6 +43,8 @@ fn unready_reason(worker: &Worker) -> Option<&'static str> {
     let wal = worker.ledger.wal().metrics();
     if !worker.gateway.inflight().is_open() {
         Some("stopping")
+    } else if wal.folder_lost {
+        Some("the data folder was deleted or replaced")
     } else if wal.disk_low {
         Some("disk nearly full")
     } else if wal.log_failing {

@@ -13,6 +13,9 @@ use crate::server::{extract, respond};
 
 /// 2026-01-01: vendors date every model; the gateway has one date for all.
 const MODELS_CREATED_S: u64 = 1_767_225_600;
+/// Remedy of a call to an endpoint that is not served.
+const SERVED: &str = "it serves POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens and \
+                      /v1/embeddings, and GET /v1/models";
 
 /// `POST` of a model call in a dialect.
 pub(super) async fn infer(
@@ -23,7 +26,10 @@ pub(super) async fn infer(
 ) -> HttpResponse {
     let worker = Worker::of(&request);
     match read_call(worker, dialect, operation, &request, payload).await {
-        Ok(call) => respond::reply(worker.gateway.handle(&worker.client, call).await),
+        Ok(call) => {
+            let reply = worker.gateway.handle(&worker.client, call).await;
+            respond::reply(worker, dialect, reply)
+        }
         Err(error) => refuse_call(worker, dialect, operation, &request, error),
     }
 }
@@ -74,11 +80,10 @@ fn refuse_call(
     error: ApiError,
 ) -> HttpResponse {
     let credential = extract::credential(request);
-    respond::reply(
-        worker
-            .gateway
-            .refuse_call(dialect, operation, credential.as_deref(), error),
-    )
+    let refusal = worker
+        .gateway
+        .refuse_call(dialect, operation, credential.as_deref(), error);
+    respond::reply(worker, dialect, refusal)
 }
 
 #[derive(serde::Deserialize)]
@@ -162,21 +167,37 @@ fn list_models(
 pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let message = "protocol upgrade not supported; send a POST over HTTP/1.1, answered with server-sent events";
     let error = ApiError::new(ErrorCode::UpgradeRefused, message);
-    let mut refusal = Worker::of(&request).gateway.refuse(Dialect::Chat, &error);
+    let worker = Worker::of(&request);
+    let mut refusal = worker.gateway.refuse(Dialect::Chat, &error);
     refusal
         .headers
         .push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
-    respond::reply(refusal)
+    respond::reply(worker, Dialect::Chat, refusal)
 }
 
-/// Every other path. An endpoint that the gateway cannot meter is refused, never forwarded.
+/// A served URL with a method that it does not take; `allowed` names those that it takes.
+pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
+    let (method, path) = shown_target(&request);
+    let message = format!("{path} does not take {method}; it takes {allowed}");
+    let error = ApiError::new(ErrorCode::MethodNotAllowed, message);
+    let (worker, dialect) = (Worker::of(&request), dialect_of(&path));
+    let credential = extract::credential(&request);
+    let mut refusal = worker.gateway.refuse_call(
+        dialect,
+        Operation::Conversation,
+        credential.as_deref(),
+        error,
+    );
+    let allow = ("allow".to_owned(), allowed.to_owned());
+    refusal.headers.push(allow);
+    respond::reply(worker, dialect, refusal)
+}
+
+/// Every other path. An endpoint whose cost the gateway cannot count is refused, never forwarded.
 pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
-    let path: String = request.path().chars().take(100).collect();
+    let (method, path) = shown_target(&request);
     let error = if path.starts_with("/v1/") {
-        let message = format!(
-            "{} {path} is not served by this gateway; it is not forwarded, because it cannot be metered",
-            request.method()
-        );
+        let message = format!("{method} {path} is not served by this gateway; {SERVED}");
         ApiError::new(ErrorCode::NotSupported, message)
     } else {
         ApiError::new(ErrorCode::NotFound, format!("unknown path {path}"))
@@ -188,6 +209,12 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
         &request,
         error,
     )
+}
+
+/// Method and path of a request, cut to a length that fits a message.
+fn shown_target(request: &HttpRequest) -> (String, String) {
+    let method = request.method().as_str().chars().take(16).collect();
+    (method, request.path().chars().take(100).collect())
 }
 
 /// Dialect of an error on this path.

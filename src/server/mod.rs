@@ -5,12 +5,13 @@ mod api;
 mod app;
 mod extract;
 mod health;
+mod home_page;
 mod inference;
 mod respond;
 mod worker;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
@@ -24,12 +25,23 @@ pub use crate::server::worker::Worker;
 
 /// Idle connections are closed after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections that wait to be accepted: the usual maximum of the system (`net.core.somaxconn`), which shortens a longer queue.
+/// actix-web accepts until none is left, so a burst waits for one wake-up.
+const BACKLOG: i32 = 4_096;
 /// Deadline for the first request head of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs a future on the runtime that the listener needs.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     actix_web::rt::System::new().block_on(future)
+}
+
+/// TCP socket whose queue of new connections has [`BACKLOG`] places; that of the standard library has 128.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    // a second call of listen(2) changes the queue only
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 /// Sockets to serve on, already bound.
@@ -80,5 +92,22 @@ impl Listener {
         if let Ok(Err(error)) = self.task.await {
             tracing::error!(%error, "listener failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn burst_of_connections_is_queued_by_the_system() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let connected: Vec<TcpStream> = (0..300)
+            .map_while(|_| TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok())
+            .collect();
+        assert_eq!(connected.len(), 300, "without being accepted");
     }
 }

@@ -1,8 +1,9 @@
 //! Replies to HTTP: the only place that turns a refusal into a status. Takes replies of the gateway, returns responses;
-//! decides nothing.
+//! decides nothing. A reply that HTTP cannot carry becomes an error of the API's table, never one of actix-web's.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use futures_util::stream::poll_fn;
 
 use crate::dialect::Dialect;
@@ -10,22 +11,40 @@ use crate::domain::api_error::ApiError;
 use crate::gateway::{Body, Reply};
 use crate::server::worker::Worker;
 
-/// A reply of the data plane.
-pub(super) fn reply(reply: Reply) -> HttpResponse {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let mut response = HttpResponse::build(status);
-    for (name, value) in reply.headers {
-        response.append_header((name, value));
-    }
-    match reply.body {
-        Body::Whole(bytes) => response.body(bytes),
-        Body::Stream(mut stream) => {
-            response.streaming(poll_fn(move |context| stream.poll_next(context)))
-        }
-    }
+/// A reply of the data plane. `dialect` is the client's.
+pub(super) fn reply(worker: &Worker, dialect: Dialect, reply: Reply) -> HttpResponse {
+    response(reply).unwrap_or_else(|| {
+        let error = ApiError::defect("the head of the answer is invalid");
+        refusal(worker, dialect, &error)
+    })
 }
 
 /// An error in the shape of a dialect.
 pub(super) fn refusal(worker: &Worker, dialect: Dialect, error: &ApiError) -> HttpResponse {
-    reply(worker.gateway.refuse(dialect, error))
+    let refusal = response(worker.gateway.refuse(dialect, error));
+    // a refusal consists of constants and numbers, so it always has a response
+    refusal.unwrap_or_else(|| HttpResponse::InternalServerError().finish())
+}
+
+/// `None`: the status or a header is invalid in HTTP.
+fn response(reply: Reply) -> Option<HttpResponse> {
+    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).ok()?);
+    for (name, value) in &reply.headers {
+        response.append_header(header(name, value)?);
+    }
+    Some(match reply.body {
+        Body::Whole(bytes) => response.body(bytes),
+        Body::Stream(mut stream) => {
+            response.streaming(poll_fn(move |context| stream.poll_next(context)))
+        }
+    })
+}
+
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+    let header = parsed.zip(HeaderValue::from_str(value).ok());
+    if header.is_none() {
+        tracing::error!(header = name, "invalid response header");
+    }
+    header
 }

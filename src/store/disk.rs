@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::store::linked_files::LinkedFiles;
+
 /// Files by name below the data folder, e.g. `ledger/000001.log`.
 pub trait Disk: Send + Sync + 'static {
     /// Opens for reading and writing, creating the file and its folder if need be. The name of a new file is durable once its folder is
@@ -22,6 +24,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes created, renamed and removed names durable.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
     fn free_mb(&self) -> io::Result<u64>;
+    /// The folder, or an open file whose name begins with one of these, that was deleted or replaced since. A disk that only the
+    /// process can change has none.
+    fn lost(&self, _names: &[&str]) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// Open file, written at offsets.
@@ -41,6 +48,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(500);
 /// A folder of the file system, locked for as long as this value lives.
 pub struct FolderDisk {
     folder: PathBuf,
+    linked: LinkedFiles,
     _lock: File,
 }
 
@@ -64,6 +72,7 @@ impl FolderDisk {
         })?;
         Ok(FolderDisk {
             folder: folder.to_owned(),
+            linked: LinkedFiles::of(folder),
             _lock: lock,
         })
     }
@@ -114,6 +123,8 @@ impl Disk for FolderDisk {
             .write(true)
             .mode(0o600)
             .open(path)?;
+        let file = Arc::new(file);
+        self.linked.opened(name, &file);
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -136,10 +147,13 @@ impl Disk for FolderDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.linked.forget(name);
         fs::remove_file(self.folder.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.linked.forget(from);
+        self.linked.forget(to);
         fs::rename(self.folder.join(from), self.folder.join(to))
     }
 
@@ -151,9 +165,13 @@ impl Disk for FolderDisk {
         let stats = rustix::fs::statvfs(&self.folder)?;
         Ok(stats.f_bavail.saturating_mul(stats.f_frsize) / (1024 * 1024))
     }
+
+    fn lost(&self, names: &[&str]) -> Option<PathBuf> {
+        self.linked.first_lost(names)
+    }
 }
 
-struct RealFile(File);
+struct RealFile(Arc<File>);
 
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {

@@ -8,6 +8,7 @@ mod codec;
 pub mod disk;
 mod error;
 mod identity;
+mod linked_files;
 mod log_throttle;
 mod migrate;
 mod open;

@@ -13,7 +13,10 @@ use crate::store::migrate::{Migrations, RELEASE};
 use crate::store::options::Options;
 use crate::store::wal::file::SegmentedLog;
 use crate::store::wal::handle::Wal;
-use crate::store::wal::sync_thread;
+use crate::store::wal::{segment, sync_thread};
+
+/// Beginnings of the names that must stay linked while the store is open.
+const WATCHED: &[&str] = &[database::FILE, segment::FOLDER];
 
 impl Store {
     /// Opens books and log; creates them if the options say so.
@@ -53,7 +56,7 @@ impl Store {
         ));
         let disk = options.disk.clone();
         let threads = vec![
-            sync_thread::start(wal.clone(), options.clone()),
+            sync_thread::start(wal.clone(), options.clone(), WATCHED),
             writer::start(database.clone(), wal.clone(), options),
         ];
         let store = Store {

@@ -10,6 +10,6 @@ mod response;
 
 pub use client::{Client, OutgoingRequest};
 pub use connection::TlsRoots;
-pub use error::TransportError;
+pub use error::{ConnectCause, TransportError};
 pub use fetch::{FetchRules, Fetcher};
 pub use response::IncomingResponse;

@@ -65,9 +65,9 @@ impl IncomingResponse {
                     .map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
                 Ok(Some(bytes))
             }
-            Some(Err(error)) => Err(TransportError::Exchange(error.to_string())),
+            Some(Err(error)) => Err(TransportError::from_payload(&error)),
             None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => Err(
-                TransportError::Exchange("body shorter than its content-length".into()),
+                TransportError::ConnectionLost("body shorter than its content-length".into()),
             ),
             None => Ok(None),
         }

@@ -92,3 +92,81 @@ fn check_zero_price_suggests_free() {
     ]);
     check(&section("{ input = \"0\", output = \"0.01\" }")).assert_exit_code(0);
 }
+
+#[test]
+fn check_base_url_with_endpoint_is_an_error_and_without_path_a_remark() {
+    let section = |kind: &str, base_url: &str| {
+        format!(
+            "[providers.p]\ntype = \"{kind}\"\nbase_url = \"{base_url}\"\napi_key = \"env:THE_KEY\"\n\
+             price = \"free\"\nmodels = [\"m\"]\n"
+        )
+    };
+    for (kind, base_url, path) in [
+        (
+            "openai_compatible",
+            "http://10.0.0.5:8000/v1/chat/completions",
+            "/chat/completions",
+        ),
+        ("openai", "https://llm.example/v1/responses/", "/responses"),
+        ("anthropic", "https://llm.example/v1/messages", "/messages"),
+    ] {
+        check(&section(kind, base_url))
+            .assert_exit_code(78)
+            .assert_stderr(&["gatekeeper.toml:3:", "base_url", &format!("remove {path}")]);
+    }
+    for (kind, base_url, remark) in [
+        (
+            "openai_compatible",
+            "http://10.0.0.5:8000",
+            Some("usually needs /v1"),
+        ),
+        (
+            "anthropic",
+            "https://llm.example/",
+            Some("usually needs /v1"),
+        ),
+        ("openai_compatible", "http://10.0.0.5:8000/v1", None),
+        ("openai_compatible", "http://10.0.0.5:8000/inference", None),
+        ("ollama_native", "http://10.0.0.5:11434", None),
+    ] {
+        let output = check(&section(kind, base_url)).assert_exit_code(0);
+        assert_eq!(
+            output
+                .out
+                .contains("remark: base_url of provider p has no path"),
+            remark.is_some(),
+            "{}",
+            output.out
+        );
+        assert!(
+            output.out.contains(remark.unwrap_or_default()),
+            "{}",
+            output.out
+        );
+    }
+}
+
+#[test]
+fn check_without_providers_fails() {
+    check("listen = \"127.0.0.1:4001\"\n")
+        .assert_exit_code(1)
+        .assert_stdout(&["127.0.0.1:4001"])
+        .assert_stderr(&["no providers configured", "[providers.NAME]"]);
+}
+
+#[test]
+fn check_key_in_quotes_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("key");
+    for key in ["\"sk-canary-check-3\"\n", "'sk-canary-check-3'"] {
+        fs::write(&file, key).expect("a key can be written");
+        let source = file.display();
+        let output = check(&format!(
+            "[providers.openai]\napi_key = \"file:{source}\"\n"
+        ));
+        let output = output
+            .assert_exit_code(78)
+            .assert_stderr(&["gatekeeper.toml:2:", "is in quotes"]);
+        assert!(!output.err.contains("sk-canary"), "{}", output.err);
+    }
+}

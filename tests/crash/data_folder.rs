@@ -1,4 +1,4 @@
-//! Changed data folder: newer, damaged, torn, foreign or in use. Untrusted files are refused with exit code 78 and a reason,
+//! Changed data folder: newer, damaged, torn, foreign, lost or in use. Untrusted files are refused with exit code 78 and a reason,
 //! and stay unchanged; recoverable ones are repaired with a remark in the log.
 
 use std::collections::BTreeMap;
@@ -83,6 +83,30 @@ fn log_end(gatekeeper: &Gatekeeper) -> u64 {
         .rposition(|byte| *byte != 0)
         .expect("the log has records");
     (last as u64 + 1).next_multiple_of(8)
+}
+
+#[test]
+fn data_folder_lost_while_running_ends_the_process() {
+    let damages: [fn(&Path); 2] = [
+        |data| fs::remove_dir_all(data).expect("the folder can be deleted"),
+        |data| fs::remove_file(data.join(LOG)).expect("a segment can be deleted"),
+    ];
+    for damage in damages {
+        let upstream = Upstream::start();
+        let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+            .ledger("segment_mb = 1")
+            .start();
+        gatekeeper.skip_books_check();
+        damage(&gatekeeper.data);
+        let status = gatekeeper.wait_for_exit();
+        let output = gatekeeper.output();
+        assert_eq!(status.code(), Some(74), "{output}");
+        assert!(
+            output.contains("ERROR") && output.contains("data folder deleted or replaced"),
+            "{output}"
+        );
+        assert!(!output.contains("panicked"), "{output}");
+    }
 }
 
 #[test]
@@ -372,7 +396,7 @@ fn second_process_on_same_data_folder_is_refused() {
     let config = gatekeeper.config.display().to_string();
     let second = gatekeeper.run(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]);
     let output = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(78), "{output}");
+    assert_eq!(second.status.code(), Some(75), "{output}");
     assert!(
         output.contains("in use by another gatekeeper process"),
         "{output}"

@@ -230,6 +230,11 @@ impl InProcessGateway {
         &self.run.as_ref().expect("the gateway runs").ledger
     }
 
+    /// Data folder.
+    pub fn data(&self) -> PathBuf {
+        read(&self.config).folder
+    }
+
     /// Complete audit log, oldest first.
     pub fn audit(&self) -> Vec<Value> {
         let store = &self.run.as_ref().expect("the gateway runs").store;

@@ -103,3 +103,51 @@ fn model_missing_or_invalid_returns_400() {
     }
     fixture.assert_no_call();
 }
+
+#[test]
+fn model_with_control_character_returns_400_before_the_hold() {
+    let fixture = Fixture::new();
+    for dialect in BOTH {
+        for model in [
+            "m-small\n",
+            "up/m\r\nx-injected: 1",
+            "up/\u{0}",
+            "up/m\tsmall",
+            "up/m\u{7f}",
+        ] {
+            let response = fixture.user().post(dialect.path(), &body(dialect, model));
+            let message =
+                assert_refusal_at(dialect, &response, 400, "invalid_request_error", "model");
+            assert!(message.contains("control character"), "{message}");
+        }
+    }
+    fixture.assert_no_call();
+}
+
+#[test]
+fn mistyped_model_gets_a_suggestion_among_callable_names() {
+    let fixture = Fixture::new();
+    let limited = fixture.gatekeeper.key(&json!({
+        "name": "limited", "team": fixture.team.id, "models": ["c-small"],
+    }));
+    let limited = fixture.gatekeeper.user(&limited);
+    for dialect in BOTH {
+        let request = body(dialect, "m-smal");
+        let response = fixture.user().post(dialect.path(), &request);
+        let message = assert_refusal_at(dialect, &response, 404, "model_not_found", "model");
+        assert!(message.contains("did you mean `m-small`?"), "{message}");
+        let names = "this key may call `c-small`, `m-large`, `m-small`";
+        assert!(message.contains(names), "{message}");
+
+        let response = limited.post(dialect.path(), &request);
+        let message = assert_refusal_at(dialect, &response, 404, "model_not_found", "model");
+        assert!(!message.contains("`m-small`"), "{message}");
+        assert!(message.contains("may call `c-small`"), "{message}");
+        let response = fixture
+            .user()
+            .post(dialect.path(), &body(dialect, "another"));
+        let message = assert_refusal_at(dialect, &response, 404, "model_not_found", "model");
+        assert!(!message.contains("did you mean"), "{message}");
+    }
+    fixture.assert_no_call();
+}

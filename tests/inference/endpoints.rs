@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::fixture::{BOTH, Chat, Fixture, Messages, assert_refusal};
+use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_refusal};
+use crate::harness::client::Response;
 
 #[test]
 fn endpoint_base_url_variants_are_accepted() {
@@ -59,7 +60,10 @@ fn endpoint_unsupported_returns_501_in_dialect_before_upstream() {
             501,
             "not_supported",
         );
-        assert!(message.contains(path), "{message}");
+        assert!(
+            message.contains(path) && message.contains("it serves POST /v1/chat/completions"),
+            "{message}"
+        );
     }
     for path in ["/v1/messages/batches", "/v1/messages/batches?beta=true"] {
         assert_refusal(
@@ -95,42 +99,47 @@ fn b06_websocket_upgrade_returns_426_in_dialect() {
     fixture.assert_no_call();
 }
 
+#[track_caller]
+fn assert_wrong_method(dialect: Dialect, response: &Response, allowed: &str) {
+    let message = assert_refusal(dialect, response, 405, "method_not_allowed");
+    let remedy = format!("it takes {allowed}");
+    assert!(message.contains(&remedy), "{message}");
+    assert_eq!(response.header("allow"), Some(allowed));
+    assert_eq!(response.header("x-should-retry"), Some("false"));
+}
+
 #[test]
-fn endpoint_wrong_method_is_refused_in_dialect() {
+fn endpoint_wrong_method_returns_405_with_allow_in_dialect() {
     let fixture = Fixture::new();
+    let user = fixture.user();
     for dialect in BOTH {
-        assert_refusal(
-            dialect,
-            &fixture.user().get(dialect.path()),
-            501,
-            "not_supported",
-        );
-        assert_refusal(
-            dialect,
-            &fixture.user().delete(dialect.path()),
-            501,
-            "not_supported",
-        );
-        assert_refusal(
-            dialect,
-            &fixture.user().put(dialect.path(), &dialect.body()),
-            501,
-            "not_supported",
-        );
+        let path = dialect.path();
+        assert_wrong_method(dialect, &user.get(path), "POST");
+        assert_wrong_method(dialect, &user.delete(path), "POST");
+        assert_wrong_method(dialect, &user.put(path, &dialect.body()), "POST");
     }
-    assert_refusal(
-        Chat,
-        &fixture.user().post("/v1/models", &json!({})),
-        501,
-        "not_supported",
-    );
-    assert_refusal(
-        Chat,
-        &fixture.user().delete("/v1/models/m-small"),
-        501,
-        "not_supported",
-    );
+    assert_wrong_method(Chat, &user.post("/v1/models", &json!({})), "GET");
+    assert_wrong_method(Chat, &user.delete("/v1/models/m-small"), "GET");
     fixture.assert_no_call();
+}
+
+#[test]
+fn home_page_needs_no_key_and_loads_nothing() {
+    let fixture = Fixture::new();
+    let page = fixture.gatekeeper.anon().get("/");
+    let page = page.assert_status(200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    for part in ["/v1</code>", "gatekeeper keys create", "/readyz"] {
+        assert!(page.text().contains(part), "{part}");
+    }
 }
 
 #[test]

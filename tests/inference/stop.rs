@@ -155,3 +155,58 @@ fn sigint_stops_like_sigterm() {
         .assert_ended("ok", &[])
         .assert_usage(10, 20);
 }
+
+#[test]
+fn second_signal_ends_the_process_at_once() {
+    let mut fixture = Fixture::new();
+    fixture.upstream.respond_with(Script::hangs());
+    let mut connection = fixture.user().connect();
+    let body = Chat.body().to_string();
+    connection.send_request("POST", Chat.path(), Some(body.as_bytes()));
+    fixture.upstream.wait_for_requests(1);
+    begin_shutdown(&fixture);
+    let asked = Instant::now();
+    fixture.gatekeeper.signal(Signal::INT);
+    assert_eq!(fixture.gatekeeper.wait_for_exit().code(), Some(1));
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "it took {:?}, with `drain_s` 30",
+        asked.elapsed()
+    );
+    let output = fixture.gatekeeper.output();
+    let stopping = output.lines().find(|line| line.contains("stopping"));
+    let stopping = stopping.unwrap_or_else(|| panic!("no line in {output}"));
+    assert!(
+        stopping.contains("requests=1") && stopping.contains("wait_s_max=30"),
+        "{stopping}"
+    );
+    assert!(output.contains("second signal"), "{output}");
+}
+
+#[test]
+fn start_is_one_log_line_with_its_settings() {
+    let mut fixture = Fixture::new();
+    let address = format!("address={}", fixture.gatekeeper.address());
+    assert_eq!(fixture.gatekeeper.stop().code(), Some(0));
+    fixture.gatekeeper.start();
+    let output = fixture.gatekeeper.output();
+    let starts: Vec<&str> = output
+        .lines()
+        .filter(|line| line.contains("gatekeeper started"))
+        .collect();
+    assert_eq!(starts.len(), 1, "{output}");
+    for part in [
+        "INFO",
+        "version=\"",
+        "config=\"",
+        "data=",
+        &address,
+        "providers=\"",
+        "keys=1",
+        "sync=\"os\"",
+        "zone=\"",
+    ] {
+        assert!(starts[0].contains(part), "{part} is not in {}", starts[0]);
+    }
+    assert!(!output.contains("actix"), "{output}");
+}

@@ -270,3 +270,33 @@ fn client_connection_survives_rejection() {
         .assert_ended("ok", &[])
         .assert_usage(10, 20);
 }
+
+#[test]
+fn failing_provider_is_warned_of_with_its_reason() {
+    let fixture = Fixture::new();
+    for _ in 0..3 {
+        for script in [
+            Script::closes(),
+            Script::json(503, &Chat.rejection("server_error", "a vendor's text")),
+        ] {
+            let response = fixture.call_with(Chat, false, script);
+            assert!(response.status >= 500, "{}", response.status);
+            fixture.assert_recorded();
+        }
+    }
+    let output = fixture.gatekeeper.output();
+    for reason in ["connection_lost", "error_status"] {
+        let is_warning = |line: &&str| line.contains("provider failed") && line.contains(reason);
+        let warnings: Vec<&str> = output.lines().filter(is_warning).collect();
+        // a minute may end between two calls
+        assert!((1..=2).contains(&warnings.len()), "{warnings:?}");
+        for part in ["WARN", "provider=\"up\"", "counted=", "request=req_"] {
+            assert!(
+                warnings[0].contains(part),
+                "{part} is not in {}",
+                warnings[0]
+            );
+        }
+        assert!(!warnings[0].contains("a vendor's text"), "{}", warnings[0]);
+    }
+}

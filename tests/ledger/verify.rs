@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -250,7 +251,7 @@ fn verify_damaged_log_prints_working_repair_command() {
     // damage in the segment header
     let log = OpenOptions::new()
         .write(true)
-        .open(newest_log(&gatekeeper))
+        .open(newest_log(&gatekeeper.data))
         .expect("the log is there");
     log.write_all_at(b"\xff", 12)
         .expect("the log can be written");
@@ -264,22 +265,38 @@ fn verify_damaged_log_prints_working_repair_command() {
 
 #[test]
 fn verify_deleted_log_is_reported_and_clean_stop_loses_nothing() {
-    let (_upstream, mut gatekeeper) = fixture();
-    fs::remove_file(newest_log(&gatekeeper)).expect("the log can be removed");
-    let result = gatekeeper.run(&[
-        "ledger",
-        "verify",
-        "--config",
-        &gatekeeper.config.display().to_string(),
-    ]);
-    let output = String::from_utf8_lossy(&result.stdout).into_owned();
+    let upstream = Upstream::start();
+    upstream.respond_with(model::with_usage(10, 20));
+    // on a disk that does not watch its names: a process would end by itself
+    let mut gateway = Gatekeeper::with_upstream(&upstream).start_in_process();
+    let team = gateway.team_with_budget("eng", "100");
+    let user = gateway.user(&gateway.key_of(&team));
+    for _ in 0..5 {
+        user.chat(&Call::chat().at_most(50).body())
+            .assert_status(200);
+    }
+    fs::remove_file(newest_log(&gateway.data())).expect("the log can be removed");
+    let report = gateway.verify_ledger();
     assert!(
-        result.status.code() == Some(13) && output.contains("it is gone"),
-        "{:?} {output}",
-        result.status.code()
+        report["agrees"] == false && report.to_string().contains("it is gone"),
+        "{report}"
     );
+    gateway.stop();
+    gateway.start();
+    assert_eq!(
+        gateway.usage()["total"]["requests"],
+        5,
+        "no request is lost"
+    );
+    assert_eq!(gateway.verify_ledger()["agrees"], true);
+}
+
+#[test]
+fn log_deleted_while_running_ends_the_process_and_loses_nothing() {
+    let (_upstream, mut gatekeeper) = fixture();
     gatekeeper.skip_books_check();
-    gatekeeper.stop();
+    fs::remove_file(newest_log(&gatekeeper.data)).expect("the log can be removed");
+    assert_eq!(gatekeeper.wait_for_exit().code(), Some(74));
     gatekeeper.start();
     assert_eq!(
         gatekeeper.usage()["total"]["requests"],
@@ -289,8 +306,8 @@ fn verify_deleted_log_is_reported_and_clean_stop_loses_nothing() {
     assert_eq!(gatekeeper.verify_ledger()["agrees"], true);
 }
 
-fn newest_log(gatekeeper: &Gatekeeper) -> std::path::PathBuf {
-    let entries = fs::read_dir(gatekeeper.data.join("ledger")).expect("the folder can be listed");
+fn newest_log(data: &Path) -> PathBuf {
+    let entries = fs::read_dir(data.join("ledger")).expect("the folder can be listed");
     let logs = entries
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|end| end == "log"));

@@ -38,12 +38,13 @@ fn require_input(body: &RequestBody<'_>) -> Result<(), ApiError> {
     }
 }
 
-/// A response that is fetched later would be billed without a meter.
+/// The usage of a response that is fetched later never passes the gateway.
 fn refuse_background(body: &RequestBody<'_>) -> Result<(), ApiError> {
     if !body.flag("background")? {
         return Ok(());
     }
-    let message = "`background` lets the answer be fetched later, past the meter of this gateway; leave it out and wait, or stream";
+    let message = "`background` is not supported, because the cost of an answer that is fetched later cannot be counted; \
+                   leave it out and wait, or set `stream`";
     Err(ApiError::new(ErrorCode::NotSupported, message).with_param("background"))
 }
 

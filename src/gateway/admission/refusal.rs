@@ -125,7 +125,8 @@ pub(super) fn dialect_not_supported(deployment: &Deployment, request: &Request) 
             format!("{name} counts no tokens for its callers; count them yourself")
         }
         Operation::Conversation => format!(
-            "{name} does not speak the {} dialect, and no dialect that it can be translated to",
+            "{name} does not speak the {} dialect, and no dialect that it can be translated to; use a model of another \
+             provider",
             request.dialect.as_str()
         ),
     };

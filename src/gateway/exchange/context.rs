@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::config::Limits;
+use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::exchange::drain_slots::DrainSlots;
+use crate::gateway::exchange::failure_log::FailureLog;
+use crate::gateway::exchange::outcome::AttemptFailure;
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 
 pub(in crate::gateway) struct ExchangeContext {
@@ -12,6 +15,7 @@ pub(in crate::gateway) struct ExchangeContext {
     pub time: Arc<Time>,
     pub reasoning: Arc<ReasoningStore>,
     pub drain_slots: DrainSlots,
+    failures: FailureLog,
 }
 
 impl ExchangeContext {
@@ -21,6 +25,13 @@ impl ExchangeContext {
             time,
             reasoning,
             drain_slots: DrainSlots::default(),
+            failures: FailureLog::default(),
         }
+    }
+
+    /// Logs a failed attempt for the operator.
+    pub fn log_failure(&self, failure: &AttemptFailure, request: RequestId) {
+        failure.log(request);
+        self.failures.warn(failure, request, self.time.boot_ms());
     }
 }

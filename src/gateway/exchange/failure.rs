@@ -13,9 +13,15 @@ use crate::upstream::TransportError;
 
 /// Failure of a request for which no response head came, and the status it is booked with.
 pub(super) fn transport(provider: &str, error: &TransportError) -> (Status, AttemptFailure) {
+    let (status, failure) = classify_transport(provider, error);
+    let failure = failure.with_fault(provider, error.reason(), error.to_string());
+    (status, failure)
+}
+
+fn classify_transport(provider: &str, error: &TransportError) -> (Status, AttemptFailure) {
     match error {
         // nothing was sent: nothing can have been billed
-        TransportError::Connect(_) | TransportError::Malformed(_) => {
+        TransportError::Connect { .. } | TransportError::Malformed(_) => {
             let message = format!("provider {provider} was not reached: {error}");
             let class = FailureClass::Unreachable;
             let failure = AttemptFailure::new(class, FailurePhase::BeforeDispatch, message);
@@ -48,7 +54,11 @@ pub(super) fn incomplete_body(provider: &str, error: &TransportError) -> Attempt
         FailureClass::BadResponse
     };
     let message = format!("the answer of provider {provider} did not come whole: {error}");
-    AttemptFailure::new(class, FailurePhase::AfterHead, message)
+    AttemptFailure::new(class, FailurePhase::AfterHead, message).with_fault(
+        provider,
+        error.reason(),
+        error.to_string(),
+    )
 }
 
 /// A response that is cut short, malformed or of the wrong kind.
@@ -132,12 +142,16 @@ pub(super) fn shut_down(hold: &mut OpenHold, phase: FailurePhase) -> AttemptFail
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::ConnectCause;
 
     #[test]
     fn transport_error_phase_tells_whether_the_vendor_may_bill() {
-        let connect = TransportError::Connect("refused".into());
+        let connect = TransportError::Connect {
+            cause: ConnectCause::Refused,
+            text: "refused".into(),
+        };
         let timeout = TransportError::HeadTimeout(5_000);
-        let reset = TransportError::Exchange("reset".into());
+        let reset = TransportError::ConnectionLost("reset".into());
         let (before, uncertain) = (FailurePhase::BeforeDispatch, FailurePhase::Uncertain);
         for (error, status, class, phase) in [
             (
@@ -154,6 +168,11 @@ mod tests {
                 (booked, failure.class, failure.phase),
                 (status, class, phase),
                 "{error}"
+            );
+            let fault = failure.fault.expect("the provider is at fault");
+            assert_eq!(
+                (fault.provider.as_str(), fault.reason),
+                ("up", error.reason())
             );
         }
     }

@@ -6,6 +6,7 @@ pub(super) mod context;
 mod drain;
 mod drain_slots;
 mod failure;
+mod failure_log;
 mod hold;
 mod http;
 pub(super) mod outcome;

@@ -50,6 +50,16 @@ pub(in crate::gateway) enum FailurePhase {
     AfterHead,
 }
 
+/// Fault of a provider, for the operator's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct ProviderFault {
+    pub provider: String,
+    /// one of a fixed set of words
+    pub reason: &'static str,
+    /// cause in the words of the system or a library; nothing of a client or of a vendor's body
+    pub detail: String,
+}
+
 /// Failure of one attempt before any content reached the client.
 pub(in crate::gateway) struct AttemptFailure {
     pub class: FailureClass,
@@ -64,6 +74,8 @@ pub(in crate::gateway) struct AttemptFailure {
     pub message: String,
     /// reply that forwards the vendor's rejection, where the client can mend the request
     pub forwarded: Option<Box<Reply>>,
+    /// present where the provider is at fault
+    pub fault: Option<ProviderFault>,
 }
 
 impl AttemptFailure {
@@ -80,7 +92,23 @@ impl AttemptFailure {
             vendor_code: String::new(),
             message: message.into(),
             forwarded: None,
+            fault: None,
         }
+    }
+
+    #[must_use]
+    pub fn with_fault(
+        mut self,
+        provider: &str,
+        reason: &'static str,
+        detail: impl Into<String>,
+    ) -> AttemptFailure {
+        self.fault = Some(ProviderFault {
+            provider: provider.to_owned(),
+            reason,
+            detail: detail.into(),
+        });
+        self
     }
 
     /// A failure that only a defect of the gateway can cause.

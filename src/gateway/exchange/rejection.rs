@@ -125,13 +125,19 @@ impl UpstreamRejection {
             gateway_class(provider, &deployment.model, status, &self.error)
         };
         let (vendor_code, retry_after_s) = (self.error.kind.clone(), self.retry_after_s);
+        let failure = AttemptFailure::new(class, FailurePhase::AfterHead, message);
+        let failure = if is_for_the_client(status) {
+            failure
+        } else {
+            failure.with_fault(provider, "error_status", format!("status {status}"))
+        };
         let forwarded = is_for_the_client(status).then(|| Box::new(self.forward(head, id)));
         AttemptFailure {
             retry_after_s,
             vendor_status: Some(status),
             vendor_code,
             forwarded,
-            ..AttemptFailure::new(class, FailurePhase::AfterHead, message)
+            ..failure
         }
     }
 

@@ -167,6 +167,8 @@ impl StreamRelay {
     /// Settles a failed stream and tells the client in-band.
     async fn fail(&mut self, mut sink: Sink, status: Status, failed: AttemptFailure) {
         let failed = self.settle(status).err().unwrap_or(failed);
+        self.context
+            .log_failure(&failed, self.hold.grant.id.request);
         let id = self.hold.grant.id.request.to_string();
         let event = self.stream.error_events(&failed.into_api_error(), &id);
         if self.deliver(&mut sink, event).await.is_ok() {

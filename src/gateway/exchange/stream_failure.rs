@@ -30,17 +30,24 @@ impl StreamFailure {
             ReadStep::Transport(TransportError::IdleTimeout(ms)) => {
                 let silent_s = ms.div_ceil(1_000);
                 let message = format!("provider {provider} sent nothing more for {silent_s} s");
-                (Status::Broken, timeout(message))
+                let detail = format!("no data for {ms} ms");
+                let failure = timeout(message).with_fault(provider, "idle_timeout", detail);
+                (Status::Broken, failure)
             }
             ReadStep::Late => {
                 let within_s = call_timeout_ms.div_ceil(1_000);
                 let message =
                     format!("the answer of provider {provider} was not whole within {within_s} s");
-                (Status::Broken, timeout(message))
+                let detail = format!("stream incomplete after {call_timeout_ms} ms");
+                let failure = timeout(message).with_fault(provider, "call_timeout", detail);
+                (Status::Broken, failure)
             }
             ReadStep::Transport(error) => {
                 let message = format!("the stream of provider {provider} failed: {error}");
-                (Status::Broken, failure::bad_response(message))
+                let failure = failure::bad_response(message);
+                let (reason, detail) = (error.reason(), error.to_string());
+                let failure = failure.with_fault(provider, reason, detail);
+                (Status::Broken, failure)
             }
             ReadStep::BadFrame(error) => {
                 let message = format!("the stream of provider {provider} cannot be read: {error}");
@@ -48,7 +55,10 @@ impl StreamFailure {
             }
             ReadStep::Truncated { .. } | ReadStep::Events { .. } | ReadStep::End { .. } => {
                 let message = format!("the stream of provider {provider} broke off before its end");
-                (Status::Truncated, failure::bad_response(message))
+                let detail = "stream without its last event";
+                let failure = failure::bad_response(message);
+                let failure = failure.with_fault(provider, "stream_truncated", detail);
+                (Status::Truncated, failure)
             }
         };
         StreamFailure {

@@ -28,7 +28,8 @@ mod views;
 use std::future::ready;
 
 use actix_web::dev::{AppService, HttpServiceFactory};
-use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
@@ -39,7 +40,7 @@ use crate::server::api::reply::ApiReply;
 use crate::server::respond;
 use crate::server::worker::Worker;
 
-/// A URL of the control plane with a handler per method. Any other method is a 404 that names these.
+/// A URL of the control plane with a handler per method. Any other method is a 405 that names these.
 pub(super) struct ApiResource {
     path: &'static str,
     methods: Vec<Method>,
@@ -106,7 +107,7 @@ impl HttpServiceFactory for ApiResource {
         let (path, methods) = (self.path, self.methods);
         let refuse = move |request: HttpRequest, payload: Payload| {
             let error = method_not_allowed(path, &methods, request.method());
-            answer(request, payload, |_| ready(Err(error)))
+            refuse_method(request, payload, error, allowed(&methods))
         };
         self.resource
             .default_service(web::to(refuse))
@@ -133,16 +134,32 @@ where
     }
 }
 
+/// Refuses a method, after authentication like every call; the caller learns the allowed ones from the header `Allow`.
+async fn refuse_method(
+    request: HttpRequest,
+    payload: Payload,
+    error: ApiError,
+    allowed: String,
+) -> HttpResponse {
+    let mut response = answer(request, payload, |_| ready(Err(error))).await;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(allowed) = HeaderValue::from_str(&allowed)
+    {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
+}
+
 fn method_not_allowed(path: &str, methods: &[Method], method: &Method) -> ApiError {
     let method: String = method.as_str().chars().take(16).collect();
+    let allowed = allowed(methods);
+    let message = format!("{path} does not take {method}; it takes {allowed}");
+    ApiError::new(ErrorCode::MethodNotAllowed, message)
+}
+
+fn allowed(methods: &[Method]) -> String {
     let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    ApiError::new(
-        ErrorCode::NotFound,
-        format!(
-            "{path} does not take {method}; it takes {}",
-            methods.join(", ")
-        ),
-    )
+    methods.join(", ")
 }
 
 #[cfg(test)]

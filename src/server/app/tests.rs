@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
@@ -11,10 +12,12 @@ use tokio::sync::mpsc;
 use super::routes;
 use crate::config::{self, Config, Overrides};
 use crate::control::test_control::TestControl;
+use crate::dialect::Dialect;
 use crate::domain::secret::Secret;
-use crate::gateway::{Gateway, GatewayParts};
+use crate::gateway::{Body, Gateway, GatewayParts, Reply};
 use crate::price::Sheet;
 use crate::route::RouteTable;
+use crate::server::respond;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
 use crate::upstream::{Client, TlsRoots};
@@ -23,7 +26,7 @@ const CONFIG: &str =
     "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
 
 /// Method, path, status, part of the body.
-const CASES: [(Method, &str, u16, &str); 13] = [
+const CASES: [(Method, &str, u16, &str); 15] = [
     (Method::GET, "/v1/teams", 200, "\"data\":[]"),
     (
         Method::GET,
@@ -34,14 +37,14 @@ const CASES: [(Method, &str, u16, &str); 13] = [
     (
         Method::GET,
         "/v1/keys/verify",
-        404,
+        405,
         "/v1/keys/verify does not take GET; it takes POST",
     ),
     (Method::GET, "/v1/keys/key_99", 404, "unknown key `key_99`"),
     (
         Method::DELETE,
         "/v1/teams/team_3",
-        404,
+        405,
         "/v1/teams/{id} does not take DELETE; it takes GET, PATCH",
     ),
     (
@@ -50,7 +53,7 @@ const CASES: [(Method, &str, u16, &str); 13] = [
         400,
         "the body must be a JSON object",
     ),
-    (Method::HEAD, "/v1/clock", 404, ""),
+    (Method::HEAD, "/v1/clock", 405, ""),
     (Method::DELETE, "/v1/reasoning-memory", 200, "\"entries\":0"),
     (
         Method::GET,
@@ -72,6 +75,8 @@ const CASES: [(Method, &str, u16, &str); 13] = [
     ),
     (Method::GET, "/teams", 404, "unknown path /teams"),
     (Method::GET, "/healthz", 200, "ok"),
+    (Method::GET, "/", 200, "<h1>Gatekeeper</h1>"),
+    (Method::HEAD, "/", 200, ""),
 ];
 
 fn config() -> Config {
@@ -125,6 +130,43 @@ async fn path_and_method_select_the_handler() {
     }
 }
 
+/// Method, path, status, content of `Allow`.
+const WRONG_METHODS: [(Method, &str, &str); 9] = [
+    (Method::POST, "/", "GET, HEAD"),
+    (Method::GET, "/v1/chat/completions", "POST"),
+    (Method::DELETE, "/messages", "POST"),
+    (Method::PUT, "/v1/v1/responses", "POST"),
+    (Method::GET, "/v1/embeddings", "POST"),
+    (Method::POST, "/v1/models", "GET"),
+    (Method::DELETE, "/models/up/m-small", "GET"),
+    (Method::PUT, "/v1/teams", "GET, POST"),
+    (Method::DELETE, "/v1/keys/key_3", "GET, PATCH"),
+];
+
+#[actix_web::test]
+async fn wrong_method_is_405_with_the_allowed_methods() {
+    let instance = TestControl::open().await;
+    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = init_service(app).await;
+    for (method, path, allowed) in WRONG_METHODS {
+        let request = TestRequest::with_uri(path)
+            .method(method.clone())
+            .insert_header(("x-api-key", instance.admin.expose()))
+            .to_request();
+        let response = call_service(&app, request).await;
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        assert_eq!(
+            (response.status().as_u16(), header("allow")),
+            (405, Some(allowed)),
+            "{method} {path}"
+        );
+        assert_eq!(header("x-should-retry"), Some("false"), "{method} {path}");
+    }
+}
+
 #[actix_web::test]
 async fn control_plane_authenticates_before_method_and_body() {
     let instance = TestControl::open().await;
@@ -147,5 +189,32 @@ async fn control_plane_authenticates_before_method_and_body() {
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method}");
         let response = call_service(&app, request(instance.admin.expose())).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{method}");
+    }
+}
+
+#[actix_web::test]
+async fn reply_that_http_cannot_carry_is_an_error_of_the_table() {
+    let instance = TestControl::open().await;
+    let worker = worker(&instance);
+    let invalid_head = |status, name: &str, value: &str| Reply {
+        status,
+        headers: vec![(name.to_owned(), value.to_owned())],
+        body: Body::Whole(web::Bytes::from_static(b"paid")),
+    };
+    for (dialect, kind) in [
+        (Dialect::Chat, "\"code\":\"internal_error\""),
+        (Dialect::Messages, "\"type\":\"api_error\""),
+    ] {
+        for reply in [
+            invalid_head(200, "x-gatekeeper-model", "a\nb"),
+            invalid_head(200, "x model", "a"),
+            invalid_head(42, "x-gatekeeper-model", "a"),
+        ] {
+            let response = respond::reply(&worker, dialect, reply);
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = to_bytes(response.into_body()).await.expect("a body");
+            let body = String::from_utf8_lossy(&body);
+            assert!(body.contains(kind), "{body}");
+        }
     }
 }

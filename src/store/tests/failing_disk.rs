@@ -62,6 +62,9 @@ impl Disk for FailingDisk {
     fn free_mb(&self) -> io::Result<u64> {
         self.real.free_mb()
     }
+    fn lost(&self, names: &[&str]) -> Option<std::path::PathBuf> {
+        self.real.lost(names)
+    }
 }
 
 impl DiskFile for FailingFile {

@@ -9,8 +9,8 @@ use super::failing_disk::{FailingDisk, Faults};
 use super::{create_store, list_records, log_call, options, reopen, wait_until_posted};
 use crate::domain::event::LedgerEvent;
 use crate::store::codec::tests::sample_hold;
-use crate::store::disk::FolderDisk;
-use crate::store::{Options, Store};
+use crate::store::disk::{Disk, FolderDisk};
+use crate::store::{AppendError, Options, Store};
 
 /// Opens an existing folder on a disk with faults.
 fn open_failing(folder: &Path, faults: &Arc<Faults>, wait_for_disk: bool) -> Store {
@@ -108,4 +108,57 @@ fn books_unwritable_are_retried_once_per_second_while_the_log_is_synced() {
     wait_until_posted(&store);
     assert_eq!(list_records(&store, None, 100).len(), 60);
     store.close();
+}
+
+/// Replaces a file by a copy of itself, as a careless restore does.
+fn replace_by_copy(folder: &Path, name: &str) {
+    let copy = folder.join("copy");
+    std::fs::copy(folder.join(name), &copy).expect("copied");
+    std::fs::rename(&copy, folder.join(name)).expect("renamed");
+}
+
+#[test]
+fn deleted_or_replaced_data_folder_refuses_new_holds() {
+    let damages: [fn(&Path); 4] = [
+        |data| std::fs::rename(data, data.with_extension("away")).expect("moved"),
+        |data| std::fs::remove_file(data.join("gatekeeper.redb")).expect("deleted"),
+        |data| replace_by_copy(data, "gatekeeper.redb"),
+        |data| std::fs::remove_dir_all(data.join("ledger")).expect("deleted"),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let store = create_store(&data);
+        log_call(&store, 1);
+        wait_until_posted(&store);
+        assert!(!store.wal().metrics().folder_lost, "damage {number}");
+        damage(&data);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !store.wal().metrics().folder_lost && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let refused = store
+            .wal()
+            .append(Arc::new(LedgerEvent::Hold(sample_hold(2))));
+        assert_eq!(refused, Err(AppendError::FolderLost), "damage {number}");
+        store.close();
+    }
+}
+
+#[test]
+fn renamed_and_removed_files_of_the_store_are_not_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = FolderDisk::lock(folder.path()).expect("the folder is free");
+    let files: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| disk.open(name).expect("a new file"))
+        .collect();
+    disk.remove("a").expect("removed");
+    disk.rename("b", "d").expect("renamed");
+    assert_eq!(disk.lost(&["a", "b", "c", "d"]), None);
+    std::fs::remove_file(folder.path().join("c")).expect("deleted");
+    assert_eq!(disk.lost(&["a"]), None);
+    assert_eq!(disk.lost(&["c"]), Some(folder.path().join("c")));
+    drop(files);
+    assert_eq!(disk.lost(&["c"]), None, "it is not open any more");
 }

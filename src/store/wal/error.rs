@@ -16,6 +16,8 @@ pub enum AppendError {
         "the books are {0} records behind the ledger log; requests resume once they have caught up"
     )]
     Behind(usize),
+    #[error("the data folder was deleted or replaced; put it back and start the gateway again")]
+    FolderLost,
     #[error("the ledger is closing")]
     Closing,
 }

@@ -30,6 +30,7 @@ pub struct Wal {
     pub(super) writer_wake: Condvar,
     pub(super) synced: Watermark,
     pub(super) applied: watch::Sender<u64>,
+    pub(super) folder_lost: watch::Sender<bool>,
     wait_for_disk: bool,
     pub(super) refusals: Refusals,
 }
@@ -50,6 +51,7 @@ impl Wal {
             writer_wake: Condvar::new(),
             synced,
             applied: watch::channel(applied).0,
+            folder_lost: watch::channel(false).0,
             wait_for_disk,
             refusals: Refusals::default(),
         }
@@ -112,6 +114,12 @@ impl Wal {
         self.refusals.wait_written().await;
     }
 
+    /// Returns once the data folder was found deleted or replaced.
+    pub async fn folder_lost(&self) {
+        // `self` owns the sender, so the channel cannot close
+        let _ = self.folder_lost.subscribe().wait_for(|lost| *lost).await;
+    }
+
     /// Refusals on their way to the books; they bypass the log.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals
@@ -131,6 +139,7 @@ impl Wal {
             unsynced_ms: state.sync_policy.oldest_age(Instant::now()).as_millis() as u64,
             backlog: state.backlog.len(),
             disk_low: state.disk_low,
+            folder_lost: state.folder_lost,
             log_failing: state
                 .append_failed_at
                 .is_some_and(|at| at.elapsed() < FAILING),
@@ -156,7 +165,7 @@ impl Wal {
     /// Queues a change for the writer.
     pub(in crate::store) fn submit(&self, job: ChangeJob) -> Result<(), StoreError> {
         let mut state = self.lock();
-        if state.stopping {
+        if state.stopping || state.folder_lost {
             return Err(StoreError::Closed);
         }
         let after = state.log.written();

@@ -41,6 +41,8 @@ pub(super) struct WalState {
     /// a caller waits until everything written is posted
     pub flush_requested: bool,
     pub disk_low: bool,
+    /// the files were deleted or replaced: what is written to them is lost
+    pub folder_lost: bool,
     pub books_failing: bool,
     pub retention: RetentionState,
     pub stopping: bool,
@@ -68,6 +70,7 @@ impl WalState {
             append_failed_at: None,
             flush_requested: false,
             disk_low: false,
+            folder_lost: false,
             books_failing: false,
             retention: RetentionState::default(),
             stopping: false,
@@ -96,6 +99,9 @@ impl WalState {
     fn check_hold(&mut self, payload: u64) -> Result<(), AppendError> {
         if self.stopping {
             return Err(AppendError::Closing);
+        }
+        if self.folder_lost {
+            return Err(AppendError::FolderLost);
         }
         if self.disk_low {
             return Err(AppendError::DiskLow);

@@ -14,6 +14,8 @@ pub struct WalStats {
     /// records not yet posted
     pub backlog: usize,
     pub disk_low: bool,
+    /// the data folder was deleted or replaced, so new holds are refused
+    pub folder_lost: bool,
     /// an append failed within the last 5 s and none has succeeded since
     pub log_failing: bool,
     /// the last fsync failed

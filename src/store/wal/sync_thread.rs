@@ -1,5 +1,5 @@
 //! The thread that syncs the log, so that clients who wait for the disk do not wait for the books. It also watches the free disk
-//! space. It ends when the store is closing and everything is synced, or cannot be.
+//! space and the names of the open files. It ends when the store is closing and everything is synced, or cannot be.
 
 use std::io;
 use std::sync::Arc;
@@ -14,14 +14,19 @@ use crate::store::wal::handle::Wal;
 const RETRY: Duration = Duration::from_millis(50);
 /// Failed fsyncs of a closing store after which the thread gives up.
 const CLOSING_TRIES: usize = 3;
-const FREE_SPACE_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts the thread.
-pub(in crate::store) fn start(wal: Arc<Wal>, options: Options) -> JoinHandle<()> {
+/// Starts the thread. `watched`: beginnings of the names that must stay linked.
+pub(in crate::store) fn start(
+    wal: Arc<Wal>,
+    options: Options,
+    watched: &'static [&'static str],
+) -> JoinHandle<()> {
     let thread = SyncThread {
         wal,
         options,
-        free_space_checked: None,
+        watched,
+        checked: None,
         free_space_unknown: false,
         tries: CLOSING_TRIES,
         failures: LogThrottle::default(),
@@ -38,7 +43,9 @@ pub(in crate::store) fn start(wal: Arc<Wal>, options: Options) -> JoinHandle<()>
 struct SyncThread {
     wal: Arc<Wal>,
     options: Options,
-    free_space_checked: Option<Instant>,
+    watched: &'static [&'static str],
+    /// free space and names
+    checked: Option<Instant>,
     free_space_unknown: bool,
     /// failed fsyncs left while the store is closing
     tries: usize,
@@ -58,7 +65,7 @@ impl SyncThread {
     fn run(mut self) {
         let _end = EndGuard(self.wal.clone());
         while let Some(due) = self.wal.next_sync() {
-            self.check_free_space();
+            self.check_disk();
             if !due {
                 continue;
             }
@@ -91,14 +98,23 @@ impl SyncThread {
         true
     }
 
-    fn check_free_space(&mut self) {
-        if self
-            .free_space_checked
-            .is_some_and(|at| at.elapsed() < FREE_SPACE_INTERVAL)
-        {
+    fn check_disk(&mut self) {
+        if self.checked.is_some_and(|at| at.elapsed() < CHECK_INTERVAL) {
             return;
         }
-        self.free_space_checked = Some(Instant::now());
+        self.checked = Some(Instant::now());
+        self.check_free_space();
+        if let Some(path) = self.options.disk.lost(self.watched)
+            && self.wal.set_folder_lost()
+        {
+            tracing::error!(
+                path = %path.display(),
+                "data folder deleted or replaced; requests are refused and the process ends"
+            );
+        }
+    }
+
+    fn check_free_space(&mut self) {
         match self.options.disk.free_mb() {
             Ok(free_mb) => self
                 .wal

@@ -108,6 +108,13 @@ impl Wal {
         self.writer_wake.notify_one();
     }
 
+    /// The files are no longer those of the data folder; `false` if that was known.
+    pub(super) fn set_folder_lost(&self) -> bool {
+        let was_lost = std::mem::replace(&mut self.lock().folder_lost, true);
+        self.folder_lost.send_replace(true);
+        !was_lost
+    }
+
     pub(super) fn set_disk_low(&self, low: bool) {
         self.lock().disk_low = low;
     }
