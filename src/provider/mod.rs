@@ -6,6 +6,7 @@ mod anthropic;
 mod azure;
 mod bedrock;
 mod cohere;
+mod deepseek;
 mod gemini;
 mod groq;
 mod mistral;
@@ -30,6 +31,7 @@ pub static REGISTRY: &[&Preset] = &[
     &azure::PRESET,
     &bedrock::PRESET,
     &cohere::PRESET,
+    &deepseek::PRESET,
     &gemini::PRESET,
     &groq::PRESET,
     &mistral::PRESET,

@@ -32,7 +32,7 @@ const fn row(preset: &'static str, model: &'static str) -> Row {
     }
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     row("openai", "gpt-5.2"),
     row("anthropic", "claude-opus-4-6"),
     row("gemini", "gemini-3.8-flash"),
@@ -56,6 +56,11 @@ const ROWS: [Row; 11] = [
         seeing: "qwen3-vl:8b",
     },
     row("together", "moonshotai/Kimi-K3"),
+    Row {
+        preset: "deepseek",
+        model: "deepseek-v4-pro",
+        seeing: "deepseek-flash",
+    },
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -166,6 +166,37 @@ fn e11_mistral_cached_tokens_are_separate() {
 }
 
 #[test]
+fn p10_deepseek_stream_passes_through_and_cache_hits_are_separate() {
+    // with one rate for all input the cached tokens cost as much as the others
+    assert_stream_passes_through("deepseek", Some("\"choices\":[],"), 14, 5, "0.000039");
+    assert_unary_passes_through("deepseek", 14, 5);
+    let fixture = plain("deepseek");
+    let recording = golden("deepseek/answer.json");
+    fixture.upstream.respond_with(Script::unary(200, &recording));
+    fixture
+        .user()
+        .post_bytes(Chat.path(), request_body("").as_bytes())
+        .assert_status(200);
+    let usage = fixture.assert_recorded().assert_ended("ok", &[]).0["usage"].clone();
+    assert_eq!(usage["cached_tokens"], json!(4), "{usage}");
+}
+
+#[test]
+fn deepseek_messages_client_is_served_in_its_own_dialect() {
+    let fixture = plain("deepseek");
+    let recording = golden("deepseek/message.json");
+    fixture.upstream.respond_with(Script::unary(200, &recording));
+    let body = json!({"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "say it"}]});
+    let response = fixture.user().post(Messages.path(), &body);
+    assert_eq!(response.assert_status(200).text(), recording);
+    assert!(fixture.upstream.last_request().path().ends_with("/anthropic/v1/messages"));
+    fixture
+        .assert_recorded()
+        .assert_ended("ok", &[])
+        .assert_usage(14, 5);
+}
+
+#[test]
 fn p08_azure_filter_chunks_pass_through() {
     assert_stream_passes_through("azure", Some("\"usage\":{"), 10, 5, "0.000035");
     assert_unary_passes_through("azure", 10, 5);
