@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Judge of assets/vendor-limits.json and tests/golden/refusals.json.
 
-Checks the shape of both files and evaluates, for each known refusal, the rule that it names: the rule must
-refuse the request. `refuses` below is the specification of the limit kinds. Plain Python 3, no packages.
+Checks the shape of both files and evaluates the rules: the rule that a known refusal names must refuse it, no
+other sourced rule may, and the accepted requests must pass every sourced rule. `refuses` below is the specification of the limit kinds. Plain Python 3, no packages.
 Must never accept a rule whose source is not named, unless it is `believed`.
 """
 
@@ -26,12 +26,13 @@ NAMES = ["known_fields", "refused_fields", "ignored_fields", "required"]
 NUMBERS = ["max_chars", "min_chars", "max_key_chars", "min", "max", "max_items", "min_items", "max_count",
            "max_depth", "max_properties", "max_bytes"]
 FLAGS = ["not_blank", "all_required", "additional_properties_false"]
-VALUES = ["one_of", "media_types", "schema_keywords", "betas", "only_at", "first_one_of", "last_one_of"]
+VALUES = ["one_of", "types", "media_types", "schema_keywords", "betas", "only_at", "first_one_of", "last_one_of"]
 OTHERS = ["pattern", "not_with", "not_after", "less_than"]
 LIMITS = NAMES + NUMBERS + FLAGS + VALUES + OTHERS
 
 MEMBERS = {"vendor", "endpoint", "models", "but_models", "field", "when", "per", "which", "scope", "limit",
            "value", "status", "code", "source"}
+ACCEPTED_MEMBERS = {"vendor", "endpoint", "model", "headers", "request"}
 REFUSAL_MEMBERS = {"vendor", "endpoint", "model", "headers", "request", "status", "message", "source", "rule"}
 
 
@@ -158,6 +159,11 @@ def is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def json_type(value):
+    kinds = [(bool, "boolean"), (str, "string"), (list, "array"), (dict, "object"), ((int, float), "number")]
+    return next(name for kind, name in kinds if isinstance(value, kind))
+
+
 def follows(value, order):
     """Some message has a role that must not stand directly after the role before it."""
     roles = [m.get("role") for m in value if isinstance(m, dict)]
@@ -198,6 +204,8 @@ def one_refuses(rule, value, trail, body):
         return size(value) < bar
     if limit == "one_of":
         return value not in bar
+    if limit == "types":
+        return json_type(value) not in bar
     if limit == "media_types":
         return text and media_type(value) is not None and media_type(value) not in bar
     if limit == "max_bytes":
@@ -328,13 +336,28 @@ def refusal_faults(refusal, rules):
     guilty = [r for r in named if refuses(r, refusal)]
     if not guilty:
         yield f'rule {refusal["rule"]} does not refuse'
-    elif all(r["source"]["kind"] == "believed" for r in guilty):
+        return
+    if all(r["source"]["kind"] == "believed" for r in guilty):
         yield f'rule {refusal["rule"]} is believed only'
-    elif all(r.get("status") not in (None, refusal["status"]) for r in guilty):
+    if all(r.get("status") not in (None, refusal["status"]) for r in guilty):
         yield f'rule {refusal["rule"]} has another status'
+    yield from (f"also refused by {name}" for name in refusers(refusal, rules) - {refusal["rule"]})
 
 
-def faults(rules, refusals):
+def refusers(request, rules):
+    """Names of the sourced rules that refuse a request."""
+    return {name_of(r) for r in rules if r["vendor"] == request["vendor"]
+            and r["source"]["kind"] != "believed" and refuses(r, request)}
+
+
+def accepted_faults(request, rules):
+    """A usual request must pass every sourced rule, so that no rule refuses too much."""
+    if set(request) - ACCEPTED_MEMBERS:
+        yield "unknown members"
+    yield from (f"refused by {name}" for name in refusers(request, rules))
+
+
+def faults(rules, refusals, accepted):
     for number, rule in enumerate(rules, 1):
         yield from (f"rule {number} ({name_of(rule)}): {f}" for f in rule_faults(rule))
     keys = [sort_key(rule) for rule in rules]
@@ -342,6 +365,8 @@ def faults(rules, refusals):
     yield from (f"rule {n}: twice" for n, (a, b) in enumerate(zip(keys, keys[1:]), 2) if a == b)
     for number, refusal in enumerate(refusals, 1):
         yield from (f"refusal {number}: {f}" for f in refusal_faults(refusal, rules))
+    for number, request in enumerate(accepted, 1):
+        yield from (f"accepted {number}: {f}" for f in accepted_faults(request, rules))
 
 
 def table(rules, refusals):
@@ -358,8 +383,9 @@ def table(rules, refusals):
 
 def main():
     rules = json.loads(RULES.read_text())["rules"]
-    refusals = json.loads(REFUSALS.read_text())["refusals"]
-    found = list(faults(rules, refusals))
+    examples = json.loads(REFUSALS.read_text())
+    refusals = examples["refusals"]
+    found = list(faults(rules, refusals, examples["accepted"]))
     for fault in found:
         print(fault)
     table(rules, refusals)
