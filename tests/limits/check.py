@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "assets" / "vendor-limits.json"
 REFUSALS = ROOT / "tests" / "golden" / "refusals.json"
+CODEX = ROOT / "tests" / "golden" / "codex"
 
 VENDORS = """openai azure anthropic gemini bedrock mistral groq cohere ollama together deepseek xai
     openrouter""".split()
@@ -381,11 +382,17 @@ def table(rules, refusals):
     print("\n" + "  ".join(f"{limit} {n}" for limit, n in Counter(r["limit"] for r in rules).most_common()))
 
 
+def captured():
+    """Requests recorded from Codex, which OpenAI takes."""
+    bodies = [json.loads(path.read_text()) for path in sorted(CODEX.glob("*.json"))]
+    return [{"vendor": "openai", "endpoint": "responses", "model": "gpt-5.4", "request": body} for body in bodies]
+
+
 def main():
     rules = json.loads(RULES.read_text())["rules"]
     examples = json.loads(REFUSALS.read_text())
     refusals = examples["refusals"]
-    found = list(faults(rules, refusals, examples["accepted"]))
+    found = list(faults(rules, refusals, examples["accepted"] + captured()))
     for fault in found:
         print(fault)
     table(rules, refusals)
