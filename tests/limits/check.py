@@ -2,8 +2,8 @@
 """Judge of assets/vendor-limits.json and tests/golden/refusals.json.
 
 Checks the shape of both files and evaluates the rules: the rule that a known refusal names must refuse it, no
-other sourced rule may, and the accepted requests must pass every sourced rule. `refuses` below is the specification of the limit kinds. Plain Python 3, no packages.
-Must never accept a rule whose source is not named, unless it is `believed`.
+other sourced rule may, and the accepted requests must pass every sourced rule. `refuses` is the specification of
+the limit kinds. Must never accept a rule whose source is not named, unless it is `believed`.
 """
 
 import json
