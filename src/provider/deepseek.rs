@@ -1,13 +1,12 @@
-//! DeepSeek: OpenAI's chat dialect at its root and Anthropic's messages dialect below `/anthropic`;
-//! embedded prices, at the peak rate. Reasons unless told not to, and rejects a conversation with
-//! tools whose reasoning is not returned: translated requests use the messages dialect, which
-//! carries it.
+//! DeepSeek: the chat and Responses dialects at its root, the messages dialect below `/anthropic`,
+//! so that every client is passed through and its reasoning returns to the model; embedded prices,
+//! at the peak rate.
 
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,
 };
-use crate::conversation::{Capabilities, ReasoningStyle};
+use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -16,8 +15,9 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
-        Endpoint::at(Dialect::Messages, "/anthropic/v1/messages"),
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
+        Endpoint::at(Dialect::Messages, "/anthropic/v1/messages"),
+        Endpoint::at(Dialect::Responses, "/responses"),
     ],
     price: PriceRule::Sheet("deepseek"),
     output_cap_field: "max_tokens",
@@ -36,17 +36,12 @@ static CHAT: CompatRules = CompatRules {
 
 fn capabilities(model: &str) -> Capabilities {
     Capabilities {
-        // the budget only switches reasoning on: DeepSeek ignores its size
-        reasoning: ReasoningStyle::Budget {
-            min: 0,
-            max: 384_000,
-        },
+        reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::High, Effort::Max]),
         images: model.contains("flash"),
         documents: false,
         json_schema: false,
         strict: false,
-        cache_hints: false,
         service_tier: false,
-        ..Capabilities::all()
+        ..Capabilities::chat()
     }
 }
