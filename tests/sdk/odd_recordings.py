@@ -3,6 +3,7 @@ must be what index.json expects, and must have every value of the recording. A l
 Needs no gateway; ends within a bounded time. Usage: odd_recordings.py [VENDOR…]
 """
 
+import functools
 import http.server
 import json
 import logging
@@ -162,10 +163,17 @@ def chat_of(client, vendor, seen, streamed, failure):
 def openai_chat(url, vendor, entry, seen, streamed):
     import openai
 
-    client = openai.OpenAI(api_key="k", base_url=url, max_retries=0, timeout=SECONDS_OF_CALL)
+    client = openai_client(url)
     if entry.get("api") == "responses":
         return openai_responses(client, seen, streamed, openai.APIError)
     chat_of(client, vendor, seen, streamed, openai.APIError)
+
+
+@functools.cache
+def openai_client(url):
+    import openai
+
+    return openai.OpenAI(api_key="k", base_url=url, max_retries=0, timeout=SECONDS_OF_CALL)
 
 
 def openai_responses(client, seen, streamed, failure):
@@ -397,15 +405,21 @@ def read_ollama(seen, document):
         seen.count(prompt, output)
 
 
-def bedrock(url, vendor, entry, seen, streamed):
+@functools.cache
+def bedrock_client(url):
     import botocore.session
     from botocore.config import Config
-    from botocore.exceptions import EventStreamError
 
     session = botocore.session.get_session()
     session.set_credentials("k", "s")
     settings = Config(retries={"total_max_attempts": 1}, read_timeout=SECONDS_OF_CALL)
-    client = session.create_client("bedrock-runtime", region_name="eu-central-1", endpoint_url=url, config=settings)
+    return session.create_client("bedrock-runtime", region_name="eu-central-1", endpoint_url=url, config=settings)
+
+
+def bedrock(url, vendor, entry, seen, streamed):
+    from botocore.exceptions import EventStreamError
+
+    client = bedrock_client(url)
     asks = {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "say it"}]}]}
     try:
         if entry["operation"] == "converse":
