@@ -113,7 +113,7 @@ mod tests {
             .values()
             .flat_map(|vendor| &vendor.rows)
             .collect();
-        assert_eq!(rows.len(), 931);
+        assert_eq!(rows.len(), 995);
         let priced = rows
             .iter()
             .filter(|row| row.mode == Mode::Chat && row.is_priced())
