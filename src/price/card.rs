@@ -270,7 +270,11 @@ mod tests {
             "long_context":[{"above_input_tokens":500,"standard":{"input":"3","output":"4"}},
                 {"above_input_tokens":200,"standard":{"input":"2","output":"3"}}]}"#,
         );
-        let input = |in_total| card.band(in_total).at(Tier::Standard).rate(TokenClass::Input);
+        let input = |in_total| {
+            card.band(in_total)
+                .at(Tier::Standard)
+                .rate(TokenClass::Input)
+        };
         assert_eq!(
             [0, 200, 201, 500, 501, u64::MAX].map(input),
             [1, 1, 2, 2, 3, 3].map(|usd| usd * 1_000_000)
@@ -308,7 +312,11 @@ mod tests {
             (input, quote.is_known)
         };
         assert_eq!(quote("flex"), (1_000_000, true), "no discount");
-        assert_eq!(quote("fast"), (3_000_000, true), "another word for priority");
+        assert_eq!(
+            quote("fast"),
+            (3_000_000, true),
+            "another word for priority"
+        );
         assert_eq!(quote("auto"), (3_000_000, true));
         assert_eq!(quote("ultrafast"), (3_000_000, false));
         assert_eq!(quote("scale"), (3_000_000, false));
@@ -319,12 +327,14 @@ mod tests {
 
     #[test]
     fn fast_speed_multiplies_where_the_model_lists_a_factor() {
-        let card = card(
-            r#"{"rates":{"input":"5","output":"25"},"factors":{"fast":"2","geo_us":"1.1"}}"#,
-        );
+        let card =
+            card(r#"{"rates":{"input":"5","output":"25"},"factors":{"fast":"2","geo_us":"1.1"}}"#);
         let level = ServiceLevel::parse("fast+inference_geo=us");
         let quote = card.quote(card.band(1), &level);
-        assert_eq!((quote.factor.to_string(), quote.is_known), ("2.2".into(), true));
+        assert_eq!(
+            (quote.factor.to_string(), quote.is_known),
+            ("2.2".into(), true)
+        );
     }
 
     #[test]

@@ -48,7 +48,9 @@ impl HighestRates {
         let has_media = input.images > 0 || input.documents > 0;
         let rates = &quote.rates;
         HighestRates {
-            input: quote.factor.rate(rates.highest_input(input.audio, has_media)),
+            input: quote
+                .factor
+                .rate(rates.highest_input(input.audio, has_media)),
             output: quote.factor.rate(rates.highest_output()),
         }
     }

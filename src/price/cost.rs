@@ -184,10 +184,7 @@ fn input_counts(rates: &Rates, usage: &Usage, lifetime: CacheLifetime) -> [Class
         CacheLifetime::Hour => TokenClass::CacheWrite1h,
         CacheLifetime::HalfDay => TokenClass::CacheWrite12h,
     };
-    let (write, write_1h) = (
-        rate(TokenClass::CacheWrite),
-        rate(TokenClass::CacheWrite1h),
-    );
+    let (write, write_1h) = (rate(TokenClass::CacheWrite), rate(TokenClass::CacheWrite1h));
     [
         ("input", text, rate(TokenClass::Input)),
         ("audio_in", audio, audio_rate),

@@ -133,7 +133,10 @@ pub(super) struct VendorFee {
 impl VendorFee {
     /// Tool and fee; `None` for a fee whose units no response reports.
     pub(super) fn tool_fee(&self) -> Result<Option<(ServerTool, ToolFee)>, String> {
-        if UNCOUNTED_TOOLS.iter().any(|name| self.tool.starts_with(name)) {
+        if UNCOUNTED_TOOLS
+            .iter()
+            .any(|name| self.tool.starts_with(name))
+        {
             return Ok(None);
         }
         let tool = ServerTool::parse(&self.tool);
@@ -198,7 +201,13 @@ impl Fees {
             .into_iter()
             .filter_map(|tool| Some((tool, self.of(tool)?)));
         // of equal fees the first, so that a plain search keeps its name
-        listed.reduce(|best, next| if next.1.pico > best.1.pico { next } else { best })
+        listed.reduce(|best, next| {
+            if next.1.pico > best.1.pico {
+                next
+            } else {
+                best
+            }
+        })
     }
 }
 

@@ -94,7 +94,12 @@ fn cases() -> Vec<Case> {
         })
         .collect();
     // the order of a hash map differs between runs
-    cases.sort_by_key(|case| format!("{:?}", case.price.row().map(|row| (&row.vendor, &row.model))));
+    cases.sort_by_key(|case| {
+        format!(
+            "{:?}",
+            case.price.row().map(|row| (&row.vendor, &row.model))
+        )
+    });
     cases
 }
 
@@ -107,7 +112,11 @@ fn context<'a>(
     PricingContext {
         tier: rng.one_of(&[None, Some(tier)]),
         place: place.as_deref(),
-        search_tool: rng.one_of(&[None, Some(ServerTool::WebSearch), Some(ServerTool::GoogleSearch)]),
+        search_tool: rng.one_of(&[
+            None,
+            Some(ServerTool::WebSearch),
+            Some(ServerTool::GoogleSearch),
+        ]),
         tools,
         cache_lifetime: rng.one_of(&LIFETIMES),
     }
@@ -165,7 +174,10 @@ fn cost_is_the_sum_of_its_lines_and_each_line_has_a_card() {
         assert_eq!(amounts.sum::<Money>(), bill.total, "{bill:?}");
         let kept: Vec<_> = bill.priced.iter().map(PricedLine::cost_line).collect();
         assert_eq!(kept, bill.lines);
-        let tokens = bill.priced.iter().filter(|line| line.unit == LineUnit::Token);
+        let tokens = bill
+            .priced
+            .iter()
+            .filter(|line| line.unit == LineUnit::Token);
         let counted: u64 = tokens.map(|line| line.count).sum();
         assert!(counted <= usage.in_total() + usage.out_total, "{bill:?}");
         for line in &bill.priced {
@@ -219,10 +231,16 @@ fn no_class_is_cheaper_than_the_cheapest_rate_of_its_card() {
         let place = rng.one_of(&case.places);
         let context = context(&mut rng, &place, &[]);
         let mut usage = rng.usage(400_000, 50_000);
-        usage.service_tier = Some(rng.one_of(&["scale", "standard", "flex", "Priority"]).to_owned());
+        usage.service_tier = Some(
+            rng.one_of(&["scale", "standard", "flex", "Priority"])
+                .to_owned(),
+        );
         let lowest = row.lowest_rate(usage.in_total(), place.as_deref());
         let bill = case.price.cost(&usage, context).expect("a price");
-        let tokens = bill.priced.iter().filter(|line| line.unit == LineUnit::Token);
+        let tokens = bill
+            .priced
+            .iter()
+            .filter(|line| line.unit == LineUnit::Token);
         for line in tokens {
             assert!(
                 line.cost_line().rate_pico >= lowest,

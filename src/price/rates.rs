@@ -108,7 +108,9 @@ impl SheetRates {
 /// `"12.5"` USD per million tokens is 12,500,000 pico-USD per token; fractions are rounded up.
 fn pico_per_token(text: &str) -> Result<u64, String> {
     const TOKENS_PER_UNIT: i128 = 1_000_000;
-    let per_million = Money::parse(text).map_err(|error| error.to_string())?.pico();
+    let per_million = Money::parse(text)
+        .map_err(|error| error.to_string())?
+        .pico();
     let per_token = (per_million + TOKENS_PER_UNIT - 1) / TOKENS_PER_UNIT;
     u64::try_from(per_token).map_err(|_| format!("rate `{text}` exceeds the maximum"))
 }

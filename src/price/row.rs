@@ -120,10 +120,10 @@ impl Row {
         level: &ServiceLevel,
     ) -> Quote {
         let choice = self.place_choice(place);
-        let quotes = choice.cards.iter().flat_map(|card| {
-            card.reachable(in_total)
-                .map(|band| card.quote(band, level))
-        });
+        let quotes = choice
+            .cards
+            .iter()
+            .flat_map(|card| card.reachable(in_total).map(|band| card.quote(band, level)));
         choice.finish(quotes)
     }
 

@@ -232,7 +232,11 @@ mod tests {
             );
         }
         assert_eq!(find(&versioned, "a.claude-x-20240101-v1:0"), None);
-        assert_eq!(find(&versioned, "us.a.claude-x"), None, "a profile is an id of its own");
+        assert_eq!(
+            find(&versioned, "us.a.claude-x"),
+            None,
+            "a profile is an id of its own"
+        );
         assert_eq!(
             find(&versioned, "ft:gpt-4.1-2025-04-14:acme::id").as_deref(),
             Some("ft:gpt-4.1-2025-04-14")

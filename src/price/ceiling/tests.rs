@@ -317,7 +317,7 @@ fn ceiling_is_never_below_the_cost_of_usage_within_bounds() {
     let prices = all_prices();
     let mut rng = SeededRng(0x9E37_79B9_7F4A_7C15);
     let mut checked = 0;
-    for round in 0..prices.len() * TIERS.len() * 8 {
+    for round in 0..prices.len() * TIERS.len() * 12 {
         let (price, tier) = (
             &prices[round % prices.len()],
             TIERS[round / prices.len() % TIERS.len()],

@@ -149,14 +149,44 @@ fn tool_fee_follows_model_and_vendor() {
     };
     for (vendor, model, tool, micro_usd) in [
         ("openai", "gpt-4.1", ServerTool::WebSearch, Some(10_000)),
-        ("openai", "gpt-4.1", ServerTool::WebSearchPreview, Some(25_000)),
-        ("openai", "gpt-5.1", ServerTool::WebSearchPreview, Some(10_000)),
+        (
+            "openai",
+            "gpt-4.1",
+            ServerTool::WebSearchPreview,
+            Some(25_000),
+        ),
+        (
+            "openai",
+            "gpt-5.1",
+            ServerTool::WebSearchPreview,
+            Some(10_000),
+        ),
         ("openai", "gpt-5.1", ServerTool::FileSearch, Some(2_500)),
-        ("openai", "gpt-5.1", ServerTool::CodeInterpreter, Some(30_000)),
+        (
+            "openai",
+            "gpt-5.1",
+            ServerTool::CodeInterpreter,
+            Some(30_000),
+        ),
         ("azure", "gpt-4.1-mini", ServerTool::WebSearch, Some(14_000)),
-        ("anthropic", "claude-haiku-4-5", ServerTool::WebSearch, Some(10_000)),
-        ("gemini", "gemini-2.5-flash", ServerTool::GoogleSearch, Some(35_000)),
-        ("mistral", "mistral-large-latest", ServerTool::WebSearch, None),
+        (
+            "anthropic",
+            "claude-haiku-4-5",
+            ServerTool::WebSearch,
+            Some(10_000),
+        ),
+        (
+            "gemini",
+            "gemini-2.5-flash",
+            ServerTool::GoogleSearch,
+            Some(35_000),
+        ),
+        (
+            "mistral",
+            "mistral-large-latest",
+            ServerTool::WebSearch,
+            None,
+        ),
         (
             "openai",
             "gpt-4o-search-preview",
