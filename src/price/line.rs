@@ -93,3 +93,6 @@ impl fmt::Display for PricedLine {
         write!(f, " = ${} ({})", self.amount(), self.card)
     }
 }
+
+#[cfg(test)]
+mod tests;
