@@ -44,6 +44,16 @@ def rate_of(column):
     return None
 
 
+def whole(value):
+    """A count: the map writes some as 4096.0."""
+    if value is None or isinstance(value, int):
+        return value
+    count = Decimal(str(value))
+    if count != int(count):
+        raise Unknown(f"a count of {value}")
+    return int(count)
+
+
 def check_columns(entries):
     listed = {name for group in ("factors", "fees", "vendor_fees", "facts", "without_money", "left_out_columns") for name in KNOWN[group]}
     unknown = Counter(
@@ -246,14 +256,14 @@ def row(provider, model, keys):
     said = {answer: {name for column, name in KNOWN["capabilities"].items() if facts.get(column) is answer} for answer in (True, False)}
     made = {
         "provider": provider, "model": model, "mode": facts["mode"],
-        "context": facts.get("max_input_tokens") or facts.get("max_tokens"), "max_output": facts.get("max_output_tokens"),
+        "context": whole(facts.get("max_input_tokens") or facts.get("max_tokens")), "max_output": whole(facts.get("max_output_tokens")),
     }
     optional = {
-        "cache_write_ttl": write_ttl(provider, model, found), "cache_min_tokens": facts.get("prompt_cache_min_tokens"),
+        "cache_write_ttl": write_ttl(provider, model, found), "cache_min_tokens": whole(facts.get("prompt_cache_min_tokens")),
         "sizes": sizes([(key, entry, size) for key, entry, _, size in keys if size]),
         "factors": factors(model, lead), "fees": own_fees, "regions": cards, "regions_at_base": at_base,
         "profile_of": rest if provider == "bedrock" and head in KNOWN["profiles"] and "." in rest else None,
-        "vector_size": facts.get("output_vector_size"), "capabilities": sorted(said[True]), "lacks": sorted(said[False] - said[True]),
+        "vector_size": whole(facts.get("output_vector_size")), "capabilities": sorted(said[True]), "lacks": sorted(said[False] - said[True]),
         "deprecated_on": facts.get("deprecation_date"), "successor": (facts.get("successor_model") or "").removeprefix(KNOWN["prefixes"][provider]),
         "image_tokens": next((tokens for owner, form, tokens in DECISIONS["image_tokens"] if re.fullmatch(owner, provider) and re.fullmatch(form, model)), None),
     }
