@@ -127,10 +127,10 @@ fn cost_within_bounds_never_exceeds_the_ceiling_at_any_place() {
     let cases = cases();
     let mut rng = SeededRng(0x9E37_79B9_7F4A_7C15);
     let mut checked = 0;
-    for round in 0..cases.len() * 60 {
+    for round in 0..cases.len() * 80 {
         let case = &cases[round % cases.len()];
         let place = rng.one_of(&case.places);
-        let tools = rng.one_of(&[&TOOLS[..0], &TOOLS[..1], &TOOLS[..]]);
+        let tools = rng.one_of(&[&TOOLS[..0], &TOOLS[..0], &TOOLS[..1], &TOOLS[..]]);
         let context = context(&mut rng, &place, tools);
         let bound = InputBound {
             text_bytes: rng.up_to(600_000),
@@ -156,7 +156,7 @@ fn cost_within_bounds_never_exceeds_the_ceiling_at_any_place() {
         );
         checked += 1;
     }
-    assert!(checked > 20_000, "{checked}");
+    assert!(checked > 10_000, "{checked}");
 }
 
 #[test]
