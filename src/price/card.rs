@@ -130,7 +130,14 @@ impl PlaceCard {
                 ..listed(Tier::Standard)
             },
             TierChoice::Fast if self.lists(Tier::Priority) => listed(Tier::Priority),
-            TierChoice::Auto => listed(Tier::Priority).max(listed(Tier::Standard)),
+            TierChoice::Auto if self.lists(Tier::Priority) => {
+                listed(Tier::Priority).max(listed(Tier::Standard))
+            }
+            // an unlisted priority tier costs as much as the dearest listed one
+            TierChoice::Auto => Quote {
+                rates: band.dearest(),
+                ..listed(Tier::Standard)
+            },
             TierChoice::Listed(Tier::Priority | Tier::Ultrafast)
             | TierChoice::Fast
             | TierChoice::Unknown => Quote {
