@@ -236,6 +236,9 @@ fn describe_flag(flag: &str) -> &'static str {
         "lying_usage" => "the upstream reported invalid usage; the hold was charged",
         "unpriced" => "price unknown; nothing was charged",
         "over_warning" => "a warn-only budget was over its limit",
+        "clamped" => {
+            "more cached tokens were reported than the prompt has; the excess is not billed"
+        }
         _ => "unknown flag; update this command",
     }
 }

@@ -168,14 +168,17 @@ impl Flags {
     pub const UNPRICED: Flags = Flags(16);
     /// a `warn` budget is over its limit
     pub const OVER_WARNING: Flags = Flags(32);
+    /// more cached tokens were reported than the prompt has; the excess is not billed
+    pub const CLAMPED: Flags = Flags(64);
 
-    const NAMES: [(Flags, &'static str); 6] = [
+    const NAMES: [(Flags, &'static str); 7] = [
         (Flags::ESTIMATED, "estimated"),
         (Flags::ORPHANED, "orphaned"),
         (Flags::OVER_CEILING, "over_ceiling"),
         (Flags::LYING_USAGE, "lying_usage"),
         (Flags::UNPRICED, "unpriced"),
         (Flags::OVER_WARNING, "over_warning"),
+        (Flags::CLAMPED, "clamped"),
     ];
 
     #[must_use]
@@ -215,7 +218,7 @@ pub struct CostLine {
 
 impl CostLine {
     /// Classes of cost lines; stored records contain the position.
-    pub const CLASSES: [&'static str; 13] = [
+    pub const CLASSES: [&'static str; 20] = [
         "input",
         "cache_read",
         "cache_read_audio",
@@ -229,6 +232,13 @@ impl CostLine {
         "reasoning",
         "web_search",
         "ceiling",
+        "web_search_preview",
+        "google_search",
+        "google_maps",
+        "browser_search",
+        "browser_open",
+        "file_search",
+        "code_interpreter",
     ];
 
     pub fn amount(&self) -> Money {

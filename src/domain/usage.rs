@@ -45,6 +45,27 @@ impl Usage {
         .fold(0, u64::saturating_add)
     }
 
+    /// Cuts cached and written tokens to the complete prompt of which they are a part, reads first,
+    /// because writes cost more. Returns true if a count was impossible.
+    pub fn clamp_to_prompt(&mut self, prompt: u64) -> bool {
+        let mut left = prompt;
+        let mut is_clamped = false;
+        for count in [
+            &mut self.cache_write_1h,
+            &mut self.cache_write_other,
+            &mut self.cache_write_5m,
+            &mut self.cache_read,
+        ] {
+            is_clamped |= *count > left;
+            *count = left.min(*count);
+            left -= *count;
+        }
+        is_clamped |= self.audio_cached > self.cache_read;
+        self.audio_cached = self.audio_cached.min(self.cache_read);
+        self.uncached_in = self.uncached_in.min(left);
+        is_clamped
+    }
+
     /// All input tokens; selects the long-context band.
     pub fn in_total(&self) -> u64 {
         [
@@ -118,5 +139,36 @@ impl ReportedUsage {
             ReportedUsage::Complete(usage) | ReportedUsage::Partial { usage, .. } => Some(usage),
             ReportedUsage::Missing | ReportedUsage::Invalid => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_cache_counts_are_clamped_to_the_prompt() {
+        let mut usage = Usage {
+            cache_read: 90,
+            cache_write_5m: 30,
+            cache_write_1h: 40,
+            audio_cached: 80,
+            ..Usage::default()
+        };
+        assert!(usage.clamp_to_prompt(100));
+        assert_eq!(
+            (usage.cache_write_1h, usage.cache_write_5m, usage.cache_read),
+            (40, 30, 30)
+        );
+        assert_eq!((usage.audio_cached, usage.in_total()), (30, 100));
+        let possible = Usage {
+            uncached_in: 10,
+            cache_read: 60,
+            cache_write_other: 30,
+            ..Usage::default()
+        };
+        let mut unchanged = possible.clone();
+        assert!(!unchanged.clamp_to_prompt(100));
+        assert_eq!(unchanged, possible);
     }
 }

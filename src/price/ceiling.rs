@@ -2,8 +2,14 @@
 //! It can be too high but must never be too low: all usage within bound and cap, at every tier that
 //! could serve the call, costs at most the ceiling.
 
+use std::sync::Arc;
+
+use super::card::Quote;
+use super::context::PricingContext;
+use super::cost::ToolUsage;
+use super::line::CardLabel;
 use super::pricing::{Price, PriceUnknown};
-use super::rates::{Rates, Tier};
+use super::tier::ServiceLevel;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 
@@ -30,55 +36,66 @@ pub enum CeilingError {
     Unbounded(String),
 }
 
-/// Highest rates that can apply to a call.
-#[derive(Default)]
+/// Highest rates of a token that can apply to a call.
+#[derive(Clone, Copy, Default)]
 struct HighestRates {
     input: u64,
     output: u64,
-    search: u64,
 }
 
 impl HighestRates {
-    fn include(&mut self, rates: &Rates, has_audio: bool) {
-        self.input = self.input.max(rates.highest_input(has_audio));
-        self.output = self.output.max(rates.highest_output());
-        self.search = self.search.max(rates.search);
+    fn of(quote: &Quote, input: &InputBound) -> HighestRates {
+        let has_media = input.images > 0 || input.documents > 0;
+        let rates = &quote.rates;
+        HighestRates {
+            input: quote
+                .factor
+                .rate(rates.highest_input(input.audio, has_media)),
+            output: quote.factor.rate(rates.highest_output()),
+        }
+    }
+
+    fn max(self, other: HighestRates) -> HighestRates {
+        HighestRates {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+        }
     }
 }
 
 impl Price {
     /// Maximum cost of a call with this input and at most `output_cap` tokens in each of `choices`
     /// responses.
-    pub fn ceiling(
+    pub fn ceiling<'a>(
         &self,
         input: &InputBound,
         output_cap: u64,
         choices: u64,
-        requested_tier: Option<&str>,
+        context: impl Into<PricingContext<'a>>,
     ) -> Result<Money, CeilingError> {
-        let (input, output_rate) = self.input_ceiling_and_output_rate(input, requested_tier)?;
+        let (input, output_rate) = self.input_ceiling_and_output_rate(input, &context.into())?;
         Ok(input.plus(output_rate.times(output_cap).times(choices)))
     }
 
     /// Maximum cost of the input alone.
-    pub fn input_ceiling(
+    pub fn input_ceiling<'a>(
         &self,
         input: &InputBound,
-        requested_tier: Option<&str>,
+        context: impl Into<PricingContext<'a>>,
     ) -> Result<Money, CeilingError> {
-        self.input_ceiling_and_output_rate(input, requested_tier)
+        self.input_ceiling_and_output_rate(input, &context.into())
             .map(|(input, _)| input)
     }
 
     /// Output tokens in each of `choices` responses that `remainder` buys after the input.
-    pub fn affordable_output(
+    pub fn affordable_output<'a>(
         &self,
         input: &InputBound,
         choices: u64,
-        requested_tier: Option<&str>,
+        context: impl Into<PricingContext<'a>>,
         remainder: Money,
     ) -> Result<u64, CeilingError> {
-        let (input, output_rate) = self.input_ceiling_and_output_rate(input, requested_tier)?;
+        let (input, output_rate) = self.input_ceiling_and_output_rate(input, &context.into())?;
         let left = remainder.minus(input).pico();
         let per_token = output_rate.times(choices.max(1)).pico();
         Ok(match (left, per_token) {
@@ -92,7 +109,7 @@ impl Price {
     fn input_ceiling_and_output_rate(
         &self,
         input: &InputBound,
-        requested_tier: Option<&str>,
+        context: &PricingContext<'_>,
     ) -> Result<(Money, Money), CeilingError> {
         if !self.is_known() {
             return Err(CeilingError::Unpriced);
@@ -100,18 +117,11 @@ impl Price {
         if matches!(self, Price::Free) {
             return Ok((Money::ZERO, Money::ZERO));
         }
-        if let Some(tier) = requested_tier.filter(|tier| !self.has_rates_for(Tier::parse(tier))) {
-            return Err(CeilingError::Unbounded(format!(
-                "the price sheet has no rates for {tier}"
-            )));
-        }
         let tokens = self.input_tokens(input)?;
-        let rates = self.highest_rates(tokens, input.audio, requested_tier);
+        let rates = self.highest_rates(tokens, input, context)?;
+        let fees = self.highest_fees(input, context)?;
         let cost = |rate: u64, count| Money::from_pico(i128::from(rate)).times(count);
-        Ok((
-            cost(rates.input, tokens).plus(cost(rates.search, input.searches)),
-            cost(rates.output, 1),
-        ))
+        Ok((cost(rates.input, tokens).plus(fees), cost(rates.output, 1)))
     }
 
     /// Maximum tokens of the input.
@@ -160,26 +170,70 @@ impl Price {
             .saturating_add(tools)
     }
 
-    /// Highest rates over all tiers and context bands that can apply to the call.
+    /// Highest rates over all service levels and context bands that can apply to the call. The base
+    /// tier always can: a full tier falls back to it.
     fn highest_rates(
         &self,
         tokens: u64,
-        has_audio: bool,
-        requested_tier: Option<&str>,
-    ) -> HighestRates {
-        let mut highest = HighestRates::default();
-        match self {
-            Price::Sheet(row) => row
-                .reachable(tokens)
-                .flat_map(|card| Tier::possible(requested_tier).map(|tier| card.at(tier)))
-                .for_each(|rates| highest.include(rates, has_audio)),
-            Price::Fixed { input, output } => {
-                highest.include(&Rates::fixed(*input, *output), has_audio)
-            }
-            Price::Free | Price::Unknown => {}
+        input: &InputBound,
+        context: &PricingContext<'_>,
+    ) -> Result<HighestRates, CeilingError> {
+        let base = self.highest_quote(tokens, context, &ServiceLevel::STANDARD);
+        let base = HighestRates::of(&base, input);
+        let Some(words) = context.tier else {
+            return Ok(base);
+        };
+        let level = ServiceLevel::parse(words);
+        let row = self.row();
+        if row.is_some_and(|row| !row.has_rates_for(&level, context.place)) {
+            let why = format!("the price sheet has no rates for {words}");
+            return Err(CeilingError::Unbounded(why));
         }
-        highest
+        let requested = self.highest_quote(tokens, context, &level);
+        Ok(base.max(HighestRates::of(&requested, input)))
     }
+
+    fn highest_quote(
+        &self,
+        tokens: u64,
+        context: &PricingContext<'_>,
+        level: &ServiceLevel,
+    ) -> Quote {
+        match self {
+            Price::Sheet(row) => row.highest_quote(tokens, context.place, level),
+            other => other
+                .quote(tokens, context.place, level)
+                .unwrap_or_else(|_| Quote::of(Default::default())),
+        }
+    }
+
+    /// Maximum fees of the tools that the call can use.
+    fn highest_fees(
+        &self,
+        input: &InputBound,
+        context: &PricingContext<'_>,
+    ) -> Result<Money, CeilingError> {
+        if self.row().is_none() {
+            return Ok(Money::ZERO);
+        }
+        let searches = (input.searches > 0).then(|| self.search(input.searches, context));
+        let tools = context.tools.iter();
+        let tools = tools.map(|(tool, uses)| self.tool_usage(*tool, *uses, context));
+        let possible = self.each_call_search(context).into_iter().chain(searches);
+        possible
+            .chain(tools)
+            .map(|usage| tool_ceiling(&usage))
+            .sum()
+    }
+}
+
+fn tool_ceiling(usage: &ToolUsage) -> Result<Money, CeilingError> {
+    if usage.fee.is_none() {
+        let tool = usage.tool.name();
+        let why = format!("the price sheet has no fee for {tool}");
+        return Err(CeilingError::Unbounded(why));
+    }
+    Ok(usage.line(&Arc::new(CardLabel::default())).amount())
 }
 
 #[cfg(test)]

@@ -1,66 +1,217 @@
 //! Cost of a call: takes its usage, returns a bill of lines (count × rate). The lines must sum to
 //! the total exactly; amounts must never be rounded.
 
+use std::sync::Arc;
+
+use super::card::Quote;
+use super::class::TokenClass;
+use super::context::{CacheLifetime, PricingContext};
+use super::factor::Factor;
+use super::fees::{FeeUnit, ServerTool, ToolFee};
+use super::line::{CardLabel, LineUnit, PricedLine};
 use super::pricing::{Price, PriceUnknown};
-use super::rates::{Rates, Tier};
+use super::rates::Rates;
+use super::tier::ServiceLevel;
 use crate::domain::event::CostLine;
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
+
+/// Stands in for a fee that the sheet lacks: the highest fee of a search in November 2026.
+const UNLISTED_FEE: ToolFee = ToolFee {
+    pico: 35_000_000_000,
+    per: FeeUnit::Call,
+};
 
 /// Cost of one call, with the counts and rates it consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bill {
     pub total: Money,
+    /// lines as the record keeps them
     pub lines: Vec<CostLine>,
-    /// base rates were used for a tier that costs more, because the sheet lacks its rates
+    /// the same lines with card, listed rate and factor
+    pub priced: Vec<PricedLine>,
+    /// other rates stood in for a tier, place or fee that the sheet lacks
     pub rates_estimated: bool,
+    /// more cached audio was reported than cached tokens; the excess is not billed
+    pub is_clamped: bool,
 }
 
 impl Price {
     /// Cost of this usage, at the tier that the response names, in the context band of the complete
     /// prompt.
-    pub fn cost(&self, usage: &Usage, requested_tier: Option<&str>) -> Result<Bill, PriceUnknown> {
-        let tier = Tier::billed(usage.service_tier.as_deref(), requested_tier);
-        let rates = self.rates(usage.in_total(), tier)?;
-        let lines: Vec<CostLine> = input_lines(&rates, usage)
-            .into_iter()
-            .chain(output_lines(&rates, usage))
-            .filter(|line| line.count > 0 && line.rate_pico > 0)
+    pub fn cost<'a>(
+        &self,
+        usage: &Usage,
+        context: impl Into<PricingContext<'a>>,
+    ) -> Result<Bill, PriceUnknown> {
+        let context = context.into();
+        let level = ServiceLevel::billed(usage.service_tier.as_deref(), context.tier);
+        let quote = self.quote(usage.in_total(), context.place, &level)?;
+        let tools = self.tool_uses(usage, &context);
+        let card = Arc::new(self.label(&quote, &context));
+        let fees = tools.iter().map(|usage| usage.line(&card));
+        let priced: Vec<PricedLine> = token_lines(&quote, usage, context.cache_lifetime, &card)
+            .chain(fees)
+            .filter(|line| line.count > 0 && line.listed_pico > 0)
             .collect();
+        let lines: Vec<CostLine> = priced.iter().map(PricedLine::cost_line).collect();
         Ok(Bill {
             total: lines.iter().map(CostLine::amount).sum(),
             lines,
-            rates_estimated: !self.has_rates_for(tier),
+            priced,
+            rates_estimated: !quote.is_known || tools.iter().any(|usage| usage.fee.is_none()),
+            is_clamped: usage.audio_cached > usage.cache_read,
         })
+    }
+
+    fn label(&self, quote: &Quote, context: &PricingContext<'_>) -> CardLabel {
+        let row = self.row();
+        CardLabel {
+            model: row.map(|row| row.model.clone()).unwrap_or_default(),
+            tier: quote.tier,
+            place: row.and(context.place).map(str::to_owned),
+            above_input_tokens: quote.above,
+        }
+    }
+
+    /// Uses of tools that are billed. Prices set by the operator have no fees.
+    fn tool_uses(&self, usage: &Usage, context: &PricingContext<'_>) -> Vec<ToolUsage> {
+        let mut uses = Vec::new();
+        if self.row().is_none() {
+            return uses;
+        }
+        if usage.in_total() > 0 || usage.out_total > 0 {
+            uses.extend(self.each_call_search(context));
+        }
+        if usage.web_searches > 0 {
+            uses.push(self.search(usage.web_searches, context));
+        }
+        let named = context.tools.iter().filter(|(_, uses)| *uses > 0);
+        uses.extend(named.map(|(tool, count)| self.tool_usage(*tool, *count, context)));
+        uses
+    }
+
+    /// Search that the model runs for each request by itself.
+    pub(super) fn each_call_search(&self, context: &PricingContext<'_>) -> Option<ToolUsage> {
+        let usage = self.tool_usage(ServerTool::WebSearchEachCall, 1, context);
+        usage.fee.is_some().then_some(usage)
+    }
+
+    /// Searches of the tool that the context names, else of the dearest one.
+    pub(super) fn search(&self, uses: u64, context: &PricingContext<'_>) -> ToolUsage {
+        if let Some(tool) = context.search_tool {
+            return self.tool_usage(tool, uses, context);
+        }
+        let dearest = self.row().and_then(|row| row.dearest_search(context.place));
+        // the name in records does not depend on a guess
+        ToolUsage {
+            tool: ServerTool::WebSearch,
+            uses,
+            fee: dearest.map(|(_, fee)| fee),
+        }
+    }
+
+    pub(super) fn tool_usage(
+        &self,
+        tool: ServerTool,
+        uses: u64,
+        context: &PricingContext<'_>,
+    ) -> ToolUsage {
+        let fee = self.row().and_then(|row| row.fee(tool, context.place));
+        ToolUsage { tool, uses, fee }
     }
 }
 
-fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 7] {
-    let (text, audio, audio_rate) = split_subset(usage.uncached_in, usage.audio_in, rates.audio_in);
-    let (cached, cached_audio, cached_audio_rate) =
-        split_subset(usage.cache_read, usage.audio_cached, rates.audio_cached);
+/// Uses of a tool with its fee.
+pub(super) struct ToolUsage {
+    pub(super) tool: ServerTool,
+    uses: u64,
+    /// `None` if the sheet lacks it
+    pub(super) fee: Option<ToolFee>,
+}
+
+impl ToolUsage {
+    pub(super) fn line(&self, card: &Arc<CardLabel>) -> PricedLine {
+        let fee = self.fee.unwrap_or(UNLISTED_FEE);
+        PricedLine {
+            card: card.clone(),
+            class: self.tool.cost_class(),
+            count: fee.units(self.uses),
+            unit: LineUnit::Fee(fee.per),
+            listed_pico: fee.pico,
+            factor: Factor::ONE,
+        }
+    }
+}
+
+fn token_lines(
+    quote: &Quote,
+    usage: &Usage,
+    lifetime: CacheLifetime,
+    card: &Arc<CardLabel>,
+) -> impl Iterator<Item = PricedLine> {
+    let input = input_counts(&quote.rates, usage, lifetime);
+    let counts = input.into_iter().chain(output_counts(&quote.rates, usage));
+    let line = |(class, count, rate)| PricedLine {
+        card: card.clone(),
+        class,
+        count,
+        unit: LineUnit::Token,
+        listed_pico: rate,
+        factor: quote.factor,
+    };
+    counts.map(line)
+}
+
+/// Class, count and rate.
+type ClassCount = (&'static str, u64, u64);
+
+fn input_counts(rates: &Rates, usage: &Usage, lifetime: CacheLifetime) -> [ClassCount; 7] {
+    let rate = |class| rates.rate(class);
+    let own = |class| rates.own(class);
+    let (text, audio, audio_rate) = split_subset(
+        usage.uncached_in,
+        usage.audio_in,
+        own(TokenClass::InputAudio),
+    );
+    let (cached, cached_audio, cached_audio_rate) = split_subset(
+        usage.cache_read,
+        usage.audio_cached,
+        own(TokenClass::CacheReadAudio),
+    );
+    let unnamed_write = match lifetime {
+        CacheLifetime::Shortest => TokenClass::CacheWrite,
+        CacheLifetime::Hour => TokenClass::CacheWrite1h,
+        CacheLifetime::HalfDay => TokenClass::CacheWrite12h,
+    };
+    let (write, write_1h) = (rate(TokenClass::CacheWrite), rate(TokenClass::CacheWrite1h));
     [
-        line("input", text, rates.input),
-        line("audio_in", audio, audio_rate),
-        line("cache_read", cached, rates.cache_read),
-        line("cache_read_audio", cached_audio, cached_audio_rate),
-        line("cache_write_5m", usage.cache_write_5m, rates.cache_write),
-        line("cache_write_1h", usage.cache_write_1h, rates.cache_write_1h),
-        // unknown lifetime: the default one
-        line("cache_write", usage.cache_write_other, rates.cache_write),
+        ("input", text, rate(TokenClass::Input)),
+        ("audio_in", audio, audio_rate),
+        ("cache_read", cached, rate(TokenClass::CacheRead)),
+        ("cache_read_audio", cached_audio, cached_audio_rate),
+        ("cache_write_5m", usage.cache_write_5m, write),
+        ("cache_write_1h", usage.cache_write_1h, write_1h),
+        ("cache_write", usage.cache_write_other, rate(unnamed_write)),
     ]
 }
 
-fn output_lines(rates: &Rates, usage: &Usage) -> [CostLine; 5] {
-    let (rest, audio, audio_rate) = split_subset(usage.out_total, usage.audio_out, rates.audio_out);
-    let (rest, image, image_rate) = split_subset(rest, usage.image_out, rates.image_out);
-    let (plain, reasoning, reasoning_rate) = split_subset(rest, usage.reasoning, rates.reasoning);
+fn output_counts(rates: &Rates, usage: &Usage) -> [ClassCount; 4] {
+    let own = |class| rates.own(class);
+    let (rest, audio, audio_rate) = split_subset(
+        usage.out_total,
+        usage.audio_out,
+        own(TokenClass::OutputAudio),
+    );
+    let (rest, image, image_rate) =
+        split_subset(rest, usage.image_out, own(TokenClass::OutputImage));
+    let (plain, reasoning, reasoning_rate) =
+        split_subset(rest, usage.reasoning, own(TokenClass::OutputReasoning));
     [
-        line("output", plain, rates.output),
-        line("audio_out", audio, audio_rate),
-        line("image_out", image, image_rate),
-        line("reasoning", reasoning, reasoning_rate),
-        line("web_search", usage.web_searches, rates.search),
+        ("output", plain, rates.rate(TokenClass::Output)),
+        ("audio_out", audio, audio_rate),
+        ("image_out", image, image_rate),
+        ("reasoning", reasoning, reasoning_rate),
     ]
 }
 
@@ -73,331 +224,5 @@ fn split_subset(total: u64, subset: u64, rate: Option<u64>) -> (u64, u64, u64) {
     }
 }
 
-fn line(class: &'static str, count: u64, rate_pico: u64) -> CostLine {
-    CostLine {
-        class,
-        count,
-        rate_pico,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::price::Sheet;
-
-    fn price(vendor: &str, model: &str) -> Price {
-        Price::Sheet(Sheet::embedded().find(vendor, model).expect(model))
-    }
-
-    fn usd(price: &Price, usage: &Usage, requested_tier: Option<&str>) -> String {
-        price
-            .cost(usage, requested_tier)
-            .expect("a price")
-            .total
-            .to_string()
-    }
-
-    #[test]
-    fn cost_uses_the_listed_rate_of_each_class() {
-        let usage = Usage {
-            uncached_in: 1_000_000,
-            cache_read: 1_000_000,
-            cache_write_5m: 1_000_000,
-            cache_write_1h: 1_000_000,
-            cache_write_other: 1_000_000,
-            out_total: 1_000_000,
-            reasoning: 400_000,
-            web_searches: 3,
-            ..Usage::default()
-        };
-        let bill = price("anthropic", "claude-haiku-4-5")
-            .cost(&usage, None)
-            .expect("a price");
-        assert_eq!(
-            bill.total.to_string(),
-            "10.63",
-            "1 + 0.1 + 1.25 + 2 + 1.25 + 5 + 3 × 0.01"
-        );
-        assert!(
-            bill.lines
-                .iter()
-                .all(|line| CostLine::CLASSES.contains(&line.class))
-        );
-    }
-
-    #[test]
-    fn cost_splits_audio_and_reasoning_if_listed() {
-        let usage = Usage {
-            uncached_in: 1_000_000,
-            audio_in: 500_000,
-            out_total: 1_000_000,
-            audio_out: 100_000,
-            reasoning: 200_000,
-            ..Usage::default()
-        };
-        assert_eq!(
-            usd(&price("openai", "gpt-audio"), &usage, None),
-            "32.65",
-            "1.25 + 16 + 9 + 6.4"
-        );
-        assert_eq!(
-            usd(&price("gemini", "gemini-2.5-flash"), &usage, None),
-            "3.15",
-            "0.15 + 0.5 + 2.5"
-        );
-        let overstated = Usage {
-            uncached_in: 10,
-            audio_in: 1_000_000_000,
-            ..Usage::default()
-        };
-        assert_eq!(
-            usd(&price("openai", "gpt-audio"), &overstated, None),
-            "0.00032"
-        );
-    }
-
-    #[test]
-    fn cost_of_generated_image_uses_image_rate() {
-        let usage = Usage {
-            uncached_in: 100,
-            out_total: 1_290,
-            image_out: 1_290,
-            ..Usage::default()
-        };
-        let image_model = price("gemini", "gemini-2.5-flash-image");
-        assert_eq!(
-            usd(&image_model, &usage, None),
-            "0.03873",
-            "100 × 0.3 + 1290 × 30"
-        );
-        let mixed = Usage {
-            out_total: 1_400,
-            reasoning: 60,
-            ..usage.clone()
-        };
-        assert_eq!(
-            usd(&image_model, &mixed, None),
-            "0.039005",
-            "plus 110 × 2.5"
-        );
-        assert_eq!(
-            usd(&price("gemini", "gemini-2.5-flash"), &usage, None),
-            "0.003255",
-            "no image rate listed"
-        );
-        let batch = Usage {
-            service_tier: Some("batch".into()),
-            ..usage.clone()
-        };
-        assert_eq!(
-            usd(&price("gemini", "gemini-3-pro-image"), &batch, None),
-            "0.0775",
-            "100 × 1 + 1290 × 60"
-        );
-        let overstated = Usage {
-            out_total: 10,
-            image_out: 1_000_000,
-            ..Usage::default()
-        };
-        assert_eq!(usd(&image_model, &overstated, None), "0.0003");
-    }
-
-    #[test]
-    fn cost_of_cached_audio_uses_its_rate_if_listed() {
-        let usage = Usage {
-            uncached_in: 200,
-            cache_read: 800,
-            audio_cached: 800,
-            out_total: 200,
-            ..Usage::default()
-        };
-        let flash = price("gemini", "gemini-2.5-flash");
-        assert_eq!(
-            usd(&flash, &usage, None),
-            "0.00064",
-            "200 × 0.3 + 800 × 0.1 + 200 × 2.5"
-        );
-        assert_eq!(
-            usd(
-                &flash,
-                &Usage {
-                    audio_cached: 300,
-                    ..usage.clone()
-                },
-                None
-            ),
-            "0.000605",
-            "500 at 0.03 and 300 at 0.1"
-        );
-        let overstated = Usage {
-            audio_cached: 1_000_000,
-            ..usage.clone()
-        };
-        assert_eq!(usd(&flash, &overstated, None), "0.00064");
-        assert_eq!(
-            usd(&price("gemini", "gemini-2.5-flash-image"), &usage, None),
-            "0.000584",
-            "800 at 0.03: no rate for cached audio"
-        );
-    }
-
-    #[test]
-    fn cost_uses_the_tier_of_the_response() {
-        let usage = |tier: Option<&str>| Usage {
-            uncached_in: 1_000_000,
-            service_tier: tier.map(str::to_owned),
-            ..Usage::default()
-        };
-        let gpt = price("openai", "gpt-5.1-2025-11-13");
-        for (served, requested, expected) in [
-            (Some("default"), Some("priority"), "1.25"),
-            (Some("priority"), None, "2.5"),
-            (Some("flex"), Some("flex"), "0.625"),
-            (Some("martian"), Some("flex"), "1.25"),
-            (None, Some("flex"), "1.25"),
-            (None, Some("priority"), "2.5"),
-            (None, None, "1.25"),
-        ] {
-            assert_eq!(
-                usd(&gpt, &usage(served), requested),
-                expected,
-                "{served:?} {requested:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn cost_band_follows_the_complete_prompt_and_applies_to_all_tokens() {
-        let haiku = price("anthropic", "claude-haiku-5-5");
-        let short = Usage {
-            uncached_in: 1,
-            cache_read: 99_999,
-            out_total: 1_000_000,
-            ..Usage::default()
-        };
-        let long = Usage {
-            uncached_in: 2,
-            ..short.clone()
-        };
-        assert_eq!(usd(&haiku, &short, None), "0.50100009");
-        assert_eq!(usd(&haiku, &long, None), "2.50500095");
-    }
-
-    #[test]
-    fn cost_of_no_usage_is_zero_and_of_huge_usage_saturates() {
-        let all = [
-            price("anthropic", "claude-haiku-5-5"),
-            Price::Free,
-            Price::Fixed {
-                input: u64::MAX,
-                output: u64::MAX,
-            },
-        ];
-        for price in &all {
-            assert_eq!(price.cost(&Usage::default(), None), Ok(Bill::default()));
-        }
-        let huge = Usage {
-            uncached_in: u64::MAX,
-            cache_read: u64::MAX,
-            out_total: u64::MAX,
-            ..Usage::default()
-        };
-        assert_eq!(all[2].cost(&huge, None).expect("a price").total, Money::MAX);
-        assert!(all[0].cost(&huge, None).expect("a price").total > Money::from_usd(1_000_000));
-        assert_eq!(all[1].cost(&huge, None), Ok(Bill::default()));
-    }
-
-    #[test]
-    fn cost_without_a_price_is_an_error() {
-        assert_eq!(
-            Price::Unknown.cost(&Usage::default(), None),
-            Err(PriceUnknown)
-        );
-        assert_eq!(
-            price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None),
-            Err(PriceUnknown)
-        );
-        let fixed = Price::Fixed {
-            input: 2,
-            output: 3,
-        };
-        let usage = Usage {
-            uncached_in: 5,
-            cache_write_1h: 5,
-            out_total: 10,
-            web_searches: 9,
-            ..Usage::default()
-        };
-        assert_eq!(
-            fixed.cost(&usage, None).expect("a price").total,
-            Money::from_pico(50)
-        );
-    }
-
-    #[test]
-    fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
-        use crate::domain::input_bound::InputBound;
-        use crate::price::CeilingError;
-        let usage = |tier: &str| Usage {
-            uncached_in: 1_000_000,
-            service_tier: Some(tier.into()),
-            ..Usage::default()
-        };
-        let input = InputBound {
-            text_bytes: 10,
-            ..InputBound::default()
-        };
-        let (listed, unlisted) = (
-            price("openai", "gpt-5.1"),
-            price("anthropic", "claude-opus-4-6"),
-        );
-        for tier in ["fast", "priority", "inference_geo=us"] {
-            assert!(
-                !listed
-                    .cost(&usage(tier), None)
-                    .expect("a price")
-                    .rates_estimated,
-                "{tier}"
-            );
-            assert!(
-                unlisted
-                    .cost(&usage(tier), None)
-                    .expect("a price")
-                    .rates_estimated,
-                "{tier}"
-            );
-            assert!(listed.ceiling(&input, 10, 1, Some(tier)).is_ok());
-            let CeilingError::Unbounded(why) =
-                unlisted.ceiling(&input, 10, 1, Some(tier)).expect_err(tier)
-            else {
-                panic!("{tier}")
-            };
-            assert!(why.contains(tier), "{why}");
-        }
-        for tier in ["standard", "auto", "batch", "flex", "default"] {
-            assert!(
-                !unlisted
-                    .cost(&usage(tier), None)
-                    .expect("a price")
-                    .rates_estimated,
-                "{tier}"
-            );
-            assert!(
-                unlisted.ceiling(&input, 10, 1, Some(tier)).is_ok(),
-                "{tier}"
-            );
-        }
-        let fixed = Price::Fixed {
-            input: 5,
-            output: 5,
-        };
-        assert!(
-            !fixed
-                .cost(&usage("fast"), None)
-                .expect("a price")
-                .rates_estimated,
-            "a fixed price holds for all tiers"
-        );
-    }
-}
+mod tests;

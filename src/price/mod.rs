@@ -1,16 +1,30 @@
 //! Cost of a call and its ceiling, from usage or input bound and the rates of a model. Pure
 //! arithmetic: must never do IO, read a clock or use floats.
 
+mod card;
 mod ceiling;
+mod class;
+mod context;
 mod cost;
+mod factor;
+mod fees;
+mod line;
 mod pricing;
+#[cfg(test)]
+mod properties;
 mod rates;
 mod row;
 pub mod sheet;
 mod snapshot;
+mod tier;
 
 pub use ceiling::CeilingError;
+pub use context::{CacheLifetime, PricingContext};
 pub use cost::Bill;
+pub use factor::Factor;
+pub use fees::{FeeUnit, ServerTool, ToolFee};
+pub use line::{CardLabel, LineUnit, PricedLine};
 pub use pricing::{Price, PriceUnknown};
-pub use row::{Mode, Row};
+pub use row::{Mode, Row, Support};
 pub use sheet::{Sheet, SheetError};
+pub use snapshot::is_snapshot;

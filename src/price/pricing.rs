@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use super::rates::{Rates, Tier};
+use super::card::Quote;
+use super::rates::Rates;
 use super::row::{Mode, Row};
+use super::tier::ServiceLevel;
 
 /// Source of a deployment's rates.
 #[derive(Clone, Debug)]
@@ -41,11 +43,6 @@ impl Price {
         self.row().map(|row| row.mode)
     }
 
-    /// True if the rates of this tier are known.
-    pub(super) fn has_rates_for(&self, tier: Tier) -> bool {
-        self.row().is_none_or(|row| row.has_rates_for(tier))
-    }
-
     /// True if a call can be billed.
     pub fn is_known(&self) -> bool {
         match self {
@@ -62,12 +59,17 @@ impl Price {
         }
     }
 
-    /// Rates for a prompt of `in_total` tokens at this tier.
-    pub(super) fn rates(&self, in_total: u64, tier: Tier) -> Result<Rates, PriceUnknown> {
+    /// Rates for a prompt of `in_total` tokens at a place and service level.
+    pub(super) fn quote(
+        &self,
+        in_total: u64,
+        place: Option<&str>,
+        level: &ServiceLevel,
+    ) -> Result<Quote, PriceUnknown> {
         match self {
-            Price::Sheet(row) if row.is_priced() => Ok(*row.rate_card(in_total).at(tier)),
-            Price::Free => Ok(Rates::default()),
-            Price::Fixed { input, output } => Ok(Rates::fixed(*input, *output)),
+            Price::Sheet(row) if row.is_priced() => Ok(row.quote(in_total, place, level)),
+            Price::Free => Ok(Quote::of(Rates::default())),
+            Price::Fixed { input, output } => Ok(Quote::of(Rates::fixed(*input, *output))),
             Price::Sheet(_) | Price::Unknown => Err(PriceUnknown),
         }
     }

@@ -2,202 +2,189 @@
 //! that the sheet omits gets the higher of the plausible rates: a bill must never be below the
 //! vendor's.
 
-use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
+use super::class::TokenClass;
+use super::factor::scaled;
 use crate::domain::money::Money;
-use crate::domain::usage::INFERENCE_GEO_PREFIX;
 
-/// Hosted web search at $10 per 1,000 calls (OpenAI and Anthropic, November 2026); the sheet has no
-/// column for it.
-const SEARCH_FEE_PICO: u64 = 10_000_000_000;
+/// Rates per single unit, kept in the sheet and not priced: no endpoint of the gateway is billed by
+/// the image, pixel, character, second, page or query.
+const UNIT_RATES: [&str; 16] = [
+    "per_query",
+    "per_page",
+    "annotation_per_page",
+    "input_per_image",
+    "output_per_image",
+    "input_per_pixel",
+    "output_per_pixel",
+    "input_per_character",
+    "output_per_character",
+    "input_per_second",
+    "output_per_second",
+    "output_per_second_1080p",
+    "output_per_second_4k",
+    "input_audio_per_second",
+    "input_video_per_second",
+    "output_video_per_second",
+];
 
-/// Service tiers with rates in a sheet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tier {
-    Standard,
-    Batch,
-    Flex,
-    Priority,
-}
+/// Rates as listed in a sheet (USD per million tokens), each optional.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub(super) struct SheetRates([Option<u64>; TokenClass::COUNT]);
 
-impl Tier {
-    pub(super) const ALL: [Tier; 4] = [Tier::Standard, Tier::Batch, Tier::Flex, Tier::Priority];
+impl TryFrom<BTreeMap<String, String>> for SheetRates {
+    type Error = String;
 
-    /// Tier of a name on the wire. `default`, `standard`, `on_demand` and unknown names are the
-    /// base tier.
-    pub(super) fn parse(name: &str) -> Tier {
-        match name {
-            "batch" => Tier::Batch,
-            "flex" => Tier::Flex,
-            // `fast` in requests, `priority` in responses
-            "priority" | "fast" => Tier::Priority,
-            name if name.starts_with(INFERENCE_GEO_PREFIX) => Tier::Priority,
-            _ => Tier::Standard,
+    fn try_from(listed: BTreeMap<String, String>) -> Result<SheetRates, String> {
+        let mut rates = SheetRates::default();
+        for (name, usd) in listed {
+            match TokenClass::parse(&name) {
+                Some(class) => rates.0[class as usize] = Some(pico_per_token(&usd)?),
+                None if UNIT_RATES.contains(&name.as_str()) => {}
+                None => return Err(format!("unknown rate `{name}`")),
+            }
         }
+        Ok(rates)
     }
-
-    /// Billed tier: the one that the response names. Without a name, the more expensive of the
-    /// requested and the base tier, because no discount is confirmed.
-    pub(super) fn billed(served: Option<&str>, requested: Option<&str>) -> Tier {
-        match (served, requested.map(Tier::parse)) {
-            (Some(name), _) => Tier::parse(name),
-            (None, Some(Tier::Priority)) => Tier::Priority,
-            (None, _) => Tier::Standard,
-        }
-    }
-
-    /// Tiers that can serve a call. The base tier always can: a full tier falls back to it.
-    pub(super) fn possible(requested: Option<&str>) -> [Tier; 2] {
-        match requested {
-            Some("auto") => [Tier::Standard, Tier::Priority],
-            Some(name) => [Tier::Standard, Tier::parse(name)],
-            None => [Tier::Standard, Tier::Standard],
-        }
-    }
-}
-
-/// Rates as listed in a sheet (USD per million tokens), each optional. Columns that chat does not
-/// need are ignored.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(super) struct SheetRates {
-    #[serde(default, deserialize_with = "pico_per_token")]
-    pub(super) input: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    cache_read: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    cache_read_audio: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    cache_write: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    cache_write_1h: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    input_audio: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    pub(super) output: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    output_reasoning: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    output_audio: Option<u64>,
-    #[serde(default, deserialize_with = "pico_per_token")]
-    output_image: Option<u64>,
 }
 
 impl SheetRates {
+    pub(super) fn get(&self, class: TokenClass) -> Option<u64> {
+        self.0[class as usize]
+    }
+
+    /// Rates with a different one for this class.
+    #[must_use]
+    pub(super) fn with(mut self, class: TokenClass, rate: Option<u64>) -> SheetRates {
+        self.0[class as usize] = rate;
+        self
+    }
+
     /// Own rates, completed by those of `other`.
     pub(super) fn or(self, other: SheetRates) -> SheetRates {
-        self.combine(other, Option::or)
+        SheetRates(std::array::from_fn(|at| self.0[at].or(other.0[at])))
     }
 
     /// Higher rate of each class.
     pub(super) fn max(self, other: SheetRates) -> SheetRates {
-        self.combine(other, Option::max)
+        SheetRates(std::array::from_fn(|at| self.0[at].max(other.0[at])))
     }
 
-    fn combine(
-        self,
-        other: SheetRates,
-        pick: fn(Option<u64>, Option<u64>) -> Option<u64>,
-    ) -> SheetRates {
-        SheetRates {
-            input: pick(self.input, other.input),
-            cache_read: pick(self.cache_read, other.cache_read),
-            cache_read_audio: pick(self.cache_read_audio, other.cache_read_audio),
-            cache_write: pick(self.cache_write, other.cache_write),
-            cache_write_1h: pick(self.cache_write_1h, other.cache_write_1h),
-            input_audio: pick(self.input_audio, other.input_audio),
-            output: pick(self.output, other.output),
-            output_reasoning: pick(self.output_reasoning, other.output_reasoning),
-            output_audio: pick(self.output_audio, other.output_audio),
-            output_image: pick(self.output_image, other.output_image),
+    /// Rates of a tier or band; omitted classes keep their relation to the reference card where the
+    /// tier is dearer, and cost as much as there where it is cheaper.
+    pub(super) fn completed(self, reference: SheetRates) -> SheetRates {
+        let omitted = |class: TokenClass| {
+            let rate = reference.get(class)?;
+            Some(match class {
+                TokenClass::Input => rate,
+                TokenClass::Output => rate.max(self.follow(rate, TokenClass::Input, reference)?),
+                // output of any kind that has no rate of its own, and a lifetime of a write, follow
+                // their class into a discount too
+                TokenClass::OutputReasoning => self.follow(rate, TokenClass::Output, reference)?,
+                TokenClass::CacheWrite1h | TokenClass::CacheWrite12h
+                    if self.get(TokenClass::CacheWrite).is_some() =>
+                {
+                    self.follow(rate, TokenClass::CacheWrite, reference)?
+                }
+                class => rate.max(self.follow(rate, class.side(), reference)?),
+            })
+        };
+        SheetRates(TokenClass::ALL.map(|class| self.get(class).or_else(|| omitted(class))))
+    }
+
+    /// Rate that changes as the rate of `leader` does between the reference card and this one.
+    fn follow(self, rate: u64, leader: TokenClass, reference: SheetRates) -> Option<u64> {
+        match (self.get(leader), reference.get(leader)) {
+            (Some(own), Some(base)) => Some(scaled(rate, own, base)),
+            _ => Some(rate),
         }
     }
 }
 
 /// `"12.5"` USD per million tokens is 12,500,000 pico-USD per token; fractions are rounded up.
-fn pico_per_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+fn pico_per_token(text: &str) -> Result<u64, String> {
     const TOKENS_PER_UNIT: i128 = 1_000_000;
-    let text = String::deserialize(deserializer)?;
-    let per_million = Money::parse(&text).map_err(de::Error::custom)?.pico();
+    let per_million = Money::parse(text)
+        .map_err(|error| error.to_string())?
+        .pico();
     let per_token = (per_million + TOKENS_PER_UNIT - 1) / TOKENS_PER_UNIT;
-    u64::try_from(per_token)
-        .map(Some)
-        .map_err(|_| de::Error::custom(format!("rate `{text}` exceeds the maximum")))
+    u64::try_from(per_token).map_err(|_| format!("rate `{text}` exceeds the maximum"))
 }
 
-/// Complete rates. An optional rate is that of a subset, which is billed separately only if listed.
+/// Complete rates: every class has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rates {
-    pub(super) input: u64,
-    pub(super) cache_read: u64,
-    pub(super) audio_cached: Option<u64>,
-    pub(super) cache_write: u64,
-    pub(super) cache_write_1h: u64,
-    pub(super) audio_in: Option<u64>,
-    pub(super) output: u64,
-    pub(super) reasoning: Option<u64>,
-    pub(super) audio_out: Option<u64>,
-    pub(super) image_out: Option<u64>,
-    /// per search
-    pub(super) search: u64,
-}
+pub(super) struct Rates(SheetRates);
 
 impl Rates {
     /// Rates set by the operator. They are complete: a search costs only its tokens.
     pub(super) fn fixed(input: u64, output: u64) -> Rates {
-        Rates {
-            input,
-            cache_read: input,
-            cache_write: input,
-            cache_write_1h: input,
-            output,
-            ..Rates::default()
-        }
+        let rates = SheetRates::default().with(TokenClass::Input, Some(input));
+        Rates(rates.with(TokenClass::Output, Some(output)))
     }
 
     /// Rates of a sheet; omitted classes are filled.
     pub(super) fn from_sheet(listed: SheetRates) -> Rates {
-        let input = listed.input.unwrap_or(0);
-        Rates {
-            input,
-            cache_read: listed.cache_read.unwrap_or(input),
-            audio_cached: listed.cache_read_audio,
-            cache_write: listed.cache_write.unwrap_or(input),
-            cache_write_1h: listed.cache_write_1h.unwrap_or(match listed.cache_write {
-                // vendors that charge for cache writes charge twice the input rate for an hour
-                Some(cache_write) => cache_write.max(input.saturating_mul(2)),
-                // unlisted cache writes are billed as input
-                None => input,
-            }),
-            audio_in: listed.input_audio,
-            output: listed.output.unwrap_or(0),
-            reasoning: listed.output_reasoning,
-            audio_out: listed.output_audio,
-            image_out: listed.output_image,
-            search: SEARCH_FEE_PICO,
+        let input = listed.get(TokenClass::Input).unwrap_or(0);
+        // vendors that charge for cache writes charge twice the input rate for an hour
+        let hour = listed
+            .get(TokenClass::CacheWrite)
+            .map(|cache_write| cache_write.max(input.saturating_mul(2)));
+        let hour = listed.get(TokenClass::CacheWrite1h).or(hour);
+        Rates(listed.with(TokenClass::CacheWrite1h, hour))
+    }
+
+    /// Higher rate of each class.
+    pub(super) fn max(self, other: Rates) -> Rates {
+        let higher = |class| {
+            let is_listed = self.own(class).or(other.own(class)).is_some();
+            is_listed.then(|| self.rate(class).max(other.rate(class)))
+        };
+        Rates(SheetRates(TokenClass::ALL.map(higher)))
+    }
+
+    /// Rate of this class, or of the class that contains it.
+    pub(super) fn rate(&self, class: TokenClass) -> u64 {
+        match (self.0.get(class), class.parent()) {
+            (Some(rate), _) => rate,
+            (None, Some(parent)) => self.rate(parent),
+            (None, None) => 0,
         }
     }
 
+    /// Rate of a class that is billed separately.
+    pub(super) fn own(&self, class: TokenClass) -> Option<u64> {
+        self.0.get(class)
+    }
+
+    /// Lowest rate above zero; zero if there is none.
+    #[cfg(test)]
+    pub(super) fn lowest(&self) -> u64 {
+        let listed = self.0.0.iter().flatten().copied();
+        listed.filter(|rate| *rate > 0).min().unwrap_or(0)
+    }
+
     /// Highest rate of an input token.
-    pub(super) fn highest_input(&self, has_audio: bool) -> u64 {
-        let text = [
-            self.input,
-            self.cache_read,
-            self.cache_write,
-            self.cache_write_1h,
-        ];
-        let audio = [self.audio_in, self.audio_cached]
-            .into_iter()
-            .flatten()
-            .filter(|_| has_audio);
-        text.into_iter().chain(audio).fold(0, u64::max)
+    pub(super) fn highest_input(&self, has_audio: bool, has_media: bool) -> u64 {
+        let possible = |class: &TokenClass| {
+            class.side() == TokenClass::Input
+                && (has_audio || !class.is_audio())
+                && (has_media || !class.is_media())
+        };
+        self.highest(possible)
     }
 
     /// Highest rate of an output token: no request can exclude a kind of output that the model has.
     pub(super) fn highest_output(&self) -> u64 {
-        [self.reasoning, self.audio_out, self.image_out]
-            .into_iter()
-            .flatten()
-            .fold(self.output, u64::max)
+        self.highest(|class| class.side() == TokenClass::Output)
+    }
+
+    fn highest(&self, possible: impl Fn(&TokenClass) -> bool) -> u64 {
+        let classes = TokenClass::ALL.into_iter().filter(possible);
+        classes.map(|class| self.rate(class)).fold(0, u64::max)
     }
 }
 
@@ -213,7 +200,11 @@ mod tests {
     fn sheet_rate_with_fraction_of_pico_is_rounded_up() {
         let rates = listed(r#"{"input":"12.5","output":"0.0000001","cache_read":"0.000001"}"#);
         assert_eq!(
-            (rates.input, rates.output, rates.cache_read),
+            (
+                rates.get(TokenClass::Input),
+                rates.get(TokenClass::Output),
+                rates.get(TokenClass::CacheRead)
+            ),
             (Some(12_500_000), Some(1), Some(1))
         );
         assert!(serde_json::from_str::<SheetRates>(r#"{"input":"-1"}"#).is_err());
@@ -221,47 +212,83 @@ mod tests {
     }
 
     #[test]
+    fn sheet_rate_with_unknown_name_is_an_error() {
+        assert!(serde_json::from_str::<SheetRates>(r#"{"output_smell":"1"}"#).is_err());
+        assert_eq!(listed(r#"{"per_page":"1"}"#), SheetRates::default());
+    }
+
+    #[test]
     fn omitted_rates_get_the_higher_plausible_rate() {
-        let plain = Rates::from_sheet(listed(r#"{"input":"1","output":"5"}"#));
+        let writes = |json: &str| {
+            let rates = Rates::from_sheet(listed(json));
+            [
+                TokenClass::CacheRead,
+                TokenClass::CacheWrite,
+                TokenClass::CacheWrite1h,
+            ]
+            .map(|class| rates.rate(class))
+        };
         assert_eq!(
-            (plain.cache_read, plain.cache_write, plain.cache_write_1h),
-            (1_000_000, 1_000_000, 1_000_000)
+            writes(r#"{"input":"1","output":"5"}"#),
+            [1_000_000, 1_000_000, 1_000_000]
         );
-        let writes = Rates::from_sheet(listed(
-            r#"{"input":"1","output":"5","cache_read":"0.1","cache_write":"1.25"}"#,
-        ));
         assert_eq!(
-            (writes.cache_read, writes.cache_write, writes.cache_write_1h),
-            (100_000, 1_250_000, 2_000_000)
+            writes(r#"{"input":"1","output":"5","cache_read":"0.1","cache_write":"1.25"}"#),
+            [100_000, 1_250_000, 2_000_000]
         );
-        let dear = Rates::from_sheet(listed(r#"{"input":"1","output":"5","cache_write":"3"}"#));
-        assert_eq!(dear.cache_write_1h, 3_000_000);
+        let [_, _, hour] = writes(r#"{"input":"1","output":"5","cache_write":"3"}"#);
+        assert_eq!(hour, 3_000_000);
+    }
+
+    #[test]
+    fn class_omitted_by_dearer_tier_keeps_its_relation() {
+        let base = listed(
+            r#"{"input":"1","input_audio":"4","cache_read":"0.1","cache_write":"1.25","cache_write_1h":"2",
+            "output":"10","output_reasoning":"10","output_image":"40"}"#,
+        );
+        let of = |tier: &str, class| listed(tier).completed(base).get(class);
+        let dear = r#"{"input":"1.8","output":"18"}"#;
+        for (class, rate) in [
+            (TokenClass::InputAudio, 7_200_000),
+            (TokenClass::CacheRead, 180_000),
+            (TokenClass::OutputReasoning, 18_000_000),
+            (TokenClass::OutputImage, 72_000_000),
+        ] {
+            assert_eq!(of(dear, class), Some(rate), "{class:?}");
+        }
+        let cheap = r#"{"input":"0.5","cache_write":"0.625","output":"5"}"#;
+        for (class, rate) in [
+            (TokenClass::InputAudio, 4_000_000),
+            (TokenClass::CacheRead, 100_000),
+            (TokenClass::CacheWrite1h, 1_000_000),
+            (TokenClass::OutputReasoning, 5_000_000),
+            (TokenClass::OutputImage, 40_000_000),
+        ] {
+            assert_eq!(of(cheap, class), Some(rate), "{class:?}");
+        }
+        let input_only = listed(r#"{"input":"2"}"#).completed(base);
+        assert_eq!(input_only.get(TokenClass::Output), Some(20_000_000));
+    }
+
+    #[test]
+    fn higher_of_two_cards_covers_both() {
+        let plain = Rates::from_sheet(listed(r#"{"input":"3","output":"5"}"#));
+        let cached = Rates::from_sheet(listed(r#"{"input":"2","cache_read":"0.1","output":"6"}"#));
+        let both = plain.max(cached);
+        for class in TokenClass::ALL {
+            assert_eq!(both.rate(class), plain.rate(class).max(cached.rate(class)));
+        }
     }
 
     #[test]
     fn highest_rates_cover_all_classes_of_a_call() {
         let rates = Rates::from_sheet(listed(
-            r#"{"input":"1","input_audio":"2","cache_read_audio":"3","output":"5","output_audio":"6","output_image":"7"}"#,
+            r#"{"input":"1","input_audio":"2","cache_read_audio":"3","input_image":"4","output":"5","output_audio":"6",
+            "output_image":"7"}"#,
         ));
-        assert_eq!(
-            (rates.highest_input(false), rates.highest_input(true)),
-            (1_000_000, 3_000_000)
-        );
+        assert_eq!(rates.highest_input(false, false), 1_000_000);
+        assert_eq!(rates.highest_input(true, false), 3_000_000);
+        assert_eq!(rates.highest_input(true, true), 4_000_000);
         assert_eq!(rates.highest_output(), 7_000_000);
-    }
-
-    #[test]
-    fn billed_tier_is_that_of_the_response_and_unknown_is_base() {
-        assert_eq!(Tier::billed(Some("flex"), None), Tier::Flex);
-        assert_eq!(
-            Tier::billed(Some("default"), Some("priority")),
-            Tier::Standard
-        );
-        for name in ["default", "standard", "on_demand", "scale", "FLEX", ""] {
-            assert_eq!(Tier::billed(Some(name), None), Tier::Standard, "{name}");
-        }
-        assert_eq!(Tier::billed(None, Some("flex")), Tier::Standard);
-        assert_eq!(Tier::billed(None, Some("fast")), Tier::Priority);
-        assert_eq!(Tier::billed(None, Some("auto")), Tier::Standard);
     }
 }

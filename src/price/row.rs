@@ -1,10 +1,16 @@
-//! Row of a price sheet: a vendor's prices for one model. Parsed once from JSON into complete rates
-//! for each context band and tier, so that pricing a call is a lookup. Must never change
-//! afterwards.
+//! Row of a price sheet: a vendor's prices for one model. Parsed once from JSON into complete cards
+//! for each place. Must never change afterwards, and must never skip a member that it does not know.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
-use super::rates::{Rates, SheetRates, Tier};
+use serde::{Deserialize, de};
+
+use super::card::{ContextBand, PlaceCard, Quote, SheetCard, TierRates};
+use super::class::TokenClass;
+use super::factor::Factor;
+use super::fees::{Fees, ServerTool, ToolFee};
+use super::rates::SheetRates;
+use super::tier::ServiceLevel;
 
 /// Purpose of a model; only `Chat` and `Embedding` models are offered by their bare names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -18,6 +24,14 @@ pub enum Mode {
     Other,
 }
 
+/// Answer of the sheet to a question about a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    Yes,
+    No,
+    Unknown,
+}
+
 /// Prices and limits that a vendor lists for one model.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "SheetRow")]
@@ -29,35 +43,34 @@ pub struct Row {
     pub context: Option<u64>,
     pub max_output: Option<u64>,
     pub capabilities: Vec<String>,
+    /// capabilities that the model is known not to have
+    pub lacks: Vec<String>,
     /// date from which the vendor can retire the model, `2027-04-01`
     pub deprecated_on: Option<String>,
+    /// model that the vendor names instead
+    pub successor: Option<String>,
+    /// model that this id is a cross-region inference profile of
+    pub profile_of: Option<String>,
+    /// lifetime of the shortest cache write: `5m`, `30m`
+    pub cache_write_ttl: Option<String>,
+    /// a shorter prefix is not cached
+    pub cache_min_tokens: Option<u64>,
+    /// length of an embedding
+    pub vector_size: Option<u64>,
+    /// reasons to verify the prices: they are held at the dearer of two public figures
+    pub doubtful: Vec<String>,
     /// maximum tokens of an image, if above the general ceiling
     pub(super) image_tokens: Option<u64>,
-    /// ascending by `above`; the first has `above` 0 and the base rates
-    cards: Vec<RateCard>,
-    priced: bool,
-    lists_priority: bool,
+    home: PlaceCard,
+    places: BTreeMap<String, PlaceCard>,
+    places_at_base: Vec<String>,
 }
 
-/// Rates of one context band, for all tokens of a call whose complete prompt exceeds `above`
-/// tokens.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RateCard {
-    above: u64,
-    tiers: [Rates; Tier::ALL.len()],
-}
-
-impl RateCard {
-    fn new(above: u64, rates: impl Fn(Tier) -> SheetRates) -> RateCard {
-        RateCard {
-            above,
-            tiers: Tier::ALL.map(|tier| Rates::from_sheet(rates(tier))),
-        }
-    }
-
-    pub(super) fn at(&self, tier: Tier) -> &Rates {
-        &self.tiers[tier as usize]
-    }
+/// Cards that can apply at a place; more than one if the sheet does not list the place.
+struct PlaceChoice<'a> {
+    cards: Vec<&'a PlaceCard>,
+    factor: Factor,
+    is_known: bool,
 }
 
 impl Row {
@@ -67,36 +80,180 @@ impl Row {
 
     /// True if the sheet lists this capability: `tools`, `vision`, `pdf`, `json_schema`, …
     pub fn has_capability(&self, capability: &str) -> bool {
-        self.capabilities.iter().any(|listed| listed == capability)
+        self.capability(capability) == Support::Yes
     }
 
-    /// True if input and output have a rate; embeddings have no output. A listed zero is not a
-    /// price: sheets use it for models billed in another unit or not yet sold, and only the
-    /// operator can declare a model free.
+    /// Support of a capability; unknown if the sheet does not mention it.
+    pub fn capability(&self, capability: &str) -> Support {
+        let is_in = |listed: &[String]| listed.iter().any(|listed| listed == capability);
+        if is_in(&self.capabilities) {
+            Support::Yes
+        } else if is_in(&self.lacks) {
+            Support::No
+        } else {
+            Support::Unknown
+        }
+    }
+
+    /// True if input and output have a rate, here or at a place; embeddings have no output. A listed
+    /// zero is not a price: sheets use it for models billed in another unit or not yet sold, and
+    /// only the operator can declare a model free.
     pub fn is_priced(&self) -> bool {
-        self.priced
+        self.home.is_priced || self.places.values().any(|card| card.is_priced)
     }
 
-    /// False for a tier that can cost more than the base tier and has no rates in the sheet.
-    pub(super) fn has_rates_for(&self, tier: Tier) -> bool {
-        tier != Tier::Priority || self.lists_priority
-    }
-
-    /// Rates for a complete prompt of `in_total` tokens.
-    pub(super) fn rate_card(&self, in_total: u64) -> &RateCard {
-        self.reachable(in_total).last().unwrap_or(&self.cards[0])
-    }
-
-    /// Rate cards that can apply to a prompt of at most `in_total` tokens.
-    pub(super) fn reachable(&self, in_total: u64) -> impl Iterator<Item = &RateCard> {
-        self.cards
+    /// Rates for a complete prompt of `in_total` tokens at a place and service level.
+    pub(super) fn quote(&self, in_total: u64, place: Option<&str>, level: &ServiceLevel) -> Quote {
+        let choice = self.place_choice(place);
+        let quotes = choice
+            .cards
             .iter()
-            .take_while(move |card| card.above == 0 || card.above < in_total)
+            .map(|card| card.quote(card.band(in_total), level));
+        choice.finish(quotes)
+    }
+
+    /// Highest rates for a prompt of at most `in_total` tokens at a place and service level.
+    pub(super) fn highest_quote(
+        &self,
+        in_total: u64,
+        place: Option<&str>,
+        level: &ServiceLevel,
+    ) -> Quote {
+        let choice = self.place_choice(place);
+        let quotes = choice
+            .cards
+            .iter()
+            .flat_map(|card| card.reachable(in_total).map(|band| card.quote(band, level)));
+        choice.finish(quotes)
+    }
+
+    /// False for a level whose rates or factor the sheet lacks at a place.
+    pub(super) fn has_rates_for(&self, level: &ServiceLevel, place: Option<&str>) -> bool {
+        let cards = self.place_choice(place).cards;
+        let mut quotes = cards.iter().map(|card| card.quote(card.band(0), level));
+        quotes.all(|quote| quote.is_known)
+    }
+
+    /// Fee of a tool at a place: the highest if the place is not listed.
+    pub(super) fn fee(&self, tool: ServerTool, place: Option<&str>) -> Option<ToolFee> {
+        let cards = self.place_choice(place).cards;
+        let fees = cards.iter().filter_map(|card| card.fees.of(tool));
+        fees.max_by_key(|fee| fee.pico)
+    }
+
+    /// Search with the highest fee at a place.
+    pub(super) fn dearest_search(&self, place: Option<&str>) -> Option<(ServerTool, ToolFee)> {
+        let cards = self.place_choice(place).cards;
+        let searches = cards.iter().filter_map(|card| card.fees.dearest_search());
+        searches.max_by_key(|(_, fee)| fee.pico)
+    }
+
+    /// Adds the fee that a vendor charges with every model.
+    pub(super) fn add_vendor_fee(&mut self, tool: ServerTool, fee: ToolFee) {
+        self.home.fees.add(tool, fee);
+        for card in self.places.values_mut() {
+            card.fees.add(tool, fee);
+        }
+    }
+
+    fn place_choice(&self, place: Option<&str>) -> PlaceChoice<'_> {
+        let one = |card, factor| PlaceChoice {
+            cards: vec![card],
+            factor,
+            is_known: true,
+        };
+        let Some(place) = place.map(str::to_ascii_lowercase) else {
+            return self.home_or_any(one(&self.home, Factor::ONE));
+        };
+        if let Some(card) = self.places.get(&place).filter(|card| card.is_priced) {
+            return one(card, Factor::ONE);
+        }
+        let residency = match place.as_str() {
+            "gov" => self.home.factor("fedramp"),
+            place => self.home.factor(&format!("region_{place}")),
+        };
+        if let Some(factor) = residency {
+            return one(&self.home, factor);
+        }
+        let is_base = place == "global" || self.places_at_base.contains(&place);
+        let near = self.places_like(&place);
+        if is_base || (near.is_empty() && (self.places.is_empty() || !is_government(&place))) {
+            return self.home_or_any(one(&self.home, Factor::ONE));
+        }
+        self.unlisted(near)
+    }
+
+    /// The base card; all places if only they have a price.
+    fn home_or_any<'a>(&'a self, home: PlaceChoice<'a>) -> PlaceChoice<'a> {
+        if self.home.is_priced {
+            return home;
+        }
+        match self.priced_places().collect::<Vec<_>>() {
+            cards if cards.is_empty() => home,
+            cards => self.unlisted(cards),
+        }
+    }
+
+    /// Cards of a place that the sheet does not list: the base card and those of similar places.
+    fn unlisted<'a>(&'a self, near: Vec<&'a PlaceCard>) -> PlaceChoice<'a> {
+        let mut cards = near;
+        if cards.is_empty() {
+            cards = self.priced_places().collect();
+        }
+        cards.extend(self.home.is_priced.then_some(&self.home));
+        PlaceChoice {
+            cards,
+            factor: Factor::ONE,
+            is_known: false,
+        }
+    }
+
+    fn priced_places(&self) -> impl Iterator<Item = &PlaceCard> {
+        self.places.values().filter(|card| card.is_priced)
+    }
+
+    /// Cards of places under the same jurisdiction: government clouds have prices of their own.
+    fn places_like(&self, place: &str) -> Vec<&PlaceCard> {
+        let alike = self.places.iter().filter(|(listed, card)| {
+            card.is_priced && is_government(listed) == is_government(place)
+        });
+        alike.map(|(_, card)| card).collect()
+    }
+
+    /// Lowest rate above zero that any card of the row lists for the band of this prompt.
+    #[cfg(test)]
+    pub(super) fn lowest_rate(&self, in_total: u64, place: Option<&str>) -> u64 {
+        let cards = self.place_choice(place).cards;
+        let lowest = |card: &&PlaceCard| card.lowest_listed(card.band(in_total));
+        cards.iter().map(lowest).min().unwrap_or(0)
+    }
+
+    /// Names of all places that the row mentions.
+    #[cfg(test)]
+    pub(super) fn place_names(&self) -> Vec<String> {
+        let listed = self.places.keys().chain(&self.places_at_base);
+        listed.cloned().collect()
     }
 }
 
-/// Row as stored in the file. Fields priced in units other than tokens are ignored.
+fn is_government(place: &str) -> bool {
+    place.starts_with("us-gov")
+}
+
+impl PlaceChoice<'_> {
+    /// Highest of the quotes, with the factor of the place.
+    fn finish(&self, quotes: impl Iterator<Item = Quote>) -> Quote {
+        let quote = quotes.reduce(Quote::max);
+        let mut quote = quote.unwrap_or_else(|| Quote::of(Default::default()));
+        quote.factor = quote.factor.and(self.factor);
+        quote.is_known &= self.is_known;
+        quote
+    }
+}
+
+/// Row as stored in the file.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SheetRow {
     provider: String,
     model: String,
@@ -110,161 +267,89 @@ struct SheetRow {
     #[serde(default)]
     long_context: Vec<ContextBand>,
     #[serde(default)]
+    fees: Fees,
+    #[serde(default)]
+    factors: BTreeMap<String, Factor>,
+    #[serde(default)]
+    regions: BTreeMap<String, SheetCard>,
+    #[serde(default)]
+    regions_at_base: Vec<String>,
+    #[serde(default)]
     capabilities: Vec<String>,
+    #[serde(default)]
+    lacks: Vec<String>,
     deprecated_on: Option<String>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-struct TierRates {
-    batch: Option<SheetRates>,
-    flex: Option<SheetRates>,
-    priority: Option<SheetRates>,
-}
-
-#[derive(Deserialize)]
-struct ContextBand {
-    above_input_tokens: u64,
-    standard: SheetRates,
-    #[serde(flatten)]
-    tiers: TierRates,
-}
-
-impl TierRates {
-    fn of(&self, tier: Tier) -> Option<SheetRates> {
-        match tier {
-            Tier::Standard => None,
-            Tier::Batch => self.batch,
-            Tier::Flex => self.flex,
-            Tier::Priority => self.priority,
-        }
-    }
+    successor: Option<String>,
+    profile_of: Option<String>,
+    cache_write_ttl: Option<String>,
+    cache_min_tokens: Option<u64>,
+    vector_size: Option<u64>,
+    #[serde(default)]
+    doubtful: Vec<String>,
+    /// prices by size of a generated image or video, which no endpoint of the gateway makes
+    #[serde(default, rename = "sizes")]
+    _sizes: de::IgnoredAny,
+    /// cards of endpoints that the gateway does not serve
+    #[serde(default, rename = "endpoints")]
+    _endpoints: de::IgnoredAny,
 }
 
 impl From<SheetRow> for Row {
     fn from(row: SheetRow) -> Row {
+        let has_output = row.mode != Mode::Embedding;
+        let own_fees = row.fees.clone();
+        let place_card = |card: SheetCard| {
+            let fees = card.fees.or(&own_fees);
+            let card = SheetCard { fees, ..card };
+            with_lifetime(card, row.cache_write_ttl.as_deref()).complete(has_output)
+        };
+        let places = row.regions.into_iter();
         Row {
-            cards: row.cards(),
-            lists_priority: row.service_tiers.priority.is_some()
-                || row
-                    .long_context
-                    .iter()
-                    .any(|band| band.tiers.priority.is_some()),
-            priced: row.rates.input.is_some_and(|rate| rate > 0)
-                && (row.mode == Mode::Embedding || row.rates.output.is_some_and(|rate| rate > 0)),
+            places: places
+                .map(|(place, card)| (place, place_card(card)))
+                .collect(),
+            home: place_card(SheetCard {
+                rates: row.rates,
+                service_tiers: row.service_tiers,
+                long_context: row.long_context,
+                fees: row.fees,
+                factors: row.factors,
+            }),
+            places_at_base: row.regions_at_base,
             vendor: row.provider,
             model: row.model,
             mode: row.mode,
             context: row.context,
             max_output: row.max_output,
             capabilities: row.capabilities,
+            lacks: row.lacks,
             deprecated_on: row.deprecated_on,
+            successor: row.successor,
+            profile_of: row.profile_of,
+            cache_min_tokens: row.cache_min_tokens,
+            vector_size: row.vector_size,
+            doubtful: row.doubtful,
             image_tokens: row.image_tokens,
+            cache_write_ttl: row.cache_write_ttl,
         }
     }
 }
 
-impl SheetRow {
-    fn cards(&self) -> Vec<RateCard> {
-        let base = |tier| {
-            self.service_tiers
-                .of(tier)
-                .unwrap_or_default()
-                .or(self.rates)
-        };
-        let mut cards = vec![RateCard::new(0, base)];
-        cards.extend(
-            self.long_context
-                .iter()
-                .filter(|band| band.above_input_tokens > 0)
-                .map(|band| {
-                    let standard = band.standard.or(self.rates);
-                    RateCard::new(band.above_input_tokens, |tier| {
-                        match (tier, band.tiers.of(tier)) {
-                            (Tier::Standard, _) => standard,
-                            // rates omitted for the tier: the higher of tier and band
-                            (_, listed) => listed.unwrap_or_default().or(standard.max(base(tier))),
-                        }
-                    })
-                }),
-        );
-        cards.sort_by_key(|card| card.above);
-        cards
+/// Lifetimes longer than an hour only: a write for an hour costs what the next listed lifetime does.
+fn with_lifetime(card: SheetCard, shortest: Option<&str>) -> SheetCard {
+    let rates = card.rates;
+    let hour = rates
+        .get(TokenClass::CacheWrite1h)
+        .or(rates.get(TokenClass::CacheWrite12h))
+        .or(rates.get(TokenClass::CacheWrite));
+    match shortest {
+        Some("30m") => SheetCard {
+            rates: rates.with(TokenClass::CacheWrite1h, hour),
+            ..card
+        },
+        _ => card,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(rates: &str, rest: &str) -> Row {
-        let json = format!(
-            r#"{{"provider":"v","model":"m","mode":"chat","context":1000,"max_output":100,"rates":{rates},
-            "capabilities":["reasoning"]{rest}}}"#
-        );
-        serde_json::from_str(&json).expect(&json)
-    }
-
-    #[test]
-    fn rate_card_follows_the_complete_prompt() {
-        let row = row(
-            r#"{"input":"1","output":"2"}"#,
-            r#","long_context":[{"above_input_tokens":500,"standard":{"input":"3","output":"4"}},
-                {"above_input_tokens":200,"standard":{"input":"2","output":"3"}}]"#,
-        );
-        let input = |in_total| row.rate_card(in_total).at(Tier::Standard).input;
-        assert_eq!(
-            [0, 200, 201, 500, 501, u64::MAX].map(input),
-            [1, 1, 2, 2, 3, 3].map(|usd| usd * 1_000_000)
-        );
-        assert_eq!(row.reachable(300).count(), 2);
-    }
-
-    #[test]
-    fn rates_omitted_for_tier_in_band_are_the_higher_of_both() {
-        let row = row(
-            r#"{"input":"4","output":"8"}"#,
-            r#","service_tiers":{"priority":{"input":"10","output":"12"},"flex":{"input":"2","output":"4"}},
-               "long_context":[{"above_input_tokens":500,"standard":{"input":"8","output":"16"},"flex":{"input":"3"}}]"#,
-        );
-        let long = |tier| {
-            (
-                row.rate_card(501).at(tier).input / 1_000_000,
-                row.rate_card(501).at(tier).output / 1_000_000,
-            )
-        };
-        assert_eq!(long(Tier::Standard), (8, 16));
-        assert_eq!(long(Tier::Priority), (10, 16));
-        assert_eq!(long(Tier::Flex), (3, 16));
-        assert_eq!(long(Tier::Batch), (8, 16));
-        assert_eq!(row.rate_card(1).at(Tier::Flex).output, 4_000_000);
-    }
-
-    #[test]
-    fn row_with_zero_or_missing_rate_is_unpriced() {
-        for rates in [
-            r#"{}"#,
-            r#"{"input":"0","output":"0"}"#,
-            r#"{"output":"7.5"}"#,
-            r#"{"input":"0.14","output":"0"}"#,
-        ] {
-            assert!(!row(rates, "").is_priced(), "{rates}");
-        }
-        assert!(row(r#"{"input":"1","output":"2"}"#, "").is_priced());
-        for (rates, priced) in [
-            (r#"{"input":"1","output":"0"}"#, true),
-            (r#"{"input":"1"}"#, true),
-            (r#"{"output":"1"}"#, false),
-        ] {
-            let json =
-                format!(r#"{{"provider":"v","model":"m","mode":"embedding","rates":{rates}}}"#);
-            assert_eq!(
-                serde_json::from_str::<Row>(&json)
-                    .expect("a row")
-                    .is_priced(),
-                priced,
-                "{rates}"
-            );
-        }
-        assert!(row("{}", "").supports_reasoning() && !row("{}", "").has_capability("tools"));
-    }
-}
+mod tests;

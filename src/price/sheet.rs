@@ -1,19 +1,22 @@
 //! Price sheet: finds the row of a vendor's model. Parsed once from JSON, then immutable. Must
-//! never return the price of another date for a dated name.
+//! never return the price of another date for a dated name, nor skip a member that it does not know.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::Error};
 
+use super::fees::{ServerTool, ToolFee, VendorFee};
 use super::row::Row;
-use super::snapshot;
+use super::snapshot::{self, SnapshotAge};
 
 const EMBEDDED: &str = include_str!("../../assets/prices.json");
 
 /// Prices by vendor and model.
 #[derive(Clone, Debug)]
 pub struct Sheet {
+    /// source and month
+    pub as_of: String,
     vendors: HashMap<String, VendorRows>,
 }
 
@@ -28,7 +31,7 @@ struct VendorRows {
     rows: Vec<Arc<Row>>,
     by_model: HashMap<String, Arc<Row>>,
     /// newest dated row by undated name
-    newest: HashMap<String, (snapshot::SnapshotDate, Arc<Row>)>,
+    newest: HashMap<String, (SnapshotAge, Arc<Row>)>,
 }
 
 impl Sheet {
@@ -39,29 +42,36 @@ impl Sheet {
 
     /// Parses a sheet in the format of `assets/prices.json`.
     pub fn parse(json: &str) -> Result<Sheet, SheetError> {
-        #[derive(Deserialize)]
-        struct SheetFile {
-            models: Vec<Row>,
-        }
+        let file: SheetFile = serde_json::from_str(json)?;
+        let fees = vendor_fees(&file.fees).map_err(serde_json::Error::custom)?;
         let mut vendors: HashMap<String, VendorRows> = HashMap::new();
-        for row in serde_json::from_str::<SheetFile>(json)?.models {
+        for mut row in file.models {
+            for (tool, fee) in fees.get(&row.vendor).into_iter().flatten() {
+                row.add_vendor_fee(*tool, *fee);
+            }
             vendors
                 .entry(row.vendor.clone())
                 .or_default()
                 .add(Arc::new(row));
         }
-        Ok(Sheet { vendors })
+        Ok(Sheet {
+            as_of: file.as_of,
+            vendors,
+        })
     }
 
     /// Row of exactly this name; else, for a dated name, the row of the undated name; else, for an
-    /// undated name, its newest dated row.
+    /// undated name, its newest dated row. A fine-tuned model has the row of its base model.
     pub fn find(&self, vendor: &str, model: &str) -> Option<Arc<Row>> {
         let vendor = self.vendors.get(vendor)?;
-        let exact = vendor.by_model.get(model);
-        let undated =
-            || snapshot::split_date(model).and_then(|(name, _)| vendor.by_model.get(name));
-        let newest = || vendor.newest.get(model).map(|(_, row)| row);
-        exact.or_else(undated).or_else(newest).cloned()
+        let fine_tuned = || fine_tuned(model).and_then(|base| vendor.find(base));
+        vendor.find(model).or_else(fine_tuned).cloned()
+    }
+
+    /// Rows of all vendors.
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Arc<Row>> {
+        self.vendors.values().flat_map(|vendor| &vendor.rows)
     }
 
     /// Rows of a vendor in sheet order.
@@ -74,16 +84,60 @@ impl Sheet {
 }
 
 impl VendorRows {
+    fn find(&self, model: &str) -> Option<&Arc<Row>> {
+        let mut undated =
+            snapshot::undated_names(model).filter_map(|(name, _)| self.by_model.get(name));
+        let newest = || self.newest.get(model).map(|(_, row)| row);
+        let exact = self.by_model.get(model);
+        exact.or_else(|| undated.next()).or_else(newest)
+    }
+
     fn add(&mut self, row: Arc<Row>) {
-        if let Some((name, date)) = snapshot::split_date(&row.model) {
+        for (name, age) in snapshot::undated_names(&row.model) {
             let newest = self.newest.get(name);
-            if newest.is_none_or(|(newest, _)| *newest < date) {
-                self.newest.insert(name.to_owned(), (date, row.clone()));
+            if newest.is_none_or(|(newest, _)| *newest < age) {
+                self.newest.insert(name.to_owned(), (age, row.clone()));
             }
         }
         self.by_model.insert(row.model.clone(), row.clone());
         self.rows.push(row);
     }
+}
+
+/// Sheet as stored in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SheetFile {
+    #[serde(default)]
+    as_of: String,
+    /// explanation of the units, for readers of the file
+    #[serde(default, rename = "unit")]
+    _unit: String,
+    /// origin of the figures, for readers of the file
+    #[serde(default, rename = "source")]
+    _source: String,
+    #[serde(default)]
+    fees: Vec<VendorFee>,
+    models: Vec<Row>,
+}
+
+type ToolFees = Vec<(ServerTool, ToolFee)>;
+
+/// Fees of the head by vendor.
+fn vendor_fees(listed: &[VendorFee]) -> Result<HashMap<String, ToolFees>, String> {
+    let mut fees: HashMap<String, ToolFees> = HashMap::new();
+    for fee in listed {
+        if let Some(tool_fee) = fee.tool_fee()? {
+            fees.entry(fee.provider.clone()).or_default().push(tool_fee);
+        }
+    }
+    Ok(fees)
+}
+
+/// Listed name of a fine-tuned model: `ft:gpt-4.1` for `ft:gpt-4.1:acme::id`.
+fn fine_tuned(model: &str) -> Option<&str> {
+    let (base, _) = model.strip_prefix("ft:")?.split_once(':')?;
+    Some(&model[.."ft:".len() + base.len()])
 }
 
 #[cfg(test)]
@@ -113,7 +167,7 @@ mod tests {
             .values()
             .flat_map(|vendor| &vendor.rows)
             .collect();
-        assert_eq!(rows.len(), 931);
+        assert_eq!(rows.len(), 997);
         let priced = rows
             .iter()
             .filter(|row| row.mode == Mode::Chat && row.is_priced())
@@ -161,6 +215,74 @@ mod tests {
             "another date can have another price"
         );
         assert_eq!(find(&dated, "n"), None);
+    }
+
+    #[test]
+    fn sheet_find_matches_versions_and_fine_tuned_models() {
+        let versioned = sheet(&["a.claude-x-20250929-v1:0", "ft:gpt-4.1-2025-04-14"]);
+        for name in [
+            "a.claude-x",
+            "a.claude-x-20250929",
+            "a.claude-x-20250929-v1:0",
+        ] {
+            assert_eq!(
+                find(&versioned, name).as_deref(),
+                Some("a.claude-x-20250929-v1:0"),
+                "{name}"
+            );
+        }
+        assert_eq!(find(&versioned, "a.claude-x-20240101-v1:0"), None);
+        assert_eq!(
+            find(&versioned, "us.a.claude-x"),
+            None,
+            "a profile is an id of its own"
+        );
+        assert_eq!(
+            find(&versioned, "ft:gpt-4.1-2025-04-14:acme::id").as_deref(),
+            Some("ft:gpt-4.1-2025-04-14")
+        );
+        assert_eq!(find(&versioned, "ft:gpt-9:acme::id"), None);
+    }
+
+    #[test]
+    fn vendor_id_with_slash_is_priced() {
+        let sheet = Sheet::embedded();
+        for (vendor, model) in [
+            ("groq", "openai/gpt-oss-120b"),
+            ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+        ] {
+            let row = sheet.find(vendor, model).expect(model);
+            assert!(row.is_priced() && row.model == model, "{model}");
+        }
+    }
+
+    #[test]
+    fn snapshots_on_the_sheet_have_the_mode_of_their_model() {
+        let sheet = Sheet::embedded();
+        let mut pairs = 0;
+        for vendor in sheet.vendors.values() {
+            for row in &vendor.rows {
+                for (name, _) in snapshot::undated_names(&row.model) {
+                    if let Some(undated) = vendor.by_model.get(name) {
+                        assert_eq!(undated.mode, row.mode, "{name} {}", row.model);
+                        pairs += 1;
+                    }
+                }
+            }
+        }
+        assert!(pairs > 80, "{pairs}");
+    }
+
+    #[test]
+    fn unknown_member_of_a_sheet_is_an_error() {
+        for json in [
+            r#"{"models":[],"discounts":[]}"#,
+            r#"{"models":[{"provider":"v","model":"m","mode":"chat","rates":{},"surcharge":"1"}]}"#,
+            r#"{"fees":[{"provider":"v","tool":"telepathy","usd":"1","per":"call","from":"x"}],"models":[]}"#,
+            r#"{"fees":[{"provider":"v","tool":"web_search","usd":"1","per":"year","from":"x"}],"models":[]}"#,
+        ] {
+            assert!(Sheet::parse(json).is_err(), "{json}");
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl CapPolicy<'_> {
             unbounded: None,
             ..self.bounds.input.clone()
         };
-        let ceiling = |tier| {
+        let ceiling = |tier: Option<&str>| {
             self.price()
                 .ceiling(&bounded, tokens, self.request.choices, tier)
                 .ok()

@@ -214,6 +214,9 @@ impl OpenHold {
         if bill.rates_estimated {
             result.flags = result.flags.with(Flags::ESTIMATED);
         }
+        if bill.is_clamped {
+            result.flags = result.flags.with(Flags::CLAMPED);
+        }
         result.cost = bill.total;
         result.lines = bill.lines;
         result
