@@ -41,7 +41,7 @@ const ROWS: [Row; 12] = [
     row("mistral", "mistral-medium-3-5"),
     Row {
         preset: "groq",
-        model: "gpt-oss-120b",
+        model: "openai/gpt-oss-120b",
         seeing: "qwen/qwen3.8-27b",
     },
     row("cohere", "command-a-plus-05-2026"),
@@ -385,8 +385,8 @@ fn matrix_cell_unsupported_by_model_is_refusal_with_its_name() {
     let fixture = fixture();
     let blind = Row {
         preset: "groq",
-        model: "gpt-oss-120b",
-        seeing: "gpt-oss-120b",
+        model: "openai/gpt-oss-120b",
+        seeing: "openai/gpt-oss-120b",
     };
     for client in [Client::Messages, Client::Responses] {
         let (says, spoken) =
