@@ -323,11 +323,12 @@ fn provider_hosts() -> Vec<String> {
             let host = rest.split('/').next()?;
             match host.split_once(':') {
                 Some((_, port)) => port.parse().ok().map(|port: u16| format!(":{port}")),
-                None => {
+                None if host.contains('.') => {
                     let mut labels: Vec<&str> = host.rsplit('.').take(2).collect();
                     labels.reverse();
                     Some(labels.join("."))
                 }
+                None => None,
             }
         });
         hosts.collect::<Vec<_>>()

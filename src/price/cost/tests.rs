@@ -262,6 +262,10 @@ fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
         service_tier: Some(tier.into()),
         ..Usage::default()
     };
+    let is_estimated = |price: &Price, tier: &str| {
+        let bill = price.cost(&usage(tier), None).expect("a price");
+        bill.rates_estimated
+    };
     let input = InputBound {
         text_bytes: 10,
         ..InputBound::default()
@@ -273,20 +277,8 @@ fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
         ("priority", price("openai", "gpt-5.1")),
         ("inference_geo=us", price("anthropic", "claude-opus-4-6")),
     ] {
-        assert!(
-            !listed
-                .cost(&usage(tier), None)
-                .expect("a price")
-                .rates_estimated,
-            "{tier}"
-        );
-        assert!(
-            unlisted
-                .cost(&usage(tier), None)
-                .expect("a price")
-                .rates_estimated,
-            "{tier}"
-        );
+        assert!(!is_estimated(&listed, tier), "{tier}");
+        assert!(is_estimated(&unlisted, tier), "{tier}");
         assert!(listed.ceiling(&input, 10, 1, Some(tier)).is_ok());
         let CeilingError::Unbounded(why) =
             unlisted.ceiling(&input, 10, 1, Some(tier)).expect_err(tier)
@@ -296,18 +288,11 @@ fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
         assert!(why.contains(tier), "{why}");
     }
     for tier in ["ultrafast", "scale"] {
-        let bill = unlisted.cost(&usage(tier), None).expect("a price");
-        assert!(bill.rates_estimated, "{tier}");
+        assert!(is_estimated(&unlisted, tier), "{tier}");
         assert!(unlisted.ceiling(&input, 10, 1, Some(tier)).is_err());
     }
     for tier in ["standard", "auto", "batch", "flex", "default"] {
-        assert!(
-            !unlisted
-                .cost(&usage(tier), None)
-                .expect("a price")
-                .rates_estimated,
-            "{tier}"
-        );
+        assert!(!is_estimated(&unlisted, tier), "{tier}");
         assert!(
             unlisted.ceiling(&input, 10, 1, Some(tier)).is_ok(),
             "{tier}"
@@ -317,13 +302,8 @@ fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
         input: 5,
         output: 5,
     };
-    assert!(
-        !fixed
-            .cost(&usage("fast"), None)
-            .expect("a price")
-            .rates_estimated,
-        "a fixed price holds for all tiers"
-    );
+    let reason = "a fixed price holds for all tiers";
+    assert!(!is_estimated(&fixed, "fast"), "{reason}");
 }
 
 #[test]
