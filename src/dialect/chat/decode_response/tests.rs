@@ -1,3 +1,5 @@
+//! Decoded events of chat streams and unary responses, with the deviations of vendors that borrow the dialect.
+
 use super::*;
 use crate::conversation::{Content, ResponseBuilder, StateSealer};
 use crate::dialect::samples;

@@ -1,3 +1,5 @@
+//! Chat requests that the encoder writes from the canonical model.
+
 use super::*;
 use crate::conversation::{Capabilities, IdRule, StateSealer, ToolNames, raw};
 use crate::dialect::{Dialect, Operation, read};
