@@ -85,7 +85,9 @@ impl FieldVisitor for ChatUsage {
         match name {
             "prompt_tokens" => self.prompt = Count::required(map)?,
             "completion_tokens" => self.completion = Count::required(map)?,
-            "cached_tokens" | "num_cached_tokens" | "prompt_cache_hit_tokens" => self.cached.then(Count::optional(map)?),
+            "cached_tokens" | "num_cached_tokens" | "prompt_cache_hit_tokens" => {
+                self.cached.then(Count::optional(map)?)
+            }
             "prompt_tokens_details" | "prompt_token_details" => {
                 map.next_value_seed(ObjectSeed(&mut PromptDetails(self)))?
             }

@@ -172,7 +172,9 @@ fn p10_deepseek_stream_passes_through_and_cache_hits_are_separate() {
     assert_unary_passes_through("deepseek", 14, 5);
     let fixture = plain("deepseek");
     let recording = golden("deepseek/answer.json");
-    fixture.upstream.respond_with(Script::unary(200, &recording));
+    fixture
+        .upstream
+        .respond_with(Script::unary(200, &recording));
     fixture
         .user()
         .post_bytes(Chat.path(), request_body("").as_bytes())
@@ -185,11 +187,19 @@ fn p10_deepseek_stream_passes_through_and_cache_hits_are_separate() {
 fn deepseek_messages_client_is_served_in_its_own_dialect() {
     let fixture = plain("deepseek");
     let recording = golden("deepseek/message.json");
-    fixture.upstream.respond_with(Script::unary(200, &recording));
+    fixture
+        .upstream
+        .respond_with(Script::unary(200, &recording));
     let body = json!({"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "say it"}]});
     let response = fixture.user().post(Messages.path(), &body);
     assert_eq!(response.assert_status(200).text(), recording);
-    assert!(fixture.upstream.last_request().path().ends_with("/anthropic/v1/messages"));
+    assert!(
+        fixture
+            .upstream
+            .last_request()
+            .path()
+            .ends_with("/anthropic/v1/messages")
+    );
     fixture
         .assert_recorded()
         .assert_ended("ok", &[])
