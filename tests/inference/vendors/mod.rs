@@ -166,7 +166,7 @@ fn e11_mistral_cached_tokens_are_separate() {
 }
 
 #[test]
-fn p10_deepseek_stream_passes_through_and_cache_hits_are_separate() {
+fn deepseek_stream_passes_through_and_cache_hits_are_separate() {
     // with one rate for all input the cached tokens cost as much as the others
     assert_stream_passes_through("deepseek", Some("\"choices\":[],"), 14, 5, "0.000039");
     assert_unary_passes_through("deepseek", 14, 5);
