@@ -39,6 +39,11 @@ REFUSAL_MEMBERS = {"vendor", "endpoint", "model", "headers", "request", "status"
 
 # Paths: `messages[].content[].text`; `[]` is every element, `*` every member value, `` the body itself.
 
+def is_address(text):
+    """An address of the Web, or a Python package with its version: `pip:NAME==VERSION`."""
+    return re.fullmatch(r"https://\S+|pip:[a-z-]+==[0-9.]+", text) is not None
+
+
 def tokens(path):
     """Steps of a path; `[]` and `*` are steps of their own."""
     return [step for part in path.split(".") if part
@@ -306,7 +311,7 @@ def rule_faults(rule):
     source = rule["source"]
     if source.get("kind") not in SOURCES or not source.get("says"):
         yield "source has no known kind or says nothing"
-    elif source["kind"] != "believed" and not source.get("at", "").startswith("https://"):
+    elif source["kind"] != "believed" and not is_address(source.get("at", "")):
         yield "source has no address"
     elif len(source["says"].split()) > 20:
         yield "source says more than 20 words"
@@ -328,7 +333,7 @@ def refusal_faults(refusal, rules):
     if wrong:
         yield f"members {sorted(wrong)}"
         return
-    if not refusal["source"].startswith("https://"):
+    if not is_address(refusal["source"]):
         yield "source has no address"
     named = [r for r in rules if name_of(r) == refusal["rule"] and r["vendor"] == refusal["vendor"]]
     if not named:
