@@ -319,11 +319,14 @@ fn provider_hosts() -> Vec<String> {
     let hosts = files("src/provider").into_iter().flat_map(|(_, text)| {
         let literals = Source::read(&text).without_tests().literals;
         let hosts = literals.into_iter().filter_map(|(_, literal)| {
-            let (_, rest) = literal.split_once("://")?;
-            let host = rest.split('/').next()?;
+            let host = match literal.split_once("://") {
+                Some((_, rest)) => rest.split('/').next()?,
+                None if literal.ends_with(".com") => literal.as_str(),
+                None => return None,
+            };
             match host.split_once(':') {
                 Some((_, port)) => port.parse().ok().map(|port: u16| format!(":{port}")),
-                None if host.contains('.') => {
+                None if host.contains('.') && !host.ends_with('}') => {
                     let mut labels: Vec<&str> = host.rsplit('.').take(2).collect();
                     labels.reverse();
                     Some(labels.join("."))
