@@ -211,10 +211,18 @@ impl ResponseStream {
             StreamMode::Passthrough { .. } => self.client.client_or_chat().decode_unary(body),
             StreamMode::Translated(response) => response.decode_unary(body),
         };
-        decoded.map(|response| DecodedResponse {
-            report: self.usage_rules.apply(response.report, response.delivered),
-            ..response
-        })
+        let rules = self.usage_rules;
+        match decoded {
+            Ok(DecodedResponse { report, delivered }) => Ok(DecodedResponse {
+                report: rules.apply(report, delivered),
+                delivered,
+            }),
+            Err(IncompleteResponse::Fault { fault, report }) => {
+                let report = rules.apply(*report, DeliveredText::default());
+                Err(IncompleteResponse::fault(fault, report))
+            }
+            Err(flaw) => Err(flaw),
+        }
     }
 
     /// The unary response that was read, as the client receives it.
