@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 /// Longest wait for a condition.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// SetOnDrop a flag when it goes out of scope, also by a panic: whoever loops until then ends, and the panic is told.
+/// Sets a flag when it goes out of scope, also by a panic, so that threads that run until the flag is set end.
 pub struct SetOnDrop<'a>(pub &'a std::sync::atomic::AtomicBool);
 
 impl Drop for SetOnDrop<'_> {

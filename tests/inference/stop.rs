@@ -189,6 +189,11 @@ fn start_is_one_log_line_with_its_settings() {
     let address = format!("address={}", fixture.gatekeeper.address());
     assert_eq!(fixture.gatekeeper.stop().code(), Some(0));
     fixture.gatekeeper.start();
+    // the listener answers a moment before the line is written
+    wait_until("the start is logged", || {
+        let output = fixture.gatekeeper.output();
+        output.contains("gatekeeper started") && output.ends_with('\n')
+    });
     let output = fixture.gatekeeper.output();
     let starts: Vec<&str> = output
         .lines()
