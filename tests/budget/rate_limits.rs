@@ -424,17 +424,17 @@ fn rate_limits_over_command_line_are_set_and_shown() {
         "20",
     ]);
     assert!(
-        code == Some(0) && made.contains("600 requests a minute, 20 at once"),
+        code == Some(0) && made.contains("600 requests per minute, 20 in parallel"),
         "{made}"
     );
     let (code, made) = run(&[
         "keys", "create", "--team", "eng", "--name", "ci", "--rpm", "60", "--tpm", "100000",
     ]);
     assert!(
-        code == Some(0) && made.contains("60 requests a minute, 100000 tokens a minute"),
+        code == Some(0) && made.contains("60 requests per minute, 100000 tokens per minute"),
         "{made}"
     );
-    assert!(run(&["keys", "list"]).1.contains("100000 tokens a minute"));
+    assert!(run(&["keys", "list"]).1.contains("100000 tokens per minute"));
     let (code, refusal) = run(&["keys", "create", "--team", "eng", "--rpm", "0"]);
     assert_eq!(code, Some(2), "{refusal}");
 }

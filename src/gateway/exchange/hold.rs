@@ -112,8 +112,11 @@ impl OpenHold {
             status
         };
         result.status = status;
-        let first = !std::mem::replace(&mut self.resolved, true);
-        let receipt = self.settler.settle(self.grant.id, result, first)?;
+        let first = !self.resolved;
+        let settled = self.settler.settle(self.grant.id, result, first);
+        // only now: after a panic in the ledger, the drop of this value settles the hold
+        self.resolved = true;
+        let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
         self.learn(status);
         Ok(receipt)
