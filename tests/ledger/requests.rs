@@ -306,7 +306,7 @@ fn requests_follow_cursor_before_restart_is_refused() {
         json!("after")
     );
     assert!(
-        refused.error_message().contains("follow from its `follow`"),
+        refused.error_message().contains("continue from its `follow`"),
         "{}",
         refused.error_message()
     );
