@@ -90,7 +90,8 @@ fn books_unwritable_are_retried_once_per_second_while_the_log_is_synced() {
     let store = open_failing(folder.path(), &faults, true);
     faults.books_write.store(true, Ordering::SeqCst);
     faults.books_opened.store(0, Ordering::SeqCst);
-    // 0.6 s with new records all the time
+    let began = Instant::now();
+    // 0.6 s or more with new records all the time
     for at_ms in 1..=60 {
         log_call(&store, at_ms * 1_000);
         std::thread::sleep(Duration::from_millis(10));
@@ -99,9 +100,10 @@ fn books_unwritable_are_retried_once_per_second_while_the_log_is_synced() {
         faults.books_opened.load(Ordering::SeqCst),
         store.wal().metrics(),
     );
+    let elapsed_s = began.elapsed().as_secs() as usize;
     assert!(
-        tries <= 2,
-        "the books were opened {tries} times within a second"
+        tries <= elapsed_s + 2,
+        "the books were opened {tries} times within {elapsed_s} s"
     );
     assert!(metrics.synced > 60 && metrics.books_failing, "{metrics:?}");
     faults.books_write.store(false, Ordering::SeqCst);
