@@ -114,7 +114,7 @@ impl OpenHold {
         result.status = status;
         let first = !self.resolved;
         let settled = self.settler.settle(self.grant.id, result, first);
-        // only now: after a panic in the ledger, the drop of this value settles the hold
+        // set after the settlement: if the ledger panics, `drop` still settles the hold
         self.resolved = true;
         let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
