@@ -434,7 +434,11 @@ fn rate_limits_over_command_line_are_set_and_shown() {
         code == Some(0) && made.contains("60 requests per minute, 100000 tokens per minute"),
         "{made}"
     );
-    assert!(run(&["keys", "list"]).1.contains("100000 tokens per minute"));
+    assert!(
+        run(&["keys", "list"])
+            .1
+            .contains("100000 tokens per minute")
+    );
     let (code, refusal) = run(&["keys", "create", "--team", "eng", "--rpm", "0"]);
     assert_eq!(code, Some(2), "{refusal}");
 }
