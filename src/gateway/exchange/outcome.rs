@@ -75,7 +75,7 @@ pub(in crate::gateway) struct AttemptFailure {
     /// reply that forwards the vendor's rejection, where the client can mend the request
     pub forwarded: Option<Box<Reply>>,
     /// present where the provider is at fault
-    pub fault: Option<ProviderFault>,
+    pub fault: Option<Box<ProviderFault>>,
 }
 
 impl AttemptFailure {
@@ -103,11 +103,11 @@ impl AttemptFailure {
         reason: &'static str,
         detail: impl Into<String>,
     ) -> AttemptFailure {
-        self.fault = Some(ProviderFault {
+        self.fault = Some(Box::new(ProviderFault {
             provider: provider.to_owned(),
             reason,
             detail: detail.into(),
-        });
+        }));
         self
     }
 
