@@ -101,8 +101,9 @@ fn books_unwritable_are_retried_once_per_second_while_the_log_is_synced() {
         store.wal().metrics(),
     );
     let elapsed_s = began.elapsed().as_secs() as usize;
+    // a retry opens the books at most twice: before it, if the last one left them unusable, and after it
     assert!(
-        tries <= elapsed_s + 2,
+        tries <= 2 * (elapsed_s + 1),
         "the books were opened {tries} times within {elapsed_s} s"
     );
     assert!(metrics.synced > 60 && metrics.books_failing, "{metrics:?}");
