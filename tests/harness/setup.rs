@@ -190,9 +190,20 @@ impl Setup {
             "listen = \"{listen}\"\ndata = \"{}\"\n{}\n[ledger]\n{}\n{}",
             data.display(),
             self.settings,
-            self.ledger.join("\n"),
+            self.ledger_lines(),
             self.providers.concat()
         )
+    }
+
+    /// Lines of `[ledger]`. Segments are small unless a test says otherwise: a new data folder fills a whole segment with zeros,
+    /// and 64 MB per test are most of its time.
+    fn ledger_lines(&self) -> String {
+        let lines = self.ledger.join("\n");
+        if lines.contains("segment_mb") {
+            lines
+        } else {
+            format!("segment_mb = 1\n{lines}")
+        }
     }
 }
 
