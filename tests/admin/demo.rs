@@ -88,7 +88,7 @@ fn demo_restart_keeps_keys_and_usage() {
         "demo to first answer",
         &format!("{} ms, built for the tests", elapsed.as_millis()),
     );
-    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(100), "{elapsed:?}");
 
     engineer
         .messages(&hello("simulator-small"))

@@ -108,8 +108,8 @@ fn webhook_without_response_is_abandoned_after_three_tries() {
         connection.chat(&call()).assert_status(200);
     }
     assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "fifty calls took {:?}",
+        start.elapsed() < Duration::from_secs(30),
+        "fifty calls took {:?}: did each wait a second for the webhook?",
         start.elapsed()
     );
     wait_until("the alert is abandoned", || {

@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod controlled_disk;
+pub mod gate;
 pub mod http;
 pub mod in_process;
 pub mod instance;
@@ -29,8 +30,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Longest wait for a condition.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// Longest wait for a condition: it only ends what would never come, also on a machine that is ten times too slow.
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Sets a flag when it goes out of scope, also by a panic, so that threads that run until the flag is set end.
 pub struct SetOnDrop<'a>(pub &'a std::sync::atomic::AtomicBool);

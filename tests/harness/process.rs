@@ -188,7 +188,7 @@ impl Gatekeeper {
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the server runs");
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(60) {
+        while start.elapsed() < DEADLINE {
             if let Some(status) = child.try_wait().expect("a child can be asked") {
                 return status;
             }
@@ -196,7 +196,10 @@ impl Gatekeeper {
         }
         let _ = child.kill();
         let _ = child.wait();
-        panic!("the server did not exit within 60 s\n{}", self.output());
+        panic!(
+            "the server did not exit within {DEADLINE:?}\n{}",
+            self.output()
+        );
     }
 
     /// Starts again on the same folder and port and waits until it is ready.

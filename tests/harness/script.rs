@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::gate::Gate;
 use super::request::ReceivedRequest;
 
 /// Fixed response, or a function that chooses one for the request.
@@ -26,6 +27,10 @@ pub struct ScriptedResponse {
     pub framing: Framing,
     /// before the head
     pub delay: Duration,
+    /// holds the head back
+    pub gate_before_head: Option<Gate>,
+    /// holds back what follows so many pieces
+    pub gate_after_pieces: Option<(usize, Gate)>,
     /// between two pieces
     pub pause: Duration,
     /// largest write
@@ -142,6 +147,8 @@ impl Script {
             pieces,
             framing,
             delay: Duration::ZERO,
+            gate_before_head: None,
+            gate_after_pieces: None,
             pause: Duration::ZERO,
             write_bytes_max: usize::MAX,
             body_bytes_max: usize::MAX,
@@ -191,6 +198,20 @@ impl Script {
     #[must_use]
     pub fn delay_ms(self, delay_ms: u64) -> Script {
         self.changed(move |response| response.delay = Duration::from_millis(delay_ms))
+    }
+
+    /// Sends nothing until the gate is open.
+    #[must_use]
+    pub fn held_by(self, gate: &Gate) -> Script {
+        let gate = gate.clone();
+        self.changed(move |response| response.gate_before_head = Some(gate.clone()))
+    }
+
+    /// Sends so many pieces, and the rest once the gate is open.
+    #[must_use]
+    pub fn held_after(self, pieces: usize, gate: &Gate) -> Script {
+        let gate = gate.clone();
+        self.changed(move |response| response.gate_after_pieces = Some((pieces, gate.clone())))
     }
 
     /// Pause between two pieces.

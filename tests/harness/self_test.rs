@@ -105,7 +105,7 @@ fn upstream_client_disconnect_while_silent_is_recorded() {
     upstream.wait_for_disconnects(1).wait_until_idle();
     let disconnect = upstream.disconnects()[0];
     assert_eq!((disconnect.request, disconnect.pieces_sent), (Some(0), 6));
-    assert!(disconnect.at.saturating_duration_since(left) < Duration::from_secs(1));
+    assert!(disconnect.at.saturating_duration_since(left) < Duration::from_secs(10));
     let line = upstream.bill()[0].clone();
     assert_eq!(
         (line.input_tokens, line.output_tokens, line.complete),

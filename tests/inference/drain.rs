@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages};
 use crate::harness::client::Connection;
+use crate::harness::gate::Gate;
 use crate::harness::model;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -32,9 +33,10 @@ fn send_request(fixture: &Fixture, dialect: Dialect, streamed: bool) -> Connecti
 fn drain_abandoned_stream_records_reported_usage() {
     let fixture = fixture("");
     for dialect in BOTH {
+        let gate = Gate::default();
         fixture
             .upstream
-            .respond_with(model::with_usage(10, 60).pause_ms_between(60));
+            .respond_with(model::with_usage(10, 60).held_after(20, &gate));
         let mut stream = fixture
             .user()
             .open_stream(dialect.path(), &dialect.stream_body());
@@ -43,6 +45,7 @@ fn drain_abandoned_stream_records_reported_usage() {
         wait_until("the call is drained", || {
             fixture.gatekeeper.metric("gatekeeper_requests_draining") == 1.0
         });
+        gate.open();
         fixture
             .assert_recorded()
             .assert_ended("client_gone", &[])
@@ -62,14 +65,19 @@ fn drain_abandoned_stream_records_reported_usage() {
 fn drain_abandoned_translated_stream_records_reported_usage() {
     let fixture = fixture("");
     for (client, upstream) in [(Chat, Messages), (Messages, Chat)] {
+        let gate = Gate::default();
         fixture
             .upstream
-            .respond_with(model::with_usage(10, 60).pause_ms_between(60));
+            .respond_with(model::with_usage(10, 60).held_after(20, &gate));
         let mut body = client.stream_body();
         body["model"] = json!(upstream.model());
         let mut stream = fixture.user().open_stream(client.path(), &body);
         stream.read_deltas(5);
         stream.disconnect();
+        wait_until("the call is drained", || {
+            fixture.gatekeeper.metric("gatekeeper_requests_draining") == 1.0
+        });
+        gate.open();
         fixture
             .assert_recorded()
             .assert_ended("client_gone", &[])

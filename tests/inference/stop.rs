@@ -169,7 +169,7 @@ fn second_signal_ends_the_process_at_once() {
     fixture.gatekeeper.signal(Signal::INT);
     assert_eq!(fixture.gatekeeper.wait_for_exit().code(), Some(1));
     assert!(
-        asked.elapsed() < Duration::from_secs(5),
+        asked.elapsed() < Duration::from_secs(20),
         "it took {:?}, with `drain_s` 30",
         asked.elapsed()
     );

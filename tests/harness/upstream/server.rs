@@ -8,12 +8,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::records::{Disconnect, SharedRecords};
+use crate::harness::gate::Gate;
 use crate::harness::http::{Chunk, Head, Length, take_chunk};
 use crate::harness::request::ReceivedRequest;
 use crate::harness::script::{Ending, Framing, ScriptedResponse};
 
 /// Longest time a script keeps a connection open.
-const HANG_MAX: Duration = Duration::from_secs(120);
+const HANG_MAX: Duration = Duration::from_secs(600);
 
 /// Accepts and serves connections until `stopped` fires.
 pub fn serve(
@@ -152,6 +153,7 @@ impl Connection {
         play: &mut Playback,
     ) -> Result<(), PeerDisconnect> {
         self.wait(response.delay).await?;
+        self.wait_at(response.gate_before_head.as_ref()).await?;
         let pieces = response.wire_pieces();
         let mut wire = response.head();
         if response.framing != Framing::Raw || !pieces.iter().all(|piece| piece.bytes.is_empty()) {
@@ -165,6 +167,11 @@ impl Connection {
         for piece in &pieces {
             if play.pieces_sent > 0 {
                 self.wait(response.pause).await?;
+            }
+            if let Some((pieces, gate)) = &response.gate_after_pieces
+                && *pieces == play.pieces_sent
+            {
+                self.wait_at(Some(gate)).await?;
             }
             wire.extend_from_slice(&piece.bytes);
             self.write(&wire, response).await?;
@@ -219,7 +226,21 @@ impl Connection {
         if time.is_zero() {
             return Ok(());
         }
-        let over = tokio::time::sleep(time);
+        self.wait_for(tokio::time::sleep(time)).await
+    }
+
+    /// Waits until the gate is open, at most as long as a script may hang.
+    async fn wait_at(&mut self, gate: Option<&Gate>) -> Result<(), PeerDisconnect> {
+        let Some(gate) = gate else {
+            return Ok(());
+        };
+        let opened = async {
+            let _ = tokio::time::timeout(HANG_MAX, gate.opened()).await;
+        };
+        self.wait_for(opened).await
+    }
+
+    async fn wait_for(&mut self, over: impl Future<Output = ()>) -> Result<(), PeerDisconnect> {
         tokio::pin!(over);
         loop {
             tokio::select! {

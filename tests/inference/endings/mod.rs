@@ -141,19 +141,14 @@ fn drained_call_status_is_client_gone_in_any_ending() {
 
 #[test]
 fn call_timeout_starts_at_send() {
-    let fixture = Fixture::with_limits("call_timeout_s = 2");
+    let fixture = Fixture::with_limits("call_timeout_s = 6");
     for dialect in BOTH {
-        let began = std::time::Instant::now();
         let script = Script::stream(dialect.stream(1_000))
             .pause_ms_between(20)
-            .delay_ms(1_500);
+            .delay_ms(3_000);
         let (events, _) = fixture.stream_events(dialect, script);
-        assert!(
-            began.elapsed().as_millis() < 3_200,
-            "{:?} and {} events",
-            began.elapsed(),
-            events.len()
-        );
+        // one in 20 ms: at most 150 in the three seconds that the head leaves, 300 in six seconds
+        assert!(events.len() < 200, "{} events", events.len());
         fixture
             .assert_recorded()
             .assert_ended("broken", &["estimated"]);
