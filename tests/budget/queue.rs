@@ -1,5 +1,5 @@
 //! Queue of requests that fit once holds settle: bounded in length and time, left on disconnect, revocation and shutdown.
-//! What a queued request waits for is held behind a gate, so that "at once" means: while the gate is closed.
+//! A gate keeps the budget held: a request that is answered while the gate is closed did not wait for the budget.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,9 +17,9 @@ use crate::harness::{model, wait_until};
 /// Budget for one call: a call of 40 tokens is held at about 300 micro-dollars, 100 of them for its input.
 const LIMIT: &str = "0.00055";
 
-/// Queue wait of the tests, which none of them reaches unless it says so.
+/// Queue wait far beyond the time of any test.
 const QUEUE_WAIT: &str = "queue_wait_s = 120";
-/// A request that waited would take as long as `QUEUE_WAIT`.
+/// Longest time of an answer without a wait: half of `QUEUE_WAIT`.
 const AT_ONCE: Duration = Duration::from_secs(60);
 
 struct Fixture {

@@ -240,6 +240,7 @@ impl Connection {
         self.wait_for(opened).await
     }
 
+    /// Waits for the future; an error if the peer disconnects meanwhile.
     async fn wait_for(&mut self, over: impl Future<Output = ()>) -> Result<(), PeerDisconnect> {
         tokio::pin!(over);
         loop {
