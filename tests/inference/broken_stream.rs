@@ -2,7 +2,7 @@
 //! end. The record holds the usage as far as it is known.
 
 use super::fixture::{BOTH, Chat, Dialect, Fixture, Messages, assert_error, assert_refusal};
-use crate::harness::client::{BodyEnd, SseEvent};
+use crate::harness::client::{BodyEnd, Response, SseEvent};
 use crate::harness::script::Script;
 
 /// Asserts a failed stream: so many deltas, then the error as the last event, and a complete body. Returns the message.
@@ -248,15 +248,23 @@ fn stream_idle_before_content_returns_504_and_charges_input() {
             stream_up_to(dialect, 0).then_hangs(),
             Script::stream(dialect.stream(3)).only(0).then_hangs(),
         ] {
-            assert_refusal(
-                dialect,
-                &fixture.call_with(dialect, true, script),
-                504,
-                "upstream_timeout",
-            );
-            fixture.assert_recorded().assert_usage_about(10, 0);
+            let refusal = refusal_before_buffer_time(&fixture, dialect, &script);
+            assert_refusal(dialect, &refusal, 504, "upstream_timeout");
         }
     }
+}
+
+/// First response that is a refusal. The gateway sends the head after two seconds without content, and a machine that stops for one of them
+/// reaches that before the second of silence: then the call is made again.
+fn refusal_before_buffer_time(fixture: &Fixture, dialect: Dialect, script: &Script) -> Response {
+    for _ in 0..10 {
+        let response = fixture.call_with(dialect, true, script.clone());
+        fixture.assert_recorded().assert_usage_about(10, 0);
+        if response.status != 200 {
+            return response;
+        }
+    }
+    panic!("ten streams began although nothing but silence came");
 }
 
 #[test]

