@@ -283,11 +283,8 @@ fn queue_of_one_budget_does_not_delay_another() {
     fixture.wait_for_queue(2);
     // longer than queued requests are passed by others
     thread::sleep(Duration::from_millis(2_100));
-    let large = {
-        let mut body = call_with("large");
-        body["model"] = json!("m-large");
-        body
-    };
+    let mut large = call_with("large");
+    large["model"] = json!("m-large");
     for (key, body) in [(&other, call_with("small")), (&split, large)] {
         let (status, _, elapsed) = fixture.spawn_call(key, &body).join().expect("a caller");
         assert_eq!(status, 200);
