@@ -20,6 +20,7 @@ pub const KINDS: [&str; 2] = ["budget.limit", "budget.threshold"];
 pub struct Webhook {
     pub receiver: Upstream,
     folder: TempDir,
+    timeout_s: u64,
 }
 
 impl Webhook {
@@ -27,19 +28,28 @@ impl Webhook {
         let (receiver, folder) = (Upstream::start(), tempfile::tempdir().expect("a folder"));
         receiver.respond_with(responses);
         fs::write(folder.path().join("secret"), SECRET).expect("a secret can be written");
-        Webhook { receiver, folder }
+        Webhook {
+            receiver,
+            folder,
+            timeout_s: 1,
+        }
     }
 
+    /// A receiver that responds, with time for a slow machine: a time-out would send a message again.
     pub fn accepting() -> Webhook {
-        Webhook::with_script(Script::json(200, &json!({})))
+        Webhook {
+            timeout_s: 60,
+            ..Webhook::with_script(Script::json(200, &json!({})))
+        }
     }
 
     pub fn configure(&self, upstream: &Upstream) -> Setup {
         let secret = self.folder.path().join("secret");
         let alerts = format!(
-            "[alerts]\nwebhook = \"{}/hook?token=canary-77\"\nwebhook_secret = \"file:{}\"\nwebhook_timeout_s = 1",
+            "[alerts]\nwebhook = \"{}/hook?token=canary-77\"\nwebhook_secret = \"file:{}\"\nwebhook_timeout_s = {}",
             self.receiver.url(),
-            secret.display()
+            secret.display(),
+            self.timeout_s
         );
         Gatekeeper::with_upstream(upstream)
             .ledger("segment_mb = 1")

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::budget::call::Call;
 use crate::harness::client::{HttpClient, ResponseStream};
+use crate::harness::gate::Gate;
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -24,15 +25,18 @@ fn fill(file: &Path) {
     }
 }
 
-/// A gateway on a small tmpfs with slow streams; `None`, with a line of output, if there can be no tmpfs.
-fn start(upstream: &Upstream) -> Option<Gatekeeper> {
-    upstream.respond_with(Script::from_request(|seen| {
-        let pause_ms = if seen.json()["stream"] == true {
-            2_000
-        } else {
-            0
-        };
-        model::with_usage(10, 20).pause_ms_between(pause_ms)
+/// Pieces of a stream before the gate: more than one delta, less than all.
+const PIECES: usize = 4;
+
+/// A gateway on a small tmpfs whose streams end when the gate opens; `None`, with a line of output, if there can be no tmpfs.
+fn start(upstream: &Upstream, gate: &Gate) -> Option<Gatekeeper> {
+    let gate = gate.clone();
+    upstream.respond_with(Script::from_request(move |seen| {
+        let response = model::with_usage(10, 20);
+        match seen.json()["stream"] == true {
+            true => response.held_after(PIECES, &gate),
+            false => response,
+        }
     }));
     let gatekeeper = Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
@@ -117,7 +121,8 @@ fn wait_until_healed(gatekeeper: &Gatekeeper, user: &HttpClient) {
 #[test]
 fn full_disk_refuses_requests_and_heals_without_restart() {
     let upstream = Upstream::start();
-    let Some(mut gatekeeper) = start(&upstream) else {
+    let gate = Gate::default();
+    let Some(mut gatekeeper) = start(&upstream, &gate) else {
         return;
     };
     let team = gatekeeper.team_with_budget("eng", "1000");
@@ -136,6 +141,7 @@ fn full_disk_refuses_requests_and_heals_without_restart() {
         "the streams still run"
     );
     assert_refused_before_upstream(&user, &upstream);
+    gate.open();
     streams.into_iter().for_each(assert_complete);
     assert_eq!(gatekeeper.holds_open(), 0);
     wait_until("the books can be read", || {

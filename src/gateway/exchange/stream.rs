@@ -26,7 +26,8 @@ use crate::upstream::{IncomingResponse, TransportError};
 const CHUNKS: usize = 16;
 /// Interval at which a stream's progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// After the terminal event: time for the upstream to end its body; after an error: time to report its usage.
+/// After the terminal event: time for the upstream to end its body; after an error: time to report its usage while a client
+/// waits for the error.
 const TRAILER_WAIT_MS: u64 = 1_000;
 
 /// A streamed response on its way to the client.
@@ -247,7 +248,12 @@ impl StreamRelay {
                 if let Err(end) = self.deliver(sink, bytes).await {
                     return end;
                 }
-                self.read_trailing_usage().await;
+                // without a client, nobody waits for the error
+                let wait_ms = match sink {
+                    Sink::Discard => self.context.limits.idle_timeout_ms,
+                    Sink::Client(_) | Sink::Buffer { .. } => TRAILER_WAIT_MS,
+                };
+                self.read_trailing_usage(wait_ms).await;
                 return failed;
             }
             ReadStep::Truncated { bytes } => {
@@ -265,8 +271,8 @@ impl StreamRelay {
     }
 
     /// After an error: the upstream may still report its usage, which is all that is read of it.
-    async fn read_trailing_usage(&mut self) {
-        let until = Instant::now() + Duration::from_millis(TRAILER_WAIT_MS);
+    async fn read_trailing_usage(&mut self, wait_ms: u64) {
+        let until = Instant::now() + Duration::from_millis(wait_ms);
         // bounded: an upstream may always have more to send
         while !self.stream.output_is_final() && Instant::now() < until {
             match self.stream.read_trailing_usage() {
@@ -277,7 +283,7 @@ impl StreamRelay {
             let next = tokio::select! {
                 biased;
                 () = self.guard.shutdown_deadline() => return,
-                next = tokio::time::timeout_at(until.into(), self.incoming.next(TRAILER_WAIT_MS)) => next,
+                next = tokio::time::timeout_at(until.into(), self.incoming.next(wait_ms)) => next,
             };
             let Ok(Ok(Some(bytes))) = next else { return };
             if self.stream.push(bytes).is_err() {
