@@ -11,10 +11,12 @@ mod http;
 mod init;
 mod keys;
 mod ledger;
+mod manual;
 mod memory;
 mod parse;
 mod requests;
 mod serve;
+mod service_manager;
 mod settings;
 mod signals;
 mod table;
@@ -75,6 +77,9 @@ enum Command {
     Memory(memory::Command),
     /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 /// Parses the arguments of this process; exits with code 2 if they are invalid.
@@ -97,6 +102,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Ledger(command) => ledger::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Manual(args) => manual::run(args),
     }
 }
 
