@@ -2,6 +2,8 @@
 //! `RunningServer::stop` ends them in the reverse order. Inputs: the resolved configuration and the platform (clock, disk).
 //! Decides nothing about a request and renders no response.
 
+mod certificate_watch;
+
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -18,6 +20,7 @@ use crate::control::alerts::Alerts;
 use crate::control::{BackgroundTasks, Control};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
@@ -25,12 +28,14 @@ use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::RouteTable;
-use crate::server::{self, Listener, Sockets, Worker};
+use crate::server::{self, CertificateError, Certificates, Listener, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, FetchRules, TlsRoots};
+
+use certificate_watch::CertificateWatch;
 
 pub use crate::server::block_on;
 
@@ -82,14 +87,22 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
+    let certificates = match &config.listener.tls {
+        Some(source) => Some(Certificates::open(source, &config.folder)?),
+        None => None,
+    };
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
+    let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
     let tasks = BackgroundTasks::start(&control, alerts).await;
     let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
     Ok(RunningServer {
         address,
+        admin_address: admin_address.transpose()?,
         keys: instance.directory.load().keys().count(),
-        listener: server::listen(&config, new_worker, sockets)?,
+        listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
+        certificates: certificates
+            .map(|certificates| CertificateWatch::start(certificates, &control)),
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -104,6 +117,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
 /// A process that serves requests.
 pub struct RunningServer {
     pub address: SocketAddr,
+    /// of the control plane, if it has its own
+    pub admin_address: Option<SocketAddr>,
     /// virtual keys at the start
     pub keys: usize,
     pub gateway: Arc<Gateway>,
@@ -112,12 +127,23 @@ pub struct RunningServer {
     control: Control,
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
+    certificates: Option<CertificateWatch>,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
 }
 
 impl RunningServer {
+    /// Reads again what may change while the process runs: the certificate of the listener.
+    pub async fn reload(&self) {
+        match &self.certificates {
+            Some(certificates) => certificates.reload().await,
+            None => {
+                tracing::info!("nothing to reload; other settings take effect at the next start")
+            }
+        }
+    }
+
     /// Returns once the data folder was found deleted or replaced: what is booked from then on is lost.
     pub async fn folder_lost(&self) {
         self.store.wal().folder_lost().await;
@@ -134,6 +160,9 @@ impl RunningServer {
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;
         self.tasks.stop().await;
+        if let Some(certificates) = self.certificates {
+            certificates.stop().await;
+        }
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
         let (store, memory) = (self.store, self.memory);
@@ -197,6 +226,8 @@ pub enum StartError {
     Timezone(String),
     #[error("{0}")]
     Setup(#[from] ApiError),
+    #[error("unusable certificate {0}")]
+    Certificate(#[from] CertificateError),
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
     #[error("no random numbers from the system: {0}")]
@@ -365,16 +396,14 @@ fn control(
 }
 
 fn bind(config: &Config, inherited: Option<TcpListener>) -> Result<Sockets, StartError> {
-    let api = match inherited {
-        Some(listener) => listener,
-        None => server::bind(config.listen).map_err(|error| StartError::Listen {
-            address: config.listen,
-            error,
-        })?,
+    let bind = |address: SocketAddr| {
+        server::bind(address).map_err(|error| StartError::Listen { address, error })
     };
+    let api = inherited.map_or_else(|| bind(config.listen), Ok)?;
+    let admin = config.listener.admin.map(bind).transpose()?;
     let path = config.folder.join(ADMIN_SOCKET);
-    let admin = admin_socket(&path).map_err(|error| StartError::Socket { path, error })?;
-    Ok(Sockets { api, admin })
+    let local = admin_socket(&path).map_err(|error| StartError::Socket { path, error })?;
+    Ok(Sockets { api, admin, local })
 }
 
 /// A socket that only its owner can open. A file left behind by a crash is replaced: this process holds the folder's lock.
@@ -402,6 +431,7 @@ fn new_worker(
         timeout_ms: fetch.timeout_ms,
     });
     let connect_timeout_ms = config.limits.connect_timeout_ms;
+    let trusted_proxies: Arc<[Network]> = config.listener.trusted_proxies.as_slice().into();
     let (gateway, control) = (gateway.clone(), control.clone());
     let (directory, ledger, time) = (
         instance.directory.clone(),
@@ -415,5 +445,6 @@ fn new_worker(
         ledger: ledger.clone(),
         time: time.clone(),
         client: Client::new(&roots, connect_timeout_ms, fetch_rules.as_ref()),
+        trusted_proxies: trusted_proxies.clone(),
     }
 }

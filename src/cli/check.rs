@@ -40,9 +40,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()));
     print(&format!(
-        "{}\n{}{}{}",
+        "{}\n{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
+        render_listener_remark(&loaded),
         render_remarks(providers),
         render_ambiguous(&routes)
     ))
@@ -93,6 +94,18 @@ fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String 
     table(
         &["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"],
         &rows,
+    )
+}
+
+/// A plain listener that other machines can reach.
+fn render_listener_remark(loaded: &LoadedConfig) -> String {
+    let config = &loaded.config;
+    if config.listener.tls.is_some() || config.listen.ip().is_loopback() {
+        return String::new();
+    }
+    format!(
+        "\nremark: {} is reachable from other machines without TLS; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy\n",
+        config.listen
     )
 }
 

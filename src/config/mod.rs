@@ -6,6 +6,7 @@ mod base_url;
 mod credential;
 mod fetch;
 mod file;
+mod listener;
 mod provider;
 mod reasoning_memory;
 pub mod reference;
@@ -15,7 +16,8 @@ mod settings;
 
 pub use base_url::parse_base_url;
 pub use file::{ConfigError, ConfigErrors};
-pub use resolve::{LoadedConfig, Overrides, load, load_base, parse, parse_listen};
+pub use listener::{ListenerConfig, TlsSource, parse_listen};
+pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
     AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceSetting,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::listener::ListenerConfig;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
@@ -14,6 +15,7 @@ use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub listener: ListenerConfig,
     /// data folder: `gatekeeper.redb`, `ledger/`, `memory.redb`, `seal.key`, `admin.sock`, `lock`
     pub folder: PathBuf,
     /// IANA timezone of budget windows and reports

@@ -5,6 +5,7 @@
 pub mod alerts;
 mod background;
 mod budgets;
+mod certificates;
 mod change;
 pub mod clock;
 pub mod corrections;

@@ -10,6 +10,7 @@ pub mod id;
 pub mod input_bound;
 pub mod limit;
 pub mod money;
+pub mod network;
 pub mod pattern;
 pub mod refusal;
 pub mod secret;

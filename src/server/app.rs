@@ -7,6 +7,7 @@ use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
+use crate::server::surface::Surface;
 use crate::server::{health, home_page, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
@@ -23,16 +24,21 @@ const INFERENCE: [(&str, Dialect, Operation); 5] = [
     ("/embeddings", Dialect::Chat, Operation::Embeddings),
 ];
 
-pub(super) fn routes(app: &mut ServiceConfig) {
-    operation(app);
-    for prefix in PREFIXES {
-        data_plane(app, prefix);
+pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
+    health(app);
+    if surface != Surface::Administration {
+        for prefix in PREFIXES {
+            data_plane(app, prefix);
+        }
     }
-    control_plane(app);
+    if surface != Surface::Models {
+        operation(app);
+        control_plane(app);
+    }
     app.default_service(web::to(inference::not_served));
 }
 
-fn operation(app: &mut ServiceConfig) {
+fn health(app: &mut ServiceConfig) {
     let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
     app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
@@ -41,6 +47,9 @@ fn operation(app: &mut ServiceConfig) {
     for path in ["/readyz", "/health/readiness"] {
         app.route(path, web::get().to(health::ready));
     }
+}
+
+fn operation(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
 }
 

@@ -89,10 +89,12 @@ fn status(code: u16, word: &str) -> HttpResponse {
         .body(format!("{{\"status\":\"{word}\"}}"))
 }
 
-/// Metrics for Prometheus, for administrators.
+/// Metrics for Prometheus: for administrators, and without a key on the listener of the control plane.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let worker = Worker::of(&request);
-    if let Err(error) = extract::actor(&request) {
+    if !extract::is_on_admin_listener(&request)
+        && let Err(error) = extract::actor(&request)
+    {
         return respond::refusal(worker, Dialect::Chat, &error);
     }
     let mut text = String::with_capacity(4096);

@@ -90,6 +90,51 @@ const TOP: &[KeyReference] = &[
         "Listen address, `IP:PORT` or `localhost:PORT`.",
     ),
     key(
+        "tls",
+        Choice(&["off", "self-signed"]),
+        Derived("on with `tls_cert` and `tls_key`, else off"),
+        "",
+        "`self-signed` makes a certificate at the first start and keeps it in the data folder; clients must be told to trust it. \
+         `off` turns the two files off.",
+    ),
+    key(
+        "tls_cert",
+        String,
+        Absent,
+        "",
+        "PEM file of the certificate chain, the server's own first. Read again when it changes and on SIGHUP; a pair that cannot be \
+         used leaves the old one in force. A relative path is resolved against the folder of this file.",
+    ),
+    key(
+        "tls_key",
+        String,
+        Absent,
+        "",
+        "PEM file of the private key; the service's user must be able to read it.",
+    ),
+    key(
+        "admin_listen",
+        String,
+        Absent,
+        "",
+        "Second address, for the control plane, metrics and the pages; the main one then serves models and health only. It uses TLS \
+         if the main one does.",
+    ),
+    key(
+        "public_url",
+        String,
+        Derived("the listen address"),
+        "",
+        "Address by which browsers reach the gateway, e.g. behind a proxy. Links are made from it, never from a Host header.",
+    ),
+    key(
+        "trusted_proxies",
+        Strings,
+        Toml("[]"),
+        "",
+        "Addresses and ranges of reverse proxies whose `x-forwarded-for` is believed.",
+    ),
+    key(
         "data",
         String,
         Derived("`./gatekeeper-data`"),
