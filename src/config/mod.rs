@@ -7,6 +7,7 @@ mod credential;
 mod fetch;
 mod file;
 mod listener;
+mod members;
 mod provider;
 mod reasoning_memory;
 pub mod reference;
