@@ -2,6 +2,7 @@
 //! `RunningServer::stop` ends them in the reverse order. Inputs: the resolved configuration and the platform (clock, disk).
 //! Decides nothing about a request and renders no response.
 
+pub mod backup;
 mod certificate_watch;
 
 use std::fs;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, SealKeySource, Sync};
+use crate::config::{Config, SealKeySource, Sync, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::{BackgroundTasks, Control};
 use crate::domain::api_error::ApiError;
@@ -74,7 +75,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         &config.providers,
         Arc::new(Sheet::embedded()),
     ));
-    let control = control(&config, &instance, &routes, memory.clone());
+    let control =
+        control(&config, &instance, &routes, memory.clone()).with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
     let parts = GatewayParts {
@@ -346,6 +348,10 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     let key = match &config.seal_key {
         SealKeySource::Folder => SealKey::in_folder(&config.folder),
         SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
+        SealKeySource::Unread(source) => source
+            .read(&process_environment)
+            .map(|secret| SealKey::of_secret(&secret))
+            .map_err(io::Error::other),
     };
     key.map_err(|error| StartError::Folder {
         folder: config.folder.join(KEY_FILE),

@@ -119,6 +119,10 @@ table! {
     ReadClock, "clock.read", [Owner];
     /// adopt the wall clock as it is
     AcceptClock, "clock.accept", [Owner];
+    /// copy all books
+    TakeBackup, "backup.take", [Owner];
+    /// end the degraded state after a restore
+    AcceptRestore, "restore.accept", [Owner];
 }
 
 /// An action as a type.

@@ -2,7 +2,7 @@
 //! administrative key. Returns the response, or the server's error message as a `Failure`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::failure::Failure;
 use super::settings::SettingsArgs;
+use crate::cli::http::download::{Download, download};
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
@@ -154,6 +155,40 @@ impl AdminClient {
         }
     }
 
+    /// Writes the body of the answer to a new file; returns its bytes.
+    pub async fn download(&self, path: &str, file: &Path) -> Result<u64, Failure> {
+        let path = &format!("{}{path}", self.prefix);
+        let mut request = Request {
+            method: "POST",
+            path,
+            host: "localhost",
+            key: None,
+            accept: "application/octet-stream",
+            body: None,
+        };
+        let written = match &self.transport {
+            Transport::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                let stream =
+                    stream.map_err(|error| connect_error(socket.display().to_string(), error));
+                download(stream.map_err(failed)?, request, file).await
+            }
+            Transport::Tcp { address, host, key } => {
+                (request.host, request.key) = (host, Some(key));
+                let stream = TcpStream::connect(address).await;
+                let stream = stream.map_err(|error| connect_error(address.to_string(), error));
+                download(stream.map_err(failed)?, request, file).await
+            }
+        };
+        match written.map_err(failed)? {
+            Download::Complete(bytes) => Ok(bytes),
+            Download::Refused(status, text) => {
+                body_of("POST", path, (status, text))?;
+                Err(Failure::runtime(format!("unexpected status {status}")))
+            }
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.call_json("GET", path, None).await
     }
@@ -200,6 +235,10 @@ impl AdminClient {
             .map_err(|error| Failure::runtime(error.to_string()))?;
         Ok(serde_json::from_str(&body_of(method, path, response)?).unwrap_or(Value::Null))
     }
+}
+
+fn failed(error: CallError) -> Failure {
+    Failure::runtime(error.to_string())
 }
 
 /// Returns the body of a 2xx response, or the server's error message.

@@ -2,6 +2,7 @@
 //! Keys, budgets and money are decided by the running server, never here.
 
 mod admin;
+mod backup;
 mod check;
 mod clock;
 mod data_dir;
@@ -15,6 +16,7 @@ mod manual;
 mod memory;
 mod parse;
 mod requests;
+mod restore;
 mod serve;
 mod service_manager;
 mod settings;
@@ -77,6 +79,10 @@ enum Command {
     Memory(memory::Command),
     /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
+    /// Write a hot backup of the books to a file, or verify one
+    Backup(backup::Args),
+    /// Put a backup into the data folder, or accept restored books
+    Restore(restore::Args),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Manual(manual::Args),
@@ -102,6 +108,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Ledger(command) => ledger::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Manual(args) => manual::run(args),
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::listener::ListenerConfig;
+use super::secret::SecretSource;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
@@ -177,8 +178,10 @@ impl Default for Limits {
 pub enum SealKeySource {
     /// `seal.key` in the data folder, created if absent
     Folder,
-    /// set by the operator, at least 32 bytes; empty for commands that read no secrets
+    /// set by the operator, at least 32 bytes
     Configured(Secret),
+    /// source of a configured key, for commands that start without reading secrets
+    Unread(SecretSource),
 }
 
 /// Bounds of the reasoning stored for clients whose dialect cannot carry it.

@@ -4,6 +4,7 @@
 
 pub mod alerts;
 mod background;
+mod backup;
 mod budgets;
 mod certificates;
 mod change;

@@ -39,6 +39,10 @@ pub struct Control {
     pub(super) adoption_lock: Arc<tokio::sync::Mutex<()>>,
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
+    /// held while a backup is copied
+    pub(super) backup_lock: Arc<tokio::sync::Mutex<()>>,
+    /// id of the seal key, for backups
+    pub(super) seal_key_id: Arc<str>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
 }
@@ -64,6 +68,8 @@ impl Control {
             admission_wait_ms: 0,
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
+            backup_lock: Arc::default(),
+            seal_key_id: Arc::from(""),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
         }
     }
@@ -72,6 +78,15 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
+    }
+
+    /// Id of the seal key, which backups name.
+    #[must_use]
+    pub fn with_seal_key_id(self, id: String) -> Control {
+        Control {
+            seal_key_id: id.into(),
+            ..self
+        }
     }
 
     /// The reasoning memory that can be purged.

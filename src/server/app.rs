@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
+    backup, clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
 use crate::server::surface::Surface;
 use crate::server::{health, home_page, inference};
@@ -97,6 +97,8 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/ledger/corrections").post(ledger::correct))
     .service(resource("/v1/ledger/verify").get(ledger::verify))
     .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
+    .service(url("/v1/backup", "POST").route(web::post().to(backup::take)))
+    .service(resource("/v1/restore/accept").post(backup::accept))
     .service(resource("/v1/clock").get(clock::get))
     .service(resource("/v1/clock/accept").post(clock::accept));
 }

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::dialect::Dialect;
 use crate::domain::time::ClockStatus;
+use crate::domain::zone::Zone;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
 
@@ -64,6 +65,12 @@ fn degraded_reasons(worker: &Worker) -> Vec<String> {
     }
     if wal.books_failing {
         reasons.push("failed to write the books; new records stay in the log".to_owned());
+    }
+    if let Some(restored_ms) = worker.control.restored_ms() {
+        let taken = Zone::utc().rfc3339(restored_ms);
+        reasons.push(format!(
+            "books restored from the backup of {taken}; revoke again what was revoked since, then `gatekeeper restore accept`"
+        ));
     }
     let clock = worker.time.status();
     if !clock.in_step() {

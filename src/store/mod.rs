@@ -3,6 +3,7 @@
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
 mod backend;
+pub mod backup;
 mod books;
 mod codec;
 pub mod disk;

@@ -1,11 +1,13 @@
 //! Administration: the command line, its messages and exit codes, the audit log, and the secrecy of credentials.
 
 mod audit;
+mod backup;
 mod check;
 mod demo;
 mod init;
 mod keys;
 mod secrets;
+mod tls;
 
 use std::process::Output;
 

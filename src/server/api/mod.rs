@@ -2,6 +2,7 @@
 //! CSV. `resource` connects handlers to a URL. Nothing here decides what is allowed.
 
 pub(crate) mod accept;
+pub(crate) mod backup;
 mod body;
 mod budget_fields;
 mod call;

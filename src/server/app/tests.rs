@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::web::ServiceConfig;
 use actix_web::{App, web};
 use tokio::sync::mpsc;
 
@@ -17,7 +18,9 @@ use crate::domain::secret::Secret;
 use crate::gateway::{Body, Gateway, GatewayParts, Reply};
 use crate::price::Sheet;
 use crate::route::RouteTable;
+use crate::server::extract;
 use crate::server::respond;
+use crate::server::surface::Surface;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
 use crate::upstream::{Client, TlsRoots};
