@@ -26,7 +26,7 @@ mod teams;
 mod usage;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -110,7 +110,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Clock(args) => clock::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => restore::run(args),
-        Command::Manual(args) => manual::run(args),
+        Command::Manual(args) => manual::run(args, Cli::command()),
     }
 }
 
@@ -120,8 +120,22 @@ mod tests {
 
     #[test]
     fn command_line_definition_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn manual_has_a_page_per_command() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cli = Cli::try_parse_from(["gatekeeper", "manual", &folder.path().to_string_lossy()]);
+        run(cli.expect("valid")).expect("pages");
+        for page in [
+            "gatekeeper.1",
+            "gatekeeper-serve.1",
+            "gatekeeper-keys-create.1",
+        ] {
+            let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
+            assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        }
     }
 
     #[test]
