@@ -41,7 +41,7 @@ const BACKLOG: i32 = 4_096;
 const TLS_HANDSHAKE: u8 = 0x16;
 const PLAIN_HTTP_REFUSAL: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\
-    content-length: 51\r\n\r\nthis port speaks TLS only; use https:// in the URL\r\n";
+    content-length: 52\r\n\r\nthis port speaks TLS only; use https:// in the URL\r\n";
 
 /// TCP socket whose queue of new connections has [`BACKLOG`] places; that of the standard library has 128.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
