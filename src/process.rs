@@ -34,7 +34,7 @@ use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
-use crate::upstream::{Client, FetchRules, TlsRoots};
+use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 
 use certificate_watch::CertificateWatch;
 
@@ -70,14 +70,14 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
-    let roots = TlsRoots::built_in()?;
+    let egress = egress(&config)?;
     let routes = Arc::new(RouteTable::new(
         &config.providers,
         Arc::new(Sheet::embedded()),
     ));
     let control =
         control(&config, &instance, &routes, memory.clone()).with_seal_key_id(seal_key.id());
-    let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
+    let webhook_client = Client::new(&egress, None);
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
     let parts = GatewayParts {
         seal_key,
@@ -97,7 +97,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
     let tasks = BackgroundTasks::start(&control, alerts).await;
-    let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
+    let new_worker = new_worker(&config, &instance, &gateway, &control, egress);
     Ok(RunningServer {
         address,
         admin_address: admin_address.transpose()?,
@@ -230,8 +230,8 @@ pub enum StartError {
     Setup(#[from] ApiError),
     #[error("unusable certificate {0}")]
     Certificate(#[from] CertificateError),
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error("unusable certificates {0}")]
+    TlsFile(#[from] TlsFileError),
     #[error("no random numbers from the system: {0}")]
     Random(#[from] getrandom::Error),
     #[error("failed to run the server: {0}")]
@@ -423,20 +423,31 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Outgoing connections to the providers and the webhook.
+fn egress(config: &Config) -> Result<Egress, TlsFileError> {
+    let providers = config.providers.iter().map(|provider| &provider.connection);
+    let webhook = config
+        .alerts
+        .webhook
+        .iter()
+        .map(|webhook| &webhook.connection);
+    let timeout_ms = config.limits.connect_timeout_ms;
+    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
+}
+
 /// Makes the parts of a worker thread on that thread: an upstream client belongs to one thread.
 fn new_worker(
     config: &Config,
     instance: &Instance,
     gateway: &Arc<Gateway>,
     control: &Control,
-    roots: TlsRoots,
+    egress: Egress,
 ) -> impl Fn() -> Worker + Clone + Send + 'static + use<> {
     let fetch_rules = config.fetch.clone().map(|fetch| FetchRules {
         private_hosts: fetch.private_hosts,
         bytes_max: fetch.bytes_max,
         timeout_ms: fetch.timeout_ms,
     });
-    let connect_timeout_ms = config.limits.connect_timeout_ms;
     let trusted_proxies: Arc<[Network]> = config.listener.trusted_proxies.as_slice().into();
     let (gateway, control) = (gateway.clone(), control.clone());
     let (directory, ledger, time) = (
@@ -450,7 +461,7 @@ fn new_worker(
         directory: directory.clone(),
         ledger: ledger.clone(),
         time: time.clone(),
-        client: Client::new(&roots, connect_timeout_ms, fetch_rules.as_ref()),
+        client: Client::new(&egress, fetch_rules.as_ref()),
         trusted_proxies: trusted_proxies.clone(),
     }
 }

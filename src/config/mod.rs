@@ -4,6 +4,7 @@
 mod alerts;
 mod base_url;
 mod credential;
+mod egress;
 mod fetch;
 mod file;
 mod listener;

@@ -9,7 +9,7 @@ use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
-use super::{alerts, fetch, provider, reasoning_memory};
+use super::{alerts, egress, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -103,6 +103,7 @@ fn resolve(
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
+        egress: egress::resolve(top.section("egress", errs), environment, path, errs),
         folder: folder(top.string("data", errs), path, overrides, errs),
         timezone: timezone(top.string("timezone", errs), errs),
         workers: top.integer("workers", processors(), 1..=256, errs) as usize,
@@ -120,7 +121,7 @@ fn resolve(
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),
         providers: match (top.section("providers", errs), environment) {
-            (section, Some(environment)) => provider::resolve_all(section, environment, errs),
+            (section, Some(environment)) => provider::resolve_all(section, path, environment, errs),
             (_, None) => Vec::new(),
         },
     };

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::listener::ListenerConfig;
 use super::secret::SecretSource;
+use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
+use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
@@ -17,6 +19,7 @@ use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 pub struct Config {
     pub listen: SocketAddr,
     pub listener: ListenerConfig,
+    pub egress: EgressConfig,
     /// data folder: `gatekeeper.redb`, `ledger/`, `memory.redb`, `seal.key`, `admin.sock`, `lock`
     pub folder: PathBuf,
     /// IANA timezone of budget windows and reports
@@ -117,7 +120,7 @@ impl Default for Retention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchConfig {
     /// addresses outside the public Internet that may be contacted
-    pub private_hosts: Vec<std::net::IpAddr>,
+    pub private_hosts: Vec<Network>,
     pub bytes_max: usize,
     /// per image
     pub timeout_ms: u64,
@@ -230,6 +233,7 @@ pub struct Webhook {
     pub url: Secret,
     /// HMAC key of the signature
     pub secret: Option<Secret>,
+    pub connection: ConnectionConfig,
     /// per attempt
     pub timeout_ms: u64,
 }
@@ -259,6 +263,7 @@ pub struct Provider {
     pub api_version: Option<String>,
     pub unsupported: UnsupportedFieldPolicy,
     pub on_disconnect: OnDisconnect,
+    pub connection: ConnectionConfig,
 }
 
 /// Treatment of a request field that the vendor does not support.

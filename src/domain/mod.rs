@@ -6,6 +6,7 @@ pub mod api_error;
 pub mod attribution;
 pub mod budget;
 pub mod clock;
+pub mod egress;
 pub mod event;
 pub mod id;
 pub mod input_bound;

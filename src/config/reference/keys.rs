@@ -51,6 +51,14 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         keys: LIMITS,
     },
     SectionReference {
+        name: "egress",
+        summary: "Outgoing connections to providers and webhooks. The gateway contacts no other host than those that this file names. A host \
+                  written as an IP address, and `localhost`, permit exactly that address; a name that resolves to a private address needs \
+                  `private_hosts` in its own section. Link-local addresses are never contacted. `gatekeeper check --egress` lists all \
+                  destinations.",
+        keys: EGRESS,
+    },
+    SectionReference {
         name: "fetch",
         summary: "Fetching images by URL for vendors that accept image data only. With `images = \"on\"` clients choose hosts that the \
                   gateway connects to: public addresses and `private_hosts`.",
@@ -322,6 +330,45 @@ const LIMITS: &[KeyReference] = &[
     ),
 ];
 
+const EGRESS: &[KeyReference] = &[
+    key(
+        "proxy",
+        String,
+        Absent,
+        "",
+        "HTTP proxy, `http://HOST:PORT`, through which every connection is tunnelled with CONNECT. The proxy resolves the names. Images \
+         that clients name by URL are never fetched through it.",
+    ),
+    key(
+        "proxy_user",
+        String,
+        Absent,
+        "",
+        "User for the proxy (Basic).",
+    ),
+    key(
+        "proxy_password",
+        Secret,
+        Absent,
+        "",
+        "Password of `proxy_user`.",
+    ),
+    key(
+        "no_proxy",
+        Strings,
+        Toml("[]"),
+        "",
+        "Destinations reached directly: addresses, ranges, hosts, or `.domain` for a domain and all hosts below it.",
+    ),
+    key(
+        "ca_file",
+        String,
+        Absent,
+        "",
+        "PEM file of certificates to trust beside the built-in ones.",
+    ),
+];
+
 const FETCH: &[KeyReference] = &[
     key(
         "images",
@@ -349,7 +396,7 @@ const FETCH: &[KeyReference] = &[
         Strings,
         Toml("[]"),
         "",
-        "IP addresses outside the public Internet that may be contacted.",
+        "Addresses and ranges outside the public Internet that may be contacted, such as `10.0.0.7` or `10.0.0.0/8`.",
     ),
 ];
 
@@ -381,6 +428,13 @@ const ALERTS: &[KeyReference] = &[
         Toml("5"),
         "s",
         "Time per attempt.",
+    ),
+    key(
+        "private_hosts",
+        Strings,
+        Toml("[]"),
+        "",
+        "Private addresses and ranges that the webhook's host name may resolve to.",
     ),
 ];
 
@@ -477,6 +531,34 @@ const PROVIDER: &[KeyReference] = &[
         "",
         "Call whose client disconnects: closed within a second and billed by estimate, or read to its end for the reported \
          usage (at most 60 s, 64 calls at once).",
+    ),
+    key(
+        "private_hosts",
+        Strings,
+        Toml("[]"),
+        "",
+        "Private addresses and ranges that the host name of `base_url` may resolve to, such as `10.0.0.7` or `10.0.0.0/8`.",
+    ),
+    key(
+        "ca_file",
+        String,
+        Absent,
+        "",
+        "PEM file of certificates to trust for this provider, beside the built-in ones and those of `[egress]`.",
+    ),
+    key(
+        "client_cert",
+        String,
+        Absent,
+        "",
+        "PEM file of a client certificate that the gateway presents to this provider.",
+    ),
+    key(
+        "client_key",
+        String,
+        Absent,
+        "",
+        "PEM file of the private key of `client_cert`.",
     ),
     key("region", String, Absent, "", "AWS region (`bedrock` only)."),
     key(
