@@ -217,8 +217,8 @@ impl Verifier {
         self.report(FindingKind::Signature, (size, size), says);
     }
 
-    /// Reads the next event, without its line feed.
-    pub fn event(&mut self, line: &[u8]) {
+    /// Reads the next event, without its line feed; reports the subtrees that it completes.
+    pub fn event(&mut self, line: &[u8], completed: impl FnMut(u32, u64, &Hash)) {
         if self.tree.size() + 1 == self.result.first {
             self.compare();
         }
@@ -231,7 +231,7 @@ impl Verifier {
                 self.expected += 1;
             }
         }
-        self.tree.append(leaf_hash(line), |_, _, _| {});
+        self.tree.append(leaf_hash(line), completed);
         self.compare();
     }
 
@@ -479,7 +479,7 @@ mod tests {
             }
             self.lines
                 .iter()
-                .for_each(|line| verifier.event(line.as_bytes()));
+                .for_each(|line| verifier.event(line.as_bytes(), |_, _, _| {}));
             verifier.finish()
         }
     }
@@ -595,7 +595,7 @@ mod tests {
         verifier.add_checkpoint(Provenance::Own, &log.notes[3]);
         log.lines[17..]
             .iter()
-            .for_each(|line| verifier.event(line.as_bytes()));
+            .for_each(|line| verifier.event(line.as_bytes(), |_, _, _| {}));
         let result = verifier.finish();
         assert!(result.is_intact(), "{:?}", result.findings);
         assert_eq!(result.saved[0].1, Coverage::BeforeStart);

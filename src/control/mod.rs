@@ -3,6 +3,7 @@
 //! here touches a model call.
 
 pub mod alerts;
+pub mod audit;
 mod background;
 mod budgets;
 mod change;

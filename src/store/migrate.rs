@@ -10,6 +10,7 @@ use std::io;
 
 use redb::{Database, WriteTransaction};
 
+use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
 use crate::store::books::tables::{META, SCHEMA};
 use crate::store::disk::Disk;
@@ -21,7 +22,10 @@ const CHUNK: u64 = 1 << 20;
 /// Migrations of this release.
 pub(in crate::store) static RELEASE: Migrations = Migrations {
     schema: SCHEMA,
-    steps: &[],
+    steps: &[Step {
+        from: 5,
+        apply: upgrade::add_tree,
+    }],
 };
 
 /// The schema that the code reads, and the steps that lead to it.

@@ -23,6 +23,8 @@ mod tests;
 mod wal;
 
 pub use books::alerts::UndeliveredAlert;
+pub use books::audit::append::AuditEvent;
+pub use books::audit::read::{AuditPage, AuditScan};
 pub use books::clock::KnownWindows;
 pub use books::feed::FeedCursor;
 pub use books::records::{
@@ -30,7 +32,7 @@ pub use books::records::{
 };
 pub use books::recovery::RecoveredState;
 pub use books::store::Store;
-pub use books::tenants::{AuditEvent, ChangeTransaction, Tenants};
+pub use books::tenants::{ChangeTransaction, Tenants};
 pub use books::verify::report::{Difference, Part, VerifyReport};
 pub use books::verify::verification::Verification;
 pub use error::StoreError;

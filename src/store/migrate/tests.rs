@@ -16,20 +16,20 @@ use crate::store::tests::{log_call, wait_until_posted};
 use crate::store::{Options, RecoveredState, Store};
 
 const BOOKS: &str = "gatekeeper.redb";
-const COPY: &str = "gatekeeper.redb.schema-5";
+const COPY: &str = "gatekeeper.redb.schema-6";
 const SIZES: TableDefinition<(u128, u8), u64> = TableDefinition::new("sizes");
 const TOTALS: TableDefinition<&str, u64> = TableDefinition::new("totals");
 
-/// 5 to 6 adds a table with a row per record, 6 to 7 replaces it by its sum.
+/// 6 to 7 adds a table with a row per record, 7 to 8 replaces it by its sum.
 static TWO_STEPS: Migrations = Migrations {
-    schema: 7,
+    schema: 8,
     steps: &[
         Step {
-            from: 5,
+            from: 6,
             apply: add_sizes,
         },
         Step {
-            from: 6,
+            from: 7,
             apply: replace_sizes_by_total,
         },
     ],
@@ -75,8 +75,8 @@ fn open(disk: &MemoryDisk, migrations: &Migrations) -> Result<(Store, RecoveredS
     Store::open_with(options(disk, false), migrations)
 }
 
-/// Books of schema 5 with 40 records, closed.
-fn books_of_schema_5() -> MemoryDisk {
+/// Books of schema 6 with 40 records, closed.
+fn books_of_schema_6() -> MemoryDisk {
     let disk = MemoryDisk::default();
     let (store, _) = Store::open(options(&disk, true)).expect("new books");
     for at_ms in 1..=40 {
@@ -143,21 +143,21 @@ fn schema(content: &Content) -> u64 {
 
 #[test]
 fn upgrade_runs_every_step_and_keeps_a_copy_of_the_old_books() {
-    let disk = books_of_schema_5();
+    let disk = books_of_schema_6();
     let before = content(&disk, BOOKS);
     let (store, recovered) = open(&disk, &TWO_STEPS).expect("upgraded");
     assert_eq!(
         recovered.remarks,
         [
-            "gatekeeper.redb: upgraded from schema 5 to 7; the books before the upgrade are kept in \
-             gatekeeper.redb.schema-5"
+            "gatekeeper.redb: upgraded from schema 6 to 8; the books before the upgrade are kept in \
+             gatekeeper.redb.schema-6"
         ]
     );
     store.close();
     drop(store);
     let after = content(&disk, BOOKS);
     let bytes: u64 = before.records.iter().map(|(_, row)| row.len() as u64).sum();
-    assert_eq!((schema(&after), after.sizes), (7, None));
+    assert_eq!((schema(&after), after.sizes), (8, None));
     assert_eq!(after.total, Some(bytes));
     assert_eq!(after.records, before.records);
     assert_eq!(content(&disk, COPY), before);
@@ -168,7 +168,7 @@ fn upgrade_runs_every_step_and_keeps_a_copy_of_the_old_books() {
 
 #[test]
 fn upgrade_killed_at_any_change_is_completed_by_the_next_start() {
-    let books = books_of_schema_5();
+    let books = books_of_schema_6();
     let before = content(&books, BOOKS);
     let complete = books.after_kill();
     let (store, _) = open(&complete, &TWO_STEPS).expect("upgraded");
@@ -194,7 +194,7 @@ fn upgrade_killed_at_any_change_is_completed_by_the_next_start() {
             drop(store);
             assert_eq!(content(&image, BOOKS), after, "{how} at change {change}");
             assert_eq!(content(&image, COPY), before, "{how} at change {change}");
-            assert!(!image.exists("gatekeeper.redb.schema-5.new"), "{how}");
+            assert!(!image.exists("gatekeeper.redb.schema-6.new"), "{how}");
         }
     }
 }
@@ -202,17 +202,17 @@ fn upgrade_killed_at_any_change_is_completed_by_the_next_start() {
 #[test]
 fn upgrade_failing_step_leaves_rows_unchanged_and_names_the_schemas() {
     static FAILING: Migrations = Migrations {
-        schema: 6,
+        schema: 7,
         steps: &[Step {
-            from: 5,
+            from: 6,
             apply: fail,
         }],
     };
-    let disk = books_of_schema_5();
+    let disk = books_of_schema_6();
     let before = content(&disk, BOOKS);
     let error = open(&disk, &FAILING).err().expect("refused").to_string();
     assert!(
-        error.contains("from schema 5 to 6") && error.contains("no such row"),
+        error.contains("from schema 6 to 7") && error.contains("no such row"),
         "{error}"
     );
     assert_eq!(content(&disk, BOOKS), before);
@@ -222,7 +222,7 @@ fn upgrade_failing_step_leaves_rows_unchanged_and_names_the_schemas() {
 
 #[test]
 fn upgrade_without_disk_space_for_the_copy_is_refused() {
-    let disk = books_of_schema_5();
+    let disk = books_of_schema_6();
     let before = content(&disk, BOOKS);
     disk.set_free_mb(0);
     let error = open(&disk, &TWO_STEPS).err().expect("refused").to_string();
@@ -233,17 +233,17 @@ fn upgrade_without_disk_space_for_the_copy_is_refused() {
 
 #[test]
 fn schema_without_a_step_is_refused_without_a_change() {
-    static FROM_6: Migrations = Migrations {
-        schema: 7,
+    static FROM_7: Migrations = Migrations {
+        schema: 8,
         steps: &[Step {
-            from: 6,
+            from: 7,
             apply: fail,
         }],
     };
-    let disk = books_of_schema_5();
-    let error = open(&disk, &FROM_6).err().expect("refused").to_string();
+    let disk = books_of_schema_6();
+    let error = open(&disk, &FROM_7).err().expect("refused").to_string();
     assert!(
-        error.contains("schema 5, this one knows 7") && error.contains("nothing was written"),
+        error.contains("schema 6, this one knows 8") && error.contains("nothing was written"),
         "{error}"
     );
     let (store, _) = open(&disk, &TWO_STEPS).expect("upgraded");
@@ -255,7 +255,7 @@ fn schema_without_a_step_is_refused_without_a_change() {
         .expect("refused")
         .to_string();
     assert!(
-        error.contains("newer release (schema 7") && error.contains("nothing was written"),
+        error.contains("newer release (schema 8") && error.contains("nothing was written"),
         "{error}"
     );
     assert_eq!(disk.changes(), changes);
