@@ -6,6 +6,7 @@ mod budget;
 mod conformance;
 mod crash;
 mod harness;
+mod hostile;
 mod inference;
 mod ledger;
 mod tidy;
