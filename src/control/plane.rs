@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
-use crate::control::audit::events::CallOrigin;
+use crate::control::call_origin::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::time::Time;

@@ -91,6 +91,7 @@ pub struct Reply {
     pub body: Body,
 }
 
+/// Header with the id of a request.
 pub const REQUEST_ID: &str = "x-gatekeeper-request-id";
 /// Header by which SDKs decide about a retry, whatever the status.
 const SHOULD_RETRY: &str = "x-should-retry";

@@ -15,7 +15,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
-use crate::control::audit::events::CallOrigin;
+use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
 use crate::server::worker::Worker;

@@ -7,19 +7,11 @@ use serde_json::{Value, json};
 
 use crate::audit::note::PublicKey;
 use crate::auth::role::Actor;
+use crate::control::call_origin::CallOrigin;
 use crate::control::plane::Control;
 use crate::domain::api_error::ApiError;
-use crate::domain::id::RequestId;
 use crate::store::seal::SealKey;
 use crate::store::{AuditEvent, ChangeTransaction, StoreError};
-
-/// Origin of a call of the control plane, for its audit events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallOrigin {
-    /// address of the peer; `None` on the local socket
-    pub address: Option<String>,
-    pub request: Option<RequestId>,
-}
 
 impl Control {
     /// The same control plane for one call: its audit events name the origin.

@@ -33,7 +33,7 @@ impl ApiCall {
     pub async fn read(
         request: &HttpRequest,
         payload: Payload,
-        id: RequestId,
+        request_id: RequestId,
     ) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
         let actor = extract::actor(request)?;
@@ -45,7 +45,9 @@ impl ApiCall {
         let body = extract::body(request, payload, limits).await?;
         let id = request.match_info().get("id").unwrap_or_default();
         Ok(ApiCall {
-            control: worker.control.for_call(extract::origin(request, id)),
+            control: worker
+                .control
+                .for_call(extract::origin(request, request_id)),
             actor,
             id: id.to_owned(),
             query: request.query_string().to_owned(),
