@@ -2,6 +2,7 @@
 //! (`ledger/`) with its sync thread, and the disposable reasoning memory (`memory.redb`). Accepts and returns types of `domain`; it
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
+mod audit_state;
 mod backend;
 mod books;
 mod codec;

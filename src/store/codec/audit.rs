@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audit::tree::{Frontier, Hash};
-use crate::store::books::audit::append::AuditState;
+use crate::store::audit_state::AuditState;
 use crate::store::codec::{StoredValue, write_row};
 
 #[derive(Serialize, Deserialize)]

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::jcs::canonical;
 use crate::audit::note::Signer;
-use crate::audit::tree::{Frontier, leaf_hash};
+use crate::audit::tree::leaf_hash;
+use crate::store::audit_state::AuditState;
 use crate::store::books::tables::{
     AUDIT, AUDIT_CHECKPOINTS, AUDIT_NODES, AUDIT_SEGMENTS, AUDIT_STATE,
 };
@@ -57,16 +58,6 @@ impl AuditEvent {
         }
         canonical(&members.into())
     }
-}
-
-/// State of the log: the tree's frontier, the open segment, and the size at the newest checkpoint.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::store) struct AuditState {
-    pub tree: Frontier,
-    /// sequence number of the first event of the open segment
-    pub open_first: u64,
-    pub open_bytes: u64,
-    pub signed: u64,
 }
 
 /// Reads the state; the default before the first event.

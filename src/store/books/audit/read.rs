@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use redb::ReadableDatabase;
 
 use crate::audit::tree::Frontier;
-use crate::store::books::audit::append::{AuditState, state};
+use crate::store::audit_state::AuditState;
+use crate::store::books::audit::append::state;
 use crate::store::books::audit::lines;
+use crate::store::books::audit::prove::Nodes;
 use crate::store::books::store::Store;
 use crate::store::books::tables::{AUDIT_CHECKPOINTS, AUDIT_STATE};
 use crate::store::error::StoreError;
@@ -108,7 +110,7 @@ impl Store {
     /// Tree over the first `size` events, so that later ones can be verified without them.
     pub fn audit_tree_at(&self, size: u64) -> Result<Frontier, StoreError> {
         let transaction = self.database.open()?.begin_read()?;
-        let nodes = crate::store::books::audit::prove::Nodes::of(&transaction)?;
+        let nodes = Nodes::of(&transaction)?;
         let (mut peaks, mut start) = (Vec::new(), 0);
         for height in (0..u64::BITS)
             .rev()
