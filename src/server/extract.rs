@@ -83,7 +83,7 @@ pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let forwarded = texts.iter().flat_map(|text| text.split(',')).rev();
     let mut nearest = peer;
     for text in forwarded {
-        // what a client wrote before the first proxy is not read: an invalid entry ends the list
+        // an invalid entry ends the list: nothing before it was written by a trusted proxy
         let Ok(address) = text.trim().parse::<IpAddr>() else {
             break;
         };
