@@ -86,7 +86,7 @@ fn render(checked: &BackupCheck) -> String {
     let facts = &checked.facts;
     let mut text = format!(
         "backup of {}, release {}, instance {}, generation {}\nseal key {} is needed for what is sealed\n\
-         {} records, {} corrections, {} balances, {} roll-ups agree; {} audit events without a gap\n",
+         {} records, {} corrections, {} balances, {} roll-ups agree; {} audit events verify\n",
         facts.taken,
         facts.version,
         facts.instance,

@@ -23,15 +23,8 @@ impl Control {
                 "another backup is being copied; try again in a moment",
             ));
         };
-        let taken = |_: &mut ChangeTransaction<'_>, _: u64| {
-            Ok(ChangeOutcome {
-                answer: (),
-                subject: "instance".to_owned(),
-                detail: json!({}),
-                affected: AffectedLimits::default(),
-            })
-        };
-        self.apply(grant.actor(), "backup.taken", taken).await?;
+        self.record(grant.actor(), "backup.taken", "instance", json!({}))
+            .await?;
         let request = BackupRequest {
             version,
             taken_ms: self.now_ms(),

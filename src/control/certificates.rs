@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use crate::auth::role::Actor;
-use crate::control::change::{AffectedLimits, ChangeOutcome};
 use crate::control::plane::Control;
 use crate::domain::api_error::ApiError;
 
@@ -14,13 +13,8 @@ impl Control {
             None => ("certificate.replaced", json!({})),
             Some(reason) => ("certificate.refused", json!({ "reason": reason })),
         };
-        let outcome = ChangeOutcome {
-            answer: (),
-            subject: "listener".to_owned(),
-            detail,
-            affected: AffectedLimits::default(),
-        };
-        self.apply(&Actor::Process, action, |_, _| Ok(outcome))
-            .await
+        self.record(&Actor::Process, action, "listener", detail)
+            .await?;
+        Ok(())
     }
 }

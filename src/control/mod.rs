@@ -3,9 +3,11 @@
 //! here touches a model call.
 
 pub mod alerts;
+pub mod audit;
 mod background;
 mod backup;
 mod budgets;
+mod call_origin;
 mod certificates;
 mod change;
 pub mod clock;
@@ -28,5 +30,6 @@ pub(crate) mod test_control;
 mod unlogged_endings;
 
 pub use crate::control::background::BackgroundTasks;
+pub use crate::control::call_origin::CallOrigin;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};

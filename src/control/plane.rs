@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
+use crate::control::call_origin::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::time::Time;
@@ -45,6 +46,8 @@ pub struct Control {
     pub(super) seal_key_id: Arc<str>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// of the call that this handle serves
+    pub(super) origin: Arc<CallOrigin>,
 }
 
 impl Control {
@@ -71,6 +74,7 @@ impl Control {
             backup_lock: Arc::default(),
             seal_key_id: Arc::from(""),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            origin: Arc::default(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Networks: an IP address, or a range in CIDR notation. Compared in canonical form, so that an IPv4 address mapped into IPv6 is
 //! the IPv4 address.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 /// `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.

@@ -14,8 +14,6 @@ use crate::store::{Options, Store};
 
 /// Wait for the books of a backup to settle; their log is empty.
 const CATCH_UP_MS: u64 = 10_000;
-/// Audit events read at once.
-const AUDIT_PAGE: usize = 1_000;
 
 /// Facts about a backup, as text for an operator.
 #[derive(Clone, Debug)]
@@ -113,10 +111,14 @@ async fn check_in(file: &Path, folder: &Path) -> Result<BackupCheck, String> {
         Ok(verification) => verification.run(|| true),
         Err(error) => Err(error),
     };
-    let audit = audit_events(&store);
+    let audit = store.verify_audit(&[], || true);
     store.close();
     let verified = verified.map_err(|error| error.to_string())?;
-    let (audit_events, gap) = audit?;
+    let audit = audit.map_err(|error| error.to_string())?;
+    let in_audit = audit
+        .findings
+        .iter()
+        .map(|finding| format!("audit log: {}", finding.says));
     let named = |difference: &crate::store::Difference| {
         format!(
             "{} {}: {}",
@@ -131,29 +133,15 @@ async fn check_in(file: &Path, folder: &Path) -> Result<BackupCheck, String> {
         corrections: verified.corrections,
         balances: verified.balances,
         rollups: verified.rollups,
-        audit_events,
-        differences: verified.differences.iter().map(named).chain(gap).collect(),
+        // the restore into the temporary folder added one
+        audit_events: audit.size.saturating_sub(1),
+        differences: verified
+            .differences
+            .iter()
+            .map(named)
+            .chain(in_audit)
+            .collect(),
     })
-}
-
-/// Counts the audit events; the second value names the first missing one.
-fn audit_events(store: &Store) -> Result<(u64, Option<String>), String> {
-    let mut last = 0;
-    loop {
-        let page = store
-            .audit(last, AUDIT_PAGE)
-            .map_err(|error| error.to_string())?;
-        if page.is_empty() {
-            return Ok((last, None));
-        }
-        for line in page {
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if event["seq"].as_u64() != Some(last + 1) {
-                return Ok((last, Some(format!("audit event {} is missing", last + 1))));
-            }
-            last += 1;
-        }
-    }
 }
 
 /// Restores into the data folder of the configuration, once the seal key that the backup needs is at hand.

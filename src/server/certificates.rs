@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -46,8 +45,8 @@ pub struct CertificateError {
     cause: String,
 }
 
-/// Times of change; `None` for a file that is absent.
-type FileTimes = [Option<SystemTime>; 2];
+/// Inode and time of change, seconds and nanoseconds; `None` for a file that is absent.
+type FileTimes = [Option<(u64, i64, i64)>; 2];
 
 impl Certificates {
     /// Reads the pair; makes the self-signed one if it is absent.
@@ -117,7 +116,10 @@ impl ResolvesServerCert for InForce {
 }
 
 fn file_times(files: &(PathBuf, PathBuf)) -> FileTimes {
-    [&files.0, &files.1].map(|file| fs::metadata(file).and_then(|found| found.modified()).ok())
+    [&files.0, &files.1].map(|file| {
+        let found = fs::metadata(file).ok()?;
+        Some((found.ino(), found.mtime(), found.mtime_nsec()))
+    })
 }
 
 fn read(files: &(PathBuf, PathBuf)) -> Result<CertifiedKey, CertificateError> {

@@ -17,7 +17,9 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
+use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::server::surface::Surface;
 use crate::server::worker::Worker;
 
@@ -81,7 +83,7 @@ pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let forwarded = texts.iter().flat_map(|text| text.split(',')).rev();
     let mut nearest = peer;
     for text in forwarded {
-        // what a client wrote before the first proxy is not read: an invalid entry ends the list
+        // an invalid entry ends the list: nothing before it was written by a trusted proxy
         let Ok(address) = text.trim().parse::<IpAddr>() else {
             break;
         };
@@ -112,6 +114,14 @@ fn local_actor(request: &HttpRequest) -> Option<Actor> {
     let peer = request.conn_data::<LocalPeer>()?;
     let own_uid = rustix::process::geteuid().as_raw();
     (peer.uid == 0 || peer.uid == own_uid).then_some(Actor::Local { uid: peer.uid })
+}
+
+/// Origin of a control-plane call, for the audit log.
+pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
+    CallOrigin {
+        address: client_address(request).map(|address| address.to_string()),
+        request: Some(id),
+    }
 }
 
 /// Credential of the client, from any of the three headers.

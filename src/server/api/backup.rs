@@ -25,7 +25,8 @@ pub(crate) async fn take(request: HttpRequest, payload: Payload) -> HttpResponse
 }
 
 async fn copy(request: &HttpRequest, payload: Payload) -> Result<BackupReader, ApiError> {
-    let call = ApiCall::read(request, payload).await?;
+    let id = Worker::of(request).gateway.next_id();
+    let call = ApiCall::read(request, payload, id).await?;
     let grant = call.grant(may::TakeBackup)?;
     call.control.backup(&grant, env!("CARGO_PKG_VERSION")).await
 }

@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 const COPY: &str = "gatekeeper.redb.backup";
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// What the caller knows about a backup that is to be made.
+/// Facts that the caller of a backup knows.
 #[derive(Clone, Debug)]
 pub struct BackupRequest {
     pub version: &'static str,

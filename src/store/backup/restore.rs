@@ -7,12 +7,18 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use redb::{Database, ReadableTable};
+use serde_json::json;
 
+use crate::audit::checkpoint::origin;
+use crate::audit::verify::RESTORED as RESTORED_EVENT;
 use crate::domain::event::LedgerEvent;
 use crate::domain::tenant::VirtualKey;
 use crate::domain::zone::Zone;
 use crate::store::backup::archive::{self, ArchiveError, BackupFacts};
+use crate::store::books::audit::append::{AuditEvent, AuditLog};
 use crate::store::books::database::{FILE, begin};
 use crate::store::books::post;
 use crate::store::books::tables::{KEYS, META, RESTORED, SCHEMA};
@@ -170,12 +176,35 @@ fn begin_generation(
         meta.insert("generation", u64::from(generation))?;
         meta.insert(RESTORED, facts.taken_ms)?;
     }
+    append_event(&transaction, facts, generation)?;
     let disabled = match options.disable_keys {
         true => disable_keys(&transaction)?,
         false => 0,
     };
     transaction.commit()?;
     Ok(disabled)
+}
+
+/// First audit event of the generation: names the end of the log that it continues.
+fn append_event(
+    transaction: &redb::WriteTransaction,
+    facts: &BackupFacts,
+    generation: u32,
+) -> Result<(), StoreError> {
+    let mut log = AuditLog::open(transaction, None)?;
+    let from =
+        json!({"size": log.state.tree.size(), "root": STANDARD.encode(log.state.tree.root())});
+    let event = AuditEvent {
+        at_ms: facts.taken_ms,
+        actor: "process".to_owned(),
+        address: None,
+        request: None,
+        action: RESTORED_EVENT,
+        subject: "instance".to_owned(),
+        detail: json!({"origin": origin(&facts.instance, generation), "from": from}),
+    };
+    log.append(&event)?;
+    Ok(())
 }
 
 fn disable_keys(transaction: &redb::WriteTransaction) -> Result<u64, StoreError> {
