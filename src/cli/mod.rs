@@ -2,27 +2,36 @@
 //! Keys, budgets and money are decided by the running server, never here.
 
 mod admin;
+mod budgets;
+mod changes;
 mod check;
 mod clock;
+mod completions;
 mod data_dir;
 mod demo;
 mod failure;
 mod http;
 mod init;
+mod json;
 mod keys;
 mod ledger;
 mod memory;
+mod organizations;
+mod output;
 mod parse;
 mod requests;
+mod resolve;
 mod serve;
 mod settings;
 mod signals;
+mod style;
 mod table;
 mod teams;
 mod usage;
+mod values;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -54,12 +63,18 @@ enum Command {
     Init(init::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
-    /// Create, list and disable keys
+    /// Create, list and change organizations
+    #[command(subcommand)]
+    Organizations(organizations::Command),
+    /// Create, list and change keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create and list teams
+    /// Create, list and change teams
     #[command(subcommand)]
     Teams(teams::Command),
+    /// List, set and raise budgets
+    #[command(subcommand)]
+    Budgets(budgets::Command),
     /// Show the permissions of a key, or the reason why it is refused
     Verify(verify::Args),
     /// Show usage and cost, by default of this month by team and model
@@ -75,6 +90,8 @@ enum Command {
     Memory(memory::Command),
     /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
+    /// Print a completion script for bash, zsh or fish
+    Completions(completions::Args),
 }
 
 /// Parses the arguments of this process; exits with code 2 if they are invalid.
@@ -89,6 +106,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
+        Command::Organizations(command) => organizations::run(command),
+        Command::Budgets(command) => budgets::run(command),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Keys(command) => keys::run(command),
         Command::Teams(command) => teams::run(command),
         Command::Verify(args) => verify::run(args),
@@ -106,7 +126,6 @@ mod tests {
 
     #[test]
     fn command_line_definition_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 
@@ -122,6 +141,14 @@ mod tests {
             "gatekeeper keys create --team eng --budget $10/day --budget $100/month --label laptop --json",
             "gatekeeper keys create --admin --name ops",
             "gatekeeper keys disable key_1",
+            "gatekeeper keys enable eng/laptop",
+            "gatekeeper keys update laptop --models all --expires never --rpm none",
+            "gatekeeper teams update eng --budget $20/month --max-parallel 4",
+            "gatekeeper organizations update default --no-budgets",
+            "gatekeeper budgets list --owner eng",
+            "gatekeeper budgets set eng $10/month --model gpt-5* --warn",
+            "gatekeeper budgets raise bud_8 +$5",
+            "gatekeeper completions zsh",
             "gatekeeper teams create eng --models gpt-* --budget 100/month",
             "gatekeeper verify sk-gk-eng-x --url http://127.0.0.1:4000 --admin-key-file /root/key",
             "gatekeeper usage --json",

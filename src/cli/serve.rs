@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
-use crate::cli::table::print;
+use crate::cli::output::print;
 use crate::config::{self, LoadedConfig};
 use crate::process::{self, Platform, RunningServer};
 
