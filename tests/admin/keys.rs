@@ -255,7 +255,7 @@ fn command_with_url_requires_admin_key() {
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
     .assert_exit_code(1)
-    .assert_stderr(&["401"]);
+    .assert_stderr(&["checksum mismatch"]);
     // a disabled admin key is refused at once, also after a restart
     fs::write(&file, &ops).expect("the key can be written");
     let key = gatekeeper.admin().get("/v1/keys?admin=true").json()["data"]
@@ -274,7 +274,7 @@ fn command_with_url_requires_admin_key() {
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
     .assert_exit_code(1)
-    .assert_stderr(&["401"]);
+    .assert_stderr(&["is disabled"]);
     gatekeeper.stop();
     gatekeeper.start();
     run(
@@ -282,7 +282,7 @@ fn command_with_url_requires_admin_key() {
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
     .assert_exit_code(1)
-    .assert_stderr(&["401"]);
+    .assert_stderr(&["is disabled"]);
 }
 
 #[test]
