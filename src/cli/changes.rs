@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use crate::cli::parse::{BudgetArgument, LimitChange, limit_change};
+use crate::cli::parse::{BudgetArgument, LimitChange, limit_change, model_list};
 
 /// Changed budgets and rate limits.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,9 +29,9 @@ pub struct ChangeArgs {
 /// Changed allow-list.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelsChangeArgs {
-    /// Models that replace the present list; `*` is a wildcard, `all` removes the restriction
+    /// Models that replace the present list; `*` is a wildcard, '' allows none, `all` removes the list
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    models: Vec<String>,
+    models: Option<Vec<String>>,
 }
 
 impl ChangeArgs {
@@ -53,10 +53,10 @@ impl ChangeArgs {
 
 impl ModelsChangeArgs {
     pub fn add_to(&self, body: &mut Value) {
-        match self.models.as_slice() {
-            [] => {}
-            [all] if all == "all" => body["models"] = json!([]),
-            models => body["models"] = json!(models),
+        match model_list(&self.models).as_deref() {
+            None => {}
+            Some(["all"]) => body["models"] = Value::Null,
+            Some(models) => body["models"] = json!(models),
         }
     }
 }

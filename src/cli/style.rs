@@ -94,7 +94,7 @@ pub struct Style {
     pub width: Option<usize>,
     pub exact: bool,
     /// RFC 3339; dates of the same year are shown without it
-    now: String,
+    pub now: String,
 }
 
 impl Style {

@@ -354,11 +354,11 @@ total                     $1,204.50
     fn narrow_terminal_cuts_wide_columns_then_hides_the_least_important() {
         let cut = costs().render(&narrow(42));
         assert!(
-            cut.contains("engineering and r…  ") && cut.contains("CREATED"),
+            cut.contains("engineering and re…  ") && cut.contains("CREATED"),
             "{cut}"
         );
         assert!(cut.lines().all(|line| line.chars().count() <= 42), "{cut}");
-        let hidden = costs().render(&narrow(34));
+        let hidden = costs().render(&narrow(36));
         assert!(
             hidden.ends_with("not shown: created (a wider terminal, or --json)\n"),
             "{hidden}"

@@ -8,7 +8,7 @@ use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
 use crate::cli::output::{print, print_json};
-use crate::cli::parse::{BudgetArgument, LimitArguments};
+use crate::cli::parse::{BudgetArgument, LimitArguments, model_list};
 use crate::cli::style::{Style, Tone};
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::values::{budgets, cell, limits, models};
@@ -31,9 +31,9 @@ pub struct CreateArgs {
     /// Organization of the team, by id or name [default: the only one]
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
-    /// Models that the team's keys may call; `*` is a wildcard [default: all]
+    /// Models that the team's keys may call; `*` is a wildcard; '' allows none [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    models: Vec<String>,
+    models: Option<Vec<String>>,
     /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
@@ -66,7 +66,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
 async fn create(args: CreateArgs) -> Result<(), Failure> {
     let admin = args.server.admin()?;
     let budget_bodies: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut body = json!({"name": args.name, "models": args.models, "budgets": budget_bodies});
+    let mut body =
+        json!({"name": args.name, "models": model_list(&args.models), "budgets": budget_bodies});
     if let Some(organization) = &args.organization {
         body["organization"] = json!(organization);
     }

@@ -6,11 +6,12 @@ use crate::cli::style::Style;
 
 pub use crate::cli::json::{cell, rows};
 
-/// Renders an allow-list; an empty one allows all models.
+/// Renders an allow-list; null allows all models.
 pub fn models(value: &Value) -> String {
-    match rows(value) {
-        [] => "all".to_owned(),
-        models => models.iter().map(cell).collect::<Vec<_>>().join(", "),
+    match value.as_array() {
+        Some(models) if models.is_empty() => "none".to_owned(),
+        Some(models) => models.iter().map(cell).collect::<Vec<_>>().join(", "),
+        None => "all".to_owned(),
     }
 }
 
@@ -104,9 +105,10 @@ mod tests {
             (
                 budgets(&json!([]), &style),
                 models(&json!([])),
+                models(&Value::Null),
                 models(&json!(["a", "b"]))
             ),
-            ("none".into(), "all".into(), "a, b".into())
+            ("none".into(), "none".into(), "all".into(), "a, b".into())
         );
     }
 }

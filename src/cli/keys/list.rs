@@ -132,7 +132,7 @@ impl KeyTenants {
 
     /// The allow-list of the key; without one, that of the next owner above it which has one.
     fn models(&self, key: &Value) -> String {
-        let listed = |owner: &&Value| !rows(&owner["models"]).is_empty();
+        let listed = |owner: &&Value| owner["models"].is_array();
         match self.chain(key).into_iter().find(listed) {
             Some(owner) if owner["id"] == key["id"] => models(&owner["models"]),
             Some(owner) => format!("{} ({})", models(&owner["models"]), kind(owner)),
@@ -211,7 +211,7 @@ mod tests {
                 "spent": "1", "remaining": left}])
         };
         let key = json!({"id": "key_1", "object": "key", "name": "laptop", "team": "team_1", "hint": "k3Xz",
-            "organization": "org_1", "models": [], "budgets": budget("50", "49"), "limits": [],
+            "organization": "org_1", "models": null, "budgets": budget("50", "49"), "limits": [],
             "disabled": false, "created_at": "2026-11-02T00:00:00Z"});
         let team = json!({"id": "team_1", "object": "team", "name": "eng", "models": ["gpt-5*"],
             "budgets": budget("10", "2.5")});

@@ -11,7 +11,7 @@ use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
 use crate::cli::output::{print, print_json};
-use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, expiry_change};
+use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, expiry_change, model_list};
 use crate::cli::style::Style;
 use crate::cli::values::{budgets, cell, limits, models};
 use crate::process;
@@ -46,9 +46,9 @@ pub struct CreateArgs {
     /// Name of the key [default: name of the team or parent with a random suffix]
     #[arg(long, visible_alias = "label", value_name = "NAME")]
     name: Option<String>,
-    /// Models that the key may call, within those of its team; `*` is a wildcard [default: all]
+    /// Models that the key may call, within those of its team; `*` is a wildcard; '' allows none [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    models: Vec<String>,
+    models: Option<Vec<String>>,
     /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
@@ -150,8 +150,7 @@ fn virtual_key(args: &CreateArgs, owner: &str) -> Result<Value, Failure> {
         None => generate_name(owner)?,
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut body =
-        json!({"name": name, "models": args.models, "expires": args.expires, "budgets": budgets});
+    let mut body = json!({"name": name, "models": model_list(&args.models), "expires": args.expires, "budgets": budgets});
     if let Some(team) = &args.team {
         body["team"] = json!(team);
     }
