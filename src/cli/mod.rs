@@ -15,6 +15,7 @@ mod init;
 mod json;
 mod keys;
 mod ledger;
+mod manual;
 mod memory;
 mod organizations;
 mod output;
@@ -22,6 +23,7 @@ mod parse;
 mod requests;
 mod resolve;
 mod serve;
+mod service_manager;
 mod settings;
 mod signals;
 mod style;
@@ -92,6 +94,9 @@ enum Command {
     Clock(clock::Args),
     /// Print a completion script for bash, zsh or fish
     Completions(completions::Args),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 /// Parses the arguments of this process; exits with code 2 if they are invalid.
@@ -117,6 +122,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Ledger(command) => ledger::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Manual(args) => manual::run(args, Cli::command()),
     }
 }
 
@@ -127,6 +133,21 @@ mod tests {
     #[test]
     fn command_line_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn manual_has_a_page_per_command() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cli = Cli::try_parse_from(["gatekeeper", "manual", &folder.path().to_string_lossy()]);
+        run(cli.expect("valid")).expect("pages");
+        for page in [
+            "gatekeeper.1",
+            "gatekeeper-serve.1",
+            "gatekeeper-keys-create.1",
+        ] {
+            let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
+            assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        }
     }
 
     #[test]
