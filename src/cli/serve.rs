@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let manager = ServiceManager::from_environment();
-    let admin = AdminClient::local(&loaded.config);
+    let admin = AdminClient::in_folder(&loaded.config.folder);
     let platform = Platform {
         listener,
         ..Platform::system()
