@@ -2,11 +2,12 @@
 
 use crate::domain::api_error::ApiError;
 
-/// Format of an answer. CSV is for lists and reports; everything else is JSON.
+/// Format of an answer. CSV is for lists and reports, plain text for signed notes and proofs; everything else is JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
     Json,
     Csv,
+    Text,
 }
 
 impl ReportFormat {
@@ -44,6 +45,7 @@ impl ReportFormat {
         match self {
             ReportFormat::Json => "application/json",
             ReportFormat::Csv => "text/csv; charset=utf-8; header=present",
+            ReportFormat::Text => "text/plain; charset=utf-8",
         }
     }
 }

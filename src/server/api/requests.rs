@@ -60,7 +60,7 @@ pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let named = |entry| RequestJson::of_entry(entry).with_names(&directory);
     let rows: Vec<RequestJson<'_>> = page.entries.iter().map(named).collect();
     match format {
-        ReportFormat::Json => {
+        ReportFormat::Json | ReportFormat::Text => {
             ApiReply::ok(&json!({"data": rows, "next": page.next, "follow": page.follow}))
         }
         ReportFormat::Csv => Ok(ApiReply::csv(table(&rows), page.next)),
