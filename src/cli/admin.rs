@@ -224,7 +224,7 @@ impl AdminClient {
             .call("GET", path, None)
             .await
             .map_err(|error| Failure::runtime(error.to_string()))?;
-        body_of("GET", path, response)
+        self.body_of("GET", path, response)
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
