@@ -12,6 +12,7 @@ pub mod limit;
 pub mod money;
 pub mod pattern;
 pub mod refusal;
+pub mod role;
 pub mod secret;
 pub mod tenant;
 pub mod time;

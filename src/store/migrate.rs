@@ -11,7 +11,7 @@ use std::io;
 use redb::{Database, WriteTransaction};
 
 use crate::store::books::database::{FILE, begin};
-use crate::store::books::tables::{META, SCHEMA};
+use crate::store::books::tables::{META, SCHEMA, USERS};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 
@@ -21,8 +21,18 @@ const CHUNK: u64 = 1 << 20;
 /// Migrations of this release.
 pub(in crate::store) static RELEASE: Migrations = Migrations {
     schema: SCHEMA,
-    steps: &[],
+    steps: &[Step {
+        from: 5,
+        apply: tenants_with_roles,
+    }],
 };
+
+/// 5 to 6: rows of tenants and administrative keys have a version 3, with roles, labels and the time of a deletion, beside version 2,
+/// which is still read. The number keeps earlier releases from reading the new rows.
+fn tenants_with_roles(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(USERS)?;
+    Ok(())
+}
 
 /// The schema that the code reads, and the steps that lead to it.
 pub(in crate::store) struct Migrations {

@@ -21,6 +21,8 @@ pub(crate) struct ApiCall {
     pub actor: Actor,
     /// `{id}` of the path; empty where the path has none
     pub id: String,
+    /// `{member}` of the path
+    pub member: String,
     pub query: String,
     pub body: Bytes,
     /// preferred format of a report
@@ -38,11 +40,18 @@ impl ApiCall {
             setting: None,
         };
         let body = extract::body(request, payload, limits).await?;
-        let id = request.match_info().get("id").unwrap_or_default();
+        let part = |name| {
+            request
+                .match_info()
+                .get(name)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Ok(ApiCall {
             control: worker.control.clone(),
             actor,
-            id: id.to_owned(),
+            id: part("id"),
+            member: part("member"),
             query: request.query_string().to_owned(),
             body,
             format: ReportFormat::accepted(extract::header(request, "accept")),

@@ -2,6 +2,7 @@
 //! CSV. `resource` connects handlers to a URL. Nothing here decides what is allowed.
 
 pub(crate) mod accept;
+mod admin_keys;
 mod body;
 mod budget_fields;
 mod call;
@@ -10,6 +11,7 @@ mod csv;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;
+mod list_query;
 pub(crate) mod organizations;
 mod query;
 pub(crate) mod reasoning_memory;
@@ -23,6 +25,8 @@ mod tenant_fields;
 mod test_calls;
 pub(crate) mod usage;
 mod usage_query;
+mod user_views;
+pub(crate) mod users;
 mod views;
 
 use std::future::ready;

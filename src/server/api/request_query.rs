@@ -1,10 +1,10 @@
 //! Query string of `GET /v1/requests`: parameters in, `RequestQuery` out. An unknown parameter is refused, because an ignored
 //! filter would show too much.
 
-use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
 use crate::control::Control;
 use crate::control::requests::{REQUESTS_MAX, RequestCursor, RequestQuery};
-use crate::control::teams::resolve_team;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::event::{Flags, HoldId, Status, StatusClass};
@@ -21,11 +21,13 @@ const KNOWN: &str =
 pub(super) fn parse(
     parameters: &[(String, String)],
     control: &Control,
+    grant: &Grant<may::ReadUsage>,
 ) -> Result<RequestQuery, ApiError> {
     let context = QueryContext {
         zone: control.zone(),
-        directory: &control.directory(),
         pseudonyms: control.pseudonyms(),
+        control,
+        grant,
     };
     context.parse(parameters)
 }
@@ -33,7 +35,8 @@ pub(super) fn parse(
 /// State of the instance that values of a query refer to.
 struct QueryContext<'a> {
     zone: &'a Zone,
-    directory: &'a Directory,
+    control: &'a Control,
+    grant: &'a Grant<may::ReadUsage>,
     pseudonyms: &'a Pseudonyms,
 }
 
@@ -71,7 +74,7 @@ impl QueryContext<'_> {
                     "the id of a virtual key",
                 )?)
             }
-            "team" => query.team = Some(resolve_team(self.directory, value)?),
+            "team" => query.team = Some(self.control.team_id(self.grant, value)?),
             "model" => query.model = Some(Pattern::new(value)),
             "provider" => query.provider = Some(value.to_owned()),
             "status" => (query.status, query.class) = parse_status(value)?,

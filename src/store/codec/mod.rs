@@ -3,11 +3,13 @@
 
 mod hold;
 mod ledger;
+mod owner_limits;
 mod refusal;
 pub(in crate::store) mod status;
 mod tenants;
 #[cfg(test)]
 pub(in crate::store) mod tests;
+mod users;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::Serialize;
@@ -16,12 +18,14 @@ use serde::de::DeserializeOwned;
 use crate::store::error::StoreError;
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-/// Version that encoders write.
+/// Version that encoders write, unless the type has a newer one.
 const VERSION: u8 = 2;
 
 /// Type that can be stored.
 pub(super) trait StoredValue: Sized {
     const KIND: &'static str;
+    /// version that its encoder writes
+    const ROW_VERSION: u8 = VERSION;
     /// row of the newest version
     type Row: DeserializeOwned;
 
@@ -33,13 +37,13 @@ pub(super) trait StoredValue: Sized {
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Self, String> {
         match version {
             2 => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version(other)),
+            other => Err(unknown_version(other, Self::ROW_VERSION)),
         }
     }
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
+        bytes.push(Self::ROW_VERSION);
         self.encode_row(&mut bytes).map_err(unreadable::<Self>)?;
         Ok(bytes)
     }
@@ -60,9 +64,9 @@ fn unreadable<T: StoredValue>(reason: String) -> StoreError {
     }
 }
 
-fn unknown_version(version: u8) -> String {
-    if version > VERSION {
-        format!("version {version} was written by a newer release; this one reads up to {VERSION}")
+fn unknown_version(version: u8, newest: u8) -> String {
+    if version > newest {
+        format!("version {version} was written by a newer release; this one reads up to {newest}")
     } else {
         format!("unknown version {version}")
     }

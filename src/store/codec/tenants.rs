@@ -1,19 +1,22 @@
-//! Organizations, teams, keys, budgets and rate limits as rows. Rows are positional: the order of the fields is stored.
-
-use std::num::NonZeroU32;
+//! Organizations, teams and virtual keys as rows. Rows are positional: the order of the fields is stored.
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::budget::{Action, Budget, Owner, Period};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
-use crate::domain::limit::RateLimit;
+use crate::domain::id::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
-use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
-use crate::store::codec::{StoredValue, write_row};
+use crate::domain::tenant::{
+    Endpoint, Labels, MemberKeyRules, Organization, PreviousSecret, Team, VirtualKey,
+};
+use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 
-fn patterns(models: &[Pattern]) -> Vec<&str> {
-    models.iter().map(Pattern::as_str).collect()
+fn models_row(models: &[Pattern]) -> Option<Vec<String>> {
+    let texts = || models.iter().map(|model| model.as_str().to_owned());
+    (!models.is_empty()).then(|| texts().collect())
+}
+
+fn models_of(models: Option<Vec<String>>) -> Vec<Pattern> {
+    patterns_of(models.unwrap_or_default())
 }
 
 fn patterns_of(models: Vec<String>) -> Vec<Pattern> {
@@ -21,26 +24,100 @@ fn patterns_of(models: Vec<String>) -> Vec<Pattern> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct LabelsRow {
+    tags: Vec<String>,
+    metadata: Option<String>,
+}
+
+impl LabelsRow {
+    fn of(labels: &Labels) -> LabelsRow {
+        LabelsRow {
+            tags: labels.tags.clone(),
+            metadata: labels.metadata.clone(),
+        }
+    }
+
+    fn into_labels(self) -> Labels {
+        Labels {
+            tags: self.tags,
+            metadata: self.metadata,
+        }
+    }
+}
+
+/// Positions in `Endpoint::ALL`.
+type EndpointsRow = Option<Vec<u8>>;
+
+fn endpoints_row(endpoints: Option<&[Endpoint]>) -> EndpointsRow {
+    let position = |endpoint: &Endpoint| {
+        let position = Endpoint::ALL.iter().position(|known| known == endpoint);
+        position.unwrap_or_default() as u8
+    };
+    endpoints.map(|endpoints| endpoints.iter().map(position).collect())
+}
+
+fn endpoints_of(row: EndpointsRow) -> Result<Option<Vec<Endpoint>>, String> {
+    let endpoint = |position: u8| {
+        let endpoint = Endpoint::ALL.get(usize::from(position)).copied();
+        endpoint.ok_or_else(|| format!("unknown endpoint {position}"))
+    };
+    row.map(|row| row.into_iter().map(endpoint).collect())
+        .transpose()
+}
+
+#[derive(Serialize, Deserialize)]
 pub(in crate::store) struct OrganizationRow {
     id: u64,
     name: String,
+    models: Option<Vec<String>>,
     created_ms: u64,
+    deleted_ms: Option<u64>,
 }
+
+/// Version 2: id, name, time of creation.
+type OrganizationRow2 = (u64, String, u64);
 
 impl StoredValue for Organization {
     const KIND: &'static str = "organization";
+    const ROW_VERSION: u8 = 3;
     type Row = OrganizationRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.id.0, &self.name, self.created_ms), into)
+        let row = OrganizationRow {
+            id: self.id.0,
+            name: self.name.clone(),
+            models: models_row(&self.models),
+            created_ms: self.created_ms,
+            deleted_ms: self.deleted_ms,
+        };
+        write_row(&row, into)
     }
 
     fn from_row(row: OrganizationRow) -> Result<Organization, String> {
         Ok(Organization {
             id: OrganizationId(row.id),
             name: row.name,
+            models: models_of(row.models),
             created_ms: row.created_ms,
+            deleted_ms: row.deleted_ms,
         })
+    }
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Organization, String> {
+        match version {
+            2 => {
+                let (id, name, created_ms): OrganizationRow2 = read_row(bytes)?;
+                Organization::from_row(OrganizationRow {
+                    id,
+                    name,
+                    models: None,
+                    created_ms,
+                    deleted_ms: None,
+                })
+            }
+            3 => read_row(bytes).and_then(Organization::from_row),
+            other => Err(unknown_version(other, Organization::ROW_VERSION)),
+        }
     }
 }
 
@@ -49,25 +126,38 @@ pub(in crate::store) struct TeamRow {
     id: u64,
     organization: u64,
     name: String,
-    models: Vec<String>,
+    models: Option<Vec<String>>,
+    labels: LabelsRow,
+    endpoints: EndpointsRow,
+    /// pico-dollars
+    member_key_budget: Option<i128>,
+    member_keys_max: Option<u32>,
     created_ms: u64,
+    deleted_ms: Option<u64>,
 }
+
+/// Version 2: id, organization, name, models, time of creation.
+type TeamRow2 = (u64, u64, String, Vec<String>, u64);
 
 impl StoredValue for Team {
     const KIND: &'static str = "team";
+    const ROW_VERSION: u8 = 3;
     type Row = TeamRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(
-            &(
-                self.id.0,
-                self.organization.0,
-                &self.name,
-                patterns(&self.models),
-                self.created_ms,
-            ),
-            into,
-        )
+        let row = TeamRow {
+            id: self.id.0,
+            organization: self.organization.0,
+            name: self.name.clone(),
+            models: models_row(&self.models),
+            labels: LabelsRow::of(&self.labels),
+            endpoints: endpoints_row(self.endpoints.as_deref()),
+            member_key_budget: self.member_keys.monthly_budget.map(Money::pico),
+            member_keys_max: self.member_keys.keys_max,
+            created_ms: self.created_ms,
+            deleted_ms: self.deleted_ms,
+        };
+        write_row(&row, into)
     }
 
     fn from_row(row: TeamRow) -> Result<Team, String> {
@@ -75,14 +165,43 @@ impl StoredValue for Team {
             id: TeamId(row.id),
             organization: OrganizationId(row.organization),
             name: row.name,
-            models: patterns_of(row.models),
+            models: models_of(row.models),
+            labels: row.labels.into_labels(),
+            endpoints: endpoints_of(row.endpoints)?,
+            member_keys: MemberKeyRules {
+                monthly_budget: row.member_key_budget.map(Money::from_pico),
+                keys_max: row.member_keys_max,
+            },
             created_ms: row.created_ms,
+            deleted_ms: row.deleted_ms,
         })
+    }
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Team, String> {
+        match version {
+            2 => {
+                let (id, organization, name, models, created_ms): TeamRow2 = read_row(bytes)?;
+                Ok(Team {
+                    id: TeamId(id),
+                    organization: OrganizationId(organization),
+                    name,
+                    models: patterns_of(models),
+                    labels: Labels::default(),
+                    endpoints: None,
+                    member_keys: MemberKeyRules::default(),
+                    created_ms,
+                    deleted_ms: None,
+                })
+            }
+            3 => read_row(bytes).and_then(Team::from_row),
+            other => Err(unknown_version(other, Team::ROW_VERSION)),
+        }
     }
 }
 
+/// Version 2 of a virtual key.
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct KeyRow {
+struct KeyRow2 {
     id: u64,
     team: u64,
     organization: u64,
@@ -96,8 +215,66 @@ pub(in crate::store) struct KeyRow {
     created_ms: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct KeyRow {
+    id: u64,
+    team: u64,
+    organization: u64,
+    parent: Option<u64>,
+    user: Option<u64>,
+    name: String,
+    secret_hash: [u8; 32],
+    hint: String,
+    /// hash, hint, end of the grace period
+    previous: Option<([u8; 32], String, u64)>,
+    models: Option<Vec<String>>,
+    labels: LabelsRow,
+    endpoints: EndpointsRow,
+    expires_ms: Option<u64>,
+    disabled: bool,
+    created_ms: u64,
+    deleted_ms: Option<u64>,
+}
+
+impl From<KeyRow2> for KeyRow {
+    fn from(row: KeyRow2) -> KeyRow {
+        KeyRow {
+            id: row.id,
+            team: row.team,
+            organization: row.organization,
+            parent: row.parent,
+            user: None,
+            name: row.name,
+            secret_hash: row.secret_hash,
+            hint: row.hint,
+            previous: None,
+            models: (!row.models.is_empty()).then_some(row.models),
+            labels: LabelsRow::of(&Labels::default()),
+            endpoints: None,
+            expires_ms: row.expires_ms,
+            disabled: row.disabled,
+            created_ms: row.created_ms,
+            deleted_ms: None,
+        }
+    }
+}
+
+fn previous_row(previous: &PreviousSecret) -> ([u8; 32], String, u64) {
+    let hint = previous.hint.clone();
+    (previous.secret_hash, hint, previous.until_ms)
+}
+
+fn previous_of((secret_hash, hint, until_ms): ([u8; 32], String, u64)) -> PreviousSecret {
+    PreviousSecret {
+        secret_hash,
+        hint,
+        until_ms,
+    }
+}
+
 impl StoredValue for VirtualKey {
     const KIND: &'static str = "virtual key";
+    const ROW_VERSION: u8 = 3;
     type Row = KeyRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
@@ -106,16 +283,18 @@ impl StoredValue for VirtualKey {
             team: self.team.0,
             organization: self.organization.0,
             parent: self.parent.map(|parent| parent.0),
+            user: self.user.map(|user| user.0),
             name: self.name.clone(),
             secret_hash: self.secret_hash,
             hint: self.hint.clone(),
-            models: patterns(&self.models)
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            previous: self.previous.as_ref().map(previous_row),
+            models: models_row(&self.models),
+            labels: LabelsRow::of(&self.labels),
+            endpoints: endpoints_row(self.endpoints.as_deref()),
             expires_ms: self.expires_ms,
             disabled: self.disabled,
             created_ms: self.created_ms,
+            deleted_ms: self.deleted_ms,
         };
         write_row(&row, into)
     }
@@ -126,188 +305,26 @@ impl StoredValue for VirtualKey {
             team: TeamId(row.team),
             organization: OrganizationId(row.organization),
             parent: row.parent.map(KeyId),
+            user: row.user.map(UserId),
             name: row.name,
             secret_hash: row.secret_hash,
             hint: row.hint,
-            models: patterns_of(row.models),
+            previous: row.previous.map(previous_of),
+            models: models_of(row.models),
+            labels: row.labels.into_labels(),
+            endpoints: endpoints_of(row.endpoints)?,
             expires_ms: row.expires_ms,
             disabled: row.disabled,
             created_ms: row.created_ms,
+            deleted_ms: row.deleted_ms,
         })
     }
-}
 
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct AdminKeyRow {
-    id: u64,
-    name: String,
-    secret_hash: [u8; 32],
-    hint: String,
-    disabled: bool,
-    created_ms: u64,
-}
-
-impl StoredValue for AdminKey {
-    const KIND: &'static str = "administrative key";
-    type Row = AdminKeyRow;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(
-            &(
-                self.id.0,
-                &self.name,
-                self.secret_hash,
-                &self.hint,
-                self.disabled,
-                self.created_ms,
-            ),
-            into,
-        )
-    }
-
-    fn from_row(row: AdminKeyRow) -> Result<AdminKey, String> {
-        Ok(AdminKey {
-            id: AdminKeyId(row.id),
-            name: row.name,
-            secret_hash: row.secret_hash,
-            hint: row.hint,
-            disabled: row.disabled,
-            created_ms: row.created_ms,
-        })
-    }
-}
-
-/// Kind (0 organization, 1 team, 2 key) and id.
-fn owner_row(owner: Owner) -> (u8, u64) {
-    match owner {
-        Owner::Organization(id) => (0, id.0),
-        Owner::Team(id) => (1, id.0),
-        Owner::Key(id) => (2, id.0),
-    }
-}
-
-fn owner_of(kind: u8, number: u64) -> Result<Owner, String> {
-    match kind {
-        0 => Ok(Owner::Organization(OrganizationId(number))),
-        1 => Ok(Owner::Team(TeamId(number))),
-        2 => Ok(Owner::Key(KeyId(number))),
-        other => Err(format!("unknown owner kind {other}")),
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct BudgetRow {
-    id: u64,
-    owner_kind: u8,
-    owner: u64,
-    limit: i128,
-    period: u8,
-    warn_only: bool,
-    model: Option<String>,
-}
-
-impl StoredValue for Budget {
-    const KIND: &'static str = "budget";
-    type Row = BudgetRow;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        let (owner_kind, owner) = owner_row(self.owner);
-        let row = BudgetRow {
-            id: self.id.0,
-            owner_kind,
-            owner,
-            limit: self.limit.pico(),
-            period: Period::ALL
-                .iter()
-                .position(|period| *period == self.period)
-                .unwrap_or_default() as u8,
-            warn_only: self.action == Action::Warn,
-            model: self
-                .model
-                .as_ref()
-                .map(|pattern| pattern.as_str().to_owned()),
-        };
-        write_row(&row, into)
-    }
-
-    fn from_row(row: BudgetRow) -> Result<Budget, String> {
-        let period = Period::ALL
-            .get(usize::from(row.period))
-            .ok_or_else(|| format!("unknown period {}", row.period))?;
-        Ok(Budget {
-            id: BudgetId(row.id),
-            owner: owner_of(row.owner_kind, row.owner)?,
-            limit: Money::from_pico(row.limit),
-            period: *period,
-            action: if row.warn_only {
-                Action::Warn
-            } else {
-                Action::Block
-            },
-            model: row.model.map(Pattern::new),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct RateLimitRow {
-    id: u64,
-    owner_kind: u8,
-    owner: u64,
-    rpm: Option<NonZeroU32>,
-    tpm: Option<NonZeroU32>,
-    max_parallel: Option<NonZeroU32>,
-    model: Option<String>,
-}
-
-impl StoredValue for RateLimit {
-    const KIND: &'static str = "rate limit";
-    type Row = RateLimitRow;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        let (owner_kind, owner) = owner_row(self.owner);
-        let RateLimit {
-            id,
-            rpm,
-            tpm,
-            max_parallel,
-            ..
-        } = *self;
-        let model = self
-            .model
-            .as_ref()
-            .map(|pattern| pattern.as_str().to_owned());
-        write_row(
-            &RateLimitRow {
-                id: id.0,
-                owner_kind,
-                owner,
-                rpm,
-                tpm,
-                max_parallel,
-                model,
-            },
-            into,
-        )
-    }
-
-    fn from_row(row: RateLimitRow) -> Result<RateLimit, String> {
-        let owner = owner_of(row.owner_kind, row.owner)?;
-        let RateLimitRow {
-            id,
-            rpm,
-            tpm,
-            max_parallel,
-            model,
-            ..
-        } = row;
-        Ok(RateLimit {
-            id: LimitId(id),
-            owner,
-            rpm,
-            tpm,
-            max_parallel,
-            model: model.map(Pattern::new),
-        })
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<VirtualKey, String> {
+        match version {
+            2 => read_row::<KeyRow2>(bytes).and_then(|row| VirtualKey::from_row(row.into())),
+            3 => read_row(bytes).and_then(VirtualKey::from_row),
+            other => Err(unknown_version(other, VirtualKey::ROW_VERSION)),
+        }
     }
 }
