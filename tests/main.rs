@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod harness;
 mod inference;
+mod invoice;
 mod ledger;
 mod tidy;
 mod versions;

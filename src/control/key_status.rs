@@ -98,8 +98,9 @@ impl Control {
 
     fn callable_models(&self, caller: &Caller) -> Vec<String> {
         let mut names = Vec::new();
+        let tenants = (&caller.organization, &caller.team);
         (self.catalogue)(&mut |name, provider, model| {
-            if access::is_model_allowed(&caller.team, caller.keys(), name, provider, model) {
+            if access::is_model_allowed(tenants, caller.keys(), name, provider, model) {
                 names.push(name.to_owned());
             }
         });

@@ -267,7 +267,7 @@ fn insert(
         secret_hash: generated.hash,
         hint: generated.hint.clone(),
         previous: None,
-        models: new.models.into_patterns(),
+        models: new.models.into_allow_list(),
         labels: new.labels,
         endpoints: new.endpoints,
         expires_ms: new.expires_ms,

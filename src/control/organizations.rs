@@ -59,7 +59,7 @@ impl Control {
             change.books.put_organization(&Organization {
                 id,
                 name: FIRST_ORGANIZATION.to_owned(),
-                models: Models::default().into_patterns(),
+                models: Models::default().into_allow_list(),
                 created_ms: change.at_ms,
                 deleted_ms: None,
             })?;
@@ -86,7 +86,7 @@ impl Control {
             let organization = Organization {
                 id: OrganizationId(change.books.next_id()?),
                 name: new.name.into_string(),
-                models: new.models.into_patterns(),
+                models: new.models.into_allow_list(),
                 created_ms: change.at_ms,
                 deleted_ms: None,
             };

@@ -150,7 +150,7 @@ fn insert(
         id,
         organization,
         name: new.name.into_string(),
-        models: new.models.into_patterns(),
+        models: new.models.into_allow_list(),
         labels: new.labels,
         endpoints: new.endpoints,
         member_keys: new.member_keys,

@@ -1,8 +1,8 @@
 //! Tenants: organization → team → virtual key → child key; users with roles; and administrative keys.
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Money;
-use crate::domain::pattern::Pattern;
 use crate::domain::role::{Membership, Place, Scope};
 
 /// SHA-256 of the full secret; the secret itself is never stored.
@@ -15,8 +15,8 @@ pub const PARENTS_MAX: usize = 8;
 pub struct Organization {
     pub id: OrganizationId,
     pub name: String,
-    /// models its keys may call; empty allows all
-    pub models: Vec<Pattern>,
+    /// models its keys may call
+    pub models: AllowList,
     pub created_ms: u64,
     /// a deleted organization keeps its name in reports
     pub deleted_ms: Option<u64>,
@@ -28,8 +28,8 @@ pub struct Team {
     pub organization: OrganizationId,
     /// unique within the organization
     pub name: String,
-    /// models its keys may call; empty allows all
-    pub models: Vec<Pattern>,
+    /// models its keys may call
+    pub models: AllowList,
     pub labels: Labels,
     /// endpoints its keys may call; `None` allows all
     pub endpoints: Option<Vec<Endpoint>>,
@@ -117,8 +117,8 @@ pub struct VirtualKey {
     pub hint: String,
     /// secret before the last rotation
     pub previous: Option<PreviousSecret>,
-    /// models it may call, restricted further by its team and ancestors; empty adds no restriction
-    pub models: Vec<Pattern>,
+    /// models it may call, restricted further by its team and ancestors
+    pub models: AllowList,
     pub labels: Labels,
     /// endpoints it may call; `None` adds no restriction
     pub endpoints: Option<Vec<Endpoint>>,

@@ -8,10 +8,12 @@ mod tests;
 
 use std::io;
 
-use redb::{Database, WriteTransaction};
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 
+use crate::domain::tenant::{Team, VirtualKey};
 use crate::store::books::database::{FILE, begin};
-use crate::store::books::tables::{META, SCHEMA, USERS};
+use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS, USERS};
+use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 
@@ -21,16 +23,45 @@ const CHUNK: u64 = 1 << 20;
 /// Migrations of this release.
 pub(in crate::store) static RELEASE: Migrations = Migrations {
     schema: SCHEMA,
-    steps: &[Step {
-        from: 5,
-        apply: tenants_with_roles,
-    }],
+    steps: &[
+        Step {
+            from: 5,
+            apply: distinguish_all_models_from_none,
+        },
+        Step {
+            from: 6,
+            apply: add_users,
+        },
+    ],
 };
 
-/// 5 to 6: rows of tenants and administrative keys have a version 3, with roles, labels and the time of a deletion, beside version 2,
-/// which is still read. The number keeps earlier releases from reading the new rows.
-fn tenants_with_roles(transaction: &WriteTransaction) -> Result<(), StoreError> {
+/// 5 to 6: an absent allow-list allows all models, an empty one none. Before, an empty one allowed all.
+fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    rewrite::<Team>(transaction, TEAMS)?;
+    rewrite::<VirtualKey>(transaction, KEYS)
+}
+
+/// 6 to 7: users. Rows of tenants and administrative keys have versions with roles, labels and the time of a deletion; the number
+/// keeps earlier releases from reading them.
+fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
+    Ok(())
+}
+
+/// Stores every row of a table in the newest version.
+fn rewrite<T: StoredValue>(
+    transaction: &WriteTransaction,
+    rows: TableDefinition<'static, u64, &'static [u8]>,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(rows)?;
+    let mut rewritten = Vec::new();
+    for row in table.iter()? {
+        let (id, bytes) = row?;
+        rewritten.push((id.value(), T::decode(bytes.value())?.encode()?));
+    }
+    for (id, bytes) in rewritten {
+        table.insert(id, bytes.as_slice())?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::auth::directory::Directory;
 use crate::auth::key::{GeneratedKey, generate, generate_owner};
+use crate::domain::allow_list::AllowList;
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
 use crate::domain::limit::RateLimit;
@@ -37,7 +38,7 @@ fn key(id: u64, name: &str, generated: &GeneratedKey) -> VirtualKey {
         secret_hash: generated.hash,
         hint: generated.hint.clone(),
         previous: None,
-        models: Vec::new(),
+        models: AllowList::All,
         labels: Labels::default(),
         endpoints: None,
         expires_ms: None,
@@ -117,7 +118,7 @@ pub fn sample() -> Sample {
         organizations: vec![Organization {
             id: OrganizationId(1),
             name: "default".into(),
-            models: Vec::new(),
+            models: AllowList::All,
             created_ms: 0,
             deleted_ms: None,
         }],
@@ -125,7 +126,7 @@ pub fn sample() -> Sample {
             id: TeamId(2),
             organization: OrganizationId(1),
             name: "engineering".into(),
-            models: Vec::new(),
+            models: AllowList::All,
             labels: Labels::default(),
             endpoints: None,
             member_keys: MemberKeyRules::default(),

@@ -8,7 +8,7 @@ use crate::control::requests::{REQUESTS_MAX, RequestCursor, RequestQuery};
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::event::{Flags, HoldId, Status, StatusClass};
-use crate::domain::id::{KeyId, RequestId};
+use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
 use crate::domain::zone::Zone;
 use crate::server::api::query::{parse_instant, unknown_parameter};
@@ -26,8 +26,7 @@ pub(super) fn parse(
     let context = QueryContext {
         zone: control.zone(),
         pseudonyms: control.pseudonyms(),
-        control,
-        grant,
+        team: &|text| control.team_id(grant, text),
     };
     context.parse(parameters)
 }
@@ -35,8 +34,8 @@ pub(super) fn parse(
 /// State of the instance that values of a query refer to.
 struct QueryContext<'a> {
     zone: &'a Zone,
-    control: &'a Control,
-    grant: &'a Grant<may::ReadUsage>,
+    /// the team with an id or a name
+    team: &'a dyn Fn(&str) -> Result<TeamId, ApiError>,
     pseudonyms: &'a Pseudonyms,
 }
 
@@ -74,7 +73,7 @@ impl QueryContext<'_> {
                     "the id of a virtual key",
                 )?)
             }
-            "team" => query.team = Some(self.control.team_id(self.grant, value)?),
+            "team" => query.team = Some((self.team)(value)?),
             "model" => query.model = Some(Pattern::new(value)),
             "provider" => query.provider = Some(value.to_owned()),
             "status" => (query.status, query.class) = parse_status(value)?,
@@ -171,7 +170,6 @@ fn parse_limit(value: &str) -> Result<usize, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Tenants;
 
     fn parse(text: &str) -> Result<RequestQuery, ApiError> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
@@ -181,7 +179,7 @@ mod tests {
             .collect();
         let context = QueryContext {
             zone: &Zone::utc(),
-            directory: &Directory::build(Tenants::default()),
+            team: &|_| Err(ApiError::invalid("unknown team").with_param("team")),
             pseudonyms: &Pseudonyms::new([7; 16]),
         };
         context.parse(&parameters)

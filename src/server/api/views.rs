@@ -138,7 +138,8 @@ pub(crate) struct OrganizationJson<'a> {
     id: String,
     object: &'static str,
     name: &'a str,
-    models: Vec<&'a str>,
+    /// null: no restriction
+    models: Option<Vec<&'a str>>,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -151,7 +152,7 @@ impl OrganizationJson<'_> {
             id: record.id.to_string(),
             object: "organization",
             name: &record.name,
-            models: record.models.iter().map(Pattern::as_str).collect(),
+            models: record.models.texts(),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }
@@ -164,7 +165,8 @@ pub(crate) struct TeamJson<'a> {
     object: &'static str,
     name: &'a str,
     organization: String,
-    models: Vec<&'a str>,
+    /// null: no restriction
+    models: Option<Vec<&'a str>>,
     /// null: all
     allowed_endpoints: Option<Vec<&'static str>>,
     #[serde(flatten)]
@@ -186,7 +188,7 @@ impl TeamJson<'_> {
             object: "team",
             name: &record.name,
             organization: record.organization.to_string(),
-            models: record.models.iter().map(Pattern::as_str).collect(),
+            models: record.models.texts(),
             allowed_endpoints: endpoint_words(record.endpoints.as_deref()),
             labels: LabelsJson::of(&record.labels),
             member_key_budget: rules.monthly_budget.map(|limit| limit.to_string()),
@@ -211,7 +213,8 @@ pub(crate) struct KeyJson<'a> {
     parent: Option<String>,
     /// owner of a personal key
     user: Option<String>,
-    models: Vec<&'a str>,
+    /// null: no restriction
+    models: Option<Vec<&'a str>>,
     /// null: all that the team allows
     allowed_endpoints: Option<Vec<&'static str>>,
     #[serde(flatten)]
@@ -243,7 +246,7 @@ impl<'k> KeyJson<'k> {
             organization: record.organization.to_string(),
             parent: record.parent.map(|parent| parent.to_string()),
             user: record.user.map(|user| user.to_string()),
-            models: record.models.iter().map(Pattern::as_str).collect(),
+            models: record.models.texts(),
             allowed_endpoints: endpoint_words(record.endpoints.as_deref()),
             labels: LabelsJson::of(&record.labels),
             expires_at: record.expires_ms.map(rfc3339),

@@ -18,14 +18,11 @@ use serde::de::DeserializeOwned;
 use crate::store::error::StoreError;
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-/// Version that encoders write, unless the type has a newer one.
-const VERSION: u8 = 2;
-
 /// Type that can be stored.
 pub(super) trait StoredValue: Sized {
     const KIND: &'static str;
-    /// version that its encoder writes
-    const ROW_VERSION: u8 = VERSION;
+    /// version that the encoder writes
+    const VERSION: u8 = 2;
     /// row of the newest version
     type Row: DeserializeOwned;
 
@@ -37,13 +34,13 @@ pub(super) trait StoredValue: Sized {
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Self, String> {
         match version {
             2 => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version(other, Self::ROW_VERSION)),
+            other => Err(unknown_version::<Self>(other)),
         }
     }
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(Self::ROW_VERSION);
+        bytes.push(Self::VERSION);
         self.encode_row(&mut bytes).map_err(unreadable::<Self>)?;
         Ok(bytes)
     }
@@ -64,9 +61,12 @@ fn unreadable<T: StoredValue>(reason: String) -> StoreError {
     }
 }
 
-fn unknown_version(version: u8, newest: u8) -> String {
-    if version > newest {
-        format!("version {version} was written by a newer release; this one reads up to {newest}")
+fn unknown_version<T: StoredValue>(version: u8) -> String {
+    if version > T::VERSION {
+        format!(
+            "version {version} was written by a newer release; this one reads up to {}",
+            T::VERSION
+        )
     } else {
         format!("unknown version {version}")
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::id::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
@@ -10,17 +11,21 @@ use crate::domain::tenant::{
 };
 use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 
-fn models_row(models: &[Pattern]) -> Option<Vec<String>> {
-    let texts = || models.iter().map(|model| model.as_str().to_owned());
-    (!models.is_empty()).then(|| texts().collect())
+/// Patterns, or `None` for all models.
+fn models_row(models: &AllowList) -> Option<Vec<String>> {
+    let texts = models.texts()?;
+    Some(texts.into_iter().map(str::to_owned).collect())
 }
 
-fn models_of(models: Option<Vec<String>>) -> Vec<Pattern> {
-    patterns_of(models.unwrap_or_default())
+fn models_of(models: Option<Vec<String>>) -> AllowList {
+    models.map_or(AllowList::All, |models| {
+        AllowList::Only(models.into_iter().map(Pattern::new).collect())
+    })
 }
 
-fn patterns_of(models: Vec<String>) -> Vec<Pattern> {
-    models.into_iter().map(Pattern::new).collect()
+/// Version 2 stored all models as an empty list, and could not store none.
+fn models_of_version_2(models: Vec<String>) -> Option<Vec<String>> {
+    (!models.is_empty()).then_some(models)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,7 +84,7 @@ type OrganizationRow2 = (u64, String, u64);
 
 impl StoredValue for Organization {
     const KIND: &'static str = "organization";
-    const ROW_VERSION: u8 = 3;
+    const VERSION: u8 = 3;
     type Row = OrganizationRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
@@ -116,7 +121,7 @@ impl StoredValue for Organization {
                 })
             }
             3 => read_row(bytes).and_then(Organization::from_row),
-            other => Err(unknown_version(other, Organization::ROW_VERSION)),
+            other => Err(unknown_version::<Organization>(other)),
         }
     }
 }
@@ -136,12 +141,28 @@ pub(in crate::store) struct TeamRow {
     deleted_ms: Option<u64>,
 }
 
-/// Version 2: id, organization, name, models, time of creation.
+/// Version 3: id, organization, name, models, time of creation. Version 2 has no list for all models.
+type TeamRow3 = (u64, u64, String, Option<Vec<String>>, u64);
 type TeamRow2 = (u64, u64, String, Vec<String>, u64);
+
+/// A team of a version without labels and rules.
+fn plain_team((id, organization, name, models, created_ms): TeamRow3) -> Team {
+    Team {
+        id: TeamId(id),
+        organization: OrganizationId(organization),
+        name,
+        models: models_of(models),
+        labels: Labels::default(),
+        endpoints: None,
+        member_keys: MemberKeyRules::default(),
+        created_ms,
+        deleted_ms: None,
+    }
+}
 
 impl StoredValue for Team {
     const KIND: &'static str = "team";
-    const ROW_VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     type Row = TeamRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
@@ -181,27 +202,19 @@ impl StoredValue for Team {
         match version {
             2 => {
                 let (id, organization, name, models, created_ms): TeamRow2 = read_row(bytes)?;
-                Ok(Team {
-                    id: TeamId(id),
-                    organization: OrganizationId(organization),
-                    name,
-                    models: patterns_of(models),
-                    labels: Labels::default(),
-                    endpoints: None,
-                    member_keys: MemberKeyRules::default(),
-                    created_ms,
-                    deleted_ms: None,
-                })
+                let models = models_of_version_2(models);
+                Ok(plain_team((id, organization, name, models, created_ms)))
             }
-            3 => read_row(bytes).and_then(Team::from_row),
-            other => Err(unknown_version(other, Team::ROW_VERSION)),
+            3 => read_row(bytes).map(plain_team),
+            4 => read_row(bytes).and_then(Team::from_row),
+            other => Err(unknown_version::<Team>(other)),
         }
     }
 }
 
-/// Version 2 of a virtual key.
-#[derive(Serialize, Deserialize)]
-struct KeyRow2 {
+/// Version 3 of a virtual key, and version 2, which has no list for all models.
+#[derive(Deserialize)]
+struct PlainKeyRow<M> {
     id: u64,
     team: u64,
     organization: u64,
@@ -209,7 +222,7 @@ struct KeyRow2 {
     name: String,
     secret_hash: [u8; 32],
     hint: String,
-    models: Vec<String>,
+    models: M,
     expires_ms: Option<u64>,
     disabled: bool,
     created_ms: u64,
@@ -236,8 +249,26 @@ pub(in crate::store) struct KeyRow {
     deleted_ms: Option<u64>,
 }
 
-impl From<KeyRow2> for KeyRow {
-    fn from(row: KeyRow2) -> KeyRow {
+impl PlainKeyRow<Vec<String>> {
+    fn with_version_3_models(self) -> PlainKeyRow<Option<Vec<String>>> {
+        PlainKeyRow {
+            id: self.id,
+            team: self.team,
+            organization: self.organization,
+            parent: self.parent,
+            name: self.name,
+            secret_hash: self.secret_hash,
+            hint: self.hint,
+            models: models_of_version_2(self.models),
+            expires_ms: self.expires_ms,
+            disabled: self.disabled,
+            created_ms: self.created_ms,
+        }
+    }
+}
+
+impl From<PlainKeyRow<Option<Vec<String>>>> for KeyRow {
+    fn from(row: PlainKeyRow<Option<Vec<String>>>) -> KeyRow {
         KeyRow {
             id: row.id,
             team: row.team,
@@ -248,7 +279,7 @@ impl From<KeyRow2> for KeyRow {
             secret_hash: row.secret_hash,
             hint: row.hint,
             previous: None,
-            models: (!row.models.is_empty()).then_some(row.models),
+            models: row.models,
             labels: LabelsRow::of(&Labels::default()),
             endpoints: None,
             expires_ms: row.expires_ms,
@@ -274,7 +305,7 @@ fn previous_of((secret_hash, hint, until_ms): ([u8; 32], String, u64)) -> Previo
 
 impl StoredValue for VirtualKey {
     const KIND: &'static str = "virtual key";
-    const ROW_VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     type Row = KeyRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
@@ -322,9 +353,16 @@ impl StoredValue for VirtualKey {
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<VirtualKey, String> {
         match version {
-            2 => read_row::<KeyRow2>(bytes).and_then(|row| VirtualKey::from_row(row.into())),
-            3 => read_row(bytes).and_then(VirtualKey::from_row),
-            other => Err(unknown_version(other, VirtualKey::ROW_VERSION)),
+            2 => {
+                let row: PlainKeyRow<Vec<String>> = read_row(bytes)?;
+                VirtualKey::from_row(row.with_version_3_models().into())
+            }
+            3 => {
+                let row: PlainKeyRow<Option<Vec<String>>> = read_row(bytes)?;
+                VirtualKey::from_row(row.into())
+            }
+            4 => read_row(bytes).and_then(VirtualKey::from_row),
+            other => Err(unknown_version::<VirtualKey>(other)),
         }
     }
 }

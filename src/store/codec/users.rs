@@ -55,7 +55,7 @@ type AdminKeyRow2 = (u64, String, [u8; 32], String, bool, u64);
 
 impl StoredValue for AdminKey {
     const KIND: &'static str = "administrative key";
-    const ROW_VERSION: u8 = 3;
+    const VERSION: u8 = 3;
     type Row = AdminKeyRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
@@ -111,7 +111,7 @@ impl StoredValue for AdminKey {
                 })
             }
             3 => read_row(bytes).and_then(AdminKey::from_row),
-            other => Err(unknown_version(other, AdminKey::ROW_VERSION)),
+            other => Err(unknown_version::<AdminKey>(other)),
         }
     }
 }

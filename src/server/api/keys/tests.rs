@@ -70,9 +70,10 @@ async fn team_and_key_are_in_force_once_answered() {
         [&key, &team].map(|owner| text(&owner["budgets"][0]["id"]))
     );
     assert!(instance.ledger.budget_status(caller.budgets[0]).is_some());
-    let (team, keys_of_caller) = (&caller.team, caller.keys());
+    let tenants = (&caller.organization, &caller.team);
+    let keys_of_caller = caller.keys();
     assert!(access::is_model_allowed(
-        team,
+        tenants,
         keys_of_caller,
         "gpt-5.1",
         "openai",
@@ -176,7 +177,8 @@ async fn administrative_key_authenticates_until_disabled() {
     let body = r#"{"name":"ops","admin":true}"#;
     let admin = created(keys::create(with_body(&instance, body))).await;
     let secret = text(&admin["key"]);
-    let actor = || auth::authenticate_admin(&instance.control.directory(), Some(secret));
+    let control = &instance.control;
+    let actor = || auth::authenticate_admin(&control.directory(), Some(secret), control.now_ms());
     assert!(actor().is_ok());
     assert_eq!(
         instance.caller(secret).expect_err("no caller").code,
