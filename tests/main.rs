@@ -8,5 +8,6 @@ mod harness;
 mod inference;
 mod invoice;
 mod ledger;
+mod tenancy;
 mod tidy;
 mod versions;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Action, may};
 use crate::control::change::Change;
 use crate::control::error::not_found;
+use crate::control::key_deletion::delete_keys;
 use crate::control::plane::Control;
 use crate::control::{admin_keys, keys, organizations, owner_limits, teams, users};
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -169,47 +169,6 @@ fn delete_team(change: &mut Change<'_, '_>, id: TeamId) -> Result<(), ApiError> 
     team.deleted_ms = Some(change.at_ms);
     change.books.put_team(&team)?;
     change.audit("team.delete", id, &json!({ "name": team.name }))
-}
-
-/// Deletes keys and the child keys of each.
-fn delete_keys(change: &mut Change<'_, '_>, keys: BTreeSet<KeyId>) -> Result<(), ApiError> {
-    let mut all = BTreeSet::new();
-    for key in keys {
-        add_with_children(change.directory, key, &mut all);
-    }
-    for id in all {
-        let Some(mut key) = change.books.key(id)? else {
-            continue;
-        };
-        owner_limits::remove(change, Owner::Key(id))?;
-        change
-            .books
-            .release_name(&keys::names(key.team), &key.name)?;
-        key.deleted_ms = Some(change.at_ms);
-        change.books.put_key(&key)?;
-        let detail = json!({ "name": key.name, "team": key.team.to_string(), "hint": key.hint });
-        change.audit("key.delete", id, &detail)?;
-    }
-    Ok(())
-}
-
-fn add_with_children(directory: &Directory, key: KeyId, all: &mut BTreeSet<KeyId>) {
-    all.insert(key);
-    for child in directory.children_of(key) {
-        add_with_children(directory, child.key.id, all);
-    }
-}
-
-/// Deletes the personal keys of a user in a team.
-pub(super) fn delete_personal_keys(
-    change: &mut Change<'_, '_>,
-    user: UserId,
-    team: TeamId,
-) -> Result<(), ApiError> {
-    let keys = change.directory.keys_of_user(user);
-    let keys = keys.filter(|caller| caller.team.id == team);
-    let keys = keys.map(|caller| caller.key.id).collect();
-    delete_keys(change, keys)
 }
 
 /// Takes every role in a deleted scope, and deletes the administrative keys with such a role.

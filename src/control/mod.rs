@@ -12,6 +12,7 @@ pub mod corrections;
 mod deletion;
 mod error;
 pub mod input;
+mod key_deletion;
 pub mod key_status;
 pub mod keys;
 pub mod labels;

@@ -86,6 +86,30 @@ fn limit(id: u64, owner: Owner) -> RateLimit {
     }
 }
 
+fn organization() -> Organization {
+    Organization {
+        id: OrganizationId(1),
+        name: "default".into(),
+        models: AllowList::All,
+        created_ms: 0,
+        deleted_ms: None,
+    }
+}
+
+fn team() -> Team {
+    Team {
+        id: TeamId(2),
+        organization: OrganizationId(1),
+        name: "engineering".into(),
+        models: AllowList::All,
+        labels: Labels::default(),
+        endpoints: None,
+        member_keys: MemberKeyRules::default(),
+        created_ms: 0,
+        deleted_ms: None,
+    }
+}
+
 fn budgets() -> Vec<Budget> {
     vec![
         budget(9, Owner::Organization(OrganizationId(1))),
@@ -115,24 +139,8 @@ pub fn sample() -> Sample {
     let [first, old] = [(); 2].map(|()| generate_owner().expect("randomness"));
     let expires_ms = 5_000_000_000;
     let tenants = Tenants {
-        organizations: vec![Organization {
-            id: OrganizationId(1),
-            name: "default".into(),
-            models: AllowList::All,
-            created_ms: 0,
-            deleted_ms: None,
-        }],
-        teams: vec![Team {
-            id: TeamId(2),
-            organization: OrganizationId(1),
-            name: "engineering".into(),
-            models: AllowList::All,
-            labels: Labels::default(),
-            endpoints: None,
-            member_keys: MemberKeyRules::default(),
-            created_ms: 0,
-            deleted_ms: None,
-        }],
+        organizations: vec![organization()],
+        teams: vec![team()],
         keys: vec![
             key(3, "ci", &ci),
             VirtualKey {

@@ -7,7 +7,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::id::AdminKeyId;
 use crate::server::api::body::Fields;
 use crate::server::api::call::ApiCall;
-use crate::server::api::keys::take_expiry;
+use crate::server::api::expiry::take_expiry;
 use crate::server::api::list_query::{ListQuery, next};
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::take_name;

@@ -6,11 +6,11 @@ use crate::control::keys::{KeyChange, KeyFilter, KeyParent, NewVirtualKey};
 use crate::domain::api_error::ApiError;
 use crate::domain::id::{AdminKeyId, KeyId};
 use crate::domain::secret::Secret;
-use crate::domain::zone::Zone;
 use crate::server::api::admin_keys;
 use crate::server::api::body::Fields;
 use crate::server::api::budget_fields::take_budgets;
 use crate::server::api::call::{ApiCall, known};
+use crate::server::api::expiry::take_expiry;
 use crate::server::api::limit_fields::take_limits;
 use crate::server::api::list_query::{ListQuery, next, parse_cascade};
 use crate::server::api::reply::ApiReply;
@@ -19,7 +19,6 @@ use crate::server::api::tenant_fields::{
 };
 use crate::server::api::views::{KeyJson, KeyStatusJson, List};
 
-const EXPIRY_DAYS_MAX: u64 = 3_650;
 const TEAM: &str = "the id or the name of a team";
 
 /// `?admin=true` lists administrative keys instead; the other parameters filter.
@@ -154,48 +153,6 @@ fn parse_secret(body: &[u8]) -> Result<Secret, ApiError> {
     let text: String = fields.require("key", "the text of a key")?;
     fields.finish()?;
     Ok(Secret::new(text))
-}
-
-/// `Some(None)`: null, the key never expires.
-pub(super) fn take_expiry(
-    fields: &mut Fields,
-    now_ms: u64,
-) -> Result<Option<Option<u64>>, ApiError> {
-    let text: Option<Option<String>> =
-        fields.take_nullable("expires", "a text like `7d`, or null for never")?;
-    let Some(text) = text else { return Ok(None) };
-    text.map(|text| fields.within("expires", parse_expiry(&text, now_ms)))
-        .transpose()
-        .map(Some)
-}
-
-/// A duration from now such as `7d`, `12h`, `30m`, or a future RFC 3339 instant.
-fn parse_expiry(text: &str, now_ms: u64) -> Result<u64, ApiError> {
-    let from_now_ms = duration_ms(text).map(|duration_ms| now_ms.saturating_add(duration_ms));
-    let Some(expires_ms) = from_now_ms.or_else(|| Zone::parse_rfc3339(text)) else {
-        return Err(ApiError::invalid(
-            "must be a time from now like `7d`, `12h`, `30m`, or an instant like `2026-12-31T00:00:00Z`",
-        ));
-    };
-    if expires_ms <= now_ms {
-        return Err(ApiError::invalid("must be in the future"));
-    }
-    if expires_ms - now_ms > EXPIRY_DAYS_MAX * 86_400_000 {
-        return Err(ApiError::invalid(format!(
-            "must be at most {EXPIRY_DAYS_MAX} days ahead; leave it out for a key that never expires"
-        )));
-    }
-    Ok(expires_ms)
-}
-
-fn duration_ms(text: &str) -> Option<u64> {
-    let (count, unit_ms) = [('d', 86_400_000), ('h', 3_600_000), ('m', 60_000u64)]
-        .into_iter()
-        .find_map(|(letter, unit_ms)| Some((text.strip_suffix(letter)?, unit_ms)))?;
-    if !count.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    count.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod budget_fields;
 mod call;
 pub(crate) mod clock;
 mod csv;
+mod expiry;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;
