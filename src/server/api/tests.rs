@@ -160,7 +160,7 @@ const INVALID_KEYS: [(&str, u16, Option<&str>); 8] = [
     (
         r#"{"name":"x","admin":true,"team":"eng"}"#,
         400,
-        Some("team"),
+        Some("role"),
     ),
     ("[]", 400, None),
 ];
