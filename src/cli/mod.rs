@@ -83,7 +83,7 @@ enum Command {
     Verify(verify::Args),
     /// Show usage and cost, by default of this month by team and model
     Usage(usage::Args),
-    /// Explain the cost of a request
+    /// List, follow and explain requests
     #[command(subcommand)]
     Requests(requests::Command),
     /// Verify and correct the books
@@ -181,6 +181,10 @@ mod tests {
             "gatekeeper usage --json",
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
+            "gatekeeper requests explain --last",
+            "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
+            "gatekeeper requests list --top-cost",
+            "gatekeeper requests tail --model gpt-*",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",
@@ -198,6 +202,7 @@ mod tests {
         for line in [
             "gatekeeper keys create",
             "gatekeeper usage --csv --json",
+            "gatekeeper requests explain",
             "gatekeeper keys create --admin --team eng",
             "gatekeeper keys create --team eng --budget ten",
             "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12",

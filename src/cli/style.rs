@@ -152,6 +152,21 @@ impl Style {
         }
     }
 
+    /// Renders an instant of today as `10:00:07`, an earlier one with its day.
+    pub fn time(&self, value: &Value) -> String {
+        let text = cell(value);
+        let date = text.get(..10).unwrap_or_default();
+        match text.get(11..19) {
+            Some(time) if !self.exact && self.now.starts_with(date) => time.to_owned(),
+            _ => self.date(value),
+        }
+    }
+
+    /// Today's date in UTC: `2026-11-29`.
+    pub fn today(&self) -> String {
+        self.now.chars().take(10).collect()
+    }
+
     /// Renders the day of an instant or a date: `1 Dec`.
     pub fn day(&self, value: &Value) -> String {
         let text = cell(value);

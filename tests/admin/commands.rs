@@ -148,6 +148,41 @@ fn usage_of_a_month_has_names_in_csv_and_a_mark_for_excel() {
 }
 
 #[test]
+fn requests_are_listed_by_filter_and_cost_and_the_last_one_is_explained() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
+    let team = gatekeeper.team(&json!({"name": "eng", "models": ["m-small"]}));
+    let key = gatekeeper.key_of(&team);
+    run(&gatekeeper, "requests list").assert_stdout(&["no requests found"]);
+    run(&gatekeeper, "requests explain --last")
+        .assert_exit_code(1)
+        .assert_stderr(&["no request yet"]);
+    let user = gatekeeper.user(&key);
+    let mut refused = Call::chat().at_most(30).body();
+    refused["model"] = json!("m-large");
+    user.chat(&refused).assert_status(403);
+    user.chat(&Call::chat().at_most(30).body())
+        .assert_status(200);
+    run(&gatekeeper, "requests list --since 1h")
+        .assert_exit_code(0)
+        .assert_stdout(&[
+            "eng/",
+            "up/m-small",
+            "model_not_allowed",
+            "m-large",
+            "requests explain req_",
+        ]);
+    let failed = run(&gatekeeper, "requests list --team eng --status refused");
+    assert!(!failed.out.contains("up/m-small"), "{}", failed.out);
+    let dearest =
+        run(&gatekeeper, "requests list --top-cost --limit 1").assert_stdout(&["up/m-small"]);
+    assert!(!dearest.out.contains("m-large"), "{}", dearest.out);
+    run(&gatekeeper, "requests explain --last")
+        .assert_exit_code(0)
+        .assert_stdout(&["served   up/m-small", "cost"]);
+}
+
+#[test]
 fn completions_are_printed_without_a_server() {
     let upstream = Upstream::start();
     let gatekeeper = Gatekeeper::with_upstream(&upstream).start();

@@ -54,7 +54,7 @@ pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadUsage)?;
     let mut parameters = query::parameters(&call.query)?;
     let format = ReportFormat::take(&mut parameters, call.format)?;
-    let query = request_query::parse(&parameters, &call.control)?;
+    let query = request_query::parse(&parameters, &call.control, &grant)?;
     let page = call.control.requests(&grant, query).await?;
     let directory = call.control.directory();
     let named = |entry| RequestJson::of_entry(entry).with_names(&directory);
