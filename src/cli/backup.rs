@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
-use crate::cli::table::print;
+use crate::cli::output::print;
 use crate::process;
 use crate::process::backup::{BackupCheck, check};
 

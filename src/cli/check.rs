@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::settings::SettingsArgs;
 use crate::cli::data_dir;
-use crate::cli::table::{print, table};
+use crate::cli::output::print;
+use crate::cli::style::Style;
+use crate::cli::table::Table;
 use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider};
 use crate::domain::egress::ConnectionConfig;
 use crate::domain::money::Money;
@@ -98,10 +100,8 @@ fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String 
         ]
     };
     let rows: Vec<Vec<String>> = providers.iter().map(row).collect();
-    table(
-        &["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"],
-        &rows,
-    )
+    let titles = ["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"];
+    Table::of_texts(&titles, rows).render(&Style::default())
 }
 
 /// Every outgoing connection that the process may open: its purpose, host and port, and way.
@@ -158,10 +158,8 @@ fn render_egress(config: &Config) -> String {
         return "the configuration reaches no destination\n".to_owned();
     }
     let names = "names are resolved by the servers in /etc/resolv.conf, or by the proxy\n";
-    table(
-        &["PURPOSE", "DESTINATION", "WAY", "PRIVATE ADDRESSES"],
-        &rows,
-    ) + names
+    let titles = ["PURPOSE", "DESTINATION", "WAY", "PRIVATE ADDRESSES"];
+    Table::of_texts(&titles, rows).render(&Style::default()) + names
 }
 
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.

@@ -4,10 +4,9 @@ use serde_json::json;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::change::{AffectedLimits, ChangeOutcome};
+use crate::control::change::Change;
 use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::store::ChangeTransaction;
 use crate::store::backup::create::{BackupReader, BackupRequest};
 
 impl Control {
@@ -40,20 +39,17 @@ impl Control {
 
     /// Ends the degraded state after a restore.
     pub async fn accept_restore(&self, grant: &Grant<may::AcceptRestore>) -> Result<u64, ApiError> {
-        let accept = |books: &mut ChangeTransaction<'_>, _: u64| {
-            let Some(restored_ms) = books.accept_restore()? else {
+        let accept = |change: &mut Change<'_, '_>| {
+            let Some(restored_ms) = change.books.accept_restore()? else {
                 return Err(ApiError::new(
                     ErrorCode::Conflict,
                     "no restore to accept; the books come from no backup, or it was accepted already",
                 ));
             };
-            Ok(ChangeOutcome {
-                answer: restored_ms,
-                subject: "instance".to_owned(),
-                detail: json!({ "backup_ms": restored_ms }),
-                affected: AffectedLimits::default(),
-            })
+            let detail = json!({ "backup_ms": restored_ms });
+            change.audit("restore.accepted", "instance", &detail)?;
+            Ok(restored_ms)
         };
-        self.apply(grant.actor(), "restore.accepted", accept).await
+        self.apply(grant.actor(), accept).await
     }
 }

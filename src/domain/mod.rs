@@ -15,6 +15,7 @@ pub mod money;
 pub mod network;
 pub mod pattern;
 pub mod refusal;
+pub mod role;
 pub mod secret;
 pub mod snapshot;
 pub mod tenant;

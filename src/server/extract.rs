@@ -102,6 +102,7 @@ pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
         None => auth::authenticate_admin(
             &Worker::of(request).directory.load(),
             credential(request).as_deref(),
+            Worker::of(request).time.now_ms(),
         )
         .inspect_err(|error| {
             tracing::debug!(client = ?client_address(request), %error, "control-plane call refused");

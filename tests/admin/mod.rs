@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod check;
+mod commands;
 mod demo;
 mod init;
 mod keys;

@@ -2,6 +2,7 @@
 //! CSV. `resource` connects handlers to a URL. Nothing here decides what is allowed.
 
 pub(crate) mod accept;
+mod admin_keys;
 pub(crate) mod audit;
 pub(crate) mod backup;
 mod body;
@@ -9,9 +10,11 @@ mod budget_fields;
 mod call;
 pub(crate) mod clock;
 mod csv;
+mod expiry;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;
+mod list_query;
 pub(crate) mod organizations;
 mod query;
 pub(crate) mod reasoning_memory;
@@ -25,6 +28,8 @@ mod tenant_fields;
 mod test_calls;
 pub(crate) mod usage;
 mod usage_query;
+mod user_views;
+pub(crate) mod users;
 mod views;
 
 use std::future::ready;
