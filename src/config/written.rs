@@ -29,12 +29,19 @@ impl fmt::Debug for Setting {
 }
 
 /// Hash and keys of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WrittenConfig {
     /// of the text, in hexadecimal digits
     pub sha256: String,
     /// by path, such as `limits.body_mb`
     pub settings: BTreeMap<String, Setting>,
+}
+
+/// Shows nothing: values may be secrets.
+impl fmt::Debug for WrittenConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WrittenConfig")
+    }
 }
 
 impl WrittenConfig {
