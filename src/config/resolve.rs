@@ -9,6 +9,7 @@ use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
+use super::written::WrittenConfig;
 use super::{alerts, egress, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
@@ -124,6 +125,7 @@ fn resolve(
             (section, Some(environment)) => provider::resolve_all(section, path, environment, errs),
             (_, None) => Vec::new(),
         },
+        written: WrittenConfig::of(text),
     };
     top.finish(errs);
     if errors.0.is_empty() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::listener::ListenerConfig;
 use super::secret::SecretSource;
+use super::written::WrittenConfig;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
@@ -36,6 +37,8 @@ pub struct Config {
     /// `None` if images by URL are not fetched
     pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
+    /// the file as it is written
+    pub written: WrittenConfig,
 }
 
 impl Config {

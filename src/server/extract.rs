@@ -70,7 +70,7 @@ pub(super) fn is_on_admin_listener(request: &HttpRequest) -> bool {
     request.conn_data::<Surface>() == Some(&Surface::Administration)
 }
 
-/// Address of the client: the peer, or behind trusted proxies the last address in `x-forwarded-for` that is not one of them.
+/// Address of the client, `None` on the local socket: the peer, or behind trusted proxies the last address in `x-forwarded-for` that is not one of them.
 pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let trusted = &Worker::of(request).trusted_proxies;
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(*address));
