@@ -3,6 +3,7 @@
 
 mod api;
 mod app;
+mod cookie;
 mod extract;
 mod health;
 mod home_page;

@@ -9,6 +9,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::sign_in::Session;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
 use crate::server::worker::Worker;
@@ -19,6 +20,8 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 pub(crate) struct ApiCall {
     pub control: Control,
     pub actor: Actor,
+    /// session of an actor that came with a cookie
+    pub session: Option<Session>,
     /// `{id}` of the path; empty where the path has none
     pub id: String,
     /// `{member}` of the path
@@ -33,7 +36,7 @@ impl ApiCall {
     /// Authenticates the actor before it reads the body.
     pub async fn read(request: &HttpRequest, payload: Payload) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
-        let actor = extract::actor(request)?;
+        let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
             bytes_max: BODY_BYTES_MAX,
             timeout_ms: worker.gateway.limits().body_timeout_ms,
@@ -50,6 +53,7 @@ impl ApiCall {
         Ok(ApiCall {
             control: worker.control.clone(),
             actor,
+            session,
             id: part("id"),
             member: part("member"),
             query: request.query_string().to_owned(),
