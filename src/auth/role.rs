@@ -190,6 +190,9 @@ table! {
         [Owner Auditor], own [];
     CorrectLedger, "ledger.correct",
         [Owner], own [];
+    /// view, export and verify the audit log
+    ReadAudit, "audit.read",
+        [Owner Auditor], own [];
     /// purge the stored reasoning
     PurgeMemory, "reasoning_memory.purge",
         [Owner], own [];

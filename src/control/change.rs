@@ -12,7 +12,7 @@ use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
-use crate::store::{AuditEvent, ChangeTransaction, RowChange};
+use crate::store::{ChangeTransaction, RowChange};
 
 /// A change in progress.
 pub(super) struct Change<'c, 't> {
@@ -20,6 +20,8 @@ pub(super) struct Change<'c, 't> {
     /// tenants as of the last commit; this change's own rows are not in it yet
     pub directory: &'c Directory,
     pub at_ms: u64,
+    /// handle of the call, which audit events name
+    control: &'c Control,
     actor: &'c str,
     audited: bool,
 }
@@ -32,13 +34,11 @@ impl Change<'_, '_> {
         subject: impl Display,
         detail: &Value,
     ) -> Result<(), ApiError> {
-        self.books.append_audit(&AuditEvent {
-            at_ms: self.at_ms,
-            actor: self.actor.to_owned(),
-            action,
-            subject: subject.to_string(),
-            detail: detail.to_string(),
-        })?;
+        let subject = subject.to_string();
+        let event = self
+            .control
+            .event(self.actor, self.at_ms, action, subject, detail.clone());
+        self.books.append_audit(&event)?;
         self.audited = true;
         Ok(())
     }
@@ -55,12 +55,13 @@ impl Control {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let publisher = self.clone();
         let task = tokio::spawn(async move {
-            let directory = control.directory.clone();
+            let (store, directory) = (control.store.clone(), control.directory.clone());
             let run = move |books: &mut ChangeTransaction<'_>| {
                 let mut draft = Change {
                     books,
                     directory: &directory.load_full(),
                     at_ms,
+                    control: &control,
                     actor: &actor,
                     audited: false,
                 };
@@ -72,7 +73,7 @@ impl Control {
                 }
             };
             let publish = move |rows| publisher.publish(rows);
-            control.store.write_and_publish(run, publish).await
+            store.write_and_publish(run, publish).await
         });
         task.await.unwrap_or_else(|error| {
             Err(ApiError::new(

@@ -4,8 +4,10 @@
 
 pub mod admin_keys;
 pub mod alerts;
+pub mod audit;
 mod background;
 mod budgets;
+mod call_origin;
 mod change;
 pub mod clock;
 pub mod corrections;
@@ -37,5 +39,6 @@ mod unlogged_endings;
 pub mod users;
 
 pub use crate::control::background::BackgroundTasks;
+pub use crate::control::call_origin::CallOrigin;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};

@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use crate::auth::grant::Grant;
-use crate::auth::key;
+use crate::auth::key::{self, GeneratedKey};
 use crate::auth::role::{Action, may};
 use crate::control::admin_keys::insert_admin_key;
 use crate::control::change::Change;
@@ -49,6 +49,20 @@ impl Control {
     pub async fn bootstrap(&self, grant: &Grant<may::SetUp>) -> Result<Secret, ApiError> {
         let generated = key::generate_owner().map_err(no_random_bytes)?;
         let secret = generated.secret.clone();
+        self.set_up(grant, Some(generated)).await?;
+        Ok(secret)
+    }
+
+    /// Creates the first organization without a key: the local admin socket is the way in.
+    pub async fn bootstrap_without_key(&self, grant: &Grant<may::SetUp>) -> Result<(), ApiError> {
+        self.set_up(grant, None).await
+    }
+
+    async fn set_up(
+        &self,
+        grant: &Grant<may::SetUp>,
+        first_key: Option<GeneratedKey>,
+    ) -> Result<(), ApiError> {
         let set_up = move |change: &mut Change<'_, '_>| {
             if !change.books.organizations()?.is_empty()
                 || !change.books.claim_name(NAMES, FIRST_ORGANIZATION)?
@@ -63,17 +77,16 @@ impl Control {
                 created_ms: change.at_ms,
                 deleted_ms: None,
             })?;
-            let access = AdminAccess::Role(Membership::OWNER);
-            let admin = insert_admin_key(change, "first".to_owned(), access, None, &generated)?;
-            let detail = json!({
-                "organization": FIRST_ORGANIZATION,
-                "admin_key": admin.id.to_string(),
-                "hint": admin.hint,
-            });
+            let mut detail = json!({"organization": FIRST_ORGANIZATION});
+            if let Some(generated) = &first_key {
+                let access = AdminAccess::Role(Membership::OWNER);
+                let admin = insert_admin_key(change, "first".to_owned(), access, None, generated)?;
+                detail["admin_key"] = admin.id.to_string().into();
+                detail["hint"] = admin.hint.into();
+            }
             change.audit("instance.set_up", id, &detail)
         };
-        self.apply(grant.actor(), set_up).await?;
-        Ok(secret)
+        self.apply(grant.actor(), set_up).await
     }
 
     pub async fn create_organization(

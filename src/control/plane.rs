@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
+use crate::control::call_origin::CallOrigin;
 use crate::control::sign_in::SignIn;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
@@ -44,6 +45,8 @@ pub struct Control {
     pub(super) sign_in: Arc<SignIn>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// of the call that this handle serves
+    pub(super) origin: Arc<CallOrigin>,
 }
 
 impl Control {
@@ -69,6 +72,7 @@ impl Control {
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            origin: Arc::default(),
         }
     }
 

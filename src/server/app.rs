@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    clock, keys, ledger, organizations, reasoning_memory, requests, resource, sign_in, teams,
-    usage, users,
+    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, sign_in,
+    teams, usage, users,
 };
 use crate::server::{health, home_page, inference};
 
@@ -129,6 +129,11 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/sessions/{id}").delete(sign_in::end_session))
     .service(resource("/v1/setup").post(sign_in::create_setup_link))
     .service(resource("/v1/users/{id}/invitation").post(sign_in::invite))
+    .service(resource("/v1/audit").get(audit::list))
+    .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
+    .service(resource("/v1/audit/public-keys").get(audit::public_keys))
+    .service(resource("/v1/audit/proofs/{id}").get(audit::prove))
+    .service(resource("/v1/audit/export").get(audit::export))
     .service(resource("/v1/clock").get(clock::get))
     .service(resource("/v1/clock/accept").post(clock::accept));
 }

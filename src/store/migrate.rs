@@ -11,6 +11,7 @@ use std::io;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::domain::tenant::{Team, VirtualKey};
+use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
 use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS, USERS};
 use crate::store::codec::StoredValue;
@@ -30,6 +31,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
         },
         Step {
             from: 6,
+            apply: upgrade::add_tree,
+        },
+        Step {
+            from: 7,
             apply: add_users,
         },
     ],
@@ -41,7 +46,7 @@ fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<()
     rewrite::<VirtualKey>(transaction, KEYS)
 }
 
-/// 6 to 7: users. Rows of tenants and administrative keys have versions with roles, labels and the time of a deletion; the number
+/// 7 to 8: users. Rows of tenants and administrative keys have versions with roles, labels and the time of a deletion; the number
 /// keeps earlier releases from reading them.
 fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;

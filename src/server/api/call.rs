@@ -9,6 +9,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::domain::sign_in::Session;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
@@ -34,7 +35,11 @@ pub(crate) struct ApiCall {
 
 impl ApiCall {
     /// Authenticates the actor before it reads the body.
-    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<ApiCall, ApiError> {
+    pub async fn read(
+        request: &HttpRequest,
+        payload: Payload,
+        request_id: RequestId,
+    ) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
         let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
@@ -51,7 +56,9 @@ impl ApiCall {
                 .to_owned()
         };
         Ok(ApiCall {
-            control: worker.control.clone(),
+            control: worker
+                .control
+                .for_call(extract::origin(request, request_id)),
             actor,
             session,
             id: part("id"),

@@ -1,10 +1,12 @@
 //! Rows of the control plane: typed reads, and `ChangeTransaction`, one write transaction on the writer's thread. A change is stored
 //! together with its audit event or not at all.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
+use crate::audit::note::Signer;
 use crate::domain::budget::Budget;
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{
@@ -18,8 +20,8 @@ use crate::store::books::post;
 use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
-    ADMIN_KEYS, AUDIT, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
-    RATE_LIMITS, RECORDS, TEAMS, USERS,
+    ADMIN_KEYS, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
+    RECORDS, TEAMS, USERS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -52,33 +54,13 @@ pub enum RowChange {
     LimitRemoved(LimitId),
 }
 
-/// Audit event of a control-plane change. It never contains a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEvent {
-    pub at_ms: u64,
-    /// `local:uid=0`, `admin:adm_1`
-    pub actor: String,
-    /// `key.create`
-    pub action: &'static str,
-    /// id of the changed object
-    pub subject: String,
-    /// a JSON object
-    pub detail: String,
-}
-
-#[derive(serde::Serialize)]
-struct AuditLine<'a> {
-    seq: u64,
-    at_ms: u64,
-    actor: &'a str,
-    action: &'a str,
-    subject: &'a str,
-    detail: &'a serde_json::value::RawValue,
-}
-
 /// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
 pub struct ChangeTransaction<'t> {
     pub(in crate::store) transaction: &'t WriteTransaction,
+    /// key that signs the audit log; `None` before it is opened
+    pub(in crate::store) signer: Option<&'t Signer>,
+    /// last event that the change appended to the audit log
+    pub(in crate::store) appended: Option<u64>,
     /// rows written so far
     rows: Vec<RowChange>,
     rows_read: u64,
@@ -108,10 +90,10 @@ impl Store {
         E: Send + 'static + From<StoreError>,
     {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let slot = self.database.clone();
+        let store = self.clone();
         self.wal.submit(Box::new(move |database| {
             let result = database.map_err(E::from).and_then(|database| {
-                let (result, rows) = run(database, change, &slot.rows_read.changes)?;
+                let (result, rows) = store.run(database, change)?;
                 publish(rows);
                 Ok(result)
             });
@@ -141,35 +123,31 @@ impl Store {
         })
     }
 
-    /// Audit events after a sequence number, oldest first, as JSON lines.
-    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<String>, StoreError> {
-        let read = self.database.open()?.begin_read()?;
-        let table = read.open_table(AUDIT)?;
-        let mut lines = Vec::new();
-        for row in table.range(after.saturating_add(1)..)?.take(limit) {
-            lines.push(row?.1.value().to_owned());
+    /// Runs a change and commits it; publishes the new end of the audit log.
+    fn run<T, E: From<StoreError>>(
+        &self,
+        database: &redb::Database,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
+    ) -> Result<(T, Vec<RowChange>), E> {
+        let transaction = begin(database)?;
+        let mut books = ChangeTransaction {
+            transaction: &transaction,
+            signer: self.audit_signer.get().map(Arc::as_ref),
+            appended: None,
+            rows: Vec::new(),
+            rows_read: 0,
+        };
+        let result = change(&mut books);
+        let rows_read = &self.database.rows_read.changes;
+        rows_read.fetch_add(books.rows_read, Ordering::Relaxed);
+        let (result, rows) = (result?, std::mem::take(&mut books.rows));
+        let appended = books.appended;
+        transaction.commit().map_err(StoreError::from)?;
+        if let Some(seq) = appended {
+            self.audit_end.send_replace(seq);
         }
-        Ok(lines)
+        Ok((result, rows))
     }
-}
-
-fn run<T, E: From<StoreError>>(
-    database: &redb::Database,
-    change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
-    rows_read: &AtomicU64,
-) -> Result<(T, Vec<RowChange>), E> {
-    let transaction = begin(database)?;
-    let mut books = ChangeTransaction {
-        transaction: &transaction,
-        rows: Vec::new(),
-        rows_read: 0,
-    };
-    let result = change(&mut books);
-    let rows = std::mem::take(&mut books.rows);
-    rows_read.fetch_add(books.rows_read, Ordering::Relaxed);
-    let result = result?;
-    transaction.commit().map_err(StoreError::from)?;
-    Ok((result, rows))
 }
 
 fn all<N: StoredValue>(
@@ -298,29 +276,6 @@ impl ChangeTransaction<'_> {
         zone: &Zone,
     ) -> Result<(), StoreError> {
         post::correct(self.transaction, corrected, zone)
-    }
-
-    /// Appends to the audit log; returns the sequence number.
-    pub fn append_audit(&mut self, event: &AuditEvent) -> Result<u64, StoreError> {
-        let fault = |reason: String| StoreError::Record {
-            kind: "audit event",
-            reason,
-        };
-        let mut audit = self.transaction.open_table(AUDIT)?;
-        let seq = audit.last()?.map_or(1, |(last, _)| last.value() + 1);
-        let detail =
-            serde_json::from_str(&event.detail).map_err(|error| fault(error.to_string()))?;
-        let line = AuditLine {
-            seq,
-            at_ms: event.at_ms,
-            actor: &event.actor,
-            action: event.action,
-            subject: &event.subject,
-            detail,
-        };
-        let line = serde_json::to_string(&line).map_err(|error| fault(error.to_string()))?;
-        audit.insert(seq, line.as_str())?;
-        Ok(seq)
     }
 
     pub(in crate::store) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {
