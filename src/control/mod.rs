@@ -32,6 +32,7 @@ pub mod requests;
 mod retention;
 mod session_times;
 pub mod sign_in;
+mod sign_in_state;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

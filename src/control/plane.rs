@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
-use crate::control::sign_in::SignIn;
+use crate::control::sign_in_state::SignInState;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::sign_in::Session;
@@ -42,7 +42,7 @@ pub struct Control {
     pub(super) adoption_lock: Arc<tokio::sync::Mutex<()>>,
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
-    pub(super) sign_in: Arc<SignIn>,
+    pub(super) sign_in: Arc<SignInState>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
     /// of the call that this handle serves
@@ -68,7 +68,7 @@ impl Control {
             memory: None,
             retention: None,
             admission_wait_ms: 0,
-            sign_in: Arc::new(SignIn::new(Vec::new())),
+            sign_in: Arc::new(SignInState::new(Vec::new())),
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
@@ -91,7 +91,7 @@ impl Control {
     /// Sessions of the earlier run.
     #[must_use]
     pub fn with_sessions(self, sessions: Vec<Session>) -> Control {
-        let sign_in = Arc::new(SignIn::new(sessions));
+        let sign_in = Arc::new(SignInState::new(sessions));
         Control { sign_in, ..self }
     }
 
