@@ -10,7 +10,7 @@ use crate::auth::role::Actor;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::sign_in::{SESSION_MS, Session};
-use crate::server::extract::header;
+use crate::server::headers::header;
 use crate::server::worker::Worker;
 
 const SECURE: &str = "__Host-gatekeeper-session";

@@ -20,6 +20,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
 use crate::domain::sign_in::Session;
 use crate::server::cookie;
+pub(super) use crate::server::headers::header;
 use crate::server::worker::Worker;
 
 /// A body up to this length is read before its credential is checked.
@@ -100,13 +101,6 @@ pub(super) fn credential(request: &HttpRequest) -> Option<String> {
         header(request, "api-key"),
     )
     .map(str::to_owned)
-}
-
-pub(super) fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
-    request
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
 }
 
 /// `content-length` of the request.
