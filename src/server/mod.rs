@@ -3,7 +3,9 @@
 
 mod api;
 mod app;
+mod cookie;
 mod extract;
+mod headers;
 mod health;
 mod home_page;
 mod inference;
