@@ -2,12 +2,14 @@
 //! never use the network or repeat a URL, which may hold a password.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::DeValue;
 
 use super::base_url::parse_base_url;
 use super::credential::{Credential, CredentialSettings};
+use super::egress;
 use super::file::{ConfigErrors, Section, Spanned, type_name};
 use super::members;
 use super::secret::Environment;
@@ -35,6 +37,7 @@ const TOKENS_PER_RATE: i128 = 1_000_000;
 /// Resolves the whole `[providers]` section.
 pub(super) fn resolve_all(
     mut section: Section<'_>,
+    path: &Path,
     environment: Environment<'_>,
     errors: &mut ConfigErrors,
 ) -> Vec<Arc<Provider>> {
@@ -50,13 +53,14 @@ pub(super) fn resolve_all(
     }
     let resolved = sections
         .into_iter()
-        .filter_map(|(name, section)| resolve(name, section, environment, errors));
+        .filter_map(|(name, section)| resolve(name, section, path, environment, errors));
     resolved.map(Arc::new).collect()
 }
 
 fn resolve(
     name: Spanned<String>,
     mut section: Section<'_>,
+    path: &Path,
     environment: Environment<'_>,
     errors: &mut ConfigErrors,
 ) -> Option<Provider> {
@@ -88,6 +92,7 @@ fn resolve(
         errors,
     );
     let on_disconnect = section.choice("on_disconnect", None, &ON_DISCONNECT, errors);
+    let connection = egress::connection(&mut section, path, errors);
     section.finish(errors);
 
     let preset = preset?;
@@ -113,6 +118,7 @@ fn resolve(
         api_version,
         unsupported,
         on_disconnect: on_disconnect.unwrap_or(preset.on_disconnect),
+        connection,
     })
 }
 

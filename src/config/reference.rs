@@ -5,6 +5,7 @@ mod key;
 mod keys;
 #[cfg(test)]
 mod packaged;
+mod provider_keys;
 
 use std::fmt::Write;
 

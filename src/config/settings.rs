@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::listener::ListenerConfig;
+use super::secret::SecretSource;
 use super::written::WrittenConfig;
+use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
+use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
@@ -15,6 +19,8 @@ use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub listener: ListenerConfig,
+    pub egress: EgressConfig,
     /// data folder: `gatekeeper.redb`, `ledger/`, `memory.redb`, `seal.key`, `admin.sock`, `lock`
     pub folder: PathBuf,
     /// IANA timezone of budget windows and reports
@@ -117,7 +123,7 @@ impl Default for Retention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchConfig {
     /// addresses outside the public Internet that may be contacted
-    pub private_hosts: Vec<std::net::IpAddr>,
+    pub private_hosts: Vec<Network>,
     pub bytes_max: usize,
     /// per image
     pub timeout_ms: u64,
@@ -178,8 +184,10 @@ impl Default for Limits {
 pub enum SealKeySource {
     /// `seal.key` in the data folder, created if absent
     Folder,
-    /// set by the operator, at least 32 bytes; empty for commands that read no secrets
+    /// set by the operator, at least 32 bytes
     Configured(Secret),
+    /// source of a configured key, for commands that start without reading secrets
+    Unread(SecretSource),
 }
 
 /// Bounds of the reasoning stored for clients whose dialect cannot carry it.
@@ -228,6 +236,7 @@ pub struct Webhook {
     pub url: Secret,
     /// HMAC key of the signature
     pub secret: Option<Secret>,
+    pub connection: ConnectionConfig,
     /// per attempt
     pub timeout_ms: u64,
 }
@@ -257,6 +266,7 @@ pub struct Provider {
     pub api_version: Option<String>,
     pub unsupported: UnsupportedFieldPolicy,
     pub on_disconnect: OnDisconnect,
+    pub connection: ConnectionConfig,
 }
 
 /// Treatment of a request field that the vendor does not support.

@@ -44,6 +44,10 @@ pub struct Control {
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     pub(super) sign_in: Arc<SignInState>,
+    /// held while a backup is copied
+    pub(super) backup_lock: Arc<tokio::sync::Mutex<()>>,
+    /// id of the seal key, for backups
+    pub(super) seal_key_id: Arc<str>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
     /// denied uses on their way to the audit log
@@ -74,6 +78,8 @@ impl Control {
             sign_in: Arc::new(SignInState::new(Vec::new())),
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
+            backup_lock: Arc::default(),
+            seal_key_id: Arc::from(""),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
             denials: Arc::default(),
             origin: Arc::default(),
@@ -84,6 +90,15 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
+    }
+
+    /// Id of the seal key, which backups name.
+    #[must_use]
+    pub fn with_seal_key_id(self, id: String) -> Control {
+        Control {
+            seal_key_id: id.into(),
+            ..self
+        }
     }
 
     /// The reasoning memory that can be purged.

@@ -13,6 +13,7 @@ mod broken_stream;
 mod claude_code;
 mod disconnect;
 mod drain;
+mod egress;
 mod embeddings;
 mod endings;
 mod endpoints;

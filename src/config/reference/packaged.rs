@@ -17,6 +17,11 @@ const PROVIDER_EXAMPLES: &str = include_str!("../../../packaging/provider-exampl
 /// Values of keys without a default, which cannot be made from their kind.
 const EXAMPLES: &[(&str, &str, &str)] = &[
     ("", "data", "\"/var/lib/gatekeeper\""),
+    ("", "tls", "\"off\""),
+    ("", "tls_cert", "\"/etc/gatekeeper/tls/cert.pem\""),
+    ("", "tls_key", "\"/etc/gatekeeper/tls/key.pem\""),
+    ("", "admin_listen", "\"127.0.0.1:4001\""),
+    ("", "public_url", "\"https://gatekeeper.example.com\""),
     ("", "seal_key", "\"credential:seal_key\""),
     ("", "workers", "2"),
     (

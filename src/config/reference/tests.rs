@@ -101,6 +101,7 @@ fn configuration_reference_defaults_match_resolver() {
         // without these lines the other keys of the section have no effect
         let enabling = match section.name {
             "fetch" => "images = \"on\"\n",
+            "egress" => "proxy = \"http://proxy:1\"\n",
             "alerts" => "webhook = \"http://localhost/\"\n",
             "providers.NAME.price" => "input = 1\noutput = 1\n",
             _ => "",

@@ -19,6 +19,7 @@ fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> A
         api_version: None,
         unsupported: Default::default(),
         on_disconnect: provider::OnDisconnect::Abort,
+        connection: Default::default(),
     })
 }
 
