@@ -99,6 +99,7 @@ impl Bench {
             dialect: "chat".into(),
             streamed: true,
             attribution: Default::default(),
+            second_models: Vec::new(),
         });
         Bench {
             ledger: Arc::new(ledger),

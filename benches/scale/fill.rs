@@ -185,6 +185,7 @@ impl Workload {
                 team: key.team,
                 key: key.id,
                 attribution: Default::default(),
+                second_models: Vec::new(),
                 model_asked: format!("model-{model}"),
                 provider: format!("provider-{}", model % PROVIDERS),
                 model: format!("model-{model}-2026-11-01"),

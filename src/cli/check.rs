@@ -117,9 +117,11 @@ fn render_price(price: PriceSetting) -> String {
     match price {
         PriceSetting::Sheet(_) => "list prices".to_owned(),
         PriceSetting::Free => "free".to_owned(),
-        PriceSetting::Fixed { input, output } => {
+        PriceSetting::Own(rates) => {
+            let (input, output) = rates.input_and_output();
             format!("${} in, ${} out per million", usd(input), usd(output))
         }
+        PriceSetting::Reported => "as reported".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ mod base_url;
 mod credential;
 mod fetch;
 mod file;
+mod price;
 mod provider;
 mod reasoning_memory;
 pub mod reference;
@@ -18,7 +19,7 @@ pub use file::{ConfigError, ConfigErrors};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse, parse_listen};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceSetting,
-    Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync, UnsupportedFieldPolicy,
-    Webhook,
+    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceEntry,
+    PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
+    UnsupportedFieldPolicy, Webhook,
 };

@@ -1,5 +1,19 @@
 //! Upper bound of a request's input, derived from its bytes before any upstream call. `price` turns it into money.
 
+use crate::domain::server_tool::ServerTool;
+
+/// Model that a tool of the vendor may run inside a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondModelBound {
+    /// type of the tool
+    pub tool: String,
+    pub model: String,
+    /// maximum number of runs, if the request limits them
+    pub runs: Option<u64>,
+    /// maximum output tokens of one run, if the request limits them
+    pub output_cap: Option<u64>,
+}
+
 /// Input of one request, counted. A byte-level BPE token covers at least one byte, so body bytes bound text tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputBound {
@@ -15,6 +29,16 @@ pub struct InputBound {
     pub audio: bool,
     /// maximum number of hosted web searches; the results of each are input again, up to the context window
     pub searches: u64,
+    /// tool that runs the searches; `None`: the dearest of the model
+    pub search_tool: Option<ServerTool>,
+    /// maximum uses of other tools that the vendor runs; their results are input again
+    pub hosted_uses: Vec<(ServerTool, u64)>,
+    /// rounds of other tools that the vendor runs without a fee, each with the prompt as input again
+    pub tool_rounds: u64,
+    /// chat's `web_search_options`: bounded only where the model searches once for each request
+    pub search_options: bool,
+    /// models that tools of the vendor may run inside the call
+    pub second_models: Vec<SecondModelBound>,
     /// declared tools; the model's template adds tokens that are not in the body
     pub tools: u64,
     /// reason why the input has no bound: `file id`, `remote image URL`, `hosted tool web_search without max_uses`

@@ -2,7 +2,7 @@
 //! vendor that serves it, so no prices are embedded and the configuration must set them.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::Capabilities;
@@ -16,6 +16,7 @@ pub(super) static PRESET: Preset = Preset {
     endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions")
         .with_compat(&CHAT)
         .with_usage_rules(UsageRules::UNKNOWN_VENDOR)],
+    place: PlaceRule::None,
     price: PriceRule::Required,
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,

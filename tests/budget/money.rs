@@ -117,13 +117,7 @@ fn cost_of_any_usage_is_sum_of_lines_and_never_negative() {
         .flat_map(|vendor| sheet.models(vendor))
         .map(|row| Price::Sheet(row.clone()))
         .collect();
-    prices.extend([
-        Price::Free,
-        Price::Fixed {
-            input: u64::MAX,
-            output: u64::MAX,
-        },
-    ]);
+    prices.extend([Price::Free, Price::fixed(u64::MAX, u64::MAX)]);
     let mut rng = SeededRng::new(4);
     let mut priced = 0;
     for round in 0..rounds() {

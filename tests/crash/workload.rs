@@ -159,6 +159,7 @@ impl Workload {
             dialect: "chat".into(),
             streamed: true,
             attribution: Default::default(),
+            second_models: Vec::new(),
         });
         LedgerEvent::Hold(Hold {
             id,

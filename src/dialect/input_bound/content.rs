@@ -32,6 +32,14 @@ pub(super) fn add(bound: &mut InputBound, more: InputBound) {
     bound.documents += more.documents;
     bound.audio |= more.audio;
     bound.searches = bound.searches.saturating_add(more.searches);
+    bound.search_tool = match (bound.search_tool, more.search_tool) {
+        (Some(one), Some(other)) if one != other => None,
+        (one, other) => one.or(other),
+    };
+    bound.hosted_uses.extend(more.hosted_uses);
+    bound.tool_rounds = bound.tool_rounds.saturating_add(more.tool_rounds);
+    bound.search_options |= more.search_options;
+    bound.second_models.extend(more.second_models);
     bound.tools += more.tools;
     if bound.unbounded.is_none() {
         bound.unbounded = more.unbounded;

@@ -82,6 +82,11 @@ impl<'b> InputBoundReader<'b> {
         self.bound.audio = true;
     }
 
+    /// Adds chat's search, which only some models bound.
+    pub(super) fn add_search_options(&mut self) {
+        self.bound.search_options = true;
+    }
+
     /// Adds input stored by the vendor. The model's context window bounds it, as it does a document.
     pub(super) fn add_stored(&mut self) {
         self.bound.documents += 1;

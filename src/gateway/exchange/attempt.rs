@@ -45,6 +45,8 @@ impl AdmittedAttempt {
             admitted: Instant::now(),
             call_timeout_ms: context.limits.call_timeout_ms,
             changed_members: admission.changed_members(),
+            cache_lifetime: admission.request.cache_lifetime(),
+            routes: settler.routes.clone(),
             deployment: admission.deployment,
         };
         AdmittedAttempt {

@@ -34,6 +34,7 @@ fn hold(number: u128) -> Hold {
         dialect: "chat".into(),
         streamed: false,
         attribution: Default::default(),
+        second_models: Vec::new(),
     };
     let id = HoldId {
         request: RequestId(number),

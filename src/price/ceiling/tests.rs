@@ -143,10 +143,7 @@ fn ceiling_of_image_model_uses_image_rate_for_all_output() {
 
 #[test]
 fn ceiling_of_unbounded_or_unpriced_call_is_an_error() {
-    let fixed = Price::Fixed {
-        input: 1,
-        output: 1,
-    };
+    let fixed = Price::fixed(1, 1);
     for bound in [
         InputBound {
             documents: 1,
@@ -202,10 +199,7 @@ fn affordable_output_is_what_the_remainder_buys() {
 
 #[test]
 fn ceiling_of_largest_counts_saturates() {
-    let fixed = Price::Fixed {
-        input: u64::MAX,
-        output: u64::MAX,
-    };
+    let fixed = Price::fixed(u64::MAX, u64::MAX);
     assert_eq!(
         fixed.ceiling(&text(u64::MAX), u64::MAX, u64::MAX, None),
         Ok(Money::MAX)
@@ -302,13 +296,7 @@ const TIERS: [Option<&str>; 7] = [
 fn all_prices() -> Vec<Price> {
     let sheet = Sheet::embedded();
     let mut prices: Vec<Price> = sheet.rows().map(|row| Price::Sheet(row.clone())).collect();
-    prices.extend([
-        Price::Free,
-        Price::Fixed {
-            input: 3,
-            output: 7,
-        },
-    ]);
+    prices.extend([Price::Free, Price::fixed(3, 7)]);
     prices
 }
 

@@ -36,6 +36,7 @@ pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
                 user: Some(UserHash(u64::MAX)),
                 tag: Tag::parse(b"nightly"),
             },
+            second_models: Vec::new(),
         }),
         ceiling: Money::from_usd(1),
         charges: vec![Charge {

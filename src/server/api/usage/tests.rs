@@ -66,6 +66,7 @@ async fn subject(instance: &TestControl, team: &str) -> Subject {
         dialect: "chat".into(),
         streamed: true,
         attribution: Default::default(),
+        second_models: Vec::new(),
     }
 }
 
