@@ -146,11 +146,13 @@ impl Bench {
                 class: "input",
                 count: 642,
                 rate_pico: 1_250_000,
+                ..CostLine::default()
             },
             CostLine {
                 class: "output",
                 count: 318,
                 rate_pico: 10_000_000,
+                ..CostLine::default()
             },
         ];
         let ending = CallResult {

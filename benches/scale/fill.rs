@@ -236,6 +236,7 @@ fn cost_lines(input: u64, output: u64) -> Vec<CostLine> {
         class,
         count,
         rate_pico,
+        ..CostLine::default()
     };
     vec![
         line("input", input, 1_250_000),

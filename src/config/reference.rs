@@ -3,6 +3,7 @@
 
 mod key;
 mod keys;
+mod price_keys;
 
 use std::fmt::Write;
 
@@ -56,6 +57,7 @@ impl KeyKind {
             KeyKind::Strings => "array of strings".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
+            KeyKind::Tables => "table of tables".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
         }
     }

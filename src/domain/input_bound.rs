@@ -44,3 +44,25 @@ pub struct InputBound {
     /// reason why the input has no bound: `file id`, `remote image URL`, `hosted tool web_search without max_uses`
     pub unbounded: Option<String>,
 }
+
+impl InputBound {
+    /// Adds media, tools and rounds of another part of the request; the first reason for no bound counts.
+    pub fn add(&mut self, more: InputBound) {
+        self.images += more.images;
+        self.documents += more.documents;
+        self.audio |= more.audio;
+        self.searches = self.searches.saturating_add(more.searches);
+        self.search_tool = match (self.search_tool, more.search_tool) {
+            (Some(one), Some(other)) if one != other => None,
+            (one, other) => one.or(other),
+        };
+        self.hosted_uses.extend(more.hosted_uses);
+        self.tool_rounds = self.tool_rounds.saturating_add(more.tool_rounds);
+        self.search_options |= more.search_options;
+        self.second_models.extend(more.second_models);
+        self.tools += more.tools;
+        if self.unbounded.is_none() {
+            self.unbounded = more.unbounded;
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Cohere, "/v2/chat"),
-        Endpoint::embeddings("/compatibility/v1/embeddings"),
+        Endpoint::embeddings("/compatibility/v1/embeddings").borrowed(),
     ],
     place: PlaceRule::None,
     price: PriceRule::Sheet("cohere"),

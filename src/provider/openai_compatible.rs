@@ -13,8 +13,11 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions")
-            .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
-        Endpoint::embeddings("/embeddings").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
+            .with_usage_rules(UsageRules::UNKNOWN_VENDOR)
+            .borrowed(),
+        Endpoint::embeddings("/embeddings")
+            .with_usage_rules(UsageRules::UNKNOWN_VENDOR)
+            .borrowed(),
     ],
     place: PlaceRule::None,
     price: PriceRule::Required,

@@ -244,7 +244,10 @@ impl RouteTable {
         };
         match (entry.and_then(|entry| entry.rates), provider.price) {
             (Some(rates), _) => Price::Own(Arc::new(own(Some(rates)))),
-            (None, PriceSetting::Own(rates)) => Price::Own(Arc::new(own(Some(rates)))),
+            (None, PriceSetting::Own(rates)) if provider.fixed_price_covers(model) => {
+                Price::Own(Arc::new(own(Some(rates))))
+            }
+            (None, PriceSetting::Own(_)) => Price::Unknown,
             (None, PriceSetting::Reported) => Price::Own(Arc::new(own(None))),
             (None, PriceSetting::Free) => Price::Free,
             (None, PriceSetting::Sheet(_)) => match row.clone() {

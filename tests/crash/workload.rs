@@ -207,6 +207,7 @@ impl Workload {
                 class: "input",
                 count,
                 rate_pico,
+                ..CostLine::default()
             }],
             output_cap: None,
             upstream_status: 200,

@@ -2,25 +2,10 @@
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{
-    Amount, Boolean, Choice, ChoiceOrTable, Integer, Secret, String, StringTable, Strings,
+    Amount, Boolean, Choice, ChoiceOrTable, Integer, Secret, String, StringTable, Strings, Tables,
 };
-use super::key::{KeyDefault, KeyKind, KeyReference, SectionReference};
-
-const fn key(
-    name: &'static str,
-    kind: KeyKind,
-    default: KeyDefault,
-    unit: &'static str,
-    meaning: &'static str,
-) -> KeyReference {
-    KeyReference {
-        name,
-        kind,
-        default,
-        unit,
-        meaning,
-    }
-}
+use super::key::{KeyKind, KeyReference, SectionReference, key};
+use super::price_keys::{MODEL_PRICE, PRICE};
 
 const fn range(min: u64, max: u64) -> KeyKind {
     Integer { min, max }
@@ -76,8 +61,15 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     },
     SectionReference {
         name: "providers.NAME.price",
-        summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. Both rates are required.",
+        summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. `input` and `output` are required; a class without a \
+                  rate costs as much as the class that contains it.",
         keys: PRICE,
+    },
+    SectionReference {
+        name: "providers.NAME.prices.MODEL",
+        summary: "Price of some models over `price`: `MODEL` is a model with its snapshots or a pattern such as `\"gpt-5*\"`; the most \
+                  specific entry applies. Rates replace those of `price`, and the fees of tools stay; a factor or a place needs no rates.",
+        keys: MODEL_PRICE,
     },
 ];
 
@@ -382,17 +374,35 @@ const PROVIDER: &[KeyReference] = &[
     ),
     key(
         "price",
-        ChoiceOrTable(&["sheet", "free"]),
+        ChoiceOrTable(&["sheet", "free", "reported"]),
         Derived("of the type"),
         "",
-        "Embedded list prices, no cost, or fixed rates. `openai_compatible` and `openrouter` must state it.",
+        "Embedded list prices, no cost, fixed rates, or the `usage.cost` that the vendor reports (OpenRouter). A reported price has no \
+         ceiling: under a budget that blocks, a model needs rates in `prices`, or `request_ceiling`. `openai_compatible` and `openrouter` \
+         must state a price.",
+    ),
+    key(
+        "prices",
+        Tables,
+        Absent,
+        "",
+        "Prices of some models, by name or pattern; see below.",
     ),
     key(
         "models",
         Strings,
         Toml("[]"),
         "",
-        "Model names that this provider serves, in addition to those on its price sheet; at most 1000.",
+        "Model names that this provider serves, in addition to those on its price sheet; at most 1000. A fixed `price` of the section \
+         applies to these models alone: others have no known price and are refused where a budget blocks. `[\"*\"]` applies it to all.",
+    ),
+    key(
+        "takes",
+        Strings,
+        Toml("[]"),
+        "",
+        "Request members that a vendor of a borrowed dialect is sent although they are not in the gateway's table; at most 100. Without a \
+         budget that blocks, every member is sent.",
     ),
     key(
         "request_ceiling",
@@ -452,22 +462,5 @@ const PROVIDER: &[KeyReference] = &[
         Absent,
         "",
         "Uses the versioned URLs `/openai/deployments/NAME/...?api-version=` (`azure` only).",
-    ),
-];
-
-const PRICE: &[KeyReference] = &[
-    key(
-        "input",
-        Amount,
-        Absent,
-        "USD per million tokens",
-        "Rate of input tokens.",
-    ),
-    key(
-        "output",
-        Amount,
-        Absent,
-        "USD per million tokens",
-        "Rate of output tokens.",
     ),
 ];

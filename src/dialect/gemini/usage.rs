@@ -285,7 +285,8 @@ mod tests {
                 r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#
             ),
             ReportedUsage::Complete(Usage {
-                cache_read: 5,
+                cache_read: 3,
+                is_clamped: true,
                 ..Usage::default()
             })
         );

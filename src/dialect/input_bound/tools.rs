@@ -3,7 +3,6 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::input_bound::content::add;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::input_bound::{InputBound, SecondModelBound};
 use crate::domain::server_tool::ServerTool;
@@ -117,13 +116,10 @@ impl ToolVisitor {
         let mut inner = ToolVisitor::new(self.rules, self.hosted_calls_max);
         map.next_value_seed(ElementsSeed(&mut inner))?;
         self.bound.tools += inner.bound.tools;
-        add(
-            &mut self.bound,
-            InputBound {
-                tools: 0,
-                ..inner.bound
-            },
-        );
+        self.bound.add(InputBound {
+            tools: 0,
+            ..inner.bound
+        });
         Ok(())
     }
 

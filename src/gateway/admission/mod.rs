@@ -80,6 +80,9 @@ impl AdmissionControl {
         self.access
             .authorize_tools(&caller, &deployment, &bounds.input)?;
         bounds.second_models = self.second_models(&deployment, &bounds.input);
+        if (endpoint.is_open_name)(&deployment.model) {
+            bounds.set_open_name(&deployment.model);
+        }
         let url = deployment
             .provider
             .url(endpoint, &deployment.model, request.streamed);

@@ -7,6 +7,7 @@ use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
+use crate::domain::pattern::Pattern;
 
 const NOW_MS: u64 = 1_795_428_000_000;
 
