@@ -2,7 +2,9 @@
 //! in the model's name; an unknown name is treated as the newest generation, which accepts the
 //! fewest parameters.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -15,6 +17,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/messages"),
         Endpoint::token_count("/messages/count_tokens"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("anthropic"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,

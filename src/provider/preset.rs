@@ -16,6 +16,7 @@ pub struct Preset {
     pub endpoints: &'static [Endpoint],
     /// default of the provider's `price`
     pub price: PriceRule,
+    pub place: PlaceRule,
     /// field for the output cap of a chat request that names none
     pub output_cap_field: &'static str,
     /// a chat stream reports usage only with `stream_options.include_usage`
@@ -238,6 +239,33 @@ pub enum CredentialStyle {
     XGoogApiKey,
     /// `authorization: Bearer KEY`, or Signature Version 4 for this AWS service
     BearerOrSigned(&'static str),
+}
+
+/// Origin of the place whose list prices apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceRule {
+    /// one price for every place, or a place that only the operator knows
+    None,
+    /// region of the credential
+    Region,
+    /// label before this host: `eu` in `https://eu.api.example.com/v1`
+    HostLabel(&'static str),
+}
+
+impl PlaceRule {
+    /// Place of a base URL and a region.
+    pub fn of(self, base_url: &str, region: Option<&str>) -> Option<String> {
+        match self {
+            PlaceRule::None => None,
+            PlaceRule::Region => region.map(str::to_owned),
+            PlaceRule::HostLabel(host) => {
+                let (_, rest) = base_url.split_once("://")?;
+                let authority = rest.split(['/', ':']).next()?.to_ascii_lowercase();
+                let label = authority.strip_suffix(host)?.strip_suffix('.')?;
+                (!label.is_empty()).then(|| label.to_owned())
+            }
+        }
+    }
 }
 
 /// Default price of a vendor's calls.

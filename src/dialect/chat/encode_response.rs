@@ -362,6 +362,7 @@ mod tests {
         cache_read: 20,
         cache_write_5m: 3,
         cache_write_1h: 4,
+        cache_write_12h: 0,
         cache_write_other: 0,
         out_total: 8,
         reasoning: 5,
@@ -369,8 +370,15 @@ mod tests {
         audio_cached: 0,
         audio_out: 0,
         image_out: 0,
+        image_in: 0,
+        image_cached: 0,
         web_searches: 0,
+        search_tool: None,
+        tools: Vec::new(),
         service_tier: None,
+        second_models: Vec::new(),
+        is_clamped: false,
+        reported_cost: None,
     };
 
     fn encoder(more: &str) -> ChatEncoder {

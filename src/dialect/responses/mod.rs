@@ -6,6 +6,7 @@ mod echo;
 mod encode_response;
 mod error;
 mod event;
+mod hosted_tools;
 mod input_bound;
 mod items;
 mod output;

@@ -20,8 +20,10 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
 use crate::domain::id::BudgetId;
+use crate::domain::input_bound::{InputBound, SecondModelBound};
+use crate::domain::money::Money;
 pub(super) use crate::gateway::admission::control::AdmissionControl;
-use crate::gateway::admission::output_cap::RequestBounds;
+use crate::gateway::admission::output_cap::{RequestBounds, UnboundedTool};
 pub(super) use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
@@ -52,6 +54,7 @@ impl AdmissionControl {
         let mut bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
+            second_models: Ok(Money::ZERO),
         };
         let translated = if endpoint.dialect == request.dialect {
             if let Some(rules) = endpoint.compat {
@@ -74,6 +77,9 @@ impl AdmissionControl {
             bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
             Some(translated)
         };
+        self.access
+            .authorize_tools(&caller, &deployment, &bounds.input)?;
+        bounds.second_models = self.second_models(&deployment, &bounds.input);
         if (endpoint.is_open_name)(&deployment.model) {
             bounds.set_open_name(&deployment.model);
         }
@@ -147,6 +153,23 @@ impl AdmissionControl {
         }
     }
 
+    /// Most that the models cost which tools of the vendor run inside a call.
+    fn second_models(
+        &self,
+        deployment: &Deployment,
+        input: &InputBound,
+    ) -> Result<Money, UnboundedTool> {
+        let ceiling = |bound: &SecondModelBound| {
+            let second = self.access.routes.beside(deployment, &bound.model);
+            second_model_ceiling(&second, bound).map_err(|why| UnboundedTool {
+                tool: bound.tool.clone(),
+                model: bound.model.clone(),
+                why,
+            })
+        };
+        input.second_models.iter().map(ceiling).sum()
+    }
+
     /// Moves a waiting request to the queue of the budget that it lacks now.
     fn queue_at<'q>(
         &'q self,
@@ -170,6 +193,8 @@ impl AdmissionControl {
         let caller = self.access.authenticate(credential)?;
         if !Arc::ptr_eq(&caller, &admission.caller) {
             self.access.authorize(&caller, &admission.request.model)?;
+            let (deployment, input) = (&admission.deployment, &admission.bounds.input);
+            self.access.authorize_tools(&caller, deployment, input)?;
             admission.caller = caller;
         }
         Ok(())
@@ -191,4 +216,18 @@ impl AdmissionControl {
     fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
         error.with_remainder(self.ledger.remainder(&admission.claim()))
     }
+}
+
+/// Most that one model in a tool costs: its context window as input of each run, and its output cap.
+fn second_model_ceiling(second: &Deployment, bound: &SecondModelBound) -> Result<Money, String> {
+    let runs = bound.runs.ok_or("its runs have no limit")?;
+    let cap = bound.output_cap.or(second.price.max_output());
+    let cap = cap.ok_or("its output has no limit")?;
+    let window = InputBound {
+        documents: 1,
+        ..InputBound::default()
+    };
+    let ceiling = second.price.ceiling(&window, cap, 1, second.pricing(None));
+    let one_run = ceiling.map_err(|error| error.to_string())?;
+    Ok(one_run.times(runs))
 }

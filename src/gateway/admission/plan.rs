@@ -87,6 +87,17 @@ impl Admission {
         }
     }
 
+    /// Models that tools of the vendor may run inside the call, each once.
+    fn second_models(&self) -> Vec<String> {
+        let mut models: Vec<String> = Vec::new();
+        for bound in &self.bounds.input.second_models {
+            if !models.contains(&bound.model) {
+                models.push(bound.model.clone());
+            }
+        }
+        models
+    }
+
     fn unpriced_hold(&self) -> Hold {
         let key = &self.caller.key;
         Hold {
@@ -106,6 +117,7 @@ impl Admission {
                     .to_owned(),
                 streamed: self.request.streamed,
                 attribution: self.attribution.clone(),
+                second_models: self.second_models(),
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),
