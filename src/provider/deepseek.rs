@@ -16,14 +16,15 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
-        Endpoint::at(Dialect::Messages, "/anthropic/v1/messages"),
-        Endpoint::at(Dialect::Responses, "/responses"),
+        Endpoint::at(Dialect::Messages, "/anthropic/v1/messages").borrowed(),
+        Endpoint::at(Dialect::Responses, "/responses").borrowed(),
     ],
     price: PriceRule::Sheet("deepseek"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("deepseek"),
     capabilities,
 };
 

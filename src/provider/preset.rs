@@ -24,6 +24,8 @@ pub struct Preset {
     pub on_disconnect: OnDisconnect,
     /// sent unless the client set them
     pub default_headers: &'static [(&'static str, &'static str)],
+    /// vendor in the table of limits, whose rules hold for requests that the gateway writes
+    pub limits: Option<&'static str>,
     /// capabilities of a model, for requests translated from another dialect
     pub capabilities: fn(&str) -> Capabilities,
 }
@@ -59,6 +61,8 @@ pub struct Endpoint {
     pub wrapper: Option<&'static BodyWrapper>,
     /// reading of the usage that the vendor reports
     pub usage_rules: UsageRules,
+    /// the dialect is another vendor's, so that its clients write what this vendor may not take
+    pub borrowed: bool,
 }
 
 impl Endpoint {
@@ -75,6 +79,30 @@ impl Endpoint {
             compat: None,
             wrapper: None,
             usage_rules: UsageRules::EXACT,
+            borrowed: false,
+        }
+    }
+
+    /// Name of the endpoint in the table of limits.
+    pub fn limits_name(&self) -> &'static str {
+        match (self.operation, self.dialect) {
+            (Operation::Embeddings, _) => "embeddings",
+            (Operation::TokenCount, _) => "",
+            (Operation::Conversation, Dialect::Chat) => "chat",
+            (Operation::Conversation, Dialect::Responses) => "responses",
+            (Operation::Conversation, Dialect::Messages) if self.wrapper.is_some() => "invoke",
+            (Operation::Conversation, Dialect::Messages) => "messages",
+            (Operation::Conversation, Dialect::Gemini) => "generate_content",
+            (Operation::Conversation, Dialect::Converse) => "converse",
+            (Operation::Conversation, Dialect::Cohere) => "cohere_chat",
+            (Operation::Conversation, Dialect::Ollama) => "ollama_chat",
+        }
+    }
+
+    pub(super) const fn borrowed(self) -> Endpoint {
+        Endpoint {
+            borrowed: true,
+            ..self
         }
     }
 
@@ -113,6 +141,7 @@ impl Endpoint {
     pub(super) const fn with_wrapper(self, wrapper: &'static BodyWrapper) -> Endpoint {
         Endpoint {
             wrapper: Some(wrapper),
+            borrowed: true,
             ..self
         }
     }
@@ -120,6 +149,7 @@ impl Endpoint {
     pub(super) const fn with_compat(self, compat: &'static CompatRules) -> Endpoint {
         Endpoint {
             compat: Some(compat),
+            borrowed: true,
             ..self
         }
     }

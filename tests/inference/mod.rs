@@ -34,5 +34,6 @@ mod token_count;
 mod translation;
 mod traps;
 mod upstream_refusal;
+mod vendor_limits;
 mod vendors;
 mod waiting;

@@ -27,9 +27,21 @@ use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::request::compat;
-use crate::gateway::request::translate::TranslatedRequest;
+use crate::gateway::request::fitting::{CapBounds, Fitter};
+use crate::gateway::request::passthrough::Passthrough;
+use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
+use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
+
+/// Parts of a call that planning needs beside the request.
+#[derive(Clone, Copy)]
+pub(super) struct CallParts<'a> {
+    pub tag: Option<&'a Tag>,
+    /// the client's
+    pub headers: &'a [(String, String)],
+    pub fetcher: Option<&'a Fetcher>,
+}
 
 impl AdmissionControl {
     /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
@@ -40,38 +52,39 @@ impl AdmissionControl {
         request: Arc<Request>,
         deployment: Arc<Deployment>,
         id: HoldId,
-        tag: Option<Tag>,
-        fetcher: Option<&Fetcher>,
+        parts: CallParts<'_>,
     ) -> Result<Admission, ApiError> {
-        let preset = deployment.provider.preset;
-        let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
-        else {
-            return Err(refusal::dialect_not_supported(&deployment, &request));
-        };
+        let mut endpoint = serving_endpoint(&deployment, &request)?;
         refusal::check_mode(&deployment, &request)?;
         let mut bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
+            cap: CapBounds::default(),
         };
+        let mut changed = Vec::new();
         let translated = if endpoint.dialect == request.dialect {
             if let Some(rules) = endpoint.compat {
                 compat::check(&request, rules, &deployment)?;
             }
+            if endpoint.borrowed {
+                bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+                changed = fit_passthrough(&request, &deployment, endpoint, parts.headers)?;
+            }
             None
         } else {
-            let team = caller.key.team;
-            let translated = TranslatedRequest::plan(
-                &self.reasoning,
-                team,
-                &request,
-                &deployment,
-                endpoint,
-                fetcher,
-            );
+            let context = TranslationContext {
+                reasoning: &self.reasoning,
+                team: caller.key.team,
+                pseudonyms: &self.pseudonyms,
+                fetcher: parts.fetcher,
+            };
+            let translated = TranslatedRequest::plan(context, &request, &deployment, endpoint);
             // boxed twice, so that requests that need no translation do not carry its size through every future
             let translated = Box::new(Box::pin(translated).await?);
+            endpoint = translated.endpoint;
             bounds.input = translated.input(bounds.input);
             bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
+            bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
             Some(translated)
         };
         let url = deployment
@@ -81,6 +94,7 @@ impl AdmissionControl {
             .user
             .as_deref()
             .map(|user| self.pseudonyms.user(user));
+        let tag = parts.tag.cloned();
         let attribution = Attribution { user, tag };
         Ok(Admission {
             caller,
@@ -90,6 +104,7 @@ impl AdmissionControl {
             endpoint,
             url,
             translated,
+            changed,
             bounds,
             attribution,
         })
@@ -188,4 +203,40 @@ impl AdmissionControl {
     fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
         error.with_remainder(self.ledger.remainder(&admission.claim()))
     }
+}
+
+/// Endpoint for a call: that of the client's dialect, unless the model or the request needs another.
+fn serving_endpoint(
+    deployment: &Deployment,
+    request: &Request,
+) -> Result<&'static Endpoint, ApiError> {
+    let preset = deployment.provider.preset;
+    let endpoint = preset
+        .endpoint(request.operation, request.dialect, &deployment.model)
+        .ok_or_else(|| refusal::dialect_not_supported(deployment, request))?;
+    let fitter = Fitter::new(deployment, endpoint);
+    let other = fitter.serving_endpoint().or_else(|| {
+        let is_own = endpoint.dialect == request.dialect;
+        is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
+    });
+    let other = other.filter(|other| other.dialect.can_encode());
+    Ok(other.unwrap_or(endpoint))
+}
+
+/// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
+fn fit_passthrough(
+    request: &Request,
+    deployment: &Deployment,
+    endpoint: &'static Endpoint,
+    headers: &[(String, String)],
+) -> Result<Vec<String>, ApiError> {
+    let passthrough = Passthrough {
+        request,
+        deployment,
+        endpoint,
+        headers,
+    };
+    let changed = passthrough.body(None)?.changed;
+    Fitter::new(deployment, endpoint).check_policy(&changed)?;
+    Ok(changed)
 }

@@ -8,6 +8,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
+use crate::gateway::request::fitting::CapBounds;
 use crate::meter::TightestBudget;
 use crate::price::{CeilingError, Price};
 use crate::route::Deployment;
@@ -23,6 +24,8 @@ pub(in crate::gateway) struct RequestBounds {
     pub input: InputBound,
     /// fewest tokens that the model is told to think with
     pub thinking_budget: Option<u64>,
+    /// bounds that the vendor sets to the output cap, where the gateway may change it
+    pub cap: CapBounds,
 }
 
 /// Output cap of one attempt and the ceiling that follows from it.
@@ -53,11 +56,11 @@ pub(super) fn choose(
     let Some(tightest) = tightest else {
         return Ok(policy.unblocked());
     };
-    let (tokens, write) = match request.output_cap {
-        Some(cap) if overrun == Overrun::Refuse => (cap.tokens, None),
-        Some(cap) => {
-            let clamped = policy.clamp(cap.tokens, tightest.now)?;
-            (clamped, (clamped != cap.tokens).then_some(clamped))
+    let (tokens, write) = match policy.named() {
+        Some((named, write)) if overrun == Overrun::Refuse => (named, write),
+        Some((named, write)) => {
+            let clamped = policy.clamp(named, tightest.now)?;
+            (clamped, (clamped != named).then_some(clamped).or(write))
         }
         None => match policy.own_choice(tightest.now)? {
             Some(tokens) => (tokens, Some(tokens)),
@@ -89,9 +92,19 @@ impl CapPolicy<'_> {
         self.request.service_tier.as_deref()
     }
 
+    /// The client's cap within the vendor's bounds, and the cap to write if they changed it. Embeddings have no cap to write.
+    fn named(&self) -> Option<(u64, Option<u64>)> {
+        let named = self.request.output_cap?;
+        if named.member.is_empty() {
+            return Some((named.tokens, None));
+        }
+        let bounded = self.bounds.cap.apply(named.tokens);
+        Some((bounded, (bounded != named.tokens).then_some(bounded)))
+    }
+
     /// No budget blocks: the client's cap stands, and the hold is a guess.
     fn unblocked(&self) -> CapDecision {
-        let named = self.request.output_cap.map(|cap| cap.tokens);
+        let (named, write) = self.named().unzip();
         let tokens = named
             .or(self.price().max_output())
             .unwrap_or(UNKNOWN_MODEL_TOKENS);
@@ -103,7 +116,7 @@ impl CapPolicy<'_> {
         );
         let guessed = ceiling.is_err();
         CapDecision {
-            write: None,
+            write: write.flatten(),
             tokens: named,
             guessed,
             ceiling: ceiling.unwrap_or_else(|_| self.guess(tokens)),
@@ -184,7 +197,9 @@ impl CapPolicy<'_> {
             self.smallest()
         };
         let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
-        Ok(Some(affordable.max(floor).min(longest)))
+        Ok(Some(
+            self.bounds.cap.apply(affordable.max(floor).min(longest)),
+        ))
     }
 
     fn affordable(&self, room: Money) -> Result<u64, ApiError> {

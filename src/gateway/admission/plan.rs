@@ -26,6 +26,8 @@ pub(in crate::gateway) struct Admission {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// paths that a pass-through changes to keep the vendor's limits
+    pub changed: Vec<String>,
     pub bounds: RequestBounds,
     pub attribution: Attribution,
 }
@@ -51,10 +53,7 @@ impl Admission {
     pub fn changed_members(&self) -> Option<String> {
         match &self.translated {
             Some(translated) => translated.dropped(),
-            None => self
-                .endpoint
-                .compat
-                .and_then(|rules| compat::changed(&self.request, rules)),
+            None => compat::changed(&self.request, self.endpoint.compat, &self.changed),
         }
     }
 

@@ -2,7 +2,10 @@
 //! what one deployment receives; sends nothing and holds nothing.
 
 pub(super) mod compat;
+pub(super) mod fitting;
 mod inline_images;
+mod media_types;
+pub(super) mod passthrough;
 pub(super) mod reasoning_memory;
 pub(super) mod translate;
 

@@ -8,12 +8,15 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use self::clients::{Client, ClientView, PNG};
-use self::upstreams::{INPUT, JSON, OUTPUT, Say, TEXT, THOUGHT, UpstreamDialect};
+pub(super) use self::clients::Client;
+use self::clients::{ClientView, PNG};
+use self::upstreams::{INPUT, JSON, OUTPUT, TEXT, THOUGHT, UpstreamDialect};
+pub(super) use self::upstreams::{Say, script};
 use super::fixture::Fixture;
 use crate::harness::assert_table;
 use crate::harness::client::Response;
 use crate::harness::process::Provider;
+use crate::harness::strict;
 use crate::harness::upstream::{ReceivedRequest, Upstream};
 
 /// A provider: its preset, which is its name here and the beginning of its addresses, and the model that is asked, which the price
@@ -64,7 +67,7 @@ const ROWS: [Row; 12] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Feature {
+pub(super) enum Feature {
     Text,
     Stream,
     Tools,
@@ -118,6 +121,7 @@ fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
 /// One gateway before one upstream that is all vendors, each under its own beginning of the path.
 fn fixture() -> Fixture {
     let upstream = Upstream::start();
+    upstream.strict(strict::BY_PATH);
     let url = upstream.url();
     let providers: Vec<Provider> = ROWS
         .iter()
