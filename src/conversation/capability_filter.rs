@@ -4,7 +4,7 @@
 
 use crate::conversation::{
     Capabilities, ChatRequest, Content, ContentBlock, Effort, FieldNames, Format, Media,
-    ReasoningOptions, ReasoningStyle, Role, Source, SystemTurns, ToolChoice, raw,
+    ReasoningOptions, ReasoningStyle, Role, Source, Summary, SystemTurns, ToolChoice, raw,
 };
 use crate::domain::api_error::ApiError;
 
@@ -278,9 +278,14 @@ impl CapabilityFilter<'_> {
     /// Reasoning in the model's style: the nearest effort, or a budget that leaves tokens for the
     /// answer.
     fn reasoning(&mut self) {
-        let requested = std::mem::take(&mut self.request.reasoning);
+        let mut requested = std::mem::take(&mut self.request.reasoning);
         if !requested.is_named() {
             return;
+        }
+        if self.capabilities.summaries_on_request
+            && (requested.adaptive || requested.budget.is_some())
+        {
+            requested.summary.get_or_insert(Summary::Shown);
         }
         let effort = requested
             .effort

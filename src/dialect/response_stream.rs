@@ -89,7 +89,7 @@ impl ResponseStream {
         names: ToolNames,
         options: StreamOptions,
     ) -> Option<ResponseStream> {
-        let decoder = upstream.upstream()?.decoder(&meta);
+        let decoder = upstream.upstream().decoder(&meta);
         let encoder = request.dialect.client()?.encoder(request, meta);
         let builder = if request.streamed {
             ResponseBuilder::reasoning_only()

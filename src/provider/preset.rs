@@ -267,8 +267,8 @@ impl Preset {
             })
         };
         let own = endpoints().find(|endpoint| endpoint.dialect == client);
-        let other = || endpoints().find(|endpoint| endpoint.dialect.can_encode());
-        own.or_else(other)
+        // an operation other than a conversation is not translated
+        own.or_else(|| endpoints().find(|_| operation == Operation::Conversation))
     }
 
     /// Path of an endpoint at the end of a base URL, where calls would repeat it.

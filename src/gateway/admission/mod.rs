@@ -219,7 +219,6 @@ fn serving_endpoint(
         let is_own = endpoint.dialect == request.dialect;
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });
-    let other = other.filter(|other| other.dialect.can_encode());
     Ok(other.unwrap_or(endpoint))
 }
 

@@ -51,13 +51,13 @@ impl TranslatedRequest {
         let planned = TranslatedRequest::plan_at(context, request, deployment, endpoint).await?;
         let fitter = Fitter::new(deployment, endpoint);
         match fitter.endpoint_for(&planned.body) {
-            Some(other) if other.dialect.can_encode() => {
+            Some(other) => {
                 let mut other =
                     TranslatedRequest::plan_at(context, request, deployment, other).await?;
                 other.fit(deployment, request)?;
                 Ok(other)
             }
-            _ => {
+            None => {
                 let mut planned = planned;
                 planned.fit(deployment, request)?;
                 Ok(planned)
@@ -71,7 +71,10 @@ impl TranslatedRequest {
         deployment: &Deployment,
         endpoint: &'static Endpoint,
     ) -> Result<TranslatedRequest, ApiError> {
-        let capabilities = deployment.capabilities();
+        let mut capabilities = deployment.capabilities();
+        if endpoint.dialect == Dialect::Responses {
+            capabilities = capabilities.at_responses();
+        }
         let names = dialect::field_names(request.dialect);
         let fitter = Fitter::new(deployment, endpoint);
         let mut chat = dialect::decode_request(request, &context.reasoning.sealer)?;
@@ -195,8 +198,7 @@ impl TranslatedRequest {
             output_cap_field: preset.output_cap_field,
             stream_usage_opt_in: preset.stream_usage_opt_in,
         };
-        let body = dialect::encode_request(self.endpoint.dialect, &self.chat, &options)
-            .ok_or_else(|| ApiError::defect("a request cannot be translated"))?;
+        let body = dialect::encode_request(self.endpoint.dialect, &self.chat, &options);
         fitter.apply_compat(Bytes::from(body))
     }
 
