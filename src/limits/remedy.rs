@@ -11,7 +11,7 @@ use super::schema;
 use super::tree::Node;
 
 /// Members without which a request means something else.
-const KEPT: [&str; 26] = [
+const KEPT: [&str; 31] = [
     "model",
     "messages",
     "input",
@@ -36,6 +36,11 @@ const KEPT: [&str; 26] = [
     "responseSchema",
     "responseJsonSchema",
     "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxTokens",
+    "maxOutputTokens",
+    "n",
     "image_url",
     "schema",
 ];

@@ -61,8 +61,10 @@ pub struct Endpoint {
     pub wrapper: Option<&'static BodyWrapper>,
     /// reading of the usage that the vendor reports
     pub usage_rules: UsageRules,
-    /// the dialect is another vendor's, so that its clients write what this vendor may not take
+    /// the vendor is not the dialect's author, and may take other members for the output cap than the author does
     pub borrowed: bool,
+    /// model names by which the vendor chooses the model or adds paid tools
+    pub is_open_name: fn(&str) -> bool,
 }
 
 impl Endpoint {
@@ -80,6 +82,7 @@ impl Endpoint {
             wrapper: None,
             usage_rules: UsageRules::EXACT,
             borrowed: false,
+            is_open_name: |_| false,
         }
     }
 
@@ -99,9 +102,22 @@ impl Endpoint {
         }
     }
 
+    /// A conversation in the client's own dialect is fitted to the vendor's limits: the client wrote it for another vendor.
+    pub fn fits_passthrough(&self) -> bool {
+        let is_foreign = self.borrowed || self.wrapper.is_some();
+        is_foreign && self.operation == Operation::Conversation
+    }
+
     pub(super) const fn borrowed(self) -> Endpoint {
         Endpoint {
             borrowed: true,
+            ..self
+        }
+    }
+
+    pub(super) const fn with_open_names(self, is_open_name: fn(&str) -> bool) -> Endpoint {
+        Endpoint {
+            is_open_name,
             ..self
         }
     }
@@ -141,7 +157,6 @@ impl Endpoint {
     pub(super) const fn with_wrapper(self, wrapper: &'static BodyWrapper) -> Endpoint {
         Endpoint {
             wrapper: Some(wrapper),
-            borrowed: true,
             ..self
         }
     }
@@ -180,6 +195,18 @@ pub struct CompatRules {
     pub value_map: &'static [(&'static str, &'static str, &'static str)],
     /// one choice per request, regardless of `n`
     pub one_choice: bool,
+}
+
+impl CompatRules {
+    /// Returns true for a field whose fate the rules state: listed as supported, renamed or removed.
+    pub fn decides(&self, field: &str) -> bool {
+        let renamed = || self.renames.iter().any(|(ours, _)| *ours == field);
+        match self.fields {
+            SupportedFields::Only(_) => true,
+            SupportedFields::AllBut(fields) => fields.contains(&field) || renamed(),
+            SupportedFields::All => renamed(),
+        }
+    }
 }
 
 /// Wrapper around an otherwise unmodified body. The client's headers are not forwarded.

@@ -66,7 +66,7 @@ impl AdmissionControl {
             if let Some(rules) = endpoint.compat {
                 compat::check(&request, rules, &deployment)?;
             }
-            if endpoint.borrowed {
+            if endpoint.fits_passthrough() {
                 bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
                 changed = fit_passthrough(&request, &deployment, endpoint, parts.headers)?;
             }
@@ -87,6 +87,9 @@ impl AdmissionControl {
             bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
             Some(translated)
         };
+        if (endpoint.is_open_name)(&deployment.model) {
+            bounds.set_open_name(&deployment.model);
+        }
         let url = deployment
             .provider
             .url(endpoint, &deployment.model, request.streamed);
@@ -234,6 +237,7 @@ fn fit_passthrough(
         deployment,
         endpoint,
         headers,
+        known_only: false,
     };
     let changed = passthrough.body(None)?.changed;
     Fitter::new(deployment, endpoint).check_policy(&changed)?;

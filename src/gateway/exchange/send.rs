@@ -116,6 +116,7 @@ fn prepare_body(
             deployment: &deployment,
             endpoint: attempt.endpoint,
             headers,
+            known_only: facts.known_members_only,
         };
         let fitted = passthrough.body(written_cap);
         return Ok((fitted.map_err(unfitting)?.body, stream));

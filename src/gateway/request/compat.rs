@@ -50,22 +50,11 @@ pub(in crate::gateway) fn unsupported_member(deployment: &Deployment, member: &s
     ApiError::invalid(message).with_param(member)
 }
 
-/// Members that the vendor receives changed or not at all, as a header lists them; `None` if there are none.
-pub(in crate::gateway) fn changed(
-    request: &Request,
-    compat: Option<&CompatRules>,
-    fitted: &[String],
-) -> Option<String> {
-    let mut names: Vec<&str> = compat
-        .map(|compat| changed_members(request, compat))
-        .unwrap_or_default();
-    names.extend(fitted.iter().map(String::as_str));
-    names.sort_unstable();
-    names.dedup();
-    header_list(&names)
-}
-
-fn changed_members<'r>(request: &'r Request, compat: &'r CompatRules) -> Vec<&'r str> {
+/// Members that the vendor receives changed or not at all, sorted.
+pub(in crate::gateway) fn changed<'r>(
+    request: &'r Request,
+    compat: &'static CompatRules,
+) -> Vec<&'r str> {
     let renamed = compat.renames.iter().map(|(ours, _)| *ours);
     let revalued = compat
         .value_map
@@ -77,6 +66,8 @@ fn changed_members<'r>(request: &'r Request, compat: &'r CompatRules) -> Vec<&'r
         .chain(dropped(request, compat))
         .collect();
     names.retain(|name| has_value(request, name));
+    names.sort_unstable();
+    names.dedup();
     names
 }
 
@@ -228,7 +219,7 @@ mod tests {
         let body = String::from_utf8(request.spliced(&all).to_vec()).expect("UTF-8");
         (
             body.replacen(r#"{"model":"m","messages":[]"#, "", 1),
-            changed(&request, Some(&TABLE), &[]),
+            header_list(&changed(&request, &TABLE)),
         )
     }
 

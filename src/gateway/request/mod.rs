@@ -4,6 +4,7 @@
 pub(super) mod compat;
 pub(super) mod fitting;
 mod inline_images;
+pub(super) mod known_members;
 mod media_types;
 pub(super) mod passthrough;
 pub(super) mod reasoning_memory;

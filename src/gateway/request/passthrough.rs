@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, Edit, Request};
 use crate::domain::api_error::ApiError;
-use crate::gateway::request::compat;
 use crate::gateway::request::fitting::{FittedBody, Fitter};
+use crate::gateway::request::{compat, known_members};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 
@@ -17,13 +17,15 @@ pub(in crate::gateway) struct Passthrough<'a> {
     pub deployment: &'a Deployment,
     pub endpoint: &'static Endpoint,
     pub headers: &'a [(String, String)],
+    /// unknown members are left out
+    pub known_only: bool,
 }
 
 impl Passthrough<'_> {
     /// The body with the output cap that the gateway chose.
     pub fn body(self, output_cap: Option<u64>) -> Result<FittedBody, ApiError> {
         let body = self.spliced(output_cap);
-        if !self.endpoint.borrowed {
+        if !self.endpoint.fits_passthrough() {
             let changed = Vec::new();
             return Ok(FittedBody { body, changed });
         }
@@ -56,6 +58,10 @@ impl Passthrough<'_> {
         }
         if let Some(rules) = self.endpoint.compat {
             compat::edits(request, rules, &mut edits);
+        }
+        if self.known_only {
+            let unknown = known_members::unknown(request, self.endpoint, deployment);
+            edits.extend(unknown.map(|member| Edit::Remove { member }));
         }
         if let Some(wrapper) = self.endpoint.wrapper {
             compat::wrap(self.headers, wrapper, &mut edits);
