@@ -123,21 +123,29 @@ impl ResponseStream {
     }
 
     fn forward(&mut self, event: &Bytes, fields: &Fields<'_>) -> ForwardedEvent {
+        let lenient = self.usage_rules.ends_without_reason;
         match &mut self.mode {
-            StreamMode::Passthrough { tap, terminal, .. } => match tap.read(fields) {
-                EventKind::Terminal => {
-                    terminal.clone_from(event);
-                    ForwardedEvent::without_bytes(EventKind::Terminal)
+            StreamMode::Passthrough { tap, terminal, .. } => {
+                match end_by_usage(tap.read(fields), lenient && is_complete(&tap.report())) {
+                    EventKind::Terminal => {
+                        terminal.clone_from(event);
+                        ForwardedEvent::without_bytes(EventKind::Terminal)
+                    }
+                    kind @ (EventKind::Content | EventKind::Head) => ForwardedEvent {
+                        kind,
+                        bytes: event.clone(),
+                    },
+                    kind @ (EventKind::Hidden | EventKind::Error(_) | EventKind::Truncated) => {
+                        ForwardedEvent::without_bytes(kind)
+                    }
                 }
-                kind @ (EventKind::Content | EventKind::Head) => ForwardedEvent {
-                    kind,
-                    bytes: event.clone(),
-                },
-                kind @ (EventKind::Hidden | EventKind::Error(_) | EventKind::Truncated) => {
-                    ForwardedEvent::without_bytes(kind)
-                }
-            },
-            StreamMode::Translated(response) => response.forward(fields),
+            }
+            StreamMode::Translated(response) => {
+                let mut forwarded = response.forward(fields);
+                let is_end = lenient && is_complete(&response.decoder.report());
+                forwarded.kind = end_by_usage(forwarded.kind, is_end);
+                forwarded
+            }
         }
     }
 
@@ -365,4 +373,17 @@ fn kind(state: Result<StreamState, UpstreamError>, has_content: bool) -> EventKi
 fn last_event(events: &[u8]) -> usize {
     let before = events.strip_suffix(b"\n\n").unwrap_or(events);
     memchr::memmem::rfind(before, b"\n\n").map_or(0, |end| end + 2)
+}
+
+/// A vendor of whom nothing is known may leave the finish reason out: its usage and `[DONE]` end the stream.
+fn end_by_usage(kind: EventKind, is_end: bool) -> EventKind {
+    if kind == EventKind::Truncated && is_end {
+        tracing::warn!("stream ended without a finish reason; its usage counts as its end");
+        return EventKind::Terminal;
+    }
+    kind
+}
+
+fn is_complete(report: &ReportedUsage) -> bool {
+    matches!(report, ReportedUsage::Complete(_))
 }

@@ -39,6 +39,7 @@ fn capabilities(model: &str) -> Capabilities {
     };
     Capabilities {
         reasoning: ReasoningStyle::Effort(efforts),
+        images: !model.contains("gpt-oss") && !model.starts_with("llama-3"),
         documents: false,
         ..Capabilities::chat()
     }

@@ -23,6 +23,7 @@ mod models;
 mod native_vendors;
 mod panics;
 mod parsed_response;
+mod real_vendors;
 mod relay_chat;
 mod relay_messages;
 mod request_bytes;

@@ -395,7 +395,7 @@ fn fixture() -> Fixture {
     })
 }
 
-/// What one probe must come to; the fault otherwise.
+/// Returns true if the vendor took the probe, false if the gateway refused it; anything else is a fault.
 fn outcome(fixture: &Fixture, client: Client, model: &str, probe: &Probe) -> Result<bool, String> {
     let mut body = (probe.body)(client, &probe.value);
     body["model"] = json!(model);

@@ -127,6 +127,7 @@ fn prepare_body(
         request_id: attempt.hold.grant.id.request.to_string(),
         model: deployment.model.clone(),
         created_s: attempt.context.time.now_ms() / 1_000,
+        input_estimate: attempt.hold.input_estimate(),
         sealer: attempt.context.reasoning.sealer.clone(),
     };
     let stream = translated

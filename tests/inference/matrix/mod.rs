@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-pub(super) use self::clients::Client;
-use self::clients::{ClientView, PNG};
-use self::upstreams::{INPUT, JSON, OUTPUT, TEXT, THOUGHT, UpstreamDialect};
-pub(super) use self::upstreams::{Say, script};
+use self::clients::ClientView;
+pub(super) use self::clients::{Client, PNG};
+use self::upstreams::{INPUT, JSON, OUTPUT, THOUGHT, UpstreamDialect};
+pub(super) use self::upstreams::{Say, TEXT, script};
 use super::fixture::Fixture;
 use crate::harness::assert_table;
 use crate::harness::client::Response;

@@ -14,6 +14,7 @@ fn decoder() -> ResponsesDecoder {
         request_id: "req_1".into(),
         model: "m".into(),
         created_s: 0,
+        input_estimate: 0,
         sealer: StateSealer::new([0; 32]),
     })
 }
