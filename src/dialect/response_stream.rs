@@ -107,6 +107,7 @@ impl ResponseStream {
                 builder,
                 delivered: DeliveredText::default(),
                 events: Vec::new(),
+                has_call: false,
             })),
         })
     }
@@ -142,7 +143,9 @@ impl ResponseStream {
             }
             StreamMode::Translated(response) => {
                 let mut forwarded = response.forward(fields);
-                let is_end = lenient && is_complete(&response.decoder.report());
+                // a call may be cut, which a text alone never harms
+                let is_end =
+                    lenient && !response.has_call && is_complete(&response.decoder.report());
                 forwarded.kind = end_by_usage(forwarded.kind, is_end);
                 forwarded
             }
@@ -295,6 +298,7 @@ struct TranslatedResponse {
     delivered: DeliveredText,
     /// decoded, not yet encoded
     events: Vec<OutputEvent>,
+    has_call: bool,
 }
 
 impl TranslatedResponse {
@@ -349,6 +353,13 @@ impl TranslatedResponse {
             {
                 *name = self.names.original(name).to_owned();
             }
+            self.has_call |= matches!(
+                event,
+                OutputEvent::Open {
+                    block_kind: BlockKind::Call { .. },
+                    ..
+                }
+            );
             has_content |= self.delivered.count_event(&event);
             self.builder.add(&event);
             if let Some(out) = &mut out {
