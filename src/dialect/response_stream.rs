@@ -386,10 +386,10 @@ fn last_event(events: &[u8]) -> usize {
     memchr::memmem::rfind(before, b"\n\n").map_or(0, |end| end + 2)
 }
 
-/// A vendor of whom nothing is known may leave the finish reason out: its usage and `[DONE]` end the stream.
+/// A vendor of whom nothing is known may leave the finish reason out; what it sends is passed on, and a translation wants its usage.
 fn end_by_usage(kind: EventKind, is_end: bool) -> EventKind {
     if kind == EventKind::Truncated && is_end {
-        tracing::warn!("stream ended without a finish reason; its usage counts as its end");
+        tracing::warn!("stream ended without a finish reason");
         return EventKind::Terminal;
     }
     kind
