@@ -75,9 +75,10 @@ pub fn ping(client: Dialect) -> Bytes {
     client.client_or_chat().ping()
 }
 
-/// Cost of a stream in USD, as a comment that clients skip.
+/// Cost of a stream in USD, as a comment that clients skip. A line of the next event: some SDKs make an event of a comment that stands
+/// alone.
 pub fn cost_comment(cost: &str) -> Bytes {
-    Bytes::from(format!(": x-gatekeeper-cost-usd {cost}\n\n"))
+    Bytes::from(format!(": x-gatekeeper-cost-usd {cost}\n"))
 }
 
 /// Reads the body of an upstream's error response.

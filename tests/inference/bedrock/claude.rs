@@ -30,7 +30,7 @@ fn p09_claude_on_bedrock_passes_body_and_events_through() {
         .collect();
     shown.insert(
         shown.len() - 1,
-        ": x-gatekeeper-cost-usd 0.000149\n\n".to_owned(),
+        ": x-gatekeeper-cost-usd 0.000149\n".to_owned(),
     );
     for script in deliveries(&recording) {
         fixture.upstream.respond_with(script);

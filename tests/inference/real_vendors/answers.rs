@@ -107,6 +107,27 @@ fn stream_without_finish_reason_ends_at_unknown_servers_and_is_cut_at_vendors() 
 }
 
 #[test]
+fn comments_of_the_gateway_are_lines_of_the_next_event() {
+    let fixture = fixture();
+    let pieces = [
+        chunk(json!({"content": "so"}), Value::Null),
+        chunk(json!({}), json!("stop")),
+        USAGE.to_owned(),
+        DONE.to_owned(),
+    ];
+    let numbered = pieces.iter().enumerate();
+    let events =
+        numbered.map(|(at, event)| format!("id: {at}\nevent: message\nretry: 10\n{event}"));
+    fixture.upstream.respond_with(Script::stream(events));
+    let body = chat("openai/gpt-4.1", json!({"stream": true}));
+    let response = fixture.user().post(Client::Chat.path(), &body);
+    for event in SseEvent::all(&response.assert_status(200).body) {
+        assert!(!event.data.is_empty(), "{event:?}");
+    }
+    assert!(response.text().contains(": x-gatekeeper-cost-usd "));
+}
+
+#[test]
 fn translated_stream_begins_with_an_estimate_of_its_input() {
     let fixture = fixture();
     say(&fixture, Say::Text, true);
