@@ -23,6 +23,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
+    limits: Some("anthropic"),
     capabilities,
 };
 

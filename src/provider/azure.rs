@@ -27,5 +27,6 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("azure"),
     capabilities: super::openai::capabilities,
 };

@@ -21,6 +21,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("cohere"),
     capabilities,
 };
 

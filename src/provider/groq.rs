@@ -21,6 +21,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("groq"),
     capabilities,
 };
 
@@ -39,6 +40,7 @@ fn capabilities(model: &str) -> Capabilities {
     };
     Capabilities {
         reasoning: ReasoningStyle::Effort(efforts),
+        images: !model.contains("gpt-oss") && !model.starts_with("llama-3"),
         documents: false,
         ..Capabilities::chat()
     }

@@ -23,6 +23,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("openrouter"),
     capabilities: |_| Capabilities::chat(),
 };
 

@@ -25,6 +25,8 @@ pub struct Preset {
     pub on_disconnect: OnDisconnect,
     /// sent unless the client set them
     pub default_headers: &'static [(&'static str, &'static str)],
+    /// vendor in the table of limits, whose rules hold for requests that the gateway writes
+    pub limits: Option<&'static str>,
     /// capabilities of a model, for requests translated from another dialect
     pub capabilities: fn(&str) -> Capabilities,
 }
@@ -83,6 +85,28 @@ impl Endpoint {
             borrowed: false,
             is_open_name: |_| false,
         }
+    }
+
+    /// Name of the endpoint in the table of limits.
+    pub fn limits_name(&self) -> &'static str {
+        match (self.operation, self.dialect) {
+            (Operation::Embeddings, _) => "embeddings",
+            (Operation::TokenCount, _) => "",
+            (Operation::Conversation, Dialect::Chat) => "chat",
+            (Operation::Conversation, Dialect::Responses) => "responses",
+            (Operation::Conversation, Dialect::Messages) if self.wrapper.is_some() => "invoke",
+            (Operation::Conversation, Dialect::Messages) => "messages",
+            (Operation::Conversation, Dialect::Gemini) => "generate_content",
+            (Operation::Conversation, Dialect::Converse) => "converse",
+            (Operation::Conversation, Dialect::Cohere) => "cohere_chat",
+            (Operation::Conversation, Dialect::Ollama) => "ollama_chat",
+        }
+    }
+
+    /// A conversation in the client's own dialect is fitted to the vendor's limits: the client wrote it for another vendor.
+    pub fn fits_passthrough(&self) -> bool {
+        let is_foreign = self.borrowed || self.wrapper.is_some();
+        is_foreign && self.operation == Operation::Conversation
     }
 
     pub(super) const fn borrowed(self) -> Endpoint {
@@ -298,8 +322,8 @@ impl Preset {
             })
         };
         let own = endpoints().find(|endpoint| endpoint.dialect == client);
-        let other = || endpoints().find(|endpoint| endpoint.dialect.can_encode());
-        own.or_else(other)
+        // an operation other than a conversation is not translated
+        own.or_else(|| endpoints().find(|_| operation == Operation::Conversation))
     }
 
     /// Path of an endpoint at the end of a base URL, where calls would repeat it.

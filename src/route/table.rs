@@ -8,7 +8,7 @@ use crate::config::{PriceSetting, Provider};
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::dialect::behind_alias;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::price::{Factor, Mode, OwnPrice, Price, PricingContext, Sheet};
+use crate::price::{Factor, Mode, OwnPrice, Price, PricingContext, Sheet, Support};
 
 /// A model at a provider, with its price.
 #[derive(Clone, Debug)]
@@ -43,10 +43,12 @@ impl Deployment {
         let Some(row) = self.price.row() else {
             return capabilities;
         };
+        // the silence of the sheet is no refusal
+        let is_possible = |capability: &str| row.capability(capability) != Support::No;
         Capabilities {
-            images: capabilities.images && row.has_capability("vision"),
-            documents: capabilities.documents && row.has_capability("pdf"),
-            json_schema: capabilities.json_schema && row.has_capability("json_schema"),
+            images: capabilities.images && is_possible("vision"),
+            documents: capabilities.documents && is_possible("pdf"),
+            json_schema: capabilities.json_schema && is_possible("json_schema"),
             reasoning: if row.supports_reasoning() {
                 capabilities.reasoning
             } else {

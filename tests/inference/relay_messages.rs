@@ -8,7 +8,7 @@ use crate::harness::process::{Provider, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
-const COST: &str = ": x-gatekeeper-cost-usd 0.000225\n\n";
+const COST: &str = ": x-gatekeeper-cost-usd 0.000225\n";
 
 /// Recording with signed and redacted thinking, an unknown event and block, pings, comments and extra usage fields.
 const RECORDING: [&str; 19] = [

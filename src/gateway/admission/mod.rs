@@ -29,9 +29,21 @@ use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::request::compat;
-use crate::gateway::request::translate::TranslatedRequest;
+use crate::gateway::request::fitting::{CapBounds, Fitter};
+use crate::gateway::request::passthrough::Passthrough;
+use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
+use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
+
+/// Parts of a call that planning needs beside the request.
+#[derive(Clone, Copy)]
+pub(super) struct CallParts<'a> {
+    pub tag: Option<&'a Tag>,
+    /// the client's
+    pub headers: &'a [(String, String)],
+    pub fetcher: Option<&'a Fetcher>,
+}
 
 impl AdmissionControl {
     /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
@@ -42,39 +54,40 @@ impl AdmissionControl {
         request: Arc<Request>,
         deployment: Arc<Deployment>,
         id: HoldId,
-        tag: Option<Tag>,
-        fetcher: Option<&Fetcher>,
+        parts: CallParts<'_>,
     ) -> Result<Admission, ApiError> {
-        let preset = deployment.provider.preset;
-        let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
-        else {
-            return Err(refusal::dialect_not_supported(&deployment, &request));
-        };
+        let mut endpoint = serving_endpoint(&deployment, &request)?;
         refusal::check_mode(&deployment, &request)?;
         let mut bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
             second_models: Ok(Money::ZERO),
+            cap: CapBounds::default(),
         };
+        let mut changed = Vec::new();
         let translated = if endpoint.dialect == request.dialect {
             if let Some(rules) = endpoint.compat {
                 compat::check(&request, rules, &deployment)?;
             }
+            if endpoint.fits_passthrough() {
+                bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+                changed = fit_passthrough(&request, &deployment, endpoint, parts.headers)?;
+            }
             None
         } else {
-            let team = caller.key.team;
-            let translated = TranslatedRequest::plan(
-                &self.reasoning,
-                team,
-                &request,
-                &deployment,
-                endpoint,
-                fetcher,
-            );
+            let context = TranslationContext {
+                reasoning: &self.reasoning,
+                team: caller.key.team,
+                pseudonyms: &self.pseudonyms,
+                fetcher: parts.fetcher,
+            };
+            let translated = TranslatedRequest::plan(context, &request, &deployment, endpoint);
             // boxed twice, so that requests that need no translation do not carry its size through every future
             let translated = Box::new(Box::pin(translated).await?);
+            endpoint = translated.endpoint;
             bounds.input = translated.input(bounds.input);
             bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
+            bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
             Some(translated)
         };
         self.access
@@ -90,6 +103,7 @@ impl AdmissionControl {
             .user
             .as_deref()
             .map(|user| self.pseudonyms.user(user));
+        let tag = parts.tag.cloned();
         let attribution = Attribution { user, tag };
         Ok(Admission {
             caller,
@@ -99,6 +113,7 @@ impl AdmissionControl {
             endpoint,
             url,
             translated,
+            changed,
             bounds,
             attribution,
         })
@@ -230,4 +245,40 @@ fn second_model_ceiling(second: &Deployment, bound: &SecondModelBound) -> Result
     let ceiling = second.price.ceiling(&window, cap, 1, second.pricing(None));
     let one_run = ceiling.map_err(|error| error.to_string())?;
     Ok(one_run.times(runs))
+}
+
+/// Endpoint for a call: that of the client's dialect, unless the model or the request needs another.
+fn serving_endpoint(
+    deployment: &Deployment,
+    request: &Request,
+) -> Result<&'static Endpoint, ApiError> {
+    let preset = deployment.provider.preset;
+    let endpoint = preset
+        .endpoint(request.operation, request.dialect, &deployment.model)
+        .ok_or_else(|| refusal::dialect_not_supported(deployment, request))?;
+    let fitter = Fitter::new(deployment, endpoint);
+    let other = fitter.serving_endpoint().or_else(|| {
+        let is_own = endpoint.dialect == request.dialect;
+        is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
+    });
+    Ok(other.unwrap_or(endpoint))
+}
+
+/// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
+fn fit_passthrough(
+    request: &Request,
+    deployment: &Deployment,
+    endpoint: &'static Endpoint,
+    headers: &[(String, String)],
+) -> Result<Vec<String>, ApiError> {
+    let passthrough = Passthrough {
+        request,
+        deployment,
+        endpoint,
+        headers,
+        known_only: false,
+    };
+    let changed = passthrough.body(None)?.changed;
+    Fitter::new(deployment, endpoint).check_policy(&changed)?;
+    Ok(changed)
 }

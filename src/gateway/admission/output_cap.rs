@@ -8,6 +8,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
+use crate::gateway::request::fitting::CapBounds;
 use crate::meter::TightestBudget;
 use crate::price::{CeilingError, Price, PricingContext};
 use crate::route::Deployment;
@@ -25,6 +26,8 @@ pub(in crate::gateway) struct RequestBounds {
     pub thinking_budget: Option<u64>,
     /// most that the models cost which tools of the vendor run inside the call
     pub second_models: Result<Money, UnboundedTool>,
+    /// bounds that the vendor sets to the output cap, where the gateway may change it
+    pub cap: CapBounds,
 }
 
 /// Tool of the vendor that runs a model whose cost nothing bounds.
@@ -76,11 +79,11 @@ pub(super) fn choose(
     };
     let second_models = policy.second_models()?;
     let left = tightest.now.minus(second_models);
-    let (tokens, write) = match request.output_cap {
-        Some(cap) if overrun == Overrun::Refuse => (cap.tokens, None),
-        Some(cap) => {
-            let clamped = policy.clamp(cap.tokens, left)?;
-            (clamped, (clamped != cap.tokens).then_some(clamped))
+    let (tokens, write) = match policy.named() {
+        Some((named, write)) if overrun == Overrun::Refuse => (named, write),
+        Some((named, write)) => {
+            let clamped = policy.clamp(named, left)?;
+            (clamped, (clamped != named).then_some(clamped).or(write))
         }
         None => match policy.own_choice(left)? {
             Some(tokens) => (tokens, Some(tokens)),
@@ -126,9 +129,19 @@ impl CapPolicy<'_> {
         })
     }
 
+    /// The client's cap within the vendor's bounds, and the cap to write if they changed it. Embeddings have no cap to write.
+    fn named(&self) -> Option<(u64, Option<u64>)> {
+        let named = self.request.output_cap?;
+        if named.member.is_empty() {
+            return Some((named.tokens, None));
+        }
+        let bounded = self.bounds.cap.apply(named.tokens);
+        Some((bounded, (bounded != named.tokens).then_some(bounded)))
+    }
+
     /// No budget blocks: the client's cap stands, and the hold is a guess.
     fn unblocked(&self) -> CapDecision {
-        let named = self.request.output_cap.map(|cap| cap.tokens);
+        let (named, write) = self.named().unzip();
         let tokens = named
             .or(self.price().max_output())
             .unwrap_or(UNKNOWN_MODEL_TOKENS);
@@ -140,7 +153,7 @@ impl CapPolicy<'_> {
         );
         let guessed = ceiling.is_err();
         CapDecision {
-            write: None,
+            write: write.flatten(),
             tokens: named,
             guessed: guessed || self.bounds.second_models.is_err(),
             binding: false,
@@ -229,7 +242,9 @@ impl CapPolicy<'_> {
             self.smallest()
         };
         let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
-        Ok(Some(affordable.max(floor).min(longest)))
+        Ok(Some(
+            self.bounds.cap.apply(affordable.max(floor).min(longest)),
+        ))
     }
 
     fn affordable(&self, room: Money) -> Result<u64, ApiError> {

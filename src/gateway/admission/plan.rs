@@ -27,6 +27,8 @@ pub(in crate::gateway) struct Admission {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// paths that a pass-through changes to keep the vendor's limits
+    pub changed: Vec<String>,
     pub bounds: RequestBounds,
     pub attribution: Attribution,
 }
@@ -71,9 +73,10 @@ impl Admission {
                 self.endpoint,
                 &self.deployment,
             ));
-            names.sort_unstable();
-            names.dedup();
         }
+        names.extend(self.changed.iter().map(String::as_str));
+        names.sort_unstable();
+        names.dedup();
         compat::header_list(&names)
     }
 

@@ -362,6 +362,14 @@ impl OpenHold {
         }
     }
 
+    /// Estimate of the input by its text.
+    pub fn input_estimate(&self) -> u64 {
+        self.tokens(TextSize {
+            bytes: self.facts.input_bytes,
+            cjk_chars: 0,
+        })
+    }
+
     fn tokens(&self, text: TextSize) -> u64 {
         let deployment = &self.facts.deployment;
         let estimates = &self.settler.estimates;

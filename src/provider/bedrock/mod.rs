@@ -35,6 +35,7 @@ pub(super) static PRESET: Preset = Preset {
     // AWS bills the complete response after a disconnect too
     on_disconnect: OnDisconnect::Drain,
     default_headers: &[],
+    limits: Some("bedrock"),
     capabilities,
 };
 

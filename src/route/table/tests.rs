@@ -251,3 +251,24 @@ fn route_error_message_is_short_and_names_the_remedy() {
         "ambiguous model `m`: several providers list it; use `a/m` or `b/m`"
     );
 }
+
+#[test]
+fn silence_of_the_price_sheet_is_no_missing_capability() {
+    let sheet = Sheet::embedded();
+    let (mut silent, mut lacking) = (0, 0);
+    for vendor in ["mistral", "bedrock"] {
+        let table = table(&[provider("v", vendor, PriceSetting::Sheet(vendor), &[])]);
+        for row in sheet.models(vendor).filter(|row| is_offered(row.mode)) {
+            let deployment = table.resolve(&format!("v/{}", row.model)).expect("a model");
+            let by_preset = (deployment.provider.preset.capabilities)(&row.model).images;
+            let is_possible = deployment.capabilities().images;
+            match row.capability("vision") {
+                Support::No => assert!(!is_possible, "{}", row.model),
+                _ => assert_eq!(is_possible, by_preset, "{}", row.model),
+            }
+            silent += usize::from(row.capability("vision") == Support::Unknown);
+            lacking += usize::from(row.capability("vision") == Support::No);
+        }
+    }
+    assert!(silent + lacking > 0);
+}

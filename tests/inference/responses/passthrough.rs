@@ -9,7 +9,7 @@ use crate::harness::script::Script;
 use crate::inference::fixture::{Chat, assert_refusal_at};
 
 /// Cost of the recording at 1 and 5 dollars per million tokens.
-const COST: &str = ": x-gatekeeper-cost-usd 0.0026\n\n";
+const COST: &str = ": x-gatekeeper-cost-usd 0.0026\n";
 
 /// Recording as the client receives it.
 fn shown(recording: &str, line_end: &str) -> String {
