@@ -200,7 +200,7 @@ fn render_remarks(providers: &[Arc<Provider>]) -> String {
                 provider.name, preset.name
             );
         }
-        let fixed = matches!(provider.price, PriceSetting::Fixed { .. });
+        let fixed = matches!(provider.price, PriceSetting::Own(_));
         if fixed && provider.models.is_empty() && !provider.prices_all_models {
             let _ = writeln!(
                 text,
@@ -218,9 +218,11 @@ fn render_price(price: PriceSetting) -> String {
     match price {
         PriceSetting::Sheet(_) => "list prices".to_owned(),
         PriceSetting::Free => "free".to_owned(),
-        PriceSetting::Fixed { input, output } => {
+        PriceSetting::Own(rates) => {
+            let (input, output) = rates.input_and_output();
             format!("${} in, ${} out per million", usd(input), usd(output))
         }
+        PriceSetting::Reported => "as reported".to_owned(),
     }
 }
 

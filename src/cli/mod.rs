@@ -28,6 +28,7 @@ mod restore;
 mod serve;
 mod service_manager;
 mod settings;
+mod setup;
 mod signals;
 mod style;
 mod table;
@@ -67,6 +68,8 @@ enum Command {
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
+    /// Print a one-time link to the dashboard: for the first owner, or for a forgotten password
+    Setup(setup::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
     /// Create, list and change organizations
@@ -121,6 +124,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
+        Command::Setup(args) => setup::run(args),
         Command::Check(args) => check::run(args),
         Command::Organizations(command) => organizations::run(command),
         Command::Budgets(command) => budgets::run(command),

@@ -9,6 +9,7 @@ mod fetch;
 mod file;
 mod listener;
 mod members;
+mod price;
 mod provider;
 mod reasoning_memory;
 pub mod reference;
@@ -23,8 +24,8 @@ pub use listener::{ListenerConfig, TlsSource, parse_listen};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceSetting,
-    Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync, UnsupportedFieldPolicy,
-    Webhook,
+    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceEntry,
+    PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
+    UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

@@ -12,7 +12,9 @@ use super::written::WrittenConfig;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
+use crate::domain::pattern::Pattern;
 use crate::domain::secret::Secret;
+use crate::price::{Factor, OwnRates};
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
 /// Settings, fixed for the life of the process.
@@ -252,6 +254,10 @@ pub struct Provider {
     /// signs requests instead of sending a key
     pub signer: Option<Signer>,
     pub price: PriceSetting,
+    /// prices of some models over `price`, the most specific pattern first
+    pub prices: Vec<PriceEntry>,
+    /// place whose list prices apply: region, data zone or residency of the address
+    pub place: Option<String>,
     /// bare names that resolve to this provider, in addition to those of its price sheet
     pub models: Vec<String>,
     /// a fixed price applies to every model, not only to `models`
@@ -334,9 +340,28 @@ pub enum PriceSetting {
     /// embedded price sheet of this vendor
     Sheet(&'static str),
     Free,
-    /// pico-USD per token
-    Fixed {
-        input: u64,
-        output: u64,
-    },
+    /// rates of the operator
+    Own(OwnRates),
+    /// cost that the vendor reports with each response
+    Reported,
+}
+
+/// Price of the models of a provider that match a pattern.
+#[derive(Clone, Debug)]
+pub struct PriceEntry {
+    pub pattern: Pattern,
+    /// `None`: the rates of `price`
+    pub rates: Option<OwnRates>,
+    /// discount or surcharge on all token rates
+    pub factor: Factor,
+    /// place of the deployment, such as Azure's data zone
+    pub place: Option<String>,
+}
+
+impl Provider {
+    /// The entry of `prices` for a model, by the most specific pattern.
+    pub fn price_entry(&self, model: &str) -> Option<&PriceEntry> {
+        let mut entries = self.prices.iter();
+        entries.find(|entry| entry.pattern.matches(model))
+    }
 }

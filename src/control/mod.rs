@@ -32,6 +32,9 @@ mod reasoning_memory;
 pub mod reports;
 pub mod requests;
 mod retention;
+mod session_times;
+pub mod sign_in;
+mod sign_in_state;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

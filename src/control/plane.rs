@@ -7,8 +7,10 @@ use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
+use crate::control::sign_in_state::SignInState;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
+use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
@@ -41,6 +43,7 @@ pub struct Control {
     pub(super) adoption_lock: Arc<tokio::sync::Mutex<()>>,
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(super) sign_in: Arc<SignInState>,
     /// held while a backup is copied
     pub(super) backup_lock: Arc<tokio::sync::Mutex<()>>,
     /// id of the seal key, for backups
@@ -72,6 +75,7 @@ impl Control {
             memory: None,
             retention: None,
             admission_wait_ms: 0,
+            sign_in: Arc::new(SignInState::new(Vec::new())),
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             backup_lock: Arc::default(),
@@ -101,6 +105,13 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// Sessions of the earlier run.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Vec<Session>) -> Control {
+        let sign_in = Arc::new(SignInState::new(sessions));
+        Control { sign_in, ..self }
     }
 
     /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.

@@ -35,7 +35,7 @@ use crate::domain::time::Time;
 use crate::gateway::access::Access;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
-use crate::gateway::admission::{Admission, AdmissionControl};
+use crate::gateway::admission::{Admission, AdmissionControl, CallParts};
 use crate::gateway::alert_outbox::AlertOutbox;
 pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
 use crate::gateway::exchange::context::ExchangeContext;
@@ -108,6 +108,7 @@ impl Gateway {
                 ledger: ledger.clone(),
             },
             metrics: Metrics::default(),
+            routes: access.routes.clone(),
         });
         let inflight = Arc::new(Inflight::default());
         let admission = AdmissionControl {
@@ -207,8 +208,11 @@ impl Gateway {
             Arc::new(request),
             deployment,
             id,
-            entry.tag.clone(),
-            client.fetcher(),
+            CallParts {
+                tag: entry.tag.as_ref(),
+                headers: &call.headers,
+                fetcher: client.fetcher(),
+            },
         );
         let admission = planned.await?;
         if call.operation.is_unmetered() {

@@ -20,7 +20,10 @@ use crate::auth::{self, bearer};
 use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
-use crate::server::surface::Surface;
+use crate::domain::sign_in::Session;
+use crate::server::cookie;
+pub(super) use crate::server::headers::header;
+use crate::server::surface::{Encrypted, Surface};
 use crate::server::worker::Worker;
 
 /// A body up to this length is read before its credential is checked.
@@ -56,6 +59,9 @@ pub(super) fn note_peer(
         data.insert(LocalPeer { uid: peer.uid() });
     }
     let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+    if tls.is_some() {
+        data.insert(Encrypted);
+    }
     let tcp = tls.map(|stream| stream.get_ref().0);
     if let Some(stream) = tcp.or(connection.downcast_ref::<TcpStream>())
         && let Err(error) =
@@ -95,19 +101,28 @@ pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     Some(nearest)
 }
 
-/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key.
-pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
-    match local_actor(request) {
-        Some(actor) => Ok(actor),
-        None => auth::authenticate_admin(
-            &Worker::of(request).directory.load(),
-            credential(request).as_deref(),
-            Worker::of(request).time.now_ms(),
-        )
-        .inspect_err(|error| {
-            tracing::debug!(client = ?client_address(request), %error, "control-plane call refused");
-        }),
+/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key, else the user of a
+/// session, which is returned too.
+pub(super) fn actor(request: &HttpRequest) -> Result<(Actor, Option<Session>), ApiError> {
+    if let Some(actor) = local_actor(request) {
+        return Ok((actor, None));
     }
+    let credential = credential(request);
+    if credential.is_none()
+        && let Some((actor, session)) = cookie::session(request)?
+    {
+        return Ok((actor, Some(session)));
+    }
+    let worker = Worker::of(request);
+    let actor = auth::authenticate_admin(
+        &worker.directory.load(),
+        credential.as_deref(),
+        worker.time.now_ms(),
+    )
+    .inspect_err(|error| {
+        tracing::debug!(client = ?client_address(request), %error, "control-plane call refused");
+    })?;
+    Ok((actor, None))
 }
 
 /// Peer of the local admin socket, if it is root or the service's own user.
@@ -133,13 +148,6 @@ pub(super) fn credential(request: &HttpRequest) -> Option<String> {
         header(request, "api-key"),
     )
     .map(str::to_owned)
-}
-
-pub(super) fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
-    request
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
 }
 
 /// `content-length` of the request.

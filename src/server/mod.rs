@@ -4,7 +4,9 @@
 mod api;
 mod app;
 mod certificates;
+mod cookie;
 mod extract;
+mod headers;
 mod health;
 mod home_page;
 mod inference;

@@ -9,3 +9,7 @@ pub(super) enum Surface {
     /// control plane, pages, metrics and health
     Administration,
 }
+
+/// Mark of a connection through TLS.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Encrypted;

@@ -8,6 +8,7 @@ mod demo;
 mod init;
 mod keys;
 mod secrets;
+mod sign_in;
 mod tls;
 
 use std::process::Output;

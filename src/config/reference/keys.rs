@@ -3,7 +3,8 @@
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{Boolean, Choice, Secret, String, Strings};
 use super::key::{KeyReference, SectionReference, key, range};
-use super::provider_keys::{PRICE, PROVIDER};
+use super::price_keys::{MODEL_PRICE, PRICE};
+use super::provider_keys::PROVIDER;
 
 const DAY_S: u64 = 86_400;
 
@@ -63,8 +64,15 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     },
     SectionReference {
         name: "providers.NAME.price",
-        summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. Both rates are required.",
+        summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. `input` and `output` are required; a class without a \
+                  rate costs as much as the class that contains it.",
         keys: PRICE,
+    },
+    SectionReference {
+        name: "providers.NAME.prices.MODEL",
+        summary: "Price of some models over `price`: `MODEL` is a model with its snapshots or a pattern such as `\"gpt-5*\"`; the most \
+                  specific entry applies. Rates replace those of `price`, and the fees of tools stay; a factor or a place needs no rates.",
+        keys: MODEL_PRICE,
     },
 ];
 

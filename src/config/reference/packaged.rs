@@ -115,7 +115,7 @@ fn value(section: &str, key: &KeyReference) -> String {
         KeyKind::Boolean => "false".to_owned(),
         KeyKind::Choice(words) | KeyKind::ChoiceOrTable(words) => format!("\"{}\"", words[0]),
         KeyKind::Strings => "[]".to_owned(),
-        KeyKind::StringTable => "{}".to_owned(),
+        KeyKind::StringTable | KeyKind::Tables => "{}".to_owned(),
         KeyKind::Amount => "\"1.00\"".to_owned(),
         KeyKind::String => "\"\"".to_owned(),
     }

@@ -1,7 +1,9 @@
 //! Table of the keys of a provider's section, in the order of the packaged file.
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
-use super::key::KeyKind::{Amount, Choice, ChoiceOrTable, Secret, String, StringTable, Strings};
+use super::key::KeyKind::{
+    Amount, Choice, ChoiceOrTable, Secret, String, StringTable, Strings, Tables,
+};
 use super::key::{KeyReference, key};
 
 pub(super) const PROVIDER: &[KeyReference] = &[
@@ -28,10 +30,19 @@ pub(super) const PROVIDER: &[KeyReference] = &[
     ),
     key(
         "price",
-        ChoiceOrTable(&["sheet", "free"]),
+        ChoiceOrTable(&["sheet", "free", "reported"]),
         Derived("of the type"),
         "",
-        "Embedded list prices, no cost, or fixed rates. `openai_compatible` and `openrouter` must state it.",
+        "Embedded list prices, no cost, fixed rates, or the `usage.cost` that the vendor reports (OpenRouter). A reported price has no \
+         ceiling: under a budget that blocks, a model needs rates in `prices`, or `request_ceiling`. `openai_compatible` and `openrouter` \
+         must state a price.",
+    ),
+    key(
+        "prices",
+        Tables,
+        Absent,
+        "",
+        "Prices of some models, by name or pattern; see below.",
     ),
     key(
         "models",
@@ -135,22 +146,5 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         Absent,
         "",
         "Uses the versioned URLs `/openai/deployments/NAME/...?api-version=` (`azure` only).",
-    ),
-];
-
-pub(super) const PRICE: &[KeyReference] = &[
-    key(
-        "input",
-        Amount,
-        Absent,
-        "USD per million tokens",
-        "Rate of input tokens.",
-    ),
-    key(
-        "output",
-        Amount,
-        Absent,
-        "USD per million tokens",
-        "Rate of output tokens.",
     ),
 ];

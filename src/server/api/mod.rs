@@ -22,6 +22,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod sign_in;
 pub(crate) mod teams;
 mod tenant_fields;
 #[cfg(test)]
@@ -159,7 +160,9 @@ fn note_denial(request: &HttpRequest, id: RequestId, error: &ApiError) {
     let denial = Denial {
         at_ms: worker.time.now_ms(),
         action: "access.denied",
-        subject: extract::actor(request).ok().map(|actor| actor.to_string()),
+        subject: extract::actor(request)
+            .ok()
+            .map(|(actor, _)| actor.to_string()),
         address: extract::client_address(request),
         request: Some(id),
         reason: error.code.as_str(),
