@@ -15,6 +15,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, SealKeySource, Sync};
 use crate::control::alerts::Alerts;
+use crate::control::audit::forward::AuditCopies;
 use crate::control::{BackgroundTasks, Control};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
@@ -92,7 +93,12 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     ));
     let control = control(&config, &instance, &routes, memory.clone());
     let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
-    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
+    let (alerts, alert_sender) =
+        Alerts::open(&control, config.alerts.clone(), webhook_client.clone());
+    let copies = AuditCopies {
+        config: config.audit.clone(),
+        client: webhook_client,
+    };
     let parts = GatewayParts {
         seal_key,
         memory: memory.clone(),
@@ -106,7 +112,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
-    let tasks = BackgroundTasks::start(&control, alerts, binary).await;
+    let tasks = BackgroundTasks::start(&control, alerts, binary, copies).await;
     let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
     Ok(RunningServer {
         address,
@@ -156,6 +162,7 @@ impl RunningServer {
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;
         self.tasks.stop().await;
+        self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;

@@ -7,6 +7,7 @@ use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
+use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::time::Time;
@@ -43,6 +44,8 @@ pub struct Control {
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// newest verification of the audit log
+    pub(super) verification: Arc<VerificationJob>,
     /// denied uses on their way to the audit log
     pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
@@ -71,6 +74,7 @@ impl Control {
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            verification: Arc::default(),
             denials: Arc::default(),
             origin: Arc::default(),
         }

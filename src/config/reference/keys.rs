@@ -1,30 +1,11 @@
 //! Table of all keys of the TOML file, in the order of the packaged file. A new key is added here and to the resolver.
 
+use super::audit::AUDIT;
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{
-    Amount, Boolean, Choice, ChoiceOrTable, Integer, Secret, String, StringTable, Strings,
+    Amount, Boolean, Choice, ChoiceOrTable, Secret, String, StringTable, Strings,
 };
-use super::key::{KeyDefault, KeyKind, KeyReference, SectionReference};
-
-const fn key(
-    name: &'static str,
-    kind: KeyKind,
-    default: KeyDefault,
-    unit: &'static str,
-    meaning: &'static str,
-) -> KeyReference {
-    KeyReference {
-        name,
-        kind,
-        default,
-        unit,
-        meaning,
-    }
-}
-
-const fn range(min: u64, max: u64) -> KeyKind {
-    Integer { min, max }
-}
+use super::key::{KeyReference, SectionReference, key, range};
 
 const DAY_S: u64 = 86_400;
 
@@ -61,6 +42,11 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         summary: "Each budget raises one alert per window at the threshold and one at its limit: in the log, in the audit log, and to the \
                   webhook if configured.",
         keys: ALERTS,
+    },
+    SectionReference {
+        name: "audit",
+        summary: "Copies of the audit log for other systems: each at least once and in order, from where its receiver stopped.",
+        keys: AUDIT,
     },
     SectionReference {
         name: "reasoning_memory",
