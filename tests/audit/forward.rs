@@ -71,7 +71,7 @@ fn receiver_that_was_away_gets_every_event_in_order_and_signed() {
         let last = end(&gatekeeper);
         receiver.request_count() > refused && received(&receiver).contains(&last)
     });
-    // what was acknowledged follows what was refused: all events, in order, from the first on
+    // the acknowledged events follow the refused ones: all, in order, from the first on
     let seen = received(&receiver);
     let first = seen
         .iter()
