@@ -2,6 +2,7 @@
 //! A message must never repeat a secret. `reference` lists every key of the file.
 
 mod alerts;
+mod audit;
 mod base_url;
 mod credential;
 mod egress;
@@ -24,8 +25,8 @@ pub use listener::{ListenerConfig, TlsSource, parse_listen};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceEntry,
-    PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
-    UnsupportedFieldPolicy, Webhook,
+    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun,
+    PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
+    SyslogAddress, UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

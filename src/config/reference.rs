@@ -1,6 +1,7 @@
 //! Configuration reference: renders the table of all keys as Markdown, which is kept in `docs/configuration.md`. Tests
 //! compare the table with the keys, ranges and defaults of the resolver and with the packaged file.
 
+mod audit;
 mod key;
 mod keys;
 #[cfg(test)]

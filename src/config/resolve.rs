@@ -10,7 +10,7 @@ use super::listener::{self, parse_listen};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, egress, fetch, provider, reasoning_memory};
+use super::{alerts, audit, egress, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -118,6 +118,7 @@ fn resolve(
         retention: retention(top.section("retention", errs), errs),
         limits: limits(top.section("limits", errs), errs),
         alerts: alerts::resolve(top.section("alerts", errs), environment, errs),
+        audit: audit::resolve(top.section("audit", errs), environment, errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),

@@ -34,6 +34,7 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
+    pub audit: AuditConfig,
     pub reasoning_memory: ReasoningMemoryConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched
@@ -231,7 +232,22 @@ impl Default for AlertConfig {
     }
 }
 
-/// Receiver of alerts.
+/// Copies of the audit log for other systems.
+#[derive(Clone, Debug, Default)]
+pub struct AuditConfig {
+    pub forward: Option<Webhook>,
+    pub file: Option<PathBuf>,
+    pub syslog: Option<SyslogAddress>,
+}
+
+/// Receiver of syslog messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Receiver of alerts, or of the audit log.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     /// secret, because many webhook URLs contain a token

@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
-use crate::control::audit::{checkpoints, denials, process_events};
+use crate::control::audit::forward::AuditCopies;
+use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
 use crate::control::{clock, retention, session_times, unlogged_endings};
 
@@ -17,11 +18,12 @@ pub struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
-    /// `binary`: file of this process, to be hashed.
+    /// `binary`: file of this process, to be hashed. `copies`: destinations of the audit log.
     pub async fn start(
         control: &Control,
         alerts: Alerts,
         binary: Option<PathBuf>,
+        copies: AuditCopies,
     ) -> BackgroundTasks {
         clock::store_time(control).await;
         let (shutdown, receiver) = watch::channel(false);
@@ -36,6 +38,9 @@ impl BackgroundTasks {
             control.ledger.clone(),
             receiver.clone(),
         ));
+        for destination in copies.destinations() {
+            tasks.spawn_local(forward::run(control.clone(), destination, receiver.clone()));
+        }
         // its HTTP client belongs to this thread
         tasks.spawn_local(alerts.run(receiver));
         BackgroundTasks { shutdown, tasks }

@@ -40,8 +40,11 @@ pub mod teams;
 pub(crate) mod test_control;
 mod unlogged_endings;
 pub mod users;
+mod verification_job;
+mod webhook;
 
 pub use crate::control::background::BackgroundTasks;
 pub use crate::control::call_origin::CallOrigin;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};
+pub use crate::control::verification_job::VerificationStatus;

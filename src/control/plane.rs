@@ -8,6 +8,7 @@ use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
 use crate::control::sign_in_state::SignInState;
+use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::sign_in::Session;
@@ -50,6 +51,8 @@ pub struct Control {
     pub(super) seal_key_id: Arc<str>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// newest verification of the audit log
+    pub(super) verification: Arc<VerificationJob>,
     /// denied uses on their way to the audit log
     pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
@@ -81,6 +84,7 @@ impl Control {
             backup_lock: Arc::default(),
             seal_key_id: Arc::from(""),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            verification: Arc::default(),
             denials: Arc::default(),
             origin: Arc::default(),
         }

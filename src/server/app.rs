@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    audit, backup, clock, keys, ledger, organizations, reasoning_memory, requests, resource,
-    sign_in, teams, usage, users,
+    audit, audit_verification, backup, clock, keys, ledger, organizations, reasoning_memory,
+    requests, resource, sign_in, teams, usage, users,
 };
 use crate::server::surface::Surface;
 use crate::server::{health, home_page, inference};
@@ -148,6 +148,11 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/audit/public-keys").get(audit::public_keys))
     .service(resource("/v1/audit/proofs/{id}").get(audit::prove))
     .service(resource("/v1/audit/export").get(audit::export))
+    .service(
+        resource("/v1/audit/verify")
+            .get(audit_verification::get)
+            .post(audit_verification::start),
+    )
     .service(resource("/v1/clock").get(clock::get))
     .service(resource("/v1/clock/accept").post(clock::accept));
 }

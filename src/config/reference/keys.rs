@@ -1,5 +1,6 @@
 //! Table of all keys of the TOML file, in the order of the packaged file. A new key is added here and to the resolver.
 
+use super::audit::AUDIT;
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{Boolean, Choice, Secret, String, Strings};
 use super::key::{KeyReference, SectionReference, key, range};
@@ -49,6 +50,11 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         summary: "Each budget raises one alert per window at the threshold and one at its limit: in the log, in the audit log, and to the \
                   webhook if configured.",
         keys: ALERTS,
+    },
+    SectionReference {
+        name: "audit",
+        summary: "Copies of the audit log for other systems: each at least once and in order, from where its receiver stopped.",
+        keys: AUDIT,
     },
     SectionReference {
         name: "reasoning_memory",

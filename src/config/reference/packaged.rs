@@ -32,6 +32,13 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "webhook",
         "\"https://hooks.example.com/gatekeeper\"",
     ),
+    (
+        "audit",
+        "forward",
+        "\"https://siem.example.com/gatekeeper\"",
+    ),
+    ("audit", "file", "\"/var/log/gatekeeper/audit.jsonl\""),
+    ("audit", "syslog", "\"unix:/dev/log\""),
 ];
 
 /// Renders the file.

@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 mod admin_keys;
 pub(crate) mod audit;
+pub(crate) mod audit_verification;
 pub(crate) mod backup;
 mod body;
 mod budget_fields;

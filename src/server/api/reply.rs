@@ -41,6 +41,10 @@ impl ApiReply {
         }
     }
 
+    pub fn accepted(body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        ApiReply::json(202, body)
+    }
+
     pub fn csv(text: String, next: Option<String>) -> ApiReply {
         ApiReply {
             status: 200,
