@@ -7,7 +7,7 @@ use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
-use crate::server::{health, home_page, inference};
+use crate::server::{dashboard, health, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -33,8 +33,13 @@ pub(super) fn routes(app: &mut ServiceConfig) {
 }
 
 fn operation(app: &mut ServiceConfig) {
-    let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
+    let home = url("/", "GET, HEAD").route(web::get().to(dashboard::home));
     app.service(home.route(web::head().to(health::probe)));
+    let asset = web::get().to(dashboard::asset);
+    app.service(url("/ui/assets/{hash}/{file:.+}", "GET").route(asset));
+    for path in ["/ui", "/ui/{page:.*}"] {
+        app.service(url(path, "GET").route(web::get().to(dashboard::page)));
+    }
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
     }

@@ -3,9 +3,9 @@
 
 mod api;
 mod app;
+mod dashboard;
 mod extract;
 mod health;
-mod home_page;
 mod inference;
 mod respond;
 mod worker;

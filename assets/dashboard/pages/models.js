@@ -1,0 +1,1 @@
+export const title = "models"; export function show() {}
