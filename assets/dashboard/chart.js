@@ -38,6 +38,7 @@ export function stacked(host, chart) {
 
   const shown = () => chart.series.filter((one) => !hidden.has(one.id));
   const redraw = () => {
+    if (!host.clientWidth || !host.clientHeight) return;
     plot = draw(svg, host.clientWidth, host.clientHeight, chart, shown());
     Object.assign(scrub.style, { left: `${plot.left}px`, top: "0", width: `${plot.width}px`, height: `${plot.top + plot.height}px` });
     point(at);

@@ -60,7 +60,7 @@ async function usage(query, signal) {
 }
 
 /** @param {any} row @param {string} by */
-const nameOf = (row, by) => row[`${by}_name`] ?? row[by] ?? "–";
+const nameOf = (row, by) => row[`${by}_name`] || row[by] || "–";
 
 /** Cost by name, largest first. @param {any[]} rows @param {string} by @returns {[string, bigint][]} */
 function sumBy(rows, by) {
@@ -146,7 +146,8 @@ function monthCell(spent, budgets, today) {
       h("p.sub", "Projected ", h("b", usd(projected)), ` by ${dayOf(shiftDay(next, -1))} at the pace of its ${passed} days`),
       h("p.sub.push-down", "No organization has a monthly budget."));
   }
-  const sum = monthly.map(budgetOf).reduce((a, b) => ({ limit: a.limit + b.limit, spent: a.spent + b.spent, held: a.held + b.held }));
+  const none = { limit: 0n, spent: 0n, held: 0n };
+  const sum = monthly.map(budgetOf).reduce((a, b) => ({ limit: a.limit + b.limit, spent: a.spent + b.spent, held: a.held + b.held }), none);
   const left = sum.limit > projected ? `${usd(sum.limit - projected)} under the limit` : `${usd(projected - sum.limit)} over the limit`;
   const mark = Math.min(100, (Number(projected) / Number(sum.limit)) * 100);
   return h("section.stat", h("h2", "Spent this month"),

@@ -4,6 +4,7 @@ import { download, get, url } from "../api.js";
 import { h, icon, s } from "../dom.js";
 import { compact, count, duration, instant, pico, time, usd, usdExact } from "../format.js";
 import { choice, copy, empty, iconButton, money, places, problem, skeleton } from "../parts.js";
+import { names } from "../names.js";
 import { href, remember } from "../router.js";
 
 export const title = "Requests";
@@ -30,6 +31,7 @@ export async function show({ main, query, signal }) {
   let rows = /** @type {any[]} */ ([]);
   let next = "", follow = "";
   let generation = 0;
+  let named = /** @type {import("../names.js").Names} */ ((id) => id);
   const [state, tools, filters, list, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(400)), h("div.more", { hidden: true })];
   const split = h("div.split.solo", h("section.card.flush", { "aria-label": "Requests" }, list, more));
   main.append(h("header.head", h("h1", title), state, tools), filters, split);
@@ -107,8 +109,8 @@ export async function show({ main, query, signal }) {
     return h(`tr.pick${row.fresh ? ".fresh" : ""}`, { "aria-selected": String(row.id === chosen), "data-id": row.id, click: () => choose(row.id) },
       h("td.mute.desk", h("time", { datetime: row.at, title: instant(at) }, time(at))),
       h("td", h("button.link.name", { "aria-label": `Request for ${name}, ${row.status}` }, name),
-        row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${row.key_name ?? row.key}`)),
-      h("td.desk", row.key_name ?? row.key, " ", h("span.faint.wide", row.team_name ?? row.team)),
+        row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${named(row.key)}`)),
+      h("td.desk", named(row.key), " ", h("span.faint.wide", named(row.team))),
       h("td", badge(row)),
       h("td.num.opt", { title: tokens ? `${count(usage.input_tokens ?? 0)} in, ${count(usage.output_tokens ?? 0)} out` : "" }, tokens ? `${compact(usage.input_tokens ?? 0)} → ${compact(usage.output_tokens ?? 0)}` : "–"),
       h("td.num.opt", row.first_content_ms ? duration(row.first_content_ms) : "–"), h("td.num.desk", duration(row.total_ms)), h("td.num", money(pico(row.net_cost_usd))));
@@ -129,7 +131,7 @@ export async function show({ main, query, signal }) {
     const aside = h("aside.panel", { "aria-label": "Request", tabindex: "-1" }, skeleton(320));
     split.append(aside);
     try {
-      aside.replaceChildren(...detail(await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal), () => choose("")));
+      aside.replaceChildren(...detail(await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal), named, () => choose("")));
     } catch (error) {
       if (!signal.aborted) aside.replaceChildren(h("header", h("h2", "Request"), iconButton("Close", "close", () => choose(""), ".bare.push")), h("section", problem(error)));
     }
@@ -160,6 +162,7 @@ export async function show({ main, query, signal }) {
 
   drawTools();
   drawFilters();
+  named = await names(signal);
   await read();
   if (chosen) await panel();
 }
@@ -171,8 +174,8 @@ function badge(row) {
   return h(`span.tag${tone && `.${tone}`}`, word, row.code && h("span.wide", row.code));
 }
 
-/** What is known of one request. @param {any} row @param {() => void} close */
-export function detail(row, close) {
+/** What is known of one request. @param {any} row @param {import("../names.js").Names} named @param {() => void} close */
+function detail(row, named, close) {
   const id = h("code.small", row.id);
   return [
     h("header", h("div", h("div.row", badge(row), h("h2", row.model_asked ?? row.model ?? "Request")), h("div.row.tight", id, iconButton("Copy id", "copy", () => void copy(row.id, id)))),
@@ -183,7 +186,7 @@ export function detail(row, close) {
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
     row.flags?.length > 0 && h("section", h("h3", "Flags"), h("div.row", row.flags.map((flag) => h("span.tag.info", flag)))),
-    h("section", facts(row)),
+    h("section", facts(row, named)),
   ].filter(Boolean);
 }
 
@@ -207,10 +210,10 @@ const sum = (row) => h("table.sum",
     row.corrections.map((entry) => h("tr", h("th", { scope: "row" }, `corrected: ${entry.reason}`), h("td"), h("td"), h("td", usdExact(pico(entry.amount_usd)))))),
   h("tfoot", h("tr", h("th", { scope: "row" }, "Booked"), h("td"), h("td"), h("td", usdExact(pico(row.net_cost_usd))))));
 
-/** @param {any} row */
-function facts(row) {
+/** @param {any} row @param {import("../names.js").Names} named */
+function facts(row, named) {
   /** @type {[string, any][]} */
-  const all = [["Key", h("a", { href: href("keys", { q: row.key_name ?? row.key }) }, row.key_name ?? row.key)], ["Team", row.team_name ?? row.team], ["Served by", row.provider ? `${row.provider}/${row.model}` : "not sent"],
+  const all = [["Key", h("a", { href: href("keys", { q: named(row.key) }) }, named(row.key))], ["Team", named(row.team)], ["Served by", row.provider ? `${row.provider}/${row.model}` : "not sent"],
     ["Dialect", row.dialect], ["Streamed", row.stream ? "yes" : "no"], ["Held", row.ceiling_usd ? usd(pico(row.ceiling_usd)) : "–"], ["Output cap", row.output_cap ? count(row.output_cap) : "–"], ["Tag", row.tag ?? "–"], ["Received", instant(new Date(row.at))]];
   return h("dl.facts", all.flatMap(([name, value]) => [h("dt", name), h("dd", value)]));
 }

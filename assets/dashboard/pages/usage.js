@@ -51,7 +51,7 @@ export async function show({ main, query, signal }) {
     const wanted = [...new Set([...view.by, ...view.filters.map(([group]) => group)])];
     const { data, more } = await list("/v1/usage", { ...period, group_by: ["day", ...wanted].join(",") }, ROWS_MAX, signal);
     if (more) throw new Error(`The report has more than ${count(ROWS_MAX)} rows; choose a shorter period or fewer groups.`);
-    const rows = data.map((row) => ({ name: Object.fromEntries(wanted.map((group) => [group, row[`${group}_name`] ?? row[group] ?? "–"])), day: row.day, cost: pico(row.cost_usd), requests: row.requests, refused: row.refused_requests, input: row.input_tokens, cached: row.cached_tokens, output: row.output_tokens }));
+    const rows = data.map((row) => ({ name: Object.fromEntries(wanted.map((group) => [group, row[`${group}_name`] || row[group] || "–"])), day: row.day, cost: pico(row.cost_usd), requests: row.requests, refused: row.refused_requests, input: row.input_tokens, cached: row.cached_tokens, output: row.output_tokens }));
     return rows.filter((row) => view.filters.every(([group, id]) => row.name[group] === id));
   }
 
