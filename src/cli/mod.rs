@@ -2,6 +2,7 @@
 //! Keys, budgets and money are decided by the running server, never here.
 
 mod admin;
+mod audit;
 mod check;
 mod clock;
 mod data_dir;
@@ -11,10 +12,12 @@ mod http;
 mod init;
 mod keys;
 mod ledger;
+mod manual;
 mod memory;
 mod parse;
 mod requests;
 mod serve;
+mod service_manager;
 mod settings;
 mod signals;
 mod table;
@@ -22,7 +25,7 @@ mod teams;
 mod usage;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -32,6 +35,7 @@ Exit codes:
   1   refused or failed; the message names the cause
   2   invalid command line
   10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
+  14  `audit verify`: the log differs from the one that was signed
   74  data folder deleted or replaced while the server ran
   75  data folder in use by another process; try again
   78  invalid configuration or data folder";
@@ -70,11 +74,17 @@ enum Command {
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show, export and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
     /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 /// Parses the arguments of this process; exits with code 2 if they are invalid.
@@ -95,8 +105,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Manual(args) => manual::run(args, Cli::command()),
     }
 }
 
@@ -106,8 +118,22 @@ mod tests {
 
     #[test]
     fn command_line_definition_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn manual_has_a_page_per_command() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cli = Cli::try_parse_from(["gatekeeper", "manual", &folder.path().to_string_lossy()]);
+        run(cli.expect("valid")).expect("pages");
+        for page in [
+            "gatekeeper.1",
+            "gatekeeper-serve.1",
+            "gatekeeper-keys-create.1",
+        ] {
+            let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
+            assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        }
     }
 
     #[test]
@@ -128,6 +154,11 @@ mod tests {
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper ledger verify",
+            "gatekeeper audit tail -f --action key.*",
+            "gatekeeper audit checkpoint",
+            "gatekeeper audit prove 7 --out event-7.tlog-proof",
+            "gatekeeper audit export audit-2026 --since 2026-11-01",
+            "gatekeeper audit verify audit-2026 --checkpoint kept --checkpoint older --public-key key",
             "gatekeeper clock",
             "gatekeeper clock --json",
             "gatekeeper clock accept --json",
