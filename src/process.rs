@@ -85,7 +85,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         &config.providers,
         Arc::new(Sheet::embedded()),
     ));
-    let control = control(&config, &instance, &routes, memory.clone());
+    let control = control(&config, &instance, &routes, memory.clone())?;
     let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
     let parts = GatewayParts {
@@ -364,20 +364,21 @@ fn control(
     instance: &Instance,
     routes: &Arc<RouteTable>,
     memory: Option<Arc<ReasoningMemory>>,
-) -> Control {
+) -> Result<Control, StartError> {
     let routes = routes.clone();
     let catalogue = Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
         for (name, deployment) in routes.names() {
             visit(name, &deployment.provider.name, &deployment.model);
         }
     });
-    instance
+    Ok(instance
         .control
         .clone()
         .with_retention(config.retention)
         .with_catalogue(catalogue)
         .with_memory(memory)
-        .with_admission_wait_ms(config.admission_wait_ms_max())
+        .with_sessions(instance.store.sessions()?)
+        .with_admission_wait_ms(config.admission_wait_ms_max()))
 }
 
 fn bind(config: &Config, inherited: Option<TcpListener>) -> Result<Sockets, StartError> {

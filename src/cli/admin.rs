@@ -35,6 +35,11 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Address at which the configured server listens.
+    pub fn listen_address(&self) -> Result<SocketAddr, Failure> {
+        Ok(config::load_base(&self.settings.overrides())?.config.listen)
+    }
+
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         match &self.url {
             Some(url) => AdminClient::at_url(url, self.admin_key_file.clone()),

@@ -19,6 +19,7 @@ mod requests;
 mod serve;
 mod service_manager;
 mod settings;
+mod setup;
 mod signals;
 mod table;
 mod teams;
@@ -56,6 +57,8 @@ enum Command {
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
+    /// Print a one-time link to the dashboard: for the first owner, or for a forgotten password
+    Setup(setup::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
     /// Create, list and disable keys
@@ -98,6 +101,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
+        Command::Setup(args) => setup::run(args),
         Command::Check(args) => check::run(args),
         Command::Keys(command) => keys::run(command),
         Command::Teams(command) => teams::run(command),

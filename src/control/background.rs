@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use crate::control::alerts::Alerts;
 use crate::control::audit::checkpoints;
 use crate::control::plane::Control;
-use crate::control::{clock, retention, unlogged_endings};
+use crate::control::{clock, retention, session_times, unlogged_endings};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -22,6 +22,7 @@ impl BackgroundTasks {
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));
         tasks.spawn(checkpoints::run(control.clone(), receiver.clone()));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
+        tasks.spawn(session_times::run(control.clone(), receiver.clone()));
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),
             receiver.clone(),

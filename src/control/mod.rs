@@ -30,6 +30,8 @@ mod reasoning_memory;
 pub mod reports;
 pub mod requests;
 mod retention;
+mod session_times;
+pub mod sign_in;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
+use crate::control::sign_in::SignIn;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
+use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
@@ -40,6 +42,7 @@ pub struct Control {
     pub(super) adoption_lock: Arc<tokio::sync::Mutex<()>>,
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(super) sign_in: Arc<SignIn>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
     /// of the call that this handle serves
@@ -65,6 +68,7 @@ impl Control {
             memory: None,
             retention: None,
             admission_wait_ms: 0,
+            sign_in: Arc::new(SignIn::new(Vec::new())),
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
@@ -82,6 +86,13 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// Sessions of the earlier run.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Vec<Session>) -> Control {
+        let sign_in = Arc::new(SignIn::new(sessions));
+        Control { sign_in, ..self }
     }
 
     /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.

@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod refusal;
 pub mod role;
 pub mod secret;
+pub mod sign_in;
 pub mod snapshot;
 pub mod tenant;
 pub mod time;

@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
-    users,
+    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, sign_in,
+    teams, usage, users,
 };
 use crate::server::{dashboard, health, inference};
 
@@ -28,6 +28,12 @@ pub(super) fn routes(app: &mut ServiceConfig) {
     operation(app);
     for prefix in PREFIXES {
         data_plane(app, prefix);
+    }
+    for (path, open) in [
+        ("/v1/sign-in", web::post().to(sign_in::start)),
+        ("/v1/sign-in/link", web::post().to(sign_in::redeem)),
+    ] {
+        app.service(url(path, "POST").route(open));
     }
     control_plane(app);
     app.default_service(web::to(inference::not_served));
@@ -118,6 +124,16 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/ledger/corrections").post(ledger::correct))
     .service(resource("/v1/ledger/verify").get(ledger::verify))
     .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
+    .service(
+        resource("/v1/session")
+            .get(sign_in::current)
+            .delete(sign_in::sign_out),
+    )
+    .service(resource("/v1/session/password").post(sign_in::change_password))
+    .service(resource("/v1/sessions").get(sign_in::sessions))
+    .service(resource("/v1/sessions/{id}").delete(sign_in::end_session))
+    .service(resource("/v1/setup").post(sign_in::create_setup_link))
+    .service(resource("/v1/users/{id}/invitation").post(sign_in::invite))
     .service(resource("/v1/audit").get(audit::list))
     .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
     .service(resource("/v1/audit/public-keys").get(audit::public_keys))

@@ -18,6 +18,8 @@ use crate::auth::{self, bearer};
 use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
+use crate::domain::sign_in::Session;
+use crate::server::cookie;
 use crate::server::worker::Worker;
 
 /// A body up to this length is read before its credential is checked.
@@ -54,16 +56,25 @@ pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u
     }
 }
 
-/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key.
-pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
-    match local_actor(request) {
-        Some(actor) => Ok(actor),
-        None => auth::authenticate_admin(
-            &Worker::of(request).directory.load(),
-            credential(request).as_deref(),
-            Worker::of(request).time.now_ms(),
-        ),
+/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key, else the user of a
+/// session, which is returned too.
+pub(super) fn actor(request: &HttpRequest) -> Result<(Actor, Option<Session>), ApiError> {
+    if let Some(actor) = local_actor(request) {
+        return Ok((actor, None));
     }
+    let credential = credential(request);
+    if credential.is_none()
+        && let Some((actor, session)) = cookie::session(request)?
+    {
+        return Ok((actor, Some(session)));
+    }
+    let worker = Worker::of(request);
+    let actor = auth::authenticate_admin(
+        &worker.directory.load(),
+        credential.as_deref(),
+        worker.time.now_ms(),
+    )?;
+    Ok((actor, None))
 }
 
 /// Peer of the local admin socket, if it is root or the service's own user.

@@ -43,7 +43,7 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
 }
 
 fn metrics_grant(request: &HttpRequest) -> Result<Grant<may::ReadMetrics>, ApiError> {
-    Grant::for_actor(&extract::actor(request)?, may::ReadMetrics)
+    Grant::for_actor(&extract::actor(request)?.0, may::ReadMetrics)
 }
 
 fn unready_reason(worker: &Worker) -> Option<&'static str> {

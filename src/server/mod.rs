@@ -3,6 +3,7 @@
 
 mod api;
 mod app;
+mod cookie;
 mod dashboard;
 mod extract;
 mod health;

@@ -6,6 +6,7 @@ mod demo;
 mod init;
 mod keys;
 mod secrets;
+mod sign_in;
 
 use std::process::Output;
 

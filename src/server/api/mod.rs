@@ -21,6 +21,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod sign_in;
 pub(crate) mod teams;
 mod tenant_fields;
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(in crate::store) mod records;
 pub(in crate::store) mod recovery;
 mod retention;
 mod rollups;
+mod sign_in;
 pub(in crate::store) mod slot;
 pub(in crate::store) mod store;
 pub(in crate::store) mod tables;

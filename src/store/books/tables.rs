@@ -22,6 +22,14 @@ pub(in crate::store) const ADMIN_KEYS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("admin_keys");
 /// absent before the first user
 pub(in crate::store) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
+/// user → hash of the password in PHC format; absent before the first password
+pub(in crate::store) const PASSWORDS: TableDefinition<u64, &str> =
+    TableDefinition::new("passwords");
+/// SHA-256 of the secret → session; absent before the first sign-in
+pub(in crate::store) const SESSIONS: TableDefinition<[u8; 32], &[u8]> =
+    TableDefinition::new("sessions");
+/// SHA-256 of the secret → one-time link; absent before the first link
+pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
