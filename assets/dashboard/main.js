@@ -33,8 +33,7 @@ async function enterWithKey(key) {
   try {
     if (/^sk-gk-(master|admin)-/.test(key)) return await enter(await get("/v1/session"));
     const me = await get("/v1/me");
-    setZone(me.timezone);
-    mountShell({ name: me.key.name, role: `team ${me.team.name}`, administers: false, leave: () => location.assign(href("me")) });
+    mountShell({ name: me.key.name, role: `team ${me.team_name}`, administers: false, leave: () => location.assign(href("me")) });
     if (OWN.includes(pageName())) await open();
     else go(href("me"));
   } catch (error) {

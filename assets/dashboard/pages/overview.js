@@ -72,8 +72,8 @@ function sumBy(rows, by) {
 
 /** Budgets by used share, largest first. @param {AbortSignal} signal */
 async function nearest(signal) {
-  const { data } = await list("/v1/budgets", { limit: 200, sort: "used" }, 200, signal);
-  return data.map((budget) => ({ budget, name: budget.owner_name, href: href(budget.owner_type === "key" ? "keys" : "teams", { q: budget.owner_name }) }))
+  const { data } = await list("/v1/budgets", { limit: 1000 }, 1000, signal);
+  return data.map((budget) => ({ budget, name: budget.owner_name, href: href(budget.owner_kind === "key" ? "keys" : "teams", { q: budget.owner_name }) }))
     .sort((a, b) => share(b.budget) - share(a.budget));
 }
 
@@ -140,7 +140,7 @@ function monthCell(spent, budgets, today) {
   const next = shiftDay(shiftDay(first, 31), 0).slice(0, 8) + "01";
   const passed = daysBetween(first, today) + 1, all = daysBetween(first, next);
   const projected = (spent * BigInt(all)) / BigInt(passed);
-  const monthly = budgets.map(({ budget }) => budget).filter((one) => one.period === "monthly" && one.owner_type === "organization" && !one.model);
+  const monthly = budgets.map(({ budget }) => budget).filter((one) => one.period === "monthly" && one.owner_kind === "organization" && !one.model);
   if (!monthly.length) {
     return h("section.stat", h("h2", "Spent this month"), h("p.big", { title: usdExact(spent) }, usd(spent)),
       h("p.sub", "Projected ", h("b", usd(projected)), ` by ${dayOf(shiftDay(next, -1))} at the pace of its ${passed} days`),
