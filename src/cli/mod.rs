@@ -3,6 +3,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod budgets;
 mod changes;
 mod check;
@@ -23,6 +24,7 @@ mod output;
 mod parse;
 mod requests;
 mod resolve;
+mod restore;
 mod serve;
 mod service_manager;
 mod settings;
@@ -102,6 +104,10 @@ enum Command {
     Clock(clock::Args),
     /// Print a completion script for bash, zsh or fish
     Completions(completions::Args),
+    /// Write a hot backup of the books to a file, or verify one
+    Backup(backup::Args),
+    /// Put a backup into the data folder, or accept restored books
+    Restore(restore::Args),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Manual(manual::Args),
@@ -132,6 +138,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Manual(args) => manual::run(args, Cli::command()),
     }
 }

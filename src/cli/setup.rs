@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
-use super::table::{print, print_json};
+use crate::cli::output::{print, print_json};
 use crate::process;
 
 #[derive(Debug, ClapArgs)]

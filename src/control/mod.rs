@@ -6,8 +6,10 @@ pub mod admin_keys;
 pub mod alerts;
 pub mod audit;
 mod background;
+mod backup;
 mod budgets;
 mod call_origin;
+mod certificates;
 mod change;
 pub mod clock;
 pub mod corrections;
@@ -32,6 +34,7 @@ pub mod requests;
 mod retention;
 mod session_times;
 pub mod sign_in;
+mod sign_in_state;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

@@ -4,12 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::auth::session::{SessionTable, generate_token, hash};
-use crate::auth::throttle::{Throttle, Verdict};
+use crate::auth::session::{generate_token, hash};
+use crate::auth::throttle::Verdict;
 use crate::auth::{password, user_actor};
 use crate::control::change::Change;
 use crate::control::input::{Email, Name};
@@ -22,32 +21,8 @@ use crate::domain::role::Scope;
 use crate::domain::secret::Secret;
 use crate::domain::sign_in::{INVITATION_MS, SETUP_LINK_MS, Session, SignInLink};
 
-/// Passwords computed at once; each takes a core for some 15 ms and 19 MiB.
-const HASHES_AT_ONCE: usize = 2;
-/// Attempts that wait for the pool or their delay; beyond it sign-in is overloaded.
-const ATTEMPTS_MAX: usize = 64;
 /// The stored time of a session's last call is at most so old.
 const SEEN_STALE_MS: u64 = 5 * 60_000;
-
-/// State of sign-in, shared by all workers.
-#[derive(Debug)]
-pub(super) struct SignIn {
-    pub sessions: SessionTable,
-    throttle: Throttle,
-    hashes: Semaphore,
-    attempts: Semaphore,
-}
-
-impl SignIn {
-    pub fn new(sessions: Vec<Session>) -> SignIn {
-        SignIn {
-            sessions: SessionTable::new(sessions),
-            throttle: Throttle::default(),
-            hashes: Semaphore::new(HASHES_AT_ONCE),
-            attempts: Semaphore::new(ATTEMPTS_MAX),
-        }
-    }
-}
 
 /// A new session and its secret, which goes into the cookie.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, sign_in,
-    teams, usage, users,
+    audit, backup, clock, keys, ledger, organizations, reasoning_memory, requests, resource,
+    sign_in, teams, usage, users,
 };
+use crate::server::surface::Surface;
 use crate::server::{dashboard, health, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
@@ -24,36 +25,52 @@ const INFERENCE: [(&str, Dialect, Operation); 5] = [
     ("/embeddings", Dialect::Chat, Operation::Embeddings),
 ];
 
-pub(super) fn routes(app: &mut ServiceConfig) {
-    operation(app);
-    for prefix in PREFIXES {
-        data_plane(app, prefix);
+pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
+    health(app);
+    if surface != Surface::Administration {
+        for prefix in PREFIXES {
+            data_plane(app, prefix);
+        }
     }
-    for (path, open) in [
-        ("/v1/sign-in", web::post().to(sign_in::start)),
-        ("/v1/sign-in/link", web::post().to(sign_in::redeem)),
-    ] {
-        app.service(url(path, "POST").route(open));
+    if surface != Surface::Models {
+        operation(app);
+        pages(app);
+        sign_in(app);
+        control_plane(app);
     }
-    control_plane(app);
     app.default_service(web::to(inference::not_served));
 }
 
-fn operation(app: &mut ServiceConfig) {
+fn health(app: &mut ServiceConfig) {
     let home = url("/", "GET, HEAD").route(web::get().to(dashboard::home));
     app.service(home.route(web::head().to(health::probe)));
-    let asset = web::get().to(dashboard::asset);
-    app.service(url("/ui/assets/{hash}/{file:.+}", "GET").route(asset));
-    for path in ["/ui", "/ui/{page:.*}"] {
-        app.service(url(path, "GET").route(web::get().to(dashboard::page)));
-    }
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
     }
     for path in ["/readyz", "/health/readiness"] {
         app.route(path, web::get().to(health::ready));
     }
+}
+
+fn operation(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
+}
+
+/// Files of the dashboard.
+fn pages(app: &mut ServiceConfig) {
+    let asset = web::get().to(dashboard::asset);
+    app.service(url("/ui/assets/{hash}/{file:.+}", "GET").route(asset));
+    for path in ["/ui", "/ui/{page:.*}"] {
+        app.service(url(path, "GET").route(web::get().to(dashboard::page)));
+    }
+}
+
+/// Calls without a credential that start a session.
+fn sign_in(app: &mut ServiceConfig) {
+    let start = web::post().to(sign_in::start);
+    app.service(url("/v1/sign-in", "POST").route(start));
+    let redeem = web::post().to(sign_in::redeem);
+    app.service(url("/v1/sign-in/link", "POST").route(redeem));
 }
 
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
@@ -134,6 +151,8 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/sessions/{id}").delete(sign_in::end_session))
     .service(resource("/v1/setup").post(sign_in::create_setup_link))
     .service(resource("/v1/users/{id}/invitation").post(sign_in::invite))
+    .service(url("/v1/backup", "POST").route(web::post().to(backup::take)))
+    .service(resource("/v1/restore/accept").post(backup::accept))
     .service(resource("/v1/audit").get(audit::list))
     .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
     .service(resource("/v1/audit/public-keys").get(audit::public_keys))

@@ -10,7 +10,8 @@ use crate::auth::role::Actor;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::sign_in::{SESSION_MS, Session};
-use crate::server::extract::header;
+use crate::server::headers::header;
+use crate::server::surface::Encrypted;
 use crate::server::worker::Worker;
 
 const SECURE: &str = "__Host-gatekeeper-session";
@@ -79,9 +80,18 @@ pub(super) fn check_transport(request: &HttpRequest) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::PermissionDenied, message))
 }
 
-/// True for a connection through TLS.
+/// True for a connection through TLS, to this listener or to a trusted proxy before it.
 fn is_secure(request: &HttpRequest) -> bool {
-    request.app_config().secure()
+    request.conn_data::<Encrypted>().is_some()
+        || (from_trusted_proxy(request) && header(request, "x-forwarded-proto") == Some("https"))
+}
+
+fn from_trusted_proxy(request: &HttpRequest) -> bool {
+    let trusted = request
+        .app_data::<Worker>()
+        .map_or(&[][..], |worker| &worker.trusted_proxies);
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(peer)))
 }
 
 /// Cookie that carries a session.

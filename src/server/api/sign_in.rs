@@ -27,7 +27,7 @@ const BODY_TIMEOUT_MS: u64 = 10_000;
 
 /// `POST /v1/sign-in` with `email` and `password`.
 pub(crate) async fn start(request: HttpRequest, payload: Payload) -> HttpResponse {
-    let address = request.peer_addr().map(|peer| peer.ip());
+    let address = extract::client_address(&request);
     let started = async {
         let mut fields = open_body(&request, payload).await?;
         let email: String = fields.require("email", "the e-mail address of an account")?;
@@ -43,7 +43,7 @@ pub(crate) async fn start(request: HttpRequest, payload: Payload) -> HttpRespons
 
 /// `POST /v1/sign-in/link` with `token` and `password`; for a new owner with `email` and `name`.
 pub(crate) async fn redeem(request: HttpRequest, payload: Payload) -> HttpResponse {
-    let address = request.peer_addr().map(|peer| peer.ip());
+    let address = extract::client_address(&request);
     let started = async {
         let mut fields = open_body(&request, payload).await?;
         let token: String = fields.require("token", "the part of the link after #")?;
