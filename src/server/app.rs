@@ -9,7 +9,7 @@ use crate::server::api::{
     requests, resource, sign_in, teams, usage, users,
 };
 use crate::server::surface::Surface;
-use crate::server::{health, home_page, inference};
+use crate::server::{dashboard, health, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -34,6 +34,7 @@ pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
     }
     if surface != Surface::Models {
         operation(app);
+        pages(app);
         sign_in(app);
         control_plane(app);
     }
@@ -41,7 +42,7 @@ pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
 }
 
 fn health(app: &mut ServiceConfig) {
-    let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
+    let home = url("/", "GET, HEAD").route(web::get().to(dashboard::home));
     app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
@@ -53,6 +54,15 @@ fn health(app: &mut ServiceConfig) {
 
 fn operation(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
+}
+
+/// Files of the dashboard.
+fn pages(app: &mut ServiceConfig) {
+    let asset = web::get().to(dashboard::asset);
+    app.service(url("/ui/assets/{hash}/{file:.+}", "GET").route(asset));
+    for path in ["/ui", "/ui/{page:.*}"] {
+        app.service(url(path, "GET").route(web::get().to(dashboard::page)));
+    }
 }
 
 /// Calls without a credential that start a session.
