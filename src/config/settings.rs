@@ -139,6 +139,14 @@ pub struct Limits {
     pub idle_timeout_ms: u64,
     /// of an upstream call, to its last byte
     pub call_timeout_ms: u64,
+    /// to receive a complete request head
+    pub client_head_timeout_ms: u64,
+    /// time without a request after which a client's connection is closed
+    pub client_idle_timeout_ms: u64,
+    /// open client connections; `None`: as many as the process's descriptors allow
+    pub connections_max: Option<usize>,
+    /// open client connections of one address; `None`: half of all
+    pub connections_per_address_max: Option<usize>,
     /// time without reading after which a client counts as disconnected
     pub client_stall_ms: u64,
     /// of a unary response body or of one stream event
@@ -160,6 +168,10 @@ impl Default for Limits {
             head_timeout_ms: 300_000,
             idle_timeout_ms: 120_000,
             call_timeout_ms: 1_800_000,
+            client_head_timeout_ms: 15_000,
+            client_idle_timeout_ms: 75_000,
+            connections_max: None,
+            connections_per_address_max: None,
             client_stall_ms: 60_000,
             answer_bytes_max: 32 << 20,
             ping_ms: 15_000,

@@ -1,7 +1,8 @@
 //! HTTP to typed input: the peer of a connection, the credential, the actor of a control-plane call, and the body within limits
 //! of size and time. Errors are `ApiError`s; renders no response.
 
-use std::any::Any;
+use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -16,6 +17,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::server::connection::Watch;
 use crate::server::worker::Worker;
 
 /// A body up to this length is read before its credential is checked.
@@ -36,20 +38,17 @@ pub(super) struct BodyLimits {
     pub setting: Option<&'static str>,
 }
 
-/// On a new connection: records the peer's uid, as the kernel reports it, for the local socket; for TCP, sets the time after
-/// which a client that reads nothing loses its connection.
-pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u64) {
-    if let Some(stream) = connection.downcast_ref::<UnixStream>()
-        && let Ok(peer) = stream.peer_cred()
-    {
+/// Records the peer's uid of the local socket, as the kernel reports it.
+pub(super) fn note_local_peer(stream: &UnixStream, data: &mut Extensions) {
+    if let Ok(peer) = stream.peer_cred() {
         data.insert(LocalPeer { uid: peer.uid() });
     }
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) =
-            set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
-    {
-        tracing::debug!(%error, "failed to limit the time that a client may read nothing");
-    }
+}
+
+/// Sets the time after which a client that reads nothing loses its connection.
+pub(super) fn limit_stall(stream: &TcpStream, stall_ms: u64) -> io::Result<()> {
+    let stall_ms = u32::try_from(stall_ms).unwrap_or(u32::MAX);
+    Ok(set_tcp_user_timeout(stream, stall_ms)?)
 }
 
 /// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key.
@@ -108,7 +107,12 @@ pub(super) async fn body(
     }
     let timeout = Duration::from_millis(limits.timeout_ms);
     match tokio::time::timeout(timeout, read(payload, limits)).await {
-        Ok(body) => body,
+        Ok(body) => {
+            if let (Ok(_), Some(watch)) = (&body, request.conn_data::<Rc<Watch>>()) {
+                watch.body_came();
+            }
+            body
+        }
         Err(_) => Err(ApiError::invalid(format!(
             "incomplete body after {} s; send it faster",
             limits.timeout_ms / 1_000

@@ -1,11 +1,13 @@
 //! Liveness, readiness and metrics. Liveness and readiness need no key; without one, readiness shows only its status.
 
 use std::fmt::{Display, Write};
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::dialect::Dialect;
 use crate::domain::time::ClockStatus;
+use crate::server::connection::Registry;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
 
@@ -103,6 +105,9 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     // while the books reopen, the other metrics are still valid
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
         gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
+    }
+    if let Some(registry) = request.app_data::<Arc<Registry>>() {
+        registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
     HttpResponse::Ok()

@@ -3,33 +3,33 @@
 
 mod api;
 mod app;
+mod connection;
 mod extract;
 mod health;
 mod home_page;
 mod inference;
+mod listener;
 mod respond;
 mod worker;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::sync::Arc;
 
-use actix_web::dev::ServerHandle;
+use actix_server::{Server, ServerHandle};
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::rt::task::JoinHandle;
-use actix_web::{App, HttpServer};
 
 use crate::config::Config;
+use crate::server::connection::{ConnectionBounds, Registry};
+use crate::server::listener::{ListenerParts, serve};
 
 pub use crate::server::worker::Worker;
 
-/// Idle connections are closed after this.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Connections that wait to be accepted: the usual maximum of the system (`net.core.somaxconn`), which shortens a longer queue.
-/// actix-web accepts until none is left, so a burst waits for one wake-up.
+/// actix-server accepts until none is left, so a burst waits for one wake-up.
 const BACKLOG: i32 = 4_096;
-/// Deadline for the first request head of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Runs a future on the runtime that the listener needs.
 pub fn block_on<F: Future>(future: F) -> F::Output {
@@ -63,21 +63,32 @@ pub fn listen(
     new_worker: impl Fn() -> Worker + Clone + Send + 'static,
     sockets: Sockets,
 ) -> io::Result<Listener> {
-    let client_stall_ms = config.limits.client_stall_ms;
-    let server = HttpServer::new(move || App::new().app_data(new_worker()).configure(app::routes))
-        .on_connect(move |connection, data| extract::note_peer(connection, data, client_stall_ms))
+    let limits = config.limits;
+    let bounds = ConnectionBounds::new(&limits);
+    let parts = ListenerParts {
+        registry: Arc::new(Registry::new(bounds)),
+        limits,
+    };
+    let builder = Server::build()
         .workers(config.workers)
-        // else a client that disconnects before the head goes unnoticed, and its upstream call runs on
-        .h1_allow_half_closed(false)
-        // an event does not wait for the acknowledgement of the one before
-        .tcp_nodelay(true)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(Duration::from_secs(1))
+        // connections beyond the hard bound wait in the system's queue; the admin socket's share the number
+        .max_concurrent_connections(bounds.hard() / config.workers + 16)
         .shutdown_timeout(2)
-        .disable_signals()
-        .listen(sockets.api)?
-        .listen_uds(sockets.admin)?
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let (api, admin) = (
+        (new_worker.clone(), parts.clone(), stopping.clone()),
+        (new_worker, parts, stopping),
+    );
+    let server = builder
+        .listen("api", sockets.api, move || {
+            let (new_worker, parts, stopping) = api.clone();
+            serve::<TcpStream>(new_worker, parts, stopping)
+        })?
+        .listen_uds("admin", sockets.admin, move || {
+            let (new_worker, parts, stopping) = admin.clone();
+            serve::<UnixStream>(new_worker, parts, stopping)
+        })?
         .run();
     Ok(Listener {
         handle: server.handle(),
@@ -98,6 +109,7 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+    use std::time::Duration;
 
     use super::*;
 

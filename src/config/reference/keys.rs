@@ -241,6 +241,36 @@ const LIMITS: &[KeyReference] = &[
         "Duration of a call to a provider, to its last byte.",
     ),
     key(
+        "client_head_s",
+        range(1, 3600),
+        Toml("15"),
+        "s",
+        "Time in which a client must send the head of a request, from its first byte.",
+    ),
+    key(
+        "client_idle_s",
+        range(1, 3600),
+        Toml("75"),
+        "s",
+        "Time without a request after which a client's connection is closed.",
+    ),
+    key(
+        "connections_max",
+        range(0, 100_000),
+        Toml("0"),
+        "",
+        "Open client connections; at the bound, the connection that has waited longest for its client is closed. `0`: half of the \
+         process's file descriptors after 96 are kept back for the admin socket and the books, at most 32,768.",
+    ),
+    key(
+        "connections_per_address_max",
+        range(0, 100_000),
+        Toml("0"),
+        "",
+        "Open connections of one client address (of IPv6: of one network of 64 bits). `0`: half of all. Behind a proxy, all clients have \
+         its address.",
+    ),
+    key(
         "client_stall_s",
         range(1, 3600),
         Toml("60"),
