@@ -1,8 +1,8 @@
 //! Model access: a key may call a model only if the patterns of its team, of the key and of every ancestor key match it. Pure;
 //! it does not know the configuration, so a refusal never reveals which models exist.
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::pattern::Pattern;
 use crate::domain::tenant::{Team, VirtualKey};
 
 /// Maximum number of patterns in a refusal message.
@@ -19,9 +19,9 @@ pub fn check_model_allowed<'k>(
     provider: &str,
     model: &str,
 ) -> Result<(), ApiError> {
-    let (restricting, name, patterns) = if !any_matches(&team.models, asked, provider, model) {
+    let (restricting, name, patterns) = if !team.models.allows(asked, provider, model) {
         ("team", &team.name, &team.models)
-    } else if let Some(key) = keys.find(|key| !any_matches(&key.models, asked, provider, model)) {
+    } else if let Some(key) = keys.find(|key| !key.models.allows(asked, provider, model)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
@@ -46,19 +46,15 @@ pub fn is_model_allowed<'k>(
     provider: &str,
     model: &str,
 ) -> bool {
-    any_matches(&team.models, asked, provider, model)
-        && keys.all(|key| any_matches(&key.models, asked, provider, model))
+    team.models.allows(asked, provider, model)
+        && keys.all(|key| key.models.allows(asked, provider, model))
 }
 
-/// Returns true if a pattern matches or there are no patterns, which means no restriction.
-fn any_matches(patterns: &[Pattern], asked: &str, provider: &str, model: &str) -> bool {
-    patterns.is_empty()
-        || patterns
-            .iter()
-            .any(|pattern| pattern.matches_deployment(asked, provider, model))
-}
-
-fn list(patterns: &[Pattern]) -> String {
+fn list(models: &AllowList) -> String {
+    let patterns = models.patterns().unwrap_or_default();
+    if patterns.is_empty() {
+        return "no model".to_owned();
+    }
     let shown: Vec<String> = patterns
         .iter()
         .take(SHOWN_PATTERNS_MAX)
@@ -74,18 +70,21 @@ fn list(patterns: &[Pattern]) -> String {
 mod tests {
     use super::*;
     use crate::domain::id::{KeyId, OrganizationId, TeamId};
+    use crate::domain::pattern::Pattern;
 
-    fn patterns(texts: &[&str]) -> Vec<Pattern> {
-        texts.iter().map(|text| Pattern::new(*text)).collect()
+    /// The texts as patterns; `None` allows all models.
+    fn allow_list(texts: Option<&[&str]>) -> AllowList {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text)).collect();
+        texts.map_or(AllowList::All, |texts| AllowList::Only(patterns(texts)))
     }
 
-    fn tenants(team: &[&str], key: &[&str]) -> (Team, VirtualKey) {
+    fn tenants(team: Option<&[&str]>, key: Option<&[&str]>) -> (Team, VirtualKey) {
         let organization = OrganizationId(1);
         let team = Team {
             id: TeamId(2),
             organization,
             name: "marketing".into(),
-            models: patterns(team),
+            models: allow_list(team),
             created_ms: 0,
         };
         let key = VirtualKey {
@@ -96,7 +95,7 @@ mod tests {
             name: "campaign".into(),
             secret_hash: [0; 32],
             hint: "abcd".into(),
-            models: patterns(key),
+            models: allow_list(key),
             expires_ms: None,
             disabled: false,
             created_ms: 0,
@@ -107,14 +106,16 @@ mod tests {
     #[test]
     fn model_needs_permission_of_team_and_key() {
         for (team, key, expected) in [
-            (&[][..], &[][..], true),
-            (&["gpt-5-*"], &[], true),
-            (&["gpt-5-*"], &["gpt-5-mini"], true),
-            (&["gpt-5-*"], &["claude-*"], false),
-            (&["claude-*"], &["gpt-5-mini"], false),
-            (&[], &["openai/*"], true),
-            (&["azure/*"], &[], false),
-            (&["fast"], &["*"], true),
+            (None, None, true),
+            (Some(&["gpt-5-*"][..]), None, true),
+            (Some(&["gpt-5-*"]), Some(&["gpt-5-mini"][..]), true),
+            (Some(&["gpt-5-*"]), Some(&["claude-*"]), false),
+            (Some(&["claude-*"]), Some(&["gpt-5-mini"]), false),
+            (None, Some(&["openai/*"]), true),
+            (Some(&["azure/*"]), None, false),
+            (Some(&["fast"]), Some(&["*"]), true),
+            (None, Some(&[]), false),
+            (Some(&[]), Some(&["*"]), false),
         ] {
             let (team, key) = tenants(team, key);
             let keys = || std::iter::once(&key);
@@ -132,8 +133,8 @@ mod tests {
 
     #[test]
     fn child_key_needs_permission_of_every_ancestor() {
-        let (team, parent) = tenants(&[], &["gpt-5-*"]);
-        let (_, child) = tenants(&[], &["*"]);
+        let (team, parent) = tenants(None, Some(&["gpt-5-*"]));
+        let (_, child) = tenants(None, Some(&["*"]));
         let allowed = |model| {
             check_model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model)
         };
@@ -155,7 +156,7 @@ mod tests {
 
     #[test]
     fn refusal_names_model_restricting_tenant_and_allowed_models() {
-        let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
+        let (team, key) = tenants(Some(&["gpt-5-mini", "claude-haiku-*"]), None);
         let error =
             check_model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1")
                 .expect_err("refused");
@@ -175,7 +176,10 @@ mod tests {
     #[test]
     fn refusal_message_length_is_bounded() {
         let many: Vec<String> = (0..64).map(|count| format!("model-{count}")).collect();
-        let (team, key) = tenants(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let (team, key) = tenants(
+            None,
+            Some(&many.iter().map(String::as_str).collect::<Vec<_>>()),
+        );
         let error = check_model_allowed(
             &team,
             std::iter::once(&key),

@@ -45,3 +45,23 @@ pub(super) enum KeyDefault {
     Derived(&'static str),
     Absent,
 }
+
+pub(super) const fn key(
+    name: &'static str,
+    kind: KeyKind,
+    default: KeyDefault,
+    unit: &'static str,
+    meaning: &'static str,
+) -> KeyReference {
+    KeyReference {
+        name,
+        kind,
+        default,
+        unit,
+        meaning,
+    }
+}
+
+pub(super) const fn range(min: u64, max: u64) -> KeyKind {
+    KeyKind::Integer { min, max }
+}

@@ -16,12 +16,11 @@ use serde::de::DeserializeOwned;
 use crate::store::error::StoreError;
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-/// Version that encoders write.
-const VERSION: u8 = 2;
-
 /// Type that can be stored.
 pub(super) trait StoredValue: Sized {
     const KIND: &'static str;
+    /// version that the encoder writes
+    const VERSION: u8 = 2;
     /// row of the newest version
     type Row: DeserializeOwned;
 
@@ -33,13 +32,13 @@ pub(super) trait StoredValue: Sized {
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Self, String> {
         match version {
             2 => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version(other)),
+            other => Err(unknown_version::<Self>(other)),
         }
     }
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
+        bytes.push(Self::VERSION);
         self.encode_row(&mut bytes).map_err(unreadable::<Self>)?;
         Ok(bytes)
     }
@@ -60,9 +59,12 @@ fn unreadable<T: StoredValue>(reason: String) -> StoreError {
     }
 }
 
-fn unknown_version(version: u8) -> String {
-    if version > VERSION {
-        format!("version {version} was written by a newer release; this one reads up to {VERSION}")
+fn unknown_version<T: StoredValue>(version: u8) -> String {
+    if version > T::VERSION {
+        format!(
+            "version {version} was written by a newer release; this one reads up to {}",
+            T::VERSION
+        )
     } else {
         format!("unknown version {version}")
     }
