@@ -113,6 +113,8 @@ table! {
     /// view orphans, verify the books
     ReadLedger, "ledger.read", [Owner];
     CorrectLedger, "ledger.correct", [Owner];
+    /// view, export and verify the audit log
+    ReadAudit, "audit.read", [Owner];
     /// purge the stored reasoning
     PurgeMemory, "reasoning_memory.purge", [Owner];
     /// view adopted time and the wall clock

@@ -167,6 +167,15 @@ impl AdminClient {
         body_of("GET", path, response)
     }
 
+    /// Returns a plain text, such as a signed note.
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let response = self
+            .call("GET", path, None)
+            .await
+            .map_err(|error| Failure::runtime(error.to_string()))?;
+        body_of("GET", path, response)
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.call_json("POST", path, Some(body.to_string())).await
     }

@@ -2,6 +2,7 @@
 //! Keys, budgets and money are decided by the running server, never here.
 
 mod admin;
+mod audit;
 mod check;
 mod clock;
 mod data_dir;
@@ -34,6 +35,7 @@ Exit codes:
   1   refused or failed; the message names the cause
   2   invalid command line
   10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
+  14  `audit verify`: the log differs from the one that was signed
   74  data folder deleted or replaced while the server ran
   75  data folder in use by another process; try again
   78  invalid configuration or data folder";
@@ -72,6 +74,9 @@ enum Command {
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show, export and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -100,6 +105,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Manual(args) => manual::run(args, Cli::command()),
@@ -148,6 +154,11 @@ mod tests {
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper ledger verify",
+            "gatekeeper audit tail -f --action key.*",
+            "gatekeeper audit checkpoint",
+            "gatekeeper audit prove 7 --out event-7.tlog-proof",
+            "gatekeeper audit export audit-2026 --since 2026-11-01",
+            "gatekeeper audit verify audit-2026 --checkpoint kept --checkpoint older --public-key key",
             "gatekeeper clock",
             "gatekeeper clock --json",
             "gatekeeper clock accept --json",

@@ -12,7 +12,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
 use crate::domain::id::{BudgetId, LimitId};
-use crate::store::{AuditEvent, ChangeTransaction, Tenants};
+use crate::store::{ChangeTransaction, Tenants};
 
 /// Result of a change: the answer, subject and detail of its audit event, and the limits that the ledger must reload.
 pub(super) struct ChangeOutcome<T> {
@@ -41,19 +41,14 @@ impl Control {
         + 'static,
     ) -> Result<T, ApiError> {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
+        let plane = self.clone();
         let task = tokio::spawn(async move {
             let outcome = control
                 .store
                 .write(move |books| {
                     let outcome = change(books, at_ms)?;
-                    let (subject, detail) = (outcome.subject.clone(), outcome.detail.to_string());
-                    books.append_audit(&AuditEvent {
-                        at_ms,
-                        actor,
-                        action,
-                        subject,
-                        detail,
-                    })?;
+                    let (subject, detail) = (outcome.subject.clone(), outcome.detail.clone());
+                    books.append_audit(&plane.event(actor, at_ms, action, subject, detail))?;
                     Ok::<_, ApiError>(outcome)
                 })
                 .await?;

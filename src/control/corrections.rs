@@ -18,7 +18,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::store::{AuditEvent, ChangeTransaction, Record, StoreError, VerifyReport};
+use crate::store::{ChangeTransaction, Record, StoreError, VerifyReport};
 
 /// Corrections of one record at most.
 const CORRECTIONS_MAX: usize = 100;
@@ -153,6 +153,7 @@ impl Control {
         // so that a request that has just ended can be corrected
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
+        let plane = self.clone();
         let task = tokio::spawn(async move {
             let _lock = lock;
             let zone = control.zone.clone();
@@ -161,14 +162,8 @@ impl Control {
                     return Ok::<PostedCorrections, ApiError>(None);
                 };
                 books.correct(&batch.entries, &zone)?;
-                let (subject, detail) = (batch.subject, batch.detail.to_string());
-                books.append_audit(&AuditEvent {
-                    at_ms,
-                    actor,
-                    action: batch.action,
-                    subject,
-                    detail,
-                })?;
+                let (subject, detail) = (batch.subject, batch.detail);
+                books.append_audit(&plane.event(actor, at_ms, batch.action, subject, detail))?;
                 Ok(Some(batch.entries))
             });
             let posted = write.await?;

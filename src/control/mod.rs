@@ -3,8 +3,10 @@
 //! here touches a model call.
 
 pub mod alerts;
+pub mod audit;
 mod background;
 mod budgets;
+mod call_origin;
 mod change;
 pub mod clock;
 pub mod corrections;
@@ -26,5 +28,6 @@ pub(crate) mod test_control;
 mod unlogged_endings;
 
 pub use crate::control::background::BackgroundTasks;
+pub use crate::control::call_origin::CallOrigin;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};

@@ -337,7 +337,7 @@ fn cursor_lost() -> ApiError {
     ApiError::invalid(message).with_param("after")
 }
 
-fn too_many_followers() -> ApiError {
+pub(super) fn too_many_followers() -> ApiError {
     let message = format!("limit of {FOLLOWERS_MAX} waiting followers reached; ask without `wait`");
     ApiError::new(ErrorCode::Overloaded, message).with_retry_after(5)
 }

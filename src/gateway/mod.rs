@@ -43,7 +43,7 @@ use crate::gateway::exchange::{AdmittedAttempt, unmetered};
 pub use crate::gateway::inflight::Inflight;
 use crate::gateway::inflight::InflightGuard;
 pub use crate::gateway::metrics::Metrics;
-pub use crate::gateway::reply::{Body, Reply};
+pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
@@ -325,7 +325,8 @@ impl Gateway {
         self.exchange.drain_slots.running()
     }
 
-    fn next_id(&self) -> RequestId {
+    /// A new request id.
+    pub fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)

@@ -91,7 +91,8 @@ pub struct Reply {
     pub body: Body,
 }
 
-const REQUEST_ID: &str = "x-gatekeeper-request-id";
+/// Header with the id of a request.
+pub const REQUEST_ID: &str = "x-gatekeeper-request-id";
 /// Header by which SDKs decide about a retry, whatever the status.
 const SHOULD_RETRY: &str = "x-should-retry";
 

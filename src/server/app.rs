@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
+    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
 use crate::server::{health, home_page, inference};
 
@@ -88,6 +88,11 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/ledger/corrections").post(ledger::correct))
     .service(resource("/v1/ledger/verify").get(ledger::verify))
     .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
+    .service(resource("/v1/audit").get(audit::list))
+    .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
+    .service(resource("/v1/audit/public-keys").get(audit::public_keys))
+    .service(resource("/v1/audit/proofs/{id}").get(audit::prove))
+    .service(resource("/v1/audit/export").get(audit::export))
     .service(resource("/v1/clock").get(clock::get))
     .service(resource("/v1/clock/accept").post(clock::accept));
 }

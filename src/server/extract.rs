@@ -16,7 +16,9 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
+use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::server::connection::Watch;
 use crate::server::worker::Worker;
 
@@ -67,6 +69,14 @@ fn local_actor(request: &HttpRequest) -> Option<Actor> {
     let peer = request.conn_data::<LocalPeer>()?;
     let own_uid = rustix::process::geteuid().as_raw();
     (peer.uid == 0 || peer.uid == own_uid).then_some(Actor::Local { uid: peer.uid })
+}
+
+/// Origin of a control-plane call, for the audit log.
+pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
+    CallOrigin {
+        address: request.peer_addr().map(|peer| peer.ip().to_string()),
+        request: Some(id),
+    }
 }
 
 /// Credential of the client, from any of the three headers.

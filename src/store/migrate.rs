@@ -11,6 +11,7 @@ use std::io;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::domain::tenant::{Team, VirtualKey};
+use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
 use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS};
 use crate::store::codec::StoredValue;
@@ -23,10 +24,16 @@ const CHUNK: u64 = 1 << 20;
 /// Migrations of this release.
 pub(in crate::store) static RELEASE: Migrations = Migrations {
     schema: SCHEMA,
-    steps: &[Step {
-        from: 5,
-        apply: distinguish_all_models_from_none,
-    }],
+    steps: &[
+        Step {
+            from: 5,
+            apply: distinguish_all_models_from_none,
+        },
+        Step {
+            from: 6,
+            apply: upgrade::add_tree,
+        },
+    ],
 };
 
 /// 5 to 6: an absent allow-list allows all models, an empty one none. Before, an empty one allowed all.

@@ -9,6 +9,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
 use crate::server::worker::Worker;
@@ -29,7 +30,11 @@ pub(crate) struct ApiCall {
 
 impl ApiCall {
     /// Authenticates the actor before it reads the body.
-    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<ApiCall, ApiError> {
+    pub async fn read(
+        request: &HttpRequest,
+        payload: Payload,
+        request_id: RequestId,
+    ) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
         let actor = extract::actor(request)?;
         let limits = BodyLimits {
@@ -40,7 +45,9 @@ impl ApiCall {
         let body = extract::body(request, payload, limits).await?;
         let id = request.match_info().get("id").unwrap_or_default();
         Ok(ApiCall {
-            control: worker.control.clone(),
+            control: worker
+                .control
+                .for_call(extract::origin(request, request_id)),
             actor,
             id: id.to_owned(),
             query: request.query_string().to_owned(),

@@ -2,6 +2,7 @@
 //! CSV. `resource` connects handlers to a URL. Nothing here decides what is allowed.
 
 pub(crate) mod accept;
+pub(crate) mod audit;
 mod body;
 mod budget_fields;
 mod call;
@@ -124,12 +125,13 @@ async fn answer<R>(
 where
     R: Future<Output = Result<ApiReply, ApiError>>,
 {
-    let result = match ApiCall::read(&request, payload).await {
+    let id = Worker::of(&request).gateway.next_id();
+    let result = match ApiCall::read(&request, payload, id).await {
         Ok(call) => handler(call).await,
         Err(error) => Err(error),
     };
     match result {
-        Ok(reply) => reply.into_response(),
+        Ok(reply) => reply.into_response(id),
         Err(error) => respond::refusal(Worker::of(&request), Dialect::Chat, &error),
     }
 }

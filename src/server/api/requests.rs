@@ -55,7 +55,7 @@ pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let page = call.control.requests(&grant, query).await?;
     let rows: Vec<RequestJson<'_>> = page.entries.iter().map(RequestJson::of_entry).collect();
     match call.format {
-        ReportFormat::Json => {
+        ReportFormat::Json | ReportFormat::Text => {
             ApiReply::ok(&json!({"data": rows, "next": page.next, "follow": page.follow}))
         }
         ReportFormat::Csv => Ok(ApiReply::csv(table(&rows), page.next)),

@@ -90,9 +90,10 @@ impl Store {
         )
     }
 
-    /// Wakes the waiters for postings, so that they check their deadline and the shutdown.
+    /// Wakes the waiters for postings and audit events, so that they check their deadline and the shutdown.
     pub fn wake_followers(&self) {
         self.wal.notify_followers();
+        self.audit_end.send_modify(|_| {});
     }
 
     /// Pages of the books read from the disk since the start.

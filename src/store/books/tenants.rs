@@ -1,8 +1,11 @@
 //! Rows of the control plane: typed reads, and `ChangeTransaction`, one write transaction on the writer's thread. A change is stored
 //! together with its audit event or not at all.
 
+use std::sync::Arc;
+
 use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
+use crate::audit::note::Signer;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
@@ -14,8 +17,8 @@ use crate::store::books::post;
 use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
-    ADMIN_KEYS, AUDIT, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
-    RATE_LIMITS, RECORDS, TEAMS,
+    ADMIN_KEYS, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
+    RECORDS, TEAMS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -33,33 +36,13 @@ pub struct Tenants {
     pub limits: Vec<RateLimit>,
 }
 
-/// Audit event of a control-plane change. It never contains a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEvent {
-    pub at_ms: u64,
-    /// `local:uid=0`, `admin:adm_1`
-    pub actor: String,
-    /// `key.create`
-    pub action: &'static str,
-    /// id of the changed object
-    pub subject: String,
-    /// a JSON object
-    pub detail: String,
-}
-
-#[derive(serde::Serialize)]
-struct AuditLine<'a> {
-    seq: u64,
-    at_ms: u64,
-    actor: &'a str,
-    action: &'a str,
-    subject: &'a str,
-    detail: &'a serde_json::value::RawValue,
-}
-
 /// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
 pub struct ChangeTransaction<'t> {
     pub(in crate::store) transaction: &'t WriteTransaction,
+    /// key that signs the audit log; `None` before it is opened
+    pub(in crate::store) signer: Option<&'t Signer>,
+    /// last event that the change appended to the audit log
+    pub(in crate::store) appended: Option<u64>,
 }
 
 impl Store {
@@ -73,10 +56,11 @@ impl Store {
         E: Send + 'static + From<StoreError>,
     {
         let (sender, receiver) = tokio::sync::oneshot::channel();
+        let store = self.clone();
         self.wal.submit(Box::new(move |database| {
             let result = database
                 .map_err(E::from)
-                .and_then(|database| run(database, change));
+                .and_then(|database| store.run(database, change));
             let _ = sender.send(result);
         }))?;
         receiver
@@ -97,28 +81,26 @@ impl Store {
         })
     }
 
-    /// Audit events after a sequence number, oldest first, as JSON lines.
-    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<String>, StoreError> {
-        let read = self.database.open()?.begin_read()?;
-        let table = read.open_table(AUDIT)?;
-        let mut lines = Vec::new();
-        for row in table.range(after.saturating_add(1)..)?.take(limit) {
-            lines.push(row?.1.value().to_owned());
+    /// Runs a change and commits it; publishes the new end of the audit log.
+    fn run<T, E: From<StoreError>>(
+        &self,
+        database: &redb::Database,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction = begin(database)?;
+        let mut books = ChangeTransaction {
+            transaction: &transaction,
+            signer: self.audit_signer.get().map(Arc::as_ref),
+            appended: None,
+        };
+        let result = change(&mut books)?;
+        let appended = books.appended;
+        transaction.commit().map_err(StoreError::from)?;
+        if let Some(seq) = appended {
+            self.audit_end.send_replace(seq);
         }
-        Ok(lines)
+        Ok(result)
     }
-}
-
-fn run<T, E: From<StoreError>>(
-    database: &redb::Database,
-    change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    let transaction = begin(database)?;
-    let result = change(&mut ChangeTransaction {
-        transaction: &transaction,
-    })?;
-    transaction.commit().map_err(StoreError::from)?;
-    Ok(result)
 }
 
 fn all<N: StoredValue>(
@@ -233,29 +215,6 @@ impl ChangeTransaction<'_> {
         zone: &Zone,
     ) -> Result<(), StoreError> {
         post::correct(self.transaction, corrected, zone)
-    }
-
-    /// Appends to the audit log; returns the sequence number.
-    pub fn append_audit(&mut self, event: &AuditEvent) -> Result<u64, StoreError> {
-        let fault = |reason: String| StoreError::Record {
-            kind: "audit event",
-            reason,
-        };
-        let mut audit = self.transaction.open_table(AUDIT)?;
-        let seq = audit.last()?.map_or(1, |(last, _)| last.value() + 1);
-        let detail =
-            serde_json::from_str(&event.detail).map_err(|error| fault(error.to_string()))?;
-        let line = AuditLine {
-            seq,
-            at_ms: event.at_ms,
-            actor: &event.actor,
-            action: event.action,
-            subject: &event.subject,
-            detail,
-        };
-        let line = serde_json::to_string(&line).map_err(|error| fault(error.to_string()))?;
-        audit.insert(seq, line.as_str())?;
-        Ok(seq)
     }
 
     pub(in crate::store) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {

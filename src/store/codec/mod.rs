@@ -1,6 +1,7 @@
 //! Values as bytes: one version byte, then bincode's standard encoding. The only file that names bincode. Encoders write the newest
 //! version, decoders read every earlier one. A decoder trusts no length, leaves no byte unread, and never panics.
 
+mod audit;
 mod hold;
 mod ledger;
 mod refusal;
