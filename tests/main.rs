@@ -10,5 +10,6 @@ mod hostile;
 mod inference;
 mod invoice;
 mod ledger;
+mod tenancy;
 mod tidy;
 mod versions;

@@ -11,9 +11,9 @@ use tokio::sync::OwnedMutexGuard;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::error::not_found;
+use crate::control::names::resolve_team;
 use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::control::requests::next_id;
-use crate::control::teams::resolve_team;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{RequestId, TeamId};
@@ -73,12 +73,12 @@ impl Control {
     /// Uncorrected requests that were in flight when the process ended.
     pub async fn orphans(
         &self,
-        _grant: &Grant<may::ReadLedger>,
+        grant: &Grant<may::ReadLedger>,
         team: Option<&str>,
         after: Option<RequestId>,
     ) -> Result<OrphanPage, ApiError> {
         let team = team
-            .map(|team| resolve_team(&self.directory.load(), team))
+            .map(|team| resolve_team(&self.directory(), grant, team).map(|team| team.id))
             .transpose()?;
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let from = after.map_or(FIRST, |after| HoldId {
@@ -114,7 +114,7 @@ impl Control {
         let entries = match request {
             CorrectionRequest::Orphans { team } => {
                 let team = team
-                    .map(|team| resolve_team(&self.directory.load(), &team))
+                    .map(|team| resolve_team(&self.directory(), grant, &team).map(|team| team.id))
                     .transpose()?;
                 self.post(grant.actor(), move |books, at_ms, actor| {
                     settle_orphans(books, team, at_ms, actor)

@@ -5,14 +5,28 @@ use std::sync::Arc;
 
 use crate::auth;
 use crate::auth::directory::{Caller, Directory, DirectoryCell};
-use crate::dialect::{self, Dialect, Request};
+use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::api_error::ApiError;
+use crate::domain::tenant::Endpoint;
 use crate::domain::time::Time;
+use crate::gateway::call::Call;
 use crate::policy::{access, similar_names};
 use crate::route::{Deployment, RouteError, RouteTable};
 
 /// A key that may call at most this many models is told their names where a name is unknown.
 const NAMES_SHOWN_MAX: usize = 10;
+
+/// Refuses an endpoint that the caller may not use.
+pub(super) fn check_endpoint(caller: &Caller, call: &Call) -> Result<(), ApiError> {
+    let endpoint = match (call.operation, call.dialect) {
+        (Operation::TokenCount, _) => Endpoint::CountTokens,
+        (Operation::Embeddings, _) => Endpoint::Embeddings,
+        (Operation::Conversation, Dialect::Responses) => Endpoint::Responses,
+        (Operation::Conversation, Dialect::Messages) => Endpoint::Messages,
+        (Operation::Conversation, _) => Endpoint::ChatCompletions,
+    };
+    access::check_endpoint_allowed(&caller.team, caller.keys(), endpoint)
+}
 
 /// Directory, routes and clock that every access check needs.
 pub(super) struct Access {
@@ -61,7 +75,7 @@ impl Access {
             .map_err(|error| self.unresolved(caller, asked, &error))?;
         let provider = &deployment.provider.name;
         access::check_model_allowed(
-            &caller.team,
+            (&caller.organization, &caller.team),
             caller.keys(),
             asked,
             provider,
@@ -91,7 +105,7 @@ impl Access {
     fn callable(&self, caller: &Caller) -> impl Iterator<Item = (&str, &Arc<Deployment>)> {
         self.routes.names().filter(move |(name, deployment)| {
             access::is_model_allowed(
-                &caller.team,
+                (&caller.organization, &caller.team),
                 caller.keys(),
                 name,
                 &deployment.provider.name,

@@ -195,6 +195,7 @@ impl Gateway {
         let mut request: Request = dialect::read(call.dialect, call.operation, call.body.clone())?;
         self.access.resolve_alias(&mut request);
         entry.note_request(&request);
+        access::check_endpoint(&caller, call)?;
         let deployment = self.access.authorize(&caller, &request.model)?;
         let id = HoldId::first(entry.request);
         let planned = self.admission.plan(

@@ -60,6 +60,7 @@ pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
         None => auth::authenticate_admin(
             &Worker::of(request).directory.load(),
             credential(request).as_deref(),
+            Worker::of(request).time.now_ms(),
         ),
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
 use crate::dialect::Dialect;
+use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
 use crate::server::connection::Registry;
 use crate::server::worker::Worker;
@@ -32,13 +35,17 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     if reasons.is_empty() {
         return status(200, "ready");
     }
-    if extract::actor(&request).is_err() {
+    if metrics_grant(&request).is_err() {
         return status(200, "degraded");
     }
     let body = serde_json::json!({ "status": "degraded", "reason": reasons.join("; ") });
     HttpResponse::Ok()
         .content_type("application/json")
         .body(body.to_string())
+}
+
+fn metrics_grant(request: &HttpRequest) -> Result<Grant<may::ReadMetrics>, ApiError> {
+    Grant::for_actor(&extract::actor(request)?, may::ReadMetrics)
 }
 
 fn unready_reason(worker: &Worker) -> Option<&'static str> {
@@ -94,7 +101,7 @@ fn status(code: u16, word: &str) -> HttpResponse {
 /// Metrics for Prometheus, for administrators.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let worker = Worker::of(&request);
-    if let Err(error) = extract::actor(&request) {
+    if let Err(error) = metrics_grant(&request) {
         return respond::refusal(worker, Dialect::Chat, &error);
     }
     let mut text = String::with_capacity(4096);
@@ -145,6 +152,8 @@ fn write_books_metrics(text: &mut String, worker: &Worker) {
     let (rollups_read, requests_read) = worker.control.rows_read();
     let pages_read = worker.control.pages_read();
     counter(text, "gatekeeper_books_pages_read", pages_read);
+    let changes_read = worker.control.change_rows_read();
+    counter(text, "gatekeeper_change_rows_read", changes_read);
     counter(text, "gatekeeper_report_rollups_read", rollups_read);
     counter(text, "gatekeeper_report_requests_read", requests_read);
 }

@@ -33,7 +33,7 @@ pub use books::records::{
 };
 pub use books::recovery::RecoveredState;
 pub use books::store::Store;
-pub use books::tenants::{ChangeTransaction, Tenants};
+pub use books::tenants::{ChangeTransaction, RowChange, Tenants};
 pub use books::verify::report::{Difference, Part, VerifyReport};
 pub use books::verify::verification::Verification;
 pub use error::StoreError;

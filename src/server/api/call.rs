@@ -22,6 +22,8 @@ pub(crate) struct ApiCall {
     pub actor: Actor,
     /// `{id}` of the path; empty where the path has none
     pub id: String,
+    /// `{member}` of the path
+    pub member: String,
     pub query: String,
     pub body: Bytes,
     /// preferred format of a report
@@ -43,13 +45,20 @@ impl ApiCall {
             setting: None,
         };
         let body = extract::body(request, payload, limits).await?;
-        let id = request.match_info().get("id").unwrap_or_default();
+        let part = |name| {
+            request
+                .match_info()
+                .get(name)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Ok(ApiCall {
             control: worker
                 .control
                 .for_call(extract::origin(request, request_id)),
             actor,
-            id: id.to_owned(),
+            id: part("id"),
+            member: part("member"),
             query: request.query_string().to_owned(),
             body,
             format: ReportFormat::accepted(extract::header(request, "accept")),

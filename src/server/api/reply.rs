@@ -31,6 +31,16 @@ impl ApiReply {
         ApiReply::json(201, body)
     }
 
+    /// 204: done, and nothing is left to show.
+    pub fn deleted() -> ApiReply {
+        ApiReply {
+            status: 204,
+            format: ReportFormat::Json,
+            text: String::new(),
+            next: None,
+        }
+    }
+
     pub fn csv(text: String, next: Option<String>) -> ApiReply {
         ApiReply {
             status: 200,

@@ -11,7 +11,7 @@ use crate::store::books::tables::{
     ADMIN_KEYS, ALERTS, AUDIT, AUDIT_CHECKPOINTS, AUDIT_NODES, AUDIT_SEGMENTS, AUDIT_STATE,
     BALANCES, BUDGETS, CARRIED, CORRECTIONS, DAYS, HOURS, KEYS, META, NAMES, OPEN_HOLDS,
     ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, SCHEMA, TEAMS,
-    TIMEZONE, WORDS,
+    TIMEZONE, USERS, WORDS,
 };
 use crate::store::error::StoreError;
 use crate::store::options::Options;
@@ -109,7 +109,8 @@ fn fill(database: &Database, zone: &Zone) -> Result<(), StoreError> {
 }
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    for table in [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, BUDGETS, RATE_LIMITS] {
+    let tenants = [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, USERS];
+    for table in tenants.into_iter().chain([BUDGETS, RATE_LIMITS]) {
         transaction.open_table(table)?;
     }
     transaction.open_table(NAMES)?;

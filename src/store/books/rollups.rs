@@ -83,7 +83,9 @@ impl Store {
 
     /// Rows read by reports since the start: roll-ups, and entries of the request log.
     pub fn rows_read(&self) -> (u64, u64) {
-        let RowsRead { rollups, requests } = &self.database.rows_read;
+        let RowsRead {
+            rollups, requests, ..
+        } = &self.database.rows_read;
         (
             rollups.load(Ordering::Relaxed),
             requests.load(Ordering::Relaxed),

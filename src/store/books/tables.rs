@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 7;
+pub(in crate::store) const SCHEMA: u64 = 8;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
@@ -20,6 +20,8 @@ pub(in crate::store) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition:
 pub(in crate::store) const KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("keys");
 pub(in crate::store) const ADMIN_KEYS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("admin_keys");
+/// absent before the first user
+pub(in crate::store) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");

@@ -2,15 +2,18 @@
 //! together with its audit event or not at all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::audit::note::Signer;
-use crate::domain::budget::{Budget, Owner};
+use crate::domain::budget::Budget;
 use crate::domain::event::{Correction, HoldId, Settlement};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::id::{
+    AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId, UserId,
+};
 use crate::domain::limit::RateLimit;
-use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::tenant::{AdminKey, Organization, Team, User, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::store::books::database::begin;
 use crate::store::books::post;
@@ -18,7 +21,7 @@ use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
     ADMIN_KEYS, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
-    RECORDS, TEAMS,
+    RECORDS, TEAMS, USERS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -32,8 +35,23 @@ pub struct Tenants {
     pub teams: Vec<Team>,
     pub keys: Vec<VirtualKey>,
     pub admin_keys: Vec<AdminKey>,
+    pub users: Vec<User>,
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
+}
+
+/// A row of a tenant or its limits as a change left it.
+#[derive(Clone, Debug)]
+pub enum RowChange {
+    Organization(Organization),
+    Team(Team),
+    Key(VirtualKey),
+    AdminKey(AdminKey),
+    User(User),
+    Budget(Budget),
+    BudgetRemoved(BudgetId),
+    Limit(RateLimit),
+    LimitRemoved(LimitId),
 }
 
 /// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
@@ -43,6 +61,9 @@ pub struct ChangeTransaction<'t> {
     pub(in crate::store) signer: Option<&'t Signer>,
     /// last event that the change appended to the audit log
     pub(in crate::store) appended: Option<u64>,
+    /// rows written so far
+    rows: Vec<RowChange>,
+    rows_read: u64,
 }
 
 impl Store {
@@ -55,17 +76,37 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static + From<StoreError>,
     {
+        self.write_and_publish(change, |_| {}).await
+    }
+
+    /// Like `write`; after the commit, and before the next change begins, passes the written rows to `publish` on the same thread.
+    pub async fn write_and_publish<T, E>(
+        &self,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E> + Send + 'static,
+        publish: impl FnOnce(Vec<RowChange>) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static + From<StoreError>,
+    {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let store = self.clone();
         self.wal.submit(Box::new(move |database| {
-            let result = database
-                .map_err(E::from)
-                .and_then(|database| store.run(database, change));
+            let result = database.map_err(E::from).and_then(|database| {
+                let (result, rows) = store.run(database, change)?;
+                publish(rows);
+                Ok(result)
+            });
             let _ = sender.send(result);
         }))?;
         receiver
             .await
             .unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
+    }
+
+    /// Rows of tenants that changes read since the start.
+    pub fn change_rows_read(&self) -> u64 {
+        self.database.rows_read.changes.load(Ordering::Relaxed)
     }
 
     /// Reads all tenants and limits, as of the last commit.
@@ -76,6 +117,7 @@ impl Store {
             teams: all(&read.open_table(TEAMS)?)?,
             keys: all(&read.open_table(KEYS)?)?,
             admin_keys: all(&read.open_table(ADMIN_KEYS)?)?,
+            users: all(&read.open_table(USERS)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
             limits: all(&read.open_table(RATE_LIMITS)?)?,
         })
@@ -86,20 +128,25 @@ impl Store {
         &self,
         database: &redb::Database,
         change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
+    ) -> Result<(T, Vec<RowChange>), E> {
         let transaction = begin(database)?;
         let mut books = ChangeTransaction {
             transaction: &transaction,
             signer: self.audit_signer.get().map(Arc::as_ref),
             appended: None,
+            rows: Vec::new(),
+            rows_read: 0,
         };
-        let result = change(&mut books)?;
+        let result = change(&mut books);
+        let rows_read = &self.database.rows_read.changes;
+        rows_read.fetch_add(books.rows_read, Ordering::Relaxed);
+        let (result, rows) = (result?, std::mem::take(&mut books.rows));
         let appended = books.appended;
         transaction.commit().map_err(StoreError::from)?;
         if let Some(seq) = appended {
             self.audit_end.send_replace(seq);
         }
-        Ok(result)
+        Ok((result, rows))
     }
 }
 
@@ -127,12 +174,20 @@ impl ChangeTransaction<'_> {
             .is_none())
     }
 
+    /// Frees a name in its scope.
+    pub fn release_name(&mut self, scope: &str, name: &str) -> Result<(), StoreError> {
+        self.transaction.open_table(NAMES)?.remove((scope, name))?;
+        Ok(())
+    }
+
     pub fn organization(&mut self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
         self.row(ORGANIZATIONS, id.0)
     }
 
     pub fn organizations(&mut self) -> Result<Vec<Organization>, StoreError> {
-        all(&self.transaction.open_table(ORGANIZATIONS)?)
+        let organizations: Vec<Organization> = all(&self.transaction.open_table(ORGANIZATIONS)?)?;
+        self.rows_read += organizations.len() as u64;
+        Ok(organizations)
     }
 
     pub fn team(&mut self, id: TeamId) -> Result<Option<Team>, StoreError> {
@@ -147,48 +202,54 @@ impl ChangeTransaction<'_> {
         self.row(ADMIN_KEYS, id.0)
     }
 
-    pub fn budgets_of(&mut self, owner: Owner) -> Result<Vec<Budget>, StoreError> {
-        let mut budgets: Vec<Budget> = all(&self.transaction.open_table(BUDGETS)?)?;
-        budgets.retain(|budget| budget.owner == owner);
-        Ok(budgets)
-    }
-
-    pub fn limits_of(&mut self, owner: Owner) -> Result<Vec<RateLimit>, StoreError> {
-        let mut limits: Vec<RateLimit> = all(&self.transaction.open_table(RATE_LIMITS)?)?;
-        limits.retain(|limit| limit.owner == owner);
-        Ok(limits)
+    pub fn user(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.row(USERS, id.0)
     }
 
     pub fn put_organization(&mut self, organization: &Organization) -> Result<(), StoreError> {
+        self.rows
+            .push(RowChange::Organization(organization.clone()));
         self.put(ORGANIZATIONS, organization.id.0, organization)
     }
 
     pub fn put_team(&mut self, team: &Team) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Team(team.clone()));
         self.put(TEAMS, team.id.0, team)
     }
 
     pub fn put_key(&mut self, key: &VirtualKey) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Key(key.clone()));
         self.put(KEYS, key.id.0, key)
     }
 
     pub fn put_admin_key(&mut self, key: &AdminKey) -> Result<(), StoreError> {
+        self.rows.push(RowChange::AdminKey(key.clone()));
         self.put(ADMIN_KEYS, key.id.0, key)
     }
 
+    pub fn put_user(&mut self, user: &User) -> Result<(), StoreError> {
+        self.rows.push(RowChange::User(user.clone()));
+        self.put(USERS, user.id.0, user)
+    }
+
     pub fn put_budget(&mut self, budget: &Budget) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Budget(budget.clone()));
         self.put(BUDGETS, budget.id.0, budget)
     }
 
     pub fn remove_budget(&mut self, id: BudgetId) -> Result<(), StoreError> {
+        self.rows.push(RowChange::BudgetRemoved(id));
         self.transaction.open_table(BUDGETS)?.remove(id.0)?;
         self.remove_alerts(id)
     }
 
     pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Limit(limit.clone()));
         self.put(RATE_LIMITS, limit.id.0, limit)
     }
 
     pub fn remove_limit(&mut self, id: LimitId) -> Result<(), StoreError> {
+        self.rows.push(RowChange::LimitRemoved(id));
         self.transaction.open_table(RATE_LIMITS)?.remove(id.0)?;
         Ok(())
     }
@@ -222,6 +283,7 @@ impl ChangeTransaction<'_> {
     }
 
     fn row<N: StoredValue>(&mut self, table: Rows, id: u64) -> Result<Option<N>, StoreError> {
+        self.rows_read += 1;
         let table = self.transaction.open_table(table)?;
         let row = table.get(id)?;
         row.map(|row| N::decode(row.value())).transpose()

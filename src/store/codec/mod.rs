@@ -4,11 +4,13 @@
 mod audit;
 mod hold;
 mod ledger;
+mod owner_limits;
 mod refusal;
 pub(in crate::store) mod status;
 mod tenants;
 #[cfg(test)]
 pub(in crate::store) mod tests;
+mod users;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::Serialize;
