@@ -37,7 +37,7 @@ impl ApiCall {
             timeout_ms: worker.gateway.limits().body_timeout_ms,
             setting: None,
         };
-        let body = extract::body(request, payload, limits).await?;
+        let body = extract::body(request, payload, limits, |_| Ok(())).await?;
         let id = request.match_info().get("id").unwrap_or_default();
         Ok(ApiCall {
             control: worker.control.clone(),
