@@ -48,7 +48,7 @@ impl TranslatedRequest {
         chat.fit(
             &Capabilities {
                 image_urls: capabilities.image_urls || fetches_images,
-                ..capabilities.clone()
+                ..capabilities
             },
             dialect::field_names(request.dialect),
             &deployment.qualified(),
