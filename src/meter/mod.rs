@@ -8,6 +8,7 @@ mod ledger;
 mod rate_limits;
 mod sent_alerts;
 mod state;
+mod used_up;
 #[cfg(test)]
 mod tests;
 

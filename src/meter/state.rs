@@ -201,29 +201,6 @@ impl LedgerState {
         }
     }
 
-    /// Denies if a `block` budget over all models is used up.
-    pub(super) fn check_used_up(
-        &mut self,
-        ids: &[BudgetId],
-        now_ms: u64,
-    ) -> Result<(), HoldDenial> {
-        for id in ids {
-            let status = self.budget_status(*id, now_ms);
-            let Some((status, state)) = status.zip(self.budgets.get(id)) else {
-                continue;
-            };
-            let used_up = status.blocks && status.settled >= status.limit;
-            if used_up && state.budget.model.is_none() {
-                return Err(HoldDenial::Exceeded {
-                    budget: Box::new(state.budget.clone()),
-                    status,
-                    alerts: Vec::new(),
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Denial by exceeded budgets: names the one with the smallest remainder and, among equals, the latest reset, because no
     /// smaller call and no earlier retry succeeds. Raises the alerts of all of them.
     fn exceeded(&mut self, budgets: Vec<(Box<Budget>, BudgetStatus)>, now_ms: u64) -> HoldDenial {

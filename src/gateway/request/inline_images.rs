@@ -50,7 +50,10 @@ pub(super) async fn inline(chat: &mut ChatRequest, fetcher: &Fetcher) -> Result<
 
 fn remote_images(chat: &mut ChatRequest) -> Vec<&mut Media> {
     let blocks = chat.turns.iter_mut().flat_map(|turn| &mut turn.blocks);
-    blocks.flat_map(inner_blocks).filter_map(remote_image).collect()
+    blocks
+        .flat_map(inner_blocks)
+        .filter_map(remote_image)
+        .collect()
 }
 
 /// The blocks of a tool result, else the block itself.
