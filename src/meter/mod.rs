@@ -8,9 +8,9 @@ mod ledger;
 mod rate_limits;
 mod sent_alerts;
 mod state;
-mod used_up;
 #[cfg(test)]
 mod tests;
+mod used_up;
 
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
 pub use crate::meter::sent_alerts::THRESHOLD_PERCENT;
