@@ -252,12 +252,15 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
         (section.integer(key, default as u64 / MIB, 1..=max_mb, errors) * MIB) as usize
     };
     let body_bytes_max = megabytes("body_mb", default.body_bytes_max, 1024);
+    let bodies_bytes_max = megabytes("bodies_mb", default.bodies_bytes_max, 65_536);
     let answer_bytes_max = megabytes("answer_mb", default.answer_bytes_max, 1024);
     let mut seconds = |key, default_ms: u64, max_s| {
         section.integer(key, default_ms / 1000, 1..=max_s, errors) * 1000
     };
     let limits = Limits {
         body_bytes_max,
+        // a single body always has room
+        bodies_bytes_max: bodies_bytes_max.max(body_bytes_max),
         answer_bytes_max,
         body_timeout_ms: seconds("body_timeout_s", default.body_timeout_ms, 3600),
         connect_timeout_ms: seconds("connect_timeout_s", default.connect_timeout_ms, 300),

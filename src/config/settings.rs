@@ -40,10 +40,7 @@ impl Config {
 
     /// Longest time between the arrival of a request and its hold: image fetches, then the budget queue.
     pub fn admission_wait_ms_max(&self) -> u64 {
-        let images_ms = self
-            .fetch
-            .as_ref()
-            .map_or(0, |fetch| fetch.timeout_ms * IMAGES_MAX as u64);
+        let images_ms = self.fetch.as_ref().map_or(0, |fetch| fetch.timeout_ms);
         images_ms + self.limits.queue_wait_ms
     }
 }
@@ -116,7 +113,7 @@ pub struct FetchConfig {
     /// addresses outside the public Internet that may be contacted
     pub private_hosts: Vec<std::net::IpAddr>,
     pub bytes_max: usize,
-    /// per image
+    /// of all images of a request
     pub timeout_ms: u64,
 }
 
@@ -130,6 +127,8 @@ pub const MIB: u64 = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub body_bytes_max: usize,
+    /// of all long request bodies in flight
+    pub bodies_bytes_max: usize,
     /// to receive a complete request body
     pub body_timeout_ms: u64,
     pub connect_timeout_ms: u64,
@@ -163,6 +162,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes_max: 32 << 20,
+            bodies_bytes_max: 256 << 20,
             body_timeout_ms: 60_000,
             connect_timeout_ms: 10_000,
             head_timeout_ms: 300_000,

@@ -131,6 +131,11 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
     gauge(text, "gatekeeper_requests_running", running);
     gauge(text, "gatekeeper_requests_waiting", gateway.waiting());
     gauge(text, "gatekeeper_requests_draining", gateway.draining());
+    gauge(
+        text,
+        "gatekeeper_body_bytes_in_flight",
+        gateway.body_bytes(),
+    );
     let followers = worker.control.followers();
     gauge(text, "gatekeeper_followers_waiting", followers);
 }

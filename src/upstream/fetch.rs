@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use awc::Connector;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::connection::{TlsRoots, build_client};
 use super::destination;
@@ -19,7 +20,7 @@ pub struct FetchRules {
     /// addresses outside the public Internet that may be contacted
     pub private_hosts: Vec<IpAddr>,
     pub bytes_max: usize,
-    /// of one fetch, connecting included
+    /// of all fetches for one request together, connecting included
     pub timeout_ms: u64,
 }
 
@@ -29,7 +30,12 @@ pub struct Fetcher {
     client: awc::Client,
     bytes_max: usize,
     timeout_ms: u64,
+    /// fetches at once on this worker
+    slots: Rc<Semaphore>,
 }
+
+/// Fetches at once on one worker.
+const AT_ONCE: usize = 8;
 
 impl Fetcher {
     pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, rules: &FetchRules) -> Fetcher {
@@ -43,11 +49,19 @@ impl Fetcher {
             client,
             bytes_max: rules.bytes_max,
             timeout_ms: rules.timeout_ms,
+            slots: Rc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// Deadline of all fetches for one request together.
+    pub fn timeout_ms(&self) -> u64 {
+        self.timeout_ms
     }
 
     /// Returns the complete body of a 200 response.
     pub async fn fetch(&self, url: &str) -> Result<Bytes, TransportError> {
+        // the semaphore is never closed
+        let _slot = self.slots.acquire().await.ok();
         let timeout = Duration::from_millis(self.timeout_ms);
         let body = async {
             // one connection per fetch: late bytes of a host cannot be read as another response

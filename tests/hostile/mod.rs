@@ -1,6 +1,7 @@
 //! A hostile world: clients, vendors and configurations that try to spend or to occupy what they must not.
 
 mod aliases;
+mod before_limits;
 mod bounds;
 mod deadlines;
 mod fixed_prices;

@@ -189,7 +189,7 @@ const FETCH: &[KeyReference] = &[
         range(1, 120),
         Toml("15"),
         "s",
-        "Time to fetch one image.",
+        "Time to fetch all images of a request.",
     ),
     key(
         "private_hosts",

@@ -14,6 +14,13 @@ pub(super) const LIMITS: &[KeyReference] = &[
         "Largest request body; a larger one is refused with 413.",
     ),
     key(
+        "bodies_mb",
+        range(1, 65_536),
+        Toml("256"),
+        "MiB",
+        "Request bodies over 64 KiB in flight, together; a key may have as many bytes in flight as are free. Beyond that: 503.",
+    ),
+    key(
         "answer_mb",
         range(1, 1024),
         Toml("32"),

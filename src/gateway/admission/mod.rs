@@ -29,11 +29,11 @@ use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::request::compat;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::route::Deployment;
-use crate::upstream::Fetcher;
 
 impl AdmissionControl {
     /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
-    /// cannot do.
+    /// cannot do, and before the work of a translation what no budget or limit has room for. `may_fetch`: the gateway may fetch
+    /// images by URL.
     pub async fn plan(
         &self,
         caller: Arc<Caller>,
@@ -41,7 +41,7 @@ impl AdmissionControl {
         deployment: Arc<Deployment>,
         id: HoldId,
         tag: Option<Tag>,
-        fetcher: Option<&Fetcher>,
+        may_fetch: bool,
     ) -> Result<Admission, ApiError> {
         let preset = deployment.provider.preset;
         let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
@@ -49,53 +49,56 @@ impl AdmissionControl {
             return Err(refusal::dialect_not_supported(&deployment, &request));
         };
         refusal::check_mode(&deployment, &request)?;
-        let mut bounds = RequestBounds {
+        let bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
         };
-        let translated = if endpoint.dialect == request.dialect {
-            if let Some(rules) = endpoint.compat {
-                compat::check(&request, rules, &deployment)?;
-            }
-            None
-        } else {
-            let team = caller.key.team;
-            let translated = TranslatedRequest::plan(
-                &self.reasoning,
-                team,
-                &request,
-                &deployment,
-                endpoint,
-                fetcher,
-            );
-            // boxed twice, so that requests that need no translation do not carry its size through every future
-            let translated = Box::new(Box::pin(translated).await?);
-            bounds.input = translated.input(bounds.input);
-            bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
-            Some(translated)
-        };
-        if (endpoint.is_open_name)(&deployment.model) {
-            bounds.set_open_name(&deployment.model);
-        }
-        let url = deployment
-            .provider
-            .url(endpoint, &deployment.model, request.streamed);
+        let provider = &deployment.provider;
+        let url = provider.url(endpoint, &deployment.model, request.streamed);
         let user = request
             .user
             .as_deref()
             .map(|user| self.pseudonyms.user(user));
-        let attribution = Attribution { user, tag };
-        Ok(Admission {
+        let mut admission = Admission {
             caller,
             request,
             deployment,
             id,
             endpoint,
             url,
-            translated,
+            translated: None,
             bounds,
-            attribution,
-        })
+            attribution: Attribution { user, tag },
+        };
+        if endpoint.dialect != admission.request.dialect {
+            self.translate(&mut admission, may_fetch).await?;
+        } else if let Some(rules) = endpoint.compat {
+            compat::check(&admission.request, rules, &admission.deployment)?;
+        }
+        if (endpoint.is_open_name)(&admission.deployment.model) {
+            admission.bounds.set_open_name(&admission.deployment.model);
+        }
+        Ok(admission)
+    }
+
+    /// Translates the request, if budgets and limits have room for its text.
+    async fn translate(&self, admission: &mut Admission, may_fetch: bool) -> Result<(), ApiError> {
+        self.look(admission)?;
+        let (reasoning, team) = (self.reasoning.clone(), admission.team());
+        let (request, deployment) = (admission.request.clone(), admission.deployment.clone());
+        let endpoint = admission.endpoint;
+        let translate = move || {
+            TranslatedRequest::plan(&reasoning, team, &request, &deployment, endpoint, may_fetch)
+                .map(Box::new)
+        };
+        let bytes = admission.request.body.len();
+        // boxed, so that requests that need no translation do not carry its size through every future
+        let translated = Box::pin(self.work.run(bytes, translate)).await?;
+        let bounds = &mut admission.bounds;
+        bounds.input = translated.input(std::mem::take(&mut bounds.input));
+        bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
+        admission.translated = Some(translated);
+        Ok(())
     }
 
     /// Holds the worst case in every budget above the caller; queues where it fits once other calls settle. Each try is made
@@ -188,7 +191,7 @@ impl AdmissionControl {
     }
 
     /// Adds what the tightest budget above the caller has left, whatever the reason of the refusal.
-    fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
+    pub(super) fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
         error.with_remainder(self.ledger.remainder(&admission.claim()))
     }
 }

@@ -54,6 +54,19 @@ fn usd(amount: Money) -> String {
     }
 }
 
+/// 402: the budget over all models is used up; the body was not read.
+pub(super) fn budget_used_up(caller: &Caller, budget: &Budget, status: &BudgetStatus) -> ApiError {
+    let message = format!(
+        "the {} budget {} of {} has $0 left of {}{}. Ask your administrator to raise the budget",
+        budget.period.as_str(),
+        budget.id,
+        caller.describe_owner(budget.owner),
+        usd(status.limit),
+        until(status),
+    );
+    ApiError::new(ErrorCode::BudgetExceeded, message)
+}
+
 fn remedy(smaller_output_fits: bool) -> &'static str {
     if smaller_output_fits {
         "Name a smaller max_tokens, or ask"

@@ -74,6 +74,8 @@ pub(in crate::gateway) struct OpenHold {
     pub output_is_final: bool,
     pub delivered: DeliveredText,
     pub disconnect: DisconnectFlag,
+    /// the gateway fetches for this call: its request stays counted, whatever becomes of it
+    pub is_counted: bool,
     resolved: bool,
 }
 
@@ -91,6 +93,7 @@ impl OpenHold {
             output_is_final: false,
             delivered: DeliveredText::default(),
             disconnect: DisconnectFlag::default(),
+            is_counted: false,
             resolved: false,
         }
     }
@@ -127,7 +130,7 @@ impl OpenHold {
     /// Returns the hold without a record: nothing was sent.
     pub fn release(&mut self) {
         self.resolved = true;
-        self.settler.release(self.grant.id);
+        self.settler.release(self.grant.id, self.is_counted);
     }
 
     /// Waits until the grant is as durable as `ledger.sync` promises.

@@ -1,33 +1,70 @@
 //! Replaces image URLs by the images themselves, for vendors that take no URLs, where the operator allows the gateway to fetch
-//! them. Runs before anything is held, so that fetched images count in the ceiling like any other image.
+//! them. The URLs are checked before anything is held, and count in the ceiling like any other image; they are fetched after the
+//! hold, a few at once, under one deadline.
+
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::config::IMAGES_MAX;
 use crate::conversation::{ChatRequest, Content, ContentBlock, Media, Source};
 use crate::domain::api_error::ApiError;
 use crate::upstream::Fetcher;
 
-/// Fetches every image of the request that is given by URL; refuses more than the configured maximum.
-pub(super) async fn inline(chat: &mut ChatRequest, fetcher: &Fetcher) -> Result<(), ApiError> {
-    let mut fetched = 0;
-    for block in chat.turns.iter_mut().flat_map(|turn| &mut turn.blocks) {
-        let inner = match &mut block.content {
-            Content::ToolResult(result) => result.blocks.as_mut_slice(),
-            _ => std::slice::from_mut(block),
-        };
-        for media in inner.iter_mut().filter_map(remote_image) {
-            fetched += 1;
-            if fetched > IMAGES_MAX {
-                return Err(refusal(&format!(
-                    "more than {IMAGES_MAX} images by URL; send the images themselves, in base64"
-                )));
-            }
-            fetch(media, fetcher).await?;
-        }
+/// Images of one request that are fetched at once.
+const AT_ONCE: usize = 4;
+
+/// Counts the images by URL. Refuses more than the maximum, and other schemes.
+pub(super) fn check(chat: &mut ChatRequest) -> Result<usize, ApiError> {
+    let images = remote_images(chat);
+    if images.len() > IMAGES_MAX {
+        return Err(refusal(&format!(
+            "more than {IMAGES_MAX} images by URL; send the images themselves, in base64"
+        )));
     }
-    Ok(())
+    let is_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+    let mut sources = images.iter().map(|image| &image.source);
+    if sources.any(|source| matches!(source, Source::Url(url) if !is_web(url))) {
+        return Err(refusal(
+            "an image's URL must begin with https:// or http://",
+        ));
+    }
+    Ok(images.len())
+}
+
+/// Fetches every image of the request that is given by URL.
+pub(super) async fn inline(chat: &mut ChatRequest, fetcher: &Fetcher) -> Result<(), ApiError> {
+    let fetches = iter(remote_images(chat)).map(|media| fetch(media, fetcher));
+    let all = fetches.buffer_unordered(AT_ONCE).try_collect::<()>();
+    let timeout_ms = fetcher.timeout_ms();
+    let fetched = tokio::time::timeout(Duration::from_millis(timeout_ms), all).await;
+    fetched.unwrap_or_else(|_| {
+        let waited_s = timeout_ms / 1_000;
+        Err(refusal(&format!(
+            "an image could not be fetched: the images of this request took longer than {waited_s} s"
+        )))
+    })
+}
+
+fn remote_images(chat: &mut ChatRequest) -> Vec<&mut Media> {
+    let blocks = chat.turns.iter_mut().flat_map(|turn| &mut turn.blocks);
+    blocks
+        .flat_map(inner_blocks)
+        .filter_map(remote_image)
+        .collect()
+}
+
+/// The blocks of a tool result, else the block itself.
+fn inner_blocks(block: &mut ContentBlock) -> &mut [ContentBlock] {
+    if !matches!(block.content, Content::ToolResult(_)) {
+        return std::slice::from_mut(block);
+    }
+    match &mut block.content {
+        Content::ToolResult(result) => &mut result.blocks,
+        _ => &mut [],
+    }
 }
 
 fn remote_image(block: &mut ContentBlock) -> Option<&mut Media> {
@@ -41,11 +78,6 @@ async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
     let Source::Url(url) = &media.source else {
         return Ok(());
     };
-    if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(refusal(
-            "an image's URL must begin with https:// or http://",
-        ));
-    }
     let bytes = fetcher
         .fetch(url)
         .await

@@ -25,27 +25,31 @@ pub(in crate::gateway) struct TranslatedRequest {
     upstream: Dialect,
     /// bytes restored from the reasoning memory, which the client did not send
     recalled_bytes: u64,
+    /// images by URL are fetched before the request is sent
+    fetches_images: bool,
 }
 
 impl TranslatedRequest {
     /// Decodes and fits the request. Refuses what the vendor cannot do and, with `unsupported = "error"`, what would be left
-    /// out.
-    pub async fn plan(
+    /// out. `may_fetch`: the gateway may fetch images by URL.
+    pub fn plan(
         reasoning: &ReasoningStore,
         team: TeamId,
         request: &Request,
         deployment: &Deployment,
         endpoint: &Endpoint,
-        fetcher: Option<&Fetcher>,
+        may_fetch: bool,
     ) -> Result<TranslatedRequest, ApiError> {
         let capabilities = deployment.capabilities();
         let mut chat = dialect::decode_request(request, &reasoning.sealer)?;
         let recalled_bytes = reasoning.recall(team, &mut chat, endpoint.dialect);
-        if let Some(fetcher) = fetcher.filter(|_| capabilities.images && !capabilities.image_urls) {
-            inline_images::inline(&mut chat, fetcher).await?;
-        }
+        let inlines = may_fetch && capabilities.images && !capabilities.image_urls;
+        let fetches_images = inlines && inline_images::check(&mut chat)? > 0;
         chat.fit(
-            &capabilities,
+            &Capabilities {
+                image_urls: capabilities.image_urls || fetches_images,
+                ..capabilities
+            },
             dialect::field_names(request.dialect),
             &deployment.qualified(),
         )?;
@@ -60,6 +64,7 @@ impl TranslatedRequest {
             capabilities,
             upstream: endpoint.dialect,
             recalled_bytes,
+            fetches_images,
         })
     }
 
@@ -77,6 +82,7 @@ impl TranslatedRequest {
                     source: Source::Base64(_),
                     ..
                 }) => documents += 1,
+                Content::Image(_) if self.fetches_images => images += 1,
                 Content::Image(_) => unbounded = Some("remote image URL".to_owned()),
                 _ => {}
             }
@@ -90,6 +96,15 @@ impl TranslatedRequest {
             unbounded,
             ..requested
         }
+    }
+
+    pub fn fetches_images(&self) -> bool {
+        self.fetches_images
+    }
+
+    /// Replaces images by URL by the images themselves.
+    pub async fn fetch_images(&mut self, fetcher: &Fetcher) -> Result<(), ApiError> {
+        inline_images::inline(&mut self.chat, fetcher).await
     }
 
     /// Fewest tokens that the model is told to think with, where an effort became a number.
