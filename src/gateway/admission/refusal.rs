@@ -57,12 +57,15 @@ fn usd(amount: Money) -> String {
 /// 402: the budget over all models is used up; the body was not read.
 pub(super) fn budget_used_up(caller: &Caller, budget: &Budget, status: &BudgetStatus) -> ApiError {
     let message = format!(
-        "the {} budget {} of {} has $0 left of {}{}. Ask your administrator to raise the budget",
-        budget.period.as_str(),
-        budget.id,
+        "{} has used {} of its {} {} budget{} ({}). Ask your administrator to raise the budget: \
+         `gatekeeper budgets raise {} AMOUNT`",
         caller.describe_owner(budget.owner),
+        usd(status.settled),
         usd(status.limit),
-        until(status),
+        budget.period.as_str(),
+        resets(status),
+        budget.id,
+        budget.id,
     );
     ApiError::new(ErrorCode::BudgetExceeded, message)
 }
