@@ -34,7 +34,7 @@ fn long_body_of_a_key_whose_limit_or_budget_is_used_up_is_refused_unread() {
         (spent, 402, "budget_exceeded"),
     ] {
         let key = gatekeeper.key_of(&team);
-        upstream.respond_with(crate::harness::model::with_usage(10, 200));
+        upstream.respond_with(crate::harness::model::with_usage(1_000, 5));
         let _ = gatekeeper.user(&key).chat(&request());
         let mut announced = announce(&gatekeeper, &key, 30_000_000);
         let refusal = announced.read_response("POST");
