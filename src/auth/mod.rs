@@ -2,10 +2,14 @@
 //! reveals more of a key than its last four characters.
 
 pub mod bearer;
+pub mod denials;
 pub mod directory;
 pub mod grant;
 pub mod key;
+pub mod password;
 pub mod role;
+pub mod session;
+pub mod throttle;
 
 use std::sync::Arc;
 

@@ -6,6 +6,8 @@ mod keys;
 mod limit_keys;
 #[cfg(test)]
 mod packaged;
+mod price_keys;
+mod provider_keys;
 
 use std::fmt::Write;
 
@@ -28,6 +30,13 @@ pub fn markdown() -> String {
         text.extend(section.keys.iter().map(KeyReference::row));
     }
     text
+}
+
+/// True for a key that names the source of a secret.
+pub(super) fn may_hold_secret(name: &str) -> bool {
+    let keys = SECTIONS.iter().flat_map(|section| section.keys);
+    keys.into_iter()
+        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret))
 }
 
 fn provider_types() -> String {
@@ -59,6 +68,7 @@ impl KeyKind {
             KeyKind::Strings => "array of strings".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
+            KeyKind::Tables => "table of tables".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
         }
     }

@@ -17,11 +17,13 @@ mod rate_limit_headers;
 mod reply;
 mod request;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
+use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits};
 use crate::conversation::StateSealer;
@@ -35,7 +37,7 @@ use crate::domain::time::Time;
 use crate::gateway::access::Access;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
-use crate::gateway::admission::{Admission, AdmissionControl};
+use crate::gateway::admission::{Admission, AdmissionControl, CallParts};
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::body_bytes::BodyBytes;
 pub use crate::gateway::body_bytes::BodyReservation;
@@ -64,6 +66,7 @@ pub struct GatewayParts {
     pub pseudonyms: Pseudonyms,
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
+    pub denials: Arc<Denials>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
@@ -111,6 +114,7 @@ impl Gateway {
                 ledger: ledger.clone(),
             },
             metrics: Metrics::default(),
+            routes: access.routes.clone(),
         });
         let inflight = Arc::new(Inflight::default());
         let admission = AdmissionControl {
@@ -134,7 +138,7 @@ impl Gateway {
             exchange: Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning)),
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
-            refusals: RefusalLog::new(ledger, parts.pseudonyms, time.clone()),
+            refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
@@ -172,6 +176,7 @@ impl Gateway {
             Err(error) => return Err(self.log_unauthenticated(&call, id, error).into()),
         };
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
+        entry.address = call.address;
         let admitted = self.admit(&mut entry, caller, &call, client).await;
         let attempt = match admitted.map_err(|error| self.refusals.log(&entry, error))? {
             Admitted::Metered(attempt) => attempt,
@@ -211,8 +216,11 @@ impl Gateway {
             Arc::new(request),
             deployment,
             id,
-            entry.tag.clone(),
-            client.fetcher().is_some(),
+            CallParts {
+                tag: entry.tag.as_ref(),
+                headers: &call.headers,
+                may_fetch: client.fetcher().is_some(),
+            },
         );
         let admission = planned.await?;
         if call.operation.is_unmetered() {
@@ -288,9 +296,10 @@ impl Gateway {
     /// Logs the refusal of a key that is known but may not call.
     fn log_unauthenticated(&self, call: &Call, id: RequestId, error: ApiError) -> ApiError {
         let Some(caller) = self.access.find_caller(call.credential.as_deref()) else {
-            return error;
+            return self.refusals.note_stranger(id, call.address, error);
         };
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller);
+        entry.address = call.address;
         entry.tag = call.tag.as_deref().and_then(Tag::parse);
         if let Ok(request) = dialect::read(call.dialect, call.operation, call.body.clone()) {
             entry.note_request(&request);
@@ -303,16 +312,17 @@ impl Gateway {
         &self,
         dialect: Dialect,
         operation: Operation,
-        credential: Option<&str>,
+        (credential, address): (Option<&str>, Option<IpAddr>),
         error: ApiError,
     ) -> Reply {
         let id = self.next_id();
         let error = match self.access.find_caller(credential) {
             Some(caller) => {
-                let entry = RefusalEntry::new(id, dialect, operation, caller);
+                let mut entry = RefusalEntry::new(id, dialect, operation, caller);
+                entry.address = address;
                 self.refusals.log(&entry, error)
             }
-            None => error,
+            None => self.refusals.note_stranger(id, address, error),
         };
         self.metrics().refused(error.code);
         Reply::refusal(dialect, &error, id)

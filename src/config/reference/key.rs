@@ -33,6 +33,8 @@ pub(super) enum KeyKind {
     Amount,
     /// a table whose keys are chosen by the operator and whose values are strings
     StringTable,
+    /// tables with keys chosen by the operator
+    Tables,
     /// one of the keywords, or a table
     ChoiceOrTable(&'static [&'static str]),
 }
@@ -46,6 +48,7 @@ pub(super) enum KeyDefault {
     Absent,
 }
 
+/// A key of a section.
 pub(super) const fn key(
     name: &'static str,
     kind: KeyKind,

@@ -20,83 +20,113 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
 use crate::domain::id::BudgetId;
+use crate::domain::input_bound::{InputBound, SecondModelBound};
+use crate::domain::money::Money;
 pub(super) use crate::gateway::admission::control::AdmissionControl;
-use crate::gateway::admission::output_cap::RequestBounds;
+use crate::gateway::admission::output_cap::{RequestBounds, UnboundedTool};
 pub(super) use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::request::compat;
-use crate::gateway::request::translate::TranslatedRequest;
+use crate::gateway::request::fitting::{CapBounds, Fitter};
+use crate::gateway::request::passthrough::Passthrough;
+use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
+use crate::provider::Endpoint;
 use crate::route::Deployment;
+
+/// Parts of a call that planning needs beside the request.
+#[derive(Clone, Copy)]
+pub(super) struct CallParts<'a> {
+    pub tag: Option<&'a Tag>,
+    /// the client's
+    pub headers: &'a [(String, String)],
+    /// the gateway may fetch images by URL
+    pub may_fetch: bool,
+}
 
 impl AdmissionControl {
     /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
-    /// cannot do, and before the work of a translation what no budget or limit has room for. `may_fetch`: the gateway may fetch
-    /// images by URL.
+    /// cannot do, and before the work of a translation what no budget or limit has room for.
     pub async fn plan(
         &self,
         caller: Arc<Caller>,
         request: Arc<Request>,
         deployment: Arc<Deployment>,
         id: HoldId,
-        tag: Option<Tag>,
-        may_fetch: bool,
+        parts: CallParts<'_>,
     ) -> Result<Admission, ApiError> {
-        let preset = deployment.provider.preset;
-        let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
-        else {
-            return Err(refusal::dialect_not_supported(&deployment, &request));
-        };
+        let endpoint = serving_endpoint(&deployment, &request)?;
         refusal::check_mode(&deployment, &request)?;
         let bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
+            second_models: Ok(Money::ZERO),
+            cap: CapBounds::default(),
         };
-        let provider = &deployment.provider;
-        let url = provider.url(endpoint, &deployment.model, request.streamed);
-        let user = request
-            .user
-            .as_deref()
-            .map(|user| self.pseudonyms.user(user));
+        let user = request.user.as_deref();
+        let attribution = Attribution {
+            user: user.map(|user| self.pseudonyms.user(user)),
+            tag: parts.tag.cloned(),
+        };
         let mut admission = Admission {
             caller,
             request,
             deployment,
             id,
             endpoint,
-            url,
+            url: String::new(),
             translated: None,
+            changed: Vec::new(),
             bounds,
-            attribution: Attribution { user, tag },
+            attribution,
         };
-        if endpoint.dialect != admission.request.dialect {
-            self.translate(&mut admission, may_fetch).await?;
-        } else if let Some(rules) = endpoint.compat {
-            compat::check(&admission.request, rules, &admission.deployment)?;
+        if endpoint.dialect == admission.request.dialect {
+            pass_through(&mut admission, parts.headers)?;
+        } else {
+            self.translate(&mut admission, parts.may_fetch).await?;
         }
-        if (endpoint.is_open_name)(&admission.deployment.model) {
-            admission.bounds.set_open_name(&admission.deployment.model);
-        }
+        self.complete(&mut admission)?;
         Ok(admission)
+    }
+
+    /// Tools, second models and open names add to the bounds; the URL is that of the endpoint that serves at last.
+    fn complete(&self, admission: &mut Admission) -> Result<(), ApiError> {
+        let (deployment, bounds) = (&admission.deployment, &mut admission.bounds);
+        self.access
+            .authorize_tools(&admission.caller, deployment, &bounds.input)?;
+        bounds.second_models = self.second_models(deployment, &bounds.input);
+        if (admission.endpoint.is_open_name)(&deployment.model) {
+            bounds.set_open_name(&deployment.model);
+        }
+        let (provider, streamed) = (&deployment.provider, admission.request.streamed);
+        admission.url = provider.url(admission.endpoint, &deployment.model, streamed);
+        Ok(())
     }
 
     /// Translates the request, if budgets and limits have room for its text.
     async fn translate(&self, admission: &mut Admission, may_fetch: bool) -> Result<(), ApiError> {
         self.look(admission)?;
-        let (reasoning, team) = (self.reasoning.clone(), admission.team());
+        let (reasoning, pseudonyms) = (self.reasoning.clone(), self.pseudonyms.clone());
         let (request, deployment) = (admission.request.clone(), admission.deployment.clone());
-        let endpoint = admission.endpoint;
+        let (team, endpoint) = (admission.team(), admission.endpoint);
         let translate = move || {
-            TranslatedRequest::plan(&reasoning, team, &request, &deployment, endpoint, may_fetch)
-                .map(Box::new)
+            let context = TranslationContext {
+                reasoning: &reasoning,
+                team,
+                pseudonyms: &pseudonyms,
+                may_fetch,
+            };
+            TranslatedRequest::plan(context, &request, &deployment, endpoint).map(Box::new)
         };
         let bytes = admission.request.body.len();
         // boxed, so that requests that need no translation do not carry its size through every future
         let translated = Box::pin(self.work.run(bytes, translate)).await?;
+        admission.endpoint = translated.endpoint;
         let bounds = &mut admission.bounds;
         bounds.input = translated.input(std::mem::take(&mut bounds.input));
         bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
+        bounds.cap = Fitter::new(&admission.deployment, admission.endpoint).cap_bounds();
         admission.translated = Some(translated);
         Ok(())
     }
@@ -150,6 +180,23 @@ impl AdmissionControl {
         }
     }
 
+    /// Most that the models cost which tools of the vendor run inside a call.
+    fn second_models(
+        &self,
+        deployment: &Deployment,
+        input: &InputBound,
+    ) -> Result<Money, UnboundedTool> {
+        let ceiling = |bound: &SecondModelBound| {
+            let second = self.access.routes.beside(deployment, &bound.model);
+            second_model_ceiling(&second, bound).map_err(|why| UnboundedTool {
+                tool: bound.tool.clone(),
+                model: bound.model.clone(),
+                why,
+            })
+        };
+        input.second_models.iter().map(ceiling).sum()
+    }
+
     /// Moves a waiting request to the queue of the budget that it lacks now.
     fn queue_at<'q>(
         &'q self,
@@ -173,6 +220,8 @@ impl AdmissionControl {
         let caller = self.access.authenticate(credential)?;
         if !Arc::ptr_eq(&caller, &admission.caller) {
             self.access.authorize(&caller, &admission.request.model)?;
+            let (deployment, input) = (&admission.deployment, &admission.bounds.input);
+            self.access.authorize_tools(&caller, deployment, input)?;
             admission.caller = caller;
         }
         Ok(())
@@ -194,4 +243,68 @@ impl AdmissionControl {
     pub(super) fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
         error.with_remainder(self.ledger.remainder(&admission.claim()))
     }
+}
+
+/// Most that one model in a tool costs: its context window as input of each run, and its output cap.
+fn second_model_ceiling(second: &Deployment, bound: &SecondModelBound) -> Result<Money, String> {
+    let runs = bound.runs.ok_or("its runs have no limit")?;
+    let cap = bound.output_cap.or(second.price.max_output());
+    let cap = cap.ok_or("its output has no limit")?;
+    let window = InputBound {
+        documents: 1,
+        ..InputBound::default()
+    };
+    let ceiling = second.price.ceiling(&window, cap, 1, second.pricing(None));
+    let one_run = ceiling.map_err(|error| error.to_string())?;
+    Ok(one_run.times(runs))
+}
+
+/// Endpoint for a call: that of the client's dialect, unless the model or the request needs another.
+fn serving_endpoint(
+    deployment: &Deployment,
+    request: &Request,
+) -> Result<&'static Endpoint, ApiError> {
+    let preset = deployment.provider.preset;
+    let endpoint = preset
+        .endpoint(request.operation, request.dialect, &deployment.model)
+        .ok_or_else(|| refusal::dialect_not_supported(deployment, request))?;
+    let fitter = Fitter::new(deployment, endpoint);
+    let other = fitter.serving_endpoint().or_else(|| {
+        let is_own = endpoint.dialect == request.dialect;
+        is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
+    });
+    Ok(other.unwrap_or(endpoint))
+}
+
+/// Checks the client's own body against the vendor's rules and limits.
+fn pass_through(admission: &mut Admission, headers: &[(String, String)]) -> Result<(), ApiError> {
+    let (request, deployment) = (&admission.request, &admission.deployment);
+    let endpoint = admission.endpoint;
+    if let Some(rules) = endpoint.compat {
+        compat::check(request, rules, deployment)?;
+    }
+    if endpoint.fits_passthrough() {
+        admission.bounds.cap = Fitter::new(deployment, endpoint).cap_bounds();
+        admission.changed = fit_passthrough(request, deployment, endpoint, headers)?;
+    }
+    Ok(())
+}
+
+/// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
+fn fit_passthrough(
+    request: &Request,
+    deployment: &Deployment,
+    endpoint: &'static Endpoint,
+    headers: &[(String, String)],
+) -> Result<Vec<String>, ApiError> {
+    let passthrough = Passthrough {
+        request,
+        deployment,
+        endpoint,
+        headers,
+        known_only: false,
+    };
+    let changed = passthrough.body(None)?.changed;
+    Fitter::new(deployment, endpoint).check_policy(&changed)?;
+    Ok(changed)
 }

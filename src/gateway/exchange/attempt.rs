@@ -49,6 +49,8 @@ impl AdmittedAttempt {
             call_timeout_ms: context.limits.call_timeout_ms,
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
+            cache_lifetime: admission.request.cache_lifetime(),
+            routes: settler.routes.clone(),
             deployment: admission.deployment,
         };
         AdmittedAttempt {
@@ -70,7 +72,9 @@ impl AdmittedAttempt {
         ) {
             (Some(translated), Some(fetcher)) => {
                 self.hold.is_counted = true;
-                translated.fetch_images(fetcher).await
+                translated
+                    .fetch_images(fetcher, &self.hold.facts.deployment)
+                    .await
             }
             _ => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Replaces image URLs by the images themselves, for vendors that take no URLs, where the operator allows the gateway to fetch
-//! them. The URLs are checked before anything is held, and count in the ceiling like any other image; they are fetched after the
-//! hold, a few at once, under one deadline.
+//! them. Before anything is held, placeholders take the place of the URLs, so that the images count in the ceiling like any other;
+//! after the hold the images are fetched, a few at once, under one deadline.
 
 use std::time::Duration;
 
@@ -11,32 +11,52 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use crate::config::IMAGES_MAX;
 use crate::conversation::{ChatRequest, Content, ContentBlock, Media, Source};
 use crate::domain::api_error::ApiError;
+use crate::gateway::request::media_types::media_type;
 use crate::upstream::Fetcher;
 
 /// Images of one request that are fetched at once.
 const AT_ONCE: usize = 4;
+/// Beginning of a placeholder: that of a PNG.
+const PNG: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 
-/// Counts the images by URL. Refuses more than the maximum, and other schemes.
-pub(super) fn check(chat: &mut ChatRequest) -> Result<usize, ApiError> {
-    let images = remote_images(chat);
-    if images.len() > IMAGES_MAX {
-        return Err(refusal(&format!(
-            "more than {IMAGES_MAX} images by URL; send the images themselves, in base64"
-        )));
+/// Replaces the images by URL by placeholders and returns the URLs. Refuses more than the maximum, and other schemes.
+pub(super) fn defer(chat: &mut ChatRequest) -> Result<Vec<String>, ApiError> {
+    let mut urls = Vec::new();
+    for media in images(chat) {
+        let Source::Url(url) = &media.source else {
+            continue;
+        };
+        if !url.starts_with("https://") && !url.starts_with("http://") {
+            return Err(refusal(
+                "an image's URL must begin with https:// or http://",
+            ));
+        }
+        let url = url.clone();
+        media.mime = "image/png".to_owned();
+        media.source = Source::Base64(placeholder(urls.len()));
+        urls.push(url);
+        if urls.len() > IMAGES_MAX {
+            return Err(refusal(&format!(
+                "more than {IMAGES_MAX} images by URL; send the images themselves, in base64"
+            )));
+        }
     }
-    let is_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
-    let mut sources = images.iter().map(|image| &image.source);
-    if sources.any(|source| matches!(source, Source::Url(url) if !is_web(url))) {
-        return Err(refusal(
-            "an image's URL must begin with https:// or http://",
-        ));
-    }
-    Ok(images.len())
+    Ok(urls)
 }
 
-/// Fetches every image of the request that is given by URL.
-pub(super) async fn inline(chat: &mut ChatRequest, fetcher: &Fetcher) -> Result<(), ApiError> {
-    let fetches = iter(remote_images(chat)).map(|media| fetch(media, fetcher));
+/// Fetches the images whose placeholders are still there.
+pub(super) async fn inline(
+    chat: &mut ChatRequest,
+    urls: &[String],
+    fetcher: &Fetcher,
+) -> Result<(), ApiError> {
+    let deferred = images(chat).into_iter().filter_map(|media| {
+        let number = (0..urls.len()).find(
+            |number| matches!(&media.source, Source::Base64(data) if *data == placeholder(*number)),
+        )?;
+        Some((media, &urls[number]))
+    });
+    let fetches = iter(deferred).map(|(media, url)| fetch(media, url, fetcher));
     let all = fetches.buffer_unordered(AT_ONCE).try_collect::<()>();
     let timeout_ms = fetcher.timeout_ms();
     let fetched = tokio::time::timeout(Duration::from_millis(timeout_ms), all).await;
@@ -48,12 +68,14 @@ pub(super) async fn inline(chat: &mut ChatRequest, fetcher: &Fetcher) -> Result<
     })
 }
 
-fn remote_images(chat: &mut ChatRequest) -> Vec<&mut Media> {
+fn placeholder(number: usize) -> String {
+    let number = format!("image {number}");
+    STANDARD.encode([&PNG[..], number.as_bytes()].concat())
+}
+
+fn images(chat: &mut ChatRequest) -> Vec<&mut Media> {
     let blocks = chat.turns.iter_mut().flat_map(|turn| &mut turn.blocks);
-    blocks
-        .flat_map(inner_blocks)
-        .filter_map(remote_image)
-        .collect()
+    blocks.flat_map(inner_blocks).filter_map(image).collect()
 }
 
 /// The blocks of a tool result, else the block itself.
@@ -67,17 +89,14 @@ fn inner_blocks(block: &mut ContentBlock) -> &mut [ContentBlock] {
     }
 }
 
-fn remote_image(block: &mut ContentBlock) -> Option<&mut Media> {
+fn image(block: &mut ContentBlock) -> Option<&mut Media> {
     match &mut block.content {
-        Content::Image(media) if matches!(media.source, Source::Url(_)) => Some(media),
+        Content::Image(media) => Some(media),
         _ => None,
     }
 }
 
-async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
-    let Source::Url(url) = &media.source else {
-        return Ok(());
-    };
+async fn fetch(media: &mut Media, url: &str, fetcher: &Fetcher) -> Result<(), ApiError> {
     let bytes = fetcher
         .fetch(url)
         .await
@@ -94,49 +113,4 @@ async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
 
 fn refusal(reason: &str) -> ApiError {
     ApiError::invalid(reason).with_param("messages")
-}
-
-/// Media type by the first bytes, whatever the server calls it.
-fn media_type(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some("image/webp"),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::media_type;
-
-    #[test]
-    fn e22_image_media_type_is_read_from_its_first_bytes() {
-        for (bytes, expected) in [
-            (&b"\x89PNG\r\n\x1a\n...."[..], Some("image/png")),
-            (b"\xff\xd8\xff\xe0....", Some("image/jpeg")),
-            (b"GIF89a....", Some("image/gif")),
-            (b"RIFF\x10\0\0\0WEBPVP8 ", Some("image/webp")),
-            (b"<html>", None),
-            (b"RIFF\x10\0\0\0WAVE", None),
-            (b"", None),
-        ] {
-            assert_eq!(media_type(bytes), expected);
-        }
-    }
 }
