@@ -4,6 +4,7 @@
 mod audit;
 mod key;
 mod keys;
+mod limit_keys;
 #[cfg(test)]
 mod packaged;
 mod price_keys;

@@ -7,6 +7,8 @@
 mod access;
 mod admission;
 mod alert_outbox;
+mod body_bytes;
+mod body_work;
 mod call;
 mod exchange;
 mod inflight;
@@ -37,6 +39,9 @@ use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
 use crate::gateway::admission::{Admission, AdmissionControl, CallParts};
 use crate::gateway::alert_outbox::AlertOutbox;
+use crate::gateway::body_bytes::BodyBytes;
+pub use crate::gateway::body_bytes::BodyReservation;
+use crate::gateway::body_work::BodyWork;
 pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::outcome::Outcome;
@@ -76,6 +81,7 @@ pub struct Gateway {
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
+    bodies: Arc<BodyBytes>,
     refusals: RefusalLog,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
@@ -122,6 +128,7 @@ impl Gateway {
             pseudonyms: parts.pseudonyms.clone(),
             reasoning: reasoning.clone(),
             inflight: inflight.clone(),
+            work: BodyWork::default(),
         };
         Ok(Gateway {
             limits: config.limits,
@@ -130,6 +137,7 @@ impl Gateway {
             settler,
             exchange: Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning)),
             inflight,
+            bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
             refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
@@ -197,7 +205,7 @@ impl Gateway {
         let tag = call.tag.as_ref();
         let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
         entry.tag = tag.transpose()?;
-        let mut request: Request = dialect::read(call.dialect, call.operation, call.body.clone())?;
+        let mut request = self.read(call).await?;
         self.access.resolve_alias(&mut request);
         entry.note_request(&request);
         access::check_endpoint(&caller, call)?;
@@ -211,7 +219,7 @@ impl Gateway {
             CallParts {
                 tag: entry.tag.as_ref(),
                 headers: &call.headers,
-                fetcher: client.fetcher(),
+                may_fetch: client.fetcher().is_some(),
             },
         );
         let admission = planned.await?;
@@ -220,9 +228,35 @@ impl Gateway {
         }
         let credential = call.credential.as_deref();
         let granted = self.admission.hold(admission, credential).await?;
-        let attempt = AdmittedAttempt::open(granted, self.settler.clone(), self.exchange.clone());
+        let (settler, context) = (self.settler.clone(), self.exchange.clone());
+        let mut attempt = AdmittedAttempt::open(granted, settler, context);
         attempt.hold.wait_for_disk().await?;
+        Box::pin(attempt.fetch_images(client.fetcher())).await?;
         Ok(Admitted::Metered(Box::new(attempt)))
+    }
+
+    async fn read(&self, call: &Call) -> Result<Request, ApiError> {
+        let (dialect, operation, body) = (call.dialect, call.operation, call.body.clone());
+        let read = move || dialect::read(dialect, operation, body);
+        self.admission.work.run(call.body.len(), read).await
+    }
+
+    /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and
+    /// the room for `bytes` of body.
+    pub fn expect_body(
+        &self,
+        credential: Option<&str>,
+        bytes: usize,
+    ) -> Result<BodyReservation, ApiError> {
+        self.inflight.check_open()?;
+        let caller = self.access.authenticate(credential)?;
+        self.admission.look_at_caller(&caller)?;
+        self.bodies.reserve(caller.key.id, bytes)
+    }
+
+    /// Bytes of long request bodies in flight.
+    pub fn body_bytes(&self) -> usize {
+        self.bodies.in_flight()
     }
 
     /// Runs one admitted attempt to its reply.

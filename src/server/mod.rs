@@ -4,6 +4,7 @@
 mod api;
 mod app;
 mod certificates;
+mod connection;
 mod cookie;
 mod dashboard;
 mod extract;

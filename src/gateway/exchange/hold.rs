@@ -86,6 +86,8 @@ pub(in crate::gateway) struct OpenHold {
     pub output_is_final: bool,
     pub delivered: DeliveredText,
     pub disconnect: DisconnectFlag,
+    /// the gateway fetches for this call: its request stays counted, whatever becomes of it
+    pub is_counted: bool,
     resolved: bool,
 }
 
@@ -103,6 +105,7 @@ impl OpenHold {
             output_is_final: false,
             delivered: DeliveredText::default(),
             disconnect: DisconnectFlag::default(),
+            is_counted: false,
             resolved: false,
         }
     }
@@ -139,7 +142,7 @@ impl OpenHold {
     /// Returns the hold without a record: nothing was sent.
     pub fn release(&mut self) {
         self.resolved = true;
-        self.settler.release(self.grant.id);
+        self.settler.release(self.grant.id, self.is_counted);
     }
 
     /// Waits until the grant is as durable as `ledger.sync` promises.

@@ -47,7 +47,7 @@ impl ApiCall {
             timeout_ms: worker.gateway.limits().body_timeout_ms,
             setting: None,
         };
-        let body = extract::body(request, payload, limits).await?;
+        let body = extract::body(request, payload, limits, |_| Ok(())).await?;
         let part = |name| {
             request
                 .match_info()
