@@ -375,6 +375,7 @@ fn control(
         .control
         .clone()
         .with_retention(config.retention)
+        .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_memory(memory)
         .with_admission_wait_ms(config.admission_wait_ms_max())

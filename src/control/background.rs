@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use crate::control::alerts::Alerts;
 use crate::control::audit::checkpoints;
 use crate::control::plane::Control;
-use crate::control::{clock, retention, unlogged_endings};
+use crate::control::{clock, key_uses, retention, unlogged_endings};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -21,6 +21,7 @@ impl BackgroundTasks {
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));
         tasks.spawn(checkpoints::run(control.clone(), receiver.clone()));
+        tasks.spawn(key_uses::run(control.clone(), receiver.clone()));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),

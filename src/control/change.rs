@@ -3,6 +3,7 @@
 //! completes even if its caller hangs up.
 
 use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
+use crate::domain::id::KeyId;
 use crate::store::{ChangeTransaction, RowChange};
 
 /// A change in progress.
@@ -24,9 +26,17 @@ pub(super) struct Change<'c, 't> {
     control: &'c Control,
     actor: &'c str,
     audited: bool,
+    /// keys whose running calls end with the commit
+    ended: &'c Mutex<Vec<KeyId>>,
 }
 
 impl Change<'_, '_> {
+    /// Ends the running calls of a key once the change is in force.
+    pub fn end_calls(&mut self, key: KeyId) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push(key);
+    }
+
     /// Adds an event to the audit log. Every change adds at least one.
     pub fn audit(
         &mut self,
@@ -55,6 +65,8 @@ impl Control {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let publisher = self.clone();
         let task = tokio::spawn(async move {
+            let ended = Arc::new(Mutex::new(Vec::new()));
+            let to_end = ended.clone();
             let (store, directory) = (control.store.clone(), control.directory.clone());
             let run = move |books: &mut ChangeTransaction<'_>| {
                 let mut draft = Change {
@@ -64,6 +76,7 @@ impl Control {
                     control: &control,
                     actor: &actor,
                     audited: false,
+                    ended: &to_end,
                 };
                 let answer = change(&mut draft)?;
                 if draft.audited {
@@ -72,7 +85,13 @@ impl Control {
                     Err(without_audit())
                 }
             };
-            let publish = move |rows| publisher.publish(rows);
+            let publish = move |rows| {
+                publisher.publish(rows);
+                let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                ended
+                    .iter()
+                    .for_each(|key| publisher.directory.end_calls(*key));
+            };
             store.write_and_publish(run, publish).await
         });
         task.await.unwrap_or_else(|error| {

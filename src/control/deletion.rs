@@ -76,12 +76,16 @@ impl Control {
         grant: &Grant<may::ChangeKeys>,
         id: KeyId,
         cascade: bool,
+        now: bool,
     ) -> Result<(), ApiError> {
         let allowed = grant.clone();
         let delete = move |change: &mut Change<'_, '_>| {
             keys::load(change, &allowed, id)?;
             let children = ids(change.directory.children_of(id).map(|key| key.key.id));
             check_cascade(cascade, id, "child keys", &children)?;
+            if now {
+                change.end_calls(id);
+            }
             delete_keys(change, BTreeSet::from([id]))
         };
         self.apply(grant.actor(), delete).await

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::auth::directory::{Directory, OwnerLimits};
+use crate::auth::directory::{Caller, Directory, OwnerLimits};
 use crate::control::budgets;
 use crate::control::change::Change;
 use crate::control::input::Budgets;
@@ -11,6 +11,7 @@ use crate::control::plane::Control;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::limit::RateLimit;
+use crate::domain::tenant::VirtualKey;
 use crate::meter::{BudgetStatus, RateLimitStatus};
 
 /// A budget with its status; `None` if the ledger does not have it.
@@ -33,6 +34,8 @@ pub struct WithLimits<T> {
     pub record: T,
     pub budgets: Vec<BudgetWithStatus>,
     pub limits: Vec<LimitWithStatus>,
+    /// last call of a key
+    pub last_used_ms: Option<u64>,
 }
 
 impl Control {
@@ -44,6 +47,19 @@ impl Control {
         directory: &Directory,
     ) -> WithLimits<T> {
         self.with_status(record, directory.limits_of(owner))
+    }
+
+    /// A key with its budgets, its limits and its last use.
+    pub(super) fn key_with_limits(
+        &self,
+        caller: &Caller,
+        directory: &Directory,
+    ) -> WithLimits<VirtualKey> {
+        let (key, owner) = (caller.key.clone(), Owner::Key(caller.key.id));
+        WithLimits {
+            last_used_ms: caller.last_use.at_ms(),
+            ..self.with_own_limits(key, owner, directory)
+        }
     }
 
     pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
@@ -59,6 +75,7 @@ impl Control {
             record,
             budgets: stored.budgets.into_iter().map(budget).collect(),
             limits: stored.limits.into_iter().map(limit).collect(),
+            last_used_ms: None,
         }
     }
 }

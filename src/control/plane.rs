@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::config::Retention;
+use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
@@ -34,6 +34,8 @@ pub struct Control {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
     pub(super) retention: Option<Retention>,
+    /// receiver of alerts
+    pub(super) webhook: Option<Webhook>,
     /// longest time from a request's arrival to its hold
     pub(super) admission_wait_ms: u64,
     /// held while the wall clock is adopted
@@ -64,6 +66,7 @@ impl Control {
             catalogue: Arc::new(|_| {}),
             memory: None,
             retention: None,
+            webhook: None,
             admission_wait_ms: 0,
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
@@ -82,6 +85,12 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// Receiver of alerts, for a test of it.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<Webhook>) -> Control {
+        Control { webhook, ..self }
     }
 
     /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.

@@ -11,17 +11,19 @@ mod call;
 mod exchange;
 mod inflight;
 mod metrics;
+mod price_list;
 mod rate_limit_headers;
 mod reply;
 mod request;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::auth::directory::{Caller, DirectoryCell};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
@@ -38,11 +40,13 @@ use crate::gateway::alert_outbox::AlertOutbox;
 pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::outcome::Outcome;
+pub use crate::gateway::exchange::provider_test::{ProviderTest, ProviderVerdict};
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::exchange::{AdmittedAttempt, unmetered};
+use crate::gateway::exchange::{AdmittedAttempt, provider_test, unmetered};
 pub use crate::gateway::inflight::Inflight;
 use crate::gateway::inflight::InflightGuard;
 pub use crate::gateway::metrics::Metrics;
+pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::meter::Ledger;
@@ -51,6 +55,9 @@ use crate::route::RouteTable;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
+
+/// Longest wait for the answer to the test of a provider.
+const PROVIDER_TEST_MS_MAX: u64 = 10_000;
 
 /// Parts of the process that the gateway works with.
 pub struct GatewayParts {
@@ -86,6 +93,7 @@ impl Gateway {
         parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
         let (time, ledger) = (parts.time, parts.ledger);
+        let inflight = Arc::new(Inflight::new(parts.directory.ended_calls()));
         let access = Arc::new(Access {
             directory: parts.directory,
             routes,
@@ -106,7 +114,6 @@ impl Gateway {
             },
             metrics: Metrics::default(),
         });
-        let inflight = Arc::new(Inflight::default());
         let admission = AdmissionControl {
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
@@ -158,11 +165,12 @@ impl Gateway {
         call: Call,
         id: RequestId,
     ) -> Result<Reply, Box<FailedCall>> {
-        let guard = self.inflight.begin()?;
+        let mut guard = self.inflight.begin()?;
         let caller = match self.access.authenticate(call.credential.as_deref()) {
             Ok(caller) => caller,
             Err(error) => return Err(self.log_unauthenticated(&call, id, error).into()),
         };
+        guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         let admitted = self.admit(&mut entry, caller, &call, client).await;
         let attempt = match admitted.map_err(|error| self.refusals.log(&entry, error))? {
@@ -302,6 +310,28 @@ impl Gateway {
         dialect: Dialect,
     ) -> Result<Vec<(String, String)>, ApiError> {
         self.access.models(credential, dialect)
+    }
+
+    /// Configured providers.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        self.access.routes.providers()
+    }
+
+    /// Tests a provider; `None` if it has no endpoint for conversations.
+    pub async fn test_provider(
+        &self,
+        client: &Client,
+        provider: &Arc<Provider>,
+    ) -> Option<ProviderTest> {
+        let timeout_ms = self.limits.head_timeout_ms.min(PROVIDER_TEST_MS_MAX);
+        let timeout = Duration::from_millis(timeout_ms);
+        provider_test::run(client, provider, timeout, self.time.wall_ms()).await
+    }
+
+    /// Listed models with their prices, and source and month of the price sheet.
+    pub fn prices(&self) -> (Vec<PricedModel>, &str) {
+        let routes = &self.access.routes;
+        (price_list::priced_models(routes), routes.prices_as_of())
     }
 
     pub fn limits(&self) -> &Limits {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::card::Quote;
+use super::class::TokenClass;
 use super::rates::Rates;
 use super::row::{Mode, Row};
 use super::tier::ServiceLevel;
@@ -50,6 +51,13 @@ impl Price {
             Price::Free | Price::Fixed { .. } => true,
             Price::Unknown => false,
         }
+    }
+
+    /// Base rates per token: input, cached input, output, in pico-USD. `None`: not priced.
+    pub fn base_rates(&self) -> Option<[u64; 3]> {
+        let quote = self.quote(1, None, &ServiceLevel::STANDARD).ok()?;
+        let classes = [TokenClass::Input, TokenClass::CacheRead, TokenClass::Output];
+        Some(classes.map(|class| quote.rates.rate(class)))
     }
 
     pub(super) fn row(&self) -> Option<&Row> {

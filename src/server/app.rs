@@ -5,8 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
-    users,
+    alerts, audit, budgets, clock, keys, ledger, me, organizations, providers, reasoning_memory,
+    requests, resource, teams, usage, users,
 };
 use crate::server::{health, home_page, inference};
 
@@ -99,6 +99,7 @@ fn control_plane(app: &mut ServiceConfig) {
             .delete(users::delete),
     )
     .service(resource("/v1/keys").get(keys::list).post(keys::create))
+    .service(resource("/v1/keys/{id}/rotate").post(keys::rotate))
     .service(resource("/v1/keys/verify").post(keys::verify))
     .service(
         resource("/v1/keys/{id}")
@@ -118,6 +119,13 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/audit/public-keys").get(audit::public_keys))
     .service(resource("/v1/audit/proofs/{id}").get(audit::prove))
     .service(resource("/v1/audit/export").get(audit::export))
+    .service(resource("/v1/budgets").get(budgets::list))
+    .service(resource("/v1/providers").get(providers::list))
+    .service(resource("/v1/providers/{id}/test").post(providers::test))
+    .service(resource("/v1/prices").get(providers::prices))
+    .service(resource("/v1/alerts/test").post(alerts::test))
+    .service(url("/v1/me", "GET").route(web::get().to(me::get)))
+    .service(url("/v1/me/requests", "GET").route(web::get().to(me::requests)))
     .service(resource("/v1/clock").get(clock::get))
     .service(resource("/v1/clock/accept").post(clock::accept));
 }

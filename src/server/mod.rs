@@ -8,6 +8,8 @@ mod health;
 mod home_page;
 mod inference;
 mod respond;
+#[cfg(test)]
+mod test_worker;
 mod worker;
 
 use std::io;

@@ -1,5 +1,6 @@
 //! Organizations, teams, users, roles and keys, as several administrators use them at once.
 
+mod key_life;
 mod lists;
 mod roles;
 
@@ -14,7 +15,7 @@ use crate::harness::upstream::Upstream;
 /// A gateway with the organization `default` and a second one, `acme`, with a team each.
 pub struct Tenancy {
     pub gateway: InProcessGateway,
-    _upstream: Upstream,
+    pub upstream: Upstream,
     pub acme: String,
     /// team of `acme`
     pub rockets: String,
@@ -34,7 +35,7 @@ impl Tenancy {
             rockets: rockets.id,
             support: support.id,
             gateway,
-            _upstream: upstream,
+            upstream,
         }
     }
 

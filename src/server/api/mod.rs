@@ -3,9 +3,11 @@
 
 pub(crate) mod accept;
 mod admin_keys;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 mod body;
 mod budget_fields;
+pub(crate) mod budgets;
 mod call;
 pub(crate) mod clock;
 mod csv;
@@ -14,7 +16,9 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;
 mod list_query;
+pub(crate) mod me;
 pub(crate) mod organizations;
+pub(crate) mod providers;
 mod query;
 pub(crate) mod reasoning_memory;
 pub(crate) mod reply;

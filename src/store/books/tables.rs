@@ -22,6 +22,8 @@ pub(in crate::store) const ADMIN_KEYS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("admin_keys");
 /// absent before the first user
 pub(in crate::store) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
+/// key → time of the last use; absent before the first
+pub(in crate::store) const KEY_USES: TableDefinition<u64, u64> = TableDefinition::new("key_uses");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
