@@ -13,6 +13,7 @@ pub mod reference;
 mod resolve;
 mod secret;
 mod settings;
+mod written;
 
 pub use base_url::parse_base_url;
 pub use file::{ConfigError, ConfigErrors};
@@ -23,3 +24,4 @@ pub use settings::{
     Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync, UnsupportedFieldPolicy,
     Webhook,
 };
+pub use written::{Setting, WrittenConfig};

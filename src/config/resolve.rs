@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, ConfigErrors, Section, Spanned};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
+use super::written::WrittenConfig;
 use super::{alerts, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
@@ -121,6 +122,7 @@ fn resolve(
             (section, Some(environment)) => provider::resolve_all(section, environment, errs),
             (_, None) => Vec::new(),
         },
+        written: WrittenConfig::of(text),
     };
     top.finish(errs);
     if errors.0.is_empty() {

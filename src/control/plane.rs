@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
@@ -44,6 +45,8 @@ pub struct Control {
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// denied uses on their way to the audit log
+    pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
     pub(super) origin: Arc<CallOrigin>,
 }
@@ -71,6 +74,7 @@ impl Control {
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            denials: Arc::default(),
             origin: Arc::default(),
         }
     }
@@ -117,6 +121,11 @@ impl Control {
 
     pub fn pseudonyms(&self) -> &Pseudonyms {
         &self.pseudonyms
+    }
+
+    /// Denied uses, for those that notice them.
+    pub fn denials(&self) -> &Arc<Denials> {
+        &self.denials
     }
 
     pub fn directory(&self) -> Arc<Directory> {

@@ -16,12 +16,14 @@ mod rate_limit_headers;
 mod reply;
 mod request;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
@@ -66,6 +68,7 @@ pub struct GatewayParts {
     pub pseudonyms: Pseudonyms,
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
+    pub denials: Arc<Denials>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
@@ -133,7 +136,7 @@ impl Gateway {
             settler,
             exchange: Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning)),
             inflight,
-            refusals: RefusalLog::new(ledger, parts.pseudonyms, time.clone()),
+            refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
@@ -172,6 +175,7 @@ impl Gateway {
         };
         guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
+        entry.address = call.address;
         let admitted = self.admit(&mut entry, caller, &call, client).await;
         let attempt = match admitted.map_err(|error| self.refusals.log(&entry, error))? {
             Admitted::Metered(attempt) => attempt,
@@ -262,9 +266,10 @@ impl Gateway {
     /// Logs the refusal of a key that is known but may not call.
     fn log_unauthenticated(&self, call: &Call, id: RequestId, error: ApiError) -> ApiError {
         let Some(caller) = self.access.find_caller(call.credential.as_deref()) else {
-            return error;
+            return self.refusals.note_stranger(id, call.address, error);
         };
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller);
+        entry.address = call.address;
         entry.tag = call.tag.as_deref().and_then(Tag::parse);
         if let Ok(request) = dialect::read(call.dialect, call.operation, call.body.clone()) {
             entry.note_request(&request);
@@ -277,16 +282,17 @@ impl Gateway {
         &self,
         dialect: Dialect,
         operation: Operation,
-        credential: Option<&str>,
+        (credential, address): (Option<&str>, Option<IpAddr>),
         error: ApiError,
     ) -> Reply {
         let id = self.next_id();
         let error = match self.access.find_caller(credential) {
             Some(caller) => {
-                let entry = RefusalEntry::new(id, dialect, operation, caller);
+                let mut entry = RefusalEntry::new(id, dialect, operation, caller);
+                entry.address = address;
                 self.refusals.log(&entry, error)
             }
-            None => error,
+            None => self.refusals.note_stranger(id, address, error),
         };
         self.metrics().refused(error.code);
         Reply::refusal(dialect, &error, id)
