@@ -2,14 +2,15 @@
 //! thread then puts the committed rows into the ledger and the directory, before the next change begins. Once begun, a change
 //! completes even if its caller hangs up.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::auth::directory::Directory;
+use crate::auth::directory::{Directory, OwnerLimits};
 use crate::auth::role::Actor;
 use crate::control::plane::Control;
+use crate::control::version::{self, version_of};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
@@ -26,11 +27,25 @@ pub(super) struct Change<'c, 't> {
     control: &'c Control,
     actor: &'c str,
     audited: bool,
+    expected: Option<&'c str>,
     /// keys whose running calls end with the commit
     ended: &'c Mutex<Vec<KeyId>>,
 }
 
 impl Change<'_, '_> {
+    /// Refuses the change if its object has another version than the caller expects. Only the first object is checked: what else
+    /// changes depends on it.
+    pub fn check_version(
+        &mut self,
+        row: &impl Debug,
+        limits: &OwnerLimits,
+    ) -> Result<(), ApiError> {
+        match self.expected.take() {
+            None => Ok(()),
+            expected => version::check(expected, &version_of(row, limits)),
+        }
+    }
+
     /// Ends the running calls of a key once the change is in force.
     pub fn end_calls(&mut self, key: KeyId) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,6 +91,7 @@ impl Control {
                     control: &control,
                     actor: &actor,
                     audited: false,
+                    expected: control.expected.as_deref(),
                     ended: &to_end,
                 };
                 let answer = change(&mut draft)?;

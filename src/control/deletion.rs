@@ -64,6 +64,7 @@ impl Control {
             let team = teams::load(change, id)?;
             let unknown = || not_found("team", id);
             allowed.check(team.scope(), Action::ReadTeams, unknown)?;
+            teams::check_version(change, &team)?;
             let keys = ids(change.directory.keys_of_team(id).map(|key| key.key.id));
             check_cascade(cascade, id, "keys", &keys)?;
             delete_team(change, id)

@@ -387,6 +387,8 @@ pub(super) fn load(
         .filter(|key| key.deleted_ms.is_none())
         .ok_or_else(unknown)?;
     grant.check(key.place(), Action::ReadKeys, unknown)?;
+    let limits = change.directory.limits_of(Owner::Key(id));
+    change.check_version(&key, &limits)?;
     Ok(key)
 }
 

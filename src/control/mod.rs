@@ -39,6 +39,7 @@ pub mod teams;
 pub(crate) mod test_control;
 mod unlogged_endings;
 pub mod users;
+mod version;
 
 pub use crate::control::background::BackgroundTasks;
 pub use crate::control::call_origin::CallOrigin;

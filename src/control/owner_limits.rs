@@ -1,5 +1,7 @@
 //! Budgets and rate limits of one owner: rewritten together in one transaction, shown with their status in the ledger.
 
+use std::fmt::Debug;
+
 use serde_json::{Map, Value};
 
 use crate::auth::directory::{Caller, Directory, OwnerLimits};
@@ -8,6 +10,7 @@ use crate::control::change::Change;
 use crate::control::input::Budgets;
 use crate::control::limits::{self, Limits};
 use crate::control::plane::Control;
+use crate::control::version::version_of;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::limit::RateLimit;
@@ -34,13 +37,14 @@ pub struct WithLimits<T> {
     pub record: T,
     pub budgets: Vec<BudgetWithStatus>,
     pub limits: Vec<LimitWithStatus>,
+    pub version: String,
     /// last call of a key
     pub last_used_ms: Option<u64>,
 }
 
 impl Control {
     /// A tenant with its budgets and limits as the directory has them.
-    pub(super) fn with_own_limits<T>(
+    pub(super) fn with_own_limits<T: Debug>(
         &self,
         record: T,
         owner: Owner,
@@ -62,7 +66,8 @@ impl Control {
         }
     }
 
-    pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
+    pub(super) fn with_status<T: Debug>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
+        let version = version_of(&record, &stored);
         let budget = |budget: Budget| BudgetWithStatus {
             status: self.ledger.budget_status(budget.id),
             budget,
@@ -76,6 +81,7 @@ impl Control {
             budgets: stored.budgets.into_iter().map(budget).collect(),
             limits: stored.limits.into_iter().map(limit).collect(),
             last_used_ms: None,
+            version,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Control {
     pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
     pub(super) origin: Arc<CallOrigin>,
+    /// version that the object of the call must have
+    pub(super) expected: Option<Arc<str>>,
 }
 
 impl Control {
@@ -76,6 +78,7 @@ impl Control {
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
             denials: Arc::default(),
             origin: Arc::default(),
+            expected: None,
         }
     }
 
@@ -89,6 +92,15 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// A handle whose change is refused unless its object has this version.
+    #[must_use]
+    pub fn expecting(self, version: Option<&str>) -> Control {
+        Control {
+            expected: version.map(Arc::from),
+            ..self
+        }
     }
 
     /// Receiver of alerts, for a test of it.

@@ -3,6 +3,7 @@
 
 mod api;
 mod app;
+mod endpoint_row;
 mod extract;
 mod health;
 mod home_page;
@@ -23,6 +24,8 @@ use actix_web::{App, HttpServer};
 
 use crate::config::Config;
 
+pub use crate::server::app::endpoints;
+pub use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 pub use crate::server::worker::Worker;
 
 /// Idle connections are closed after this.

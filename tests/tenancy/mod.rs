@@ -2,6 +2,7 @@
 
 mod key_life;
 mod lists;
+mod matrix;
 mod roles;
 
 use serde_json::{Value, json};

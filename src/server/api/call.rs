@@ -61,7 +61,8 @@ impl ApiCall {
         Ok(ApiCall {
             control: worker
                 .control
-                .for_call(extract::origin(request, request_id)),
+                .for_call(extract::origin(request, request_id))
+                .expecting(extract::header(request, "if-match")),
             gateway: worker.gateway.clone(),
             client: worker.client.clone(),
             actor,

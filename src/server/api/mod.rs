@@ -44,6 +44,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use crate::auth::denials::Denial;
+use crate::auth::role::{Action, Permit};
 use crate::dialect::Dialect;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
@@ -56,6 +57,7 @@ use crate::server::{extract, respond};
 pub(super) struct ApiResource {
     path: &'static str,
     methods: Vec<Method>,
+    actions: Vec<Action>,
     resource: Resource,
 }
 
@@ -63,52 +65,91 @@ pub(super) fn resource(path: &'static str) -> ApiResource {
     ApiResource {
         path,
         methods: Vec::new(),
+        actions: Vec::new(),
         resource: web::resource(path),
     }
 }
 
 impl ApiResource {
-    pub fn get<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
-    where
-        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
-    {
-        self.on(Method::GET, handler)
-    }
-
-    pub fn post<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
-    where
-        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
-    {
-        self.on(Method::POST, handler)
-    }
-
-    pub fn patch<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
-    where
-        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
-    {
-        self.on(Method::PATCH, handler)
-    }
-
-    pub fn delete<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
-    where
-        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
-    {
-        self.on(Method::DELETE, handler)
-    }
-
-    fn on<R>(
-        mut self,
-        method: Method,
+    pub fn get<P, R>(
+        self,
+        action: P,
         handler: impl Fn(ApiCall) -> R + Clone + 'static,
     ) -> ApiResource
     where
+        P: Permit + Copy + 'static,
+        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        self.on(Method::GET, action, handler)
+    }
+
+    pub fn post<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
+    where
+        P: Permit + Copy + 'static,
+        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        self.on(Method::POST, action, handler)
+    }
+
+    pub fn patch<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
+    where
+        P: Permit + Copy + 'static,
+        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        self.on(Method::PATCH, action, handler)
+    }
+
+    pub fn delete<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
+    where
+        P: Permit + Copy + 'static,
+        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        self.on(Method::DELETE, action, handler)
+    }
+
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Methods with the action that each needs.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, Action)> {
+        let methods = self.methods.iter().map(Method::as_str);
+        methods.zip(self.actions.iter().copied())
+    }
+
+    /// A caller without the action is refused before the handler runs.
+    fn on<P, R>(
+        mut self,
+        method: Method,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
+    where
+        P: Permit + Copy + 'static,
         R: Future<Output = Result<ApiReply, ApiError>> + 'static,
     {
         let route =
             web::method(method.clone()).to(move |request: HttpRequest, payload: Payload| {
-                answer(request, payload, handler.clone())
+                let handler = handler.clone();
+                answer(request, payload, async move |call: ApiCall| {
+                    call.grant(action)?;
+                    handler(call).await
+                })
             });
         self.methods.push(method);
+        self.actions.push(P::ACTION);
         self.resource = self.resource.route(route);
         self
     }
