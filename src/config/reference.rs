@@ -5,6 +5,8 @@ mod key;
 mod keys;
 #[cfg(test)]
 mod packaged;
+mod price_keys;
+mod provider_keys;
 
 use std::fmt::Write;
 
@@ -65,6 +67,7 @@ impl KeyKind {
             KeyKind::Strings => "array of strings".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
+            KeyKind::Tables => "table of tables".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
         }
     }

@@ -7,6 +7,7 @@ use crate::auth;
 use crate::auth::directory::{Caller, Directory, DirectoryCell};
 use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::api_error::ApiError;
+use crate::domain::input_bound::{InputBound, SecondModelBound};
 use crate::domain::tenant::Endpoint;
 use crate::domain::time::Time;
 use crate::gateway::call::Call;
@@ -85,6 +86,22 @@ impl Access {
             &deployment.model,
         )?;
         Ok(deployment)
+    }
+
+    /// Refuses models that a tool of the vendor would run inside the call and that the caller may not use.
+    pub fn authorize_tools(
+        &self,
+        caller: &Caller,
+        deployment: &Deployment,
+        input: &InputBound,
+    ) -> Result<(), ApiError> {
+        let provider = &deployment.provider.name;
+        for SecondModelBound { model, .. } in &input.second_models {
+            let owners = (&caller.organization, &caller.team);
+            access::check_model_allowed(owners, caller.keys(), model, provider, model)
+                .map_err(|error| error.with_param("tools"))?;
+        }
+        Ok(())
     }
 
     /// The error of a name without a deployment; a mistyped name gets a suggestion among those that the caller may call.

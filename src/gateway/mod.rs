@@ -37,7 +37,7 @@ use crate::domain::time::Time;
 use crate::gateway::access::Access;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
-use crate::gateway::admission::{Admission, AdmissionControl};
+use crate::gateway::admission::{Admission, AdmissionControl, CallParts};
 use crate::gateway::alert_outbox::AlertOutbox;
 pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
 use crate::gateway::exchange::context::ExchangeContext;
@@ -116,6 +116,7 @@ impl Gateway {
                 ledger: ledger.clone(),
             },
             metrics: Metrics::default(),
+            routes: access.routes.clone(),
         });
         let admission = AdmissionControl {
             limits: config.limits,
@@ -215,8 +216,11 @@ impl Gateway {
             Arc::new(request),
             deployment,
             id,
-            entry.tag.clone(),
-            client.fetcher(),
+            CallParts {
+                tag: entry.tag.as_ref(),
+                headers: &call.headers,
+                fetcher: client.fetcher(),
+            },
         );
         let admission = planned.await?;
         if call.operation.is_unmetered() {

@@ -11,7 +11,7 @@ pub struct PricedModel {
     pub provider: String,
     /// name as sent upstream
     pub model: String,
-    /// `sheet`, `free`, `fixed` or `unknown`
+    /// `sheet`, `free`, `own` or `unknown`
     pub source: &'static str,
     /// input, cached input, output in pico-USD per token
     pub rates: Option<[u64; 3]>,
@@ -39,7 +39,7 @@ fn source(price: &Price) -> &'static str {
     match price {
         Price::Sheet(_) => "sheet",
         Price::Free => "free",
-        Price::Fixed { .. } => "fixed",
+        Price::Own(_) => "own",
         Price::Unknown => "unknown",
     }
 }

@@ -2,7 +2,9 @@
 //! in the model's name; an unknown name is treated as the newest generation, which accepts the
 //! fewest parameters.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -15,11 +17,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/messages"),
         Endpoint::token_count("/messages/count_tokens"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("anthropic"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
+    limits: Some("anthropic"),
     capabilities,
 };
 

@@ -2,7 +2,9 @@
 //! the customer chooses. The price is that of the model of this name or of `priced_as`; it must
 //! never be that of the model that a response names.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -19,10 +21,12 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::embeddings("/openai/v1/embeddings")
             .with_versioned_path("/openai/deployments/{model}/embeddings"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("azure"),
     output_cap_field: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("azure"),
     capabilities: super::openai::capabilities,
 };

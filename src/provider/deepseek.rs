@@ -3,7 +3,7 @@
 //! at the peak rate.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
@@ -19,11 +19,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/anthropic/v1/messages").borrowed(),
         Endpoint::at(Dialect::Responses, "/responses").borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("deepseek"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("deepseek"),
     capabilities,
 };
 

@@ -1,7 +1,9 @@
 //! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
 //! generation determines how reasoning is requested and whether signatures must be returned.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -14,11 +16,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
             .with_stream_path("/models/{model}:streamGenerateContent?alt=sse"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("gemini"),
     output_cap_field: "maxOutputTokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("gemini"),
     capabilities,
 };
 

@@ -2,7 +2,7 @@
 //! fields and `n` above 1 with a 400.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
@@ -14,12 +14,14 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT)],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("groq"),
     output_cap_field: "max_completion_tokens",
     // streams always report usage in `x_groq`; the opt-in adds the standard place
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("groq"),
     capabilities,
 };
 
@@ -38,6 +40,7 @@ fn capabilities(model: &str) -> Capabilities {
     };
     Capabilities {
         reasoning: ReasoningStyle::Effort(efforts),
+        images: !model.contains("gpt-oss") && !model.starts_with("llama-3"),
         documents: false,
         ..Capabilities::chat()
     }

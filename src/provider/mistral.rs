@@ -2,7 +2,7 @@
 //! schema is closed: an unknown field is a 422. The last chunk of a stream always reports usage.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::{Capabilities, Effort, IdRule, ReasoningStyle};
@@ -17,11 +17,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
         Endpoint::embeddings("/embeddings").with_compat(&EMBEDDINGS),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("mistral"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("mistral"),
     capabilities,
 };
 

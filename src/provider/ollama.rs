@@ -2,7 +2,7 @@
 //! they are free. The key is optional; a hosted or proxied Ollama can require one.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::Capabilities;
@@ -18,11 +18,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/messages").borrowed(),
         Endpoint::embeddings("/embeddings").borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Free,
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("ollama"),
     capabilities: |_| Capabilities::chat(),
 };
 

@@ -3,7 +3,9 @@
 //! Fields of OpenAI's dialect without an equivalent are lost; if `/v1` exists, the preset `ollama`
 //! keeps more of a request.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing};
 
@@ -16,11 +18,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Ollama, "/api/chat").with_framing(Framing::Lines),
         Endpoint::embeddings("/v1/embeddings"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Free,
     output_cap_field: "num_predict",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("ollama"),
     capabilities,
 };
 

@@ -1,7 +1,9 @@
 //! OpenAI: chat, responses and embeddings; embedded prices. A chat stream reports usage only on
 //! request.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
 
@@ -15,12 +17,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Responses, "/responses"),
         Endpoint::embeddings("/embeddings"),
     ],
+    place: PlaceRule::HostLabel("api.openai.com"),
     price: PriceRule::Sheet("openai"),
     // reasoning models reject `max_tokens`; all current models accept this field
     output_cap_field: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("openai"),
     capabilities,
 };
 

@@ -1,6 +1,8 @@
 //! Any server with OpenAI's chat dialect: the configuration sets base URL and price.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};
 
@@ -17,11 +19,13 @@ pub(super) static PRESET: Preset = Preset {
             .with_usage_rules(UsageRules::UNKNOWN_VENDOR)
             .borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Required,
     // the older name: some servers do not know `max_completion_tokens`
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: None,
     capabilities: |_| Capabilities::chat(),
 };

@@ -2,7 +2,7 @@
 //! vendor that serves it, so no prices are embedded and the configuration must set them.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::Capabilities;
@@ -17,11 +17,13 @@ pub(super) static PRESET: Preset = Preset {
         .with_compat(&CHAT)
         .with_open_names(is_open_name)
         .with_usage_rules(UsageRules::UNKNOWN_VENDOR)],
+    place: PlaceRule::None,
     price: PriceRule::Required,
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("openrouter"),
     capabilities: |_| Capabilities::chat(),
 };
 

@@ -2,7 +2,9 @@
 //! Its prices are invented ($1 per million input tokens, $5 per million output tokens) so that
 //! budgets are charged.
 
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};
 
@@ -16,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
         Endpoint::at(Dialect::Messages, "/messages").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Fixed {
         input: 1_000_000,
         output: 5_000_000,
@@ -24,5 +27,6 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: None,
     capabilities: |_| Capabilities::chat(),
 };

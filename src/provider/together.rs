@@ -2,7 +2,7 @@
 //! always reports usage; `logprobs` is a number.
 
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::Capabilities;
@@ -17,11 +17,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
         Endpoint::embeddings("/embeddings").borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("together"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    limits: Some("together"),
     capabilities,
 };
 

@@ -8,7 +8,7 @@ use crate::config::{PriceSetting, Provider};
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::dialect::behind_alias;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::price::{Mode, Price, Sheet};
+use crate::price::{Factor, Mode, OwnPrice, Price, PricingContext, Sheet, Support};
 
 /// A model at a provider, with its price.
 #[derive(Clone, Debug)]
@@ -17,9 +17,20 @@ pub struct Deployment {
     /// model name as sent upstream
     pub model: String,
     pub price: Price,
+    /// place whose list prices apply
+    pub place: Option<String>,
 }
 
 impl Deployment {
+    /// Facts that select the card of a call besides its usage.
+    pub fn pricing<'a>(&'a self, tier: Option<&'a str>) -> PricingContext<'a> {
+        PricingContext {
+            tier,
+            place: self.place.as_deref(),
+            ..PricingContext::default()
+        }
+    }
+
     /// Unambiguous name of the deployment: `provider/model`.
     pub fn qualified(&self) -> String {
         format!("{}/{}", self.provider.name, self.model)
@@ -29,13 +40,15 @@ impl Deployment {
     /// excludes.
     pub fn capabilities(&self) -> Capabilities {
         let capabilities = (self.provider.preset.capabilities)(&self.model);
-        let Price::Sheet(row) = &self.price else {
+        let Some(row) = self.price.row() else {
             return capabilities;
         };
+        // the silence of the sheet is no refusal
+        let is_possible = |capability: &str| row.capability(capability) != Support::No;
         Capabilities {
-            images: capabilities.images && row.has_capability("vision"),
-            documents: capabilities.documents && row.has_capability("pdf"),
-            json_schema: capabilities.json_schema && row.has_capability("json_schema"),
+            images: capabilities.images && is_possible("vision"),
+            documents: capabilities.documents && is_possible("pdf"),
+            json_schema: capabilities.json_schema && is_possible("json_schema"),
             reasoning: if row.supports_reasoning() {
                 capabilities.reasoning
             } else {
@@ -218,24 +231,48 @@ impl RouteTable {
     }
 
     fn deployment(&self, provider: &Arc<Provider>, model: &str) -> Arc<Deployment> {
-        let price = match provider.price {
-            PriceSetting::Sheet(vendor) => {
-                let listed = provider.priced_as.get(model).map_or(model, String::as_str);
-                self.sheet
-                    .find(vendor, listed)
-                    .map_or(Price::Unknown, Price::Sheet)
-            }
-            PriceSetting::Free => Price::Free,
-            PriceSetting::Fixed { input, output } if provider.fixed_price_covers(model) => {
-                Price::Fixed { input, output }
-            }
-            PriceSetting::Fixed { .. } => Price::Unknown,
-        };
+        let entry = provider.price_entry(model);
         Arc::new(Deployment {
+            place: entry
+                .and_then(|entry| entry.place.clone())
+                .or_else(|| provider.place.clone()),
+            price: self.price(provider, model),
             provider: provider.clone(),
             model: model.to_owned(),
-            price,
         })
+    }
+
+    /// Price of a model of a provider: the operator's entry for it over the provider's price.
+    fn price(&self, provider: &Provider, model: &str) -> Price {
+        let listed = provider.priced_as.get(model).map_or(model, String::as_str);
+        let row = sheet_vendor(provider).and_then(|vendor| self.sheet.find(vendor, listed));
+        let entry = provider.price_entry(model);
+        let factor = entry.map_or(Factor::ONE, |entry| entry.factor);
+        let own = |rates| OwnPrice {
+            rates,
+            factor,
+            row: row.clone(),
+            is_reported: provider.price == PriceSetting::Reported,
+        };
+        match (entry.and_then(|entry| entry.rates), provider.price) {
+            (Some(rates), _) => Price::Own(Arc::new(own(Some(rates)))),
+            (None, PriceSetting::Own(rates)) if provider.fixed_price_covers(model) => {
+                Price::Own(Arc::new(own(Some(rates))))
+            }
+            (None, PriceSetting::Own(_)) => Price::Unknown,
+            (None, PriceSetting::Reported) => Price::Own(Arc::new(own(None))),
+            (None, PriceSetting::Free) => Price::Free,
+            (None, PriceSetting::Sheet(_)) => match row.clone() {
+                None => Price::Unknown,
+                Some(row) if factor == Factor::ONE => Price::Sheet(row),
+                Some(_) => Price::Own(Arc::new(own(None))),
+            },
+        }
+    }
+
+    /// Deployment of another model at the same provider, in a tool of the vendor.
+    pub fn beside(&self, deployment: &Deployment, model: &str) -> Arc<Deployment> {
+        self.deployment(&deployment.provider, model)
     }
 }
 
@@ -248,7 +285,7 @@ fn is_offered(mode: Mode) -> bool {
 fn sheet_vendor(provider: &Provider) -> Option<&'static str> {
     match provider.price {
         PriceSetting::Sheet(vendor) => Some(vendor),
-        PriceSetting::Free | PriceSetting::Fixed { .. } => None,
+        PriceSetting::Free | PriceSetting::Own(_) | PriceSetting::Reported => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! Every URL and method of the server on one page, on actix-web's router. Contains no handler.
 
 use actix_web::Resource;
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, budgets, clock, keys, ledger, me, organizations, providers,
-    reasoning_memory, requests, resource, teams, usage, users,
+    ApiResource, alerts, audit, backup, budgets, clock, keys, ledger, me, organizations, providers,
+    reasoning_memory, requests, resource, sign_in, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
+use crate::server::surface::Surface;
 use crate::server::{health, home_page, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
@@ -26,16 +28,22 @@ const INFERENCE: [(&str, Dialect, Operation); 5] = [
     ("/embeddings", Dialect::Chat, Operation::Embeddings),
 ];
 
-pub(super) fn routes(app: &mut ServiceConfig) {
-    operation(app);
-    for prefix in PREFIXES {
-        data_plane(app, prefix);
+pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
+    health(app);
+    if surface != Surface::Administration {
+        for prefix in PREFIXES {
+            data_plane(app, prefix);
+        }
     }
-    control_plane(app);
+    if surface != Surface::Models {
+        operation(app);
+        sign_in(app);
+        control_plane(app);
+    }
     app.default_service(web::to(inference::not_served));
 }
 
-fn operation(app: &mut ServiceConfig) {
+fn health(app: &mut ServiceConfig) {
     let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
     app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
@@ -44,7 +52,18 @@ fn operation(app: &mut ServiceConfig) {
     for path in ["/readyz", "/health/readiness"] {
         app.route(path, web::get().to(health::ready));
     }
+}
+
+fn operation(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
+}
+
+/// Calls without a credential that start a session.
+fn sign_in(app: &mut ServiceConfig) {
+    let start = web::post().to(sign_in::start);
+    app.service(url("/v1/sign-in", "POST").route(start));
+    let redeem = web::post().to(sign_in::redeem);
+    app.service(url("/v1/sign-in/link", "POST").route(redeem));
 }
 
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
@@ -105,6 +124,14 @@ fn tenants() -> Vec<ApiResource> {
             .get(may::ReadKeys, keys::get)
             .patch(may::ChangeKeys, keys::change)
             .delete(may::ChangeKeys, keys::delete),
+        resource("/v1/users/{id}/invitation").post(may::ChangeUsers, sign_in::invite),
+        resource("/v1/session")
+            .any_role(Method::GET, sign_in::current)
+            .any_role(Method::DELETE, sign_in::sign_out),
+        resource("/v1/session/password").any_role(Method::POST, sign_in::change_password),
+        resource("/v1/sessions").any_role(Method::GET, sign_in::sessions),
+        resource("/v1/sessions/{id}").any_role(Method::DELETE, sign_in::end_session),
+        resource("/v1/setup").any_role(Method::POST, sign_in::create_setup_link),
     ]
 }
 
@@ -128,6 +155,7 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
+        resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),
         resource("/v1/clock").get(may::ReadClock, clock::get),
         resource("/v1/clock/accept").post(may::AcceptClock, clock::accept),
     ]
@@ -138,7 +166,8 @@ fn control_plane(app: &mut ServiceConfig) {
         app.service(resource);
     }
     app.service(url("/v1/me", "GET").route(web::get().to(me::get)))
-        .service(url("/v1/me/requests", "GET").route(web::get().to(me::requests)));
+        .service(url("/v1/me/requests", "GET").route(web::get().to(me::requests)))
+        .service(url("/v1/backup", "POST").route(web::post().to(backup::take)));
 }
 
 /// Every method and URL of the server with the access that it needs, as they are registered.
@@ -160,14 +189,15 @@ pub fn endpoints() -> Vec<EndpointRow> {
     for resource in tenants().iter().chain(&instance()) {
         let actions = resource.actions();
         rows.extend(actions.map(|(method, action)| {
-            EndpointRow::new(method, resource.path(), EndpointAccess::Action(action))
+            let access = action.map_or(EndpointAccess::AnyRole, EndpointAccess::Action);
+            EndpointRow::new(method, resource.path(), access)
         }));
     }
     rows
 }
 
 /// URLs that are no resources of the control plane.
-const OPEN: [(&str, &str, EndpointAccess); 9] = [
+const OPEN: [(&str, &str, EndpointAccess); 12] = [
     ("GET", "/", EndpointAccess::Public),
     ("HEAD", "/", EndpointAccess::Public),
     ("GET", "/healthz", EndpointAccess::Public),
@@ -179,6 +209,13 @@ const OPEN: [(&str, &str, EndpointAccess); 9] = [
         "/metrics",
         EndpointAccess::Action(Action::ReadMetrics),
     ),
+    (
+        "POST",
+        "/v1/backup",
+        EndpointAccess::Action(Action::TakeBackup),
+    ),
+    ("POST", "/v1/sign-in", EndpointAccess::SignIn),
+    ("POST", "/v1/sign-in/link", EndpointAccess::SignIn),
     ("GET", "/v1/me", EndpointAccess::AnyKey),
     ("GET", "/v1/me/requests", EndpointAccess::VirtualKey),
 ];

@@ -11,6 +11,10 @@ pub enum EndpointAccess {
     VirtualKey,
     /// any key: the answer is about the key itself
     AnyKey,
+    /// any role: the answer is about the actor itself
+    AnyRole,
+    /// e-mail address and password, or a one-time link
+    SignIn,
     /// a role with this action
     Action(Action),
 }
@@ -21,6 +25,8 @@ impl EndpointAccess {
             EndpointAccess::Public => "public",
             EndpointAccess::VirtualKey => "virtual key",
             EndpointAccess::AnyKey => "any key",
+            EndpointAccess::AnyRole => "any role",
+            EndpointAccess::SignIn => "sign-in",
             EndpointAccess::Action(action) => action.as_str(),
         }
     }

@@ -13,7 +13,7 @@ use crate::price::Sheet;
 use crate::route::RouteTable;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
-use crate::upstream::{Client, TlsRoots};
+use crate::upstream::{Client, Egress};
 
 const CONFIG: &str =
     "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
@@ -44,13 +44,14 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         time: instance.time.clone(),
     };
     let gateway = Gateway::new(&config, Arc::new(routes), parts).expect("random bytes");
-    let roots = TlsRoots::built_in().expect("TLS roots");
+    let egress = Egress::open(&config.egress, 1_000, []).expect("TLS roots");
     Worker {
         gateway: Arc::new(gateway),
         control: instance.control.clone(),
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         time: instance.time.clone(),
-        client: Client::new(&roots, 1_000, None),
+        client: Client::new(&egress, None),
+        trusted_proxies: ["10.0.0.0/8".parse().expect("a network")].into(),
     }
 }

@@ -186,6 +186,8 @@ impl Verdict {
 /// True for calls that act on the whole instance once the role has the action: the matrix does not make them.
 fn acts_at_once(row: &EndpointRow) -> bool {
     [
+        "/v1/backup",
+        "/v1/users/{id}/invitation",
         "/v1/clock/accept",
         "/v1/reasoning-memory",
         "/v1/keys/{id}/rotate",
@@ -233,6 +235,13 @@ fn every_endpoint_answers_every_role_as_the_table_says() {
                     expect("anon", &anon, &|status| status == 401);
                     expect("owner", &admin, &|status| status == 200);
                     expect("virtual key", &user, &|status| status == 200);
+                }
+                EndpointAccess::SignIn => {
+                    expect("anon", &anon, &|status| (400..500).contains(&status));
+                }
+                EndpointAccess::AnyRole => {
+                    expect("anon", &anon, &|status| status == 401);
+                    expect("virtual key", &user, &|status| status == 403);
                 }
                 EndpointAccess::Action(action) => {
                     expect("anon", &anon, &|status| status == 401);

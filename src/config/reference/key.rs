@@ -33,6 +33,8 @@ pub(super) enum KeyKind {
     Amount,
     /// a table whose keys are chosen by the operator and whose values are strings
     StringTable,
+    /// tables with keys chosen by the operator
+    Tables,
     /// one of the keywords, or a table
     ChoiceOrTable(&'static [&'static str]),
 }
@@ -44,4 +46,25 @@ pub(super) enum KeyDefault {
     /// derived from other settings or from the machine
     Derived(&'static str),
     Absent,
+}
+
+/// A key of a section.
+pub(super) const fn key(
+    name: &'static str,
+    kind: KeyKind,
+    default: KeyDefault,
+    unit: &'static str,
+    meaning: &'static str,
+) -> KeyReference {
+    KeyReference {
+        name,
+        kind,
+        default,
+        unit,
+        meaning,
+    }
+}
+
+pub(super) const fn range(min: u64, max: u64) -> KeyKind {
+    KeyKind::Integer { min, max }
 }

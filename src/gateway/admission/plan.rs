@@ -27,6 +27,8 @@ pub(in crate::gateway) struct Admission {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// paths that a pass-through changes to keep the vendor's limits
+    pub changed: Vec<String>,
     pub bounds: RequestBounds,
     pub attribution: Attribution,
 }
@@ -71,9 +73,10 @@ impl Admission {
                 self.endpoint,
                 &self.deployment,
             ));
-            names.sort_unstable();
-            names.dedup();
         }
+        names.extend(self.changed.iter().map(String::as_str));
+        names.sort_unstable();
+        names.dedup();
         compat::header_list(&names)
     }
 
@@ -85,6 +88,17 @@ impl Admission {
             limits: &self.caller.limits,
             tokens: Tokens::default(),
         }
+    }
+
+    /// Models that tools of the vendor may run inside the call, each once.
+    fn second_models(&self) -> Vec<String> {
+        let mut models: Vec<String> = Vec::new();
+        for bound in &self.bounds.input.second_models {
+            if !models.contains(&bound.model) {
+                models.push(bound.model.clone());
+            }
+        }
+        models
     }
 
     fn unpriced_hold(&self) -> Hold {
@@ -106,6 +120,7 @@ impl Admission {
                     .to_owned(),
                 streamed: self.request.streamed,
                 attribution: self.attribution.clone(),
+                second_models: self.second_models(),
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),

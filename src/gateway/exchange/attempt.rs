@@ -47,6 +47,8 @@ impl AdmittedAttempt {
             call_timeout_ms: context.limits.call_timeout_ms,
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
+            cache_lifetime: admission.request.cache_lifetime(),
+            routes: settler.routes.clone(),
             deployment: admission.deployment,
         };
         AdmittedAttempt {

@@ -77,9 +77,18 @@ pub(super) fn in_band(provider: &str, error: &UpstreamError) -> AttemptFailure {
         Some(429) => FailureClass::RateLimited,
         Some(408 | 504) => FailureClass::Timeout,
         _ if error.unreadable => FailureClass::BadResponse,
+        Some(413) => FailureClass::RequestTooLarge,
+        // the client's to mend, as if the status had said so: a retry would be paid again
+        Some(400 | 405 | 406 | 409 | 411..=416 | 422) => FailureClass::RequestRejected,
         _ => FailureClass::VendorError,
     };
-    let message = if error.unreadable {
+    let is_for_the_client = matches!(
+        class,
+        FailureClass::RequestRejected | FailureClass::RequestTooLarge
+    );
+    let message = if is_for_the_client {
+        error.message.clone()
+    } else if error.unreadable {
         format!(
             "the answer of provider {provider} cannot be read: {}",
             error.message
@@ -212,6 +221,9 @@ mod tests {
             (error(Some(429), ""), FailureClass::RateLimited),
             (error(Some(504), ""), FailureClass::Timeout),
             (error(Some(500), ""), FailureClass::VendorError),
+            (error(Some(400), ""), FailureClass::RequestRejected),
+            (error(Some(422), ""), FailureClass::RequestRejected),
+            (error(Some(413), ""), FailureClass::RequestTooLarge),
             (unreadable, FailureClass::BadResponse),
         ] {
             let failure = in_band("up", &error);

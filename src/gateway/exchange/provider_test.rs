@@ -74,6 +74,7 @@ pub async fn run(
         provider: provider.clone(),
         model: model.to_owned(),
         price: Price::Free,
+        place: None,
     };
     let url = provider.url(endpoint, model, false);
     let began = Instant::now();

@@ -7,7 +7,7 @@ mod sigv4;
 pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
 use super::preset::{
-    BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing, ModelFamily, base_model_id};
@@ -28,12 +28,14 @@ pub(super) static PRESET: Preset = Preset {
             .with_wrapper(&INVOKE)
             .for_models(|model| ModelFamily::of(model) == ModelFamily::Claude),
     ],
+    place: PlaceRule::Region,
     price: PriceRule::Sheet("bedrock"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     // AWS bills the complete response after a disconnect too
     on_disconnect: OnDisconnect::Drain,
     default_headers: &[],
+    limits: Some("bedrock"),
     capabilities,
 };
 

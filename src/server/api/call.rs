@@ -12,6 +12,7 @@ use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
+use crate::domain::sign_in::Session;
 use crate::gateway::Gateway;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
@@ -26,6 +27,8 @@ pub(crate) struct ApiCall {
     pub gateway: Arc<Gateway>,
     pub client: Client,
     pub actor: Actor,
+    /// session of an actor that came with a cookie
+    pub session: Option<Session>,
     /// `{id}` of the path; empty where the path has none
     pub id: String,
     /// `{member}` of the path
@@ -44,7 +47,7 @@ impl ApiCall {
         request_id: RequestId,
     ) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
-        let actor = extract::actor(request)?;
+        let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
             bytes_max: BODY_BYTES_MAX,
             timeout_ms: worker.gateway.limits().body_timeout_ms,
@@ -66,6 +69,7 @@ impl ApiCall {
             gateway: worker.gateway.clone(),
             client: worker.client.clone(),
             actor,
+            session,
             id: part("id"),
             member: part("member"),
             query: request.query_string().to_owned(),

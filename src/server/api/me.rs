@@ -48,7 +48,7 @@ fn answer(request: &HttpRequest, result: Result<ApiReply, ApiError>) -> HttpResp
 /// An administrative key or the local socket, else a virtual key.
 fn holder(request: &HttpRequest) -> Result<Holder, ApiError> {
     match extract::actor(request) {
-        Ok(actor) => Ok(Holder::Actor(actor)),
+        Ok((actor, _)) => Ok(Holder::Actor(actor)),
         Err(error) if error.code != ErrorCode::PermissionDenied => Err(error),
         Err(_) => {
             let credential = extract::credential(request);

@@ -5,6 +5,7 @@ pub(crate) mod accept;
 mod admin_keys;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod backup;
 mod body;
 mod budget_fields;
 pub(crate) mod budgets;
@@ -25,6 +26,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod sign_in;
 pub(crate) mod teams;
 mod tenant_fields;
 #[cfg(test)]
@@ -57,7 +59,8 @@ use crate::server::{extract, respond};
 pub(super) struct ApiResource {
     path: &'static str,
     methods: Vec<Method>,
-    actions: Vec<Action>,
+    /// `None`: every role
+    actions: Vec<Option<Action>>,
     resource: Resource,
 }
 
@@ -124,9 +127,28 @@ impl ApiResource {
     }
 
     /// Methods with the action that each needs.
-    pub fn actions(&self) -> impl Iterator<Item = (&str, Action)> {
+    pub fn actions(&self) -> impl Iterator<Item = (&str, Option<Action>)> {
         let methods = self.methods.iter().map(Method::as_str);
         methods.zip(self.actions.iter().copied())
+    }
+
+    /// A method for every role: the answer is about the actor itself.
+    pub fn any_role<R>(
+        mut self,
+        method: Method,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
+    where
+        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        let route =
+            web::method(method.clone()).to(move |request: HttpRequest, payload: Payload| {
+                answer(request, payload, handler.clone())
+            });
+        self.methods.push(method);
+        self.actions.push(None);
+        self.resource = self.resource.route(route);
+        self
     }
 
     /// A caller without the action is refused before the handler runs.
@@ -149,7 +171,7 @@ impl ApiResource {
                 })
             });
         self.methods.push(method);
-        self.actions.push(P::ACTION);
+        self.actions.push(Some(P::ACTION));
         self.resource = self.resource.route(route);
         self
     }
@@ -203,8 +225,10 @@ fn note_denial(request: &HttpRequest, id: RequestId, error: &ApiError) {
     let denial = Denial {
         at_ms: worker.time.now_ms(),
         action: "access.denied",
-        subject: extract::actor(request).ok().map(|actor| actor.to_string()),
-        address: extract::address(request),
+        subject: extract::actor(request)
+            .ok()
+            .map(|(actor, _)| actor.to_string()),
+        address: extract::client_address(request),
         request: Some(id),
         reason: error.code.as_str(),
     };

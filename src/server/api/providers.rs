@@ -59,9 +59,8 @@ fn provider_json(provider: &Arc<Provider>, detailed: bool) -> Value {
         let price = match provider.price {
             PriceSetting::Sheet(vendor) => json!({ "sheet": vendor }),
             PriceSetting::Free => json!("free"),
-            PriceSetting::Fixed { input, output } => {
-                json!({ "input_per_million": per_million(input), "output_per_million": per_million(output) })
-            }
+            PriceSetting::Own(_) => json!("own"),
+            PriceSetting::Reported => json!("reported"),
         };
         json["type"] = json!(provider.preset.name);
         json["base_url"] = json!(provider.base_url);

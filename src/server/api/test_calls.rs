@@ -18,6 +18,7 @@ pub(super) fn call(instance: &TestControl) -> ApiCall {
         gateway: worker.gateway,
         client: worker.client,
         actor: Actor::Local { uid: 0 },
+        session: None,
         id: String::new(),
         member: String::new(),
         query: String::new(),

@@ -6,6 +6,7 @@ mod hold;
 mod ledger;
 mod owner_limits;
 mod refusal;
+mod sign_in;
 pub(in crate::store) mod status;
 mod tenants;
 #[cfg(test)]
