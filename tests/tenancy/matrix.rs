@@ -259,12 +259,11 @@ fn every_endpoint_answers_every_role_as_the_table_says() {
         }
     }
     assert!(
-        faults.is_empty(),
+        faults.is_empty() && cells > 800,
         "{} of {cells} cells:\n{}",
         faults.len(),
         faults.join("\n")
     );
-    assert!(cells > 800, "{cells} cells");
     println!("FIGURE cells of the role matrix: {cells}");
 }
 
