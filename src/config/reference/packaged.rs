@@ -24,6 +24,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("", "public_url", "\"https://gatekeeper.example.com\""),
     ("", "seal_key", "\"credential:seal_key\""),
     ("", "workers", "2"),
+    ("egress", "proxy", "\"http://proxy.example.com:3128\""),
+    ("egress", "proxy_user", "\"gatekeeper\""),
+    ("egress", "ca_file", "\"/etc/gatekeeper/ca.pem\""),
     (
         "alerts",
         "webhook",
