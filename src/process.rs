@@ -429,6 +429,7 @@ fn control(
         .control
         .clone()
         .with_retention(config.retention)
+        .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_memory(memory)
         .with_sessions(instance.store.sessions()?)

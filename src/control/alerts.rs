@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::auth::role::Actor;
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
 use crate::config::{AlertConfig, Webhook};
 use crate::control::plane::{Control, blocking};
 use crate::control::webhook;
 use crate::domain::alert::Alert;
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::zone::Zone;
 use crate::store::UndeliveredAlert;
@@ -112,6 +113,26 @@ impl Alerts {
                 |error| tracing::error!(budget = %alert.budget.id, %error, "failed to store an alert before shutdown"),
             );
         }
+    }
+}
+
+impl Control {
+    /// Sends a test message to the webhook once; the error is the reason in words, without the address.
+    pub async fn test_alert(
+        &self,
+        grant: &Grant<may::TestAlerts>,
+        client: &Client,
+    ) -> Result<Result<(), String>, ApiError> {
+        let Some(webhook) = &self.webhook else {
+            let message = "no webhook is configured; set `webhook` under [alerts]";
+            return Err(ApiError::new(ErrorCode::Conflict, message));
+        };
+        let message = json!({
+            "event": "alerts.test",
+            "at": rfc3339(self.now_ms()),
+            "actor": grant.actor().to_string(),
+        });
+        Ok(webhook::post(client, webhook, JSON, &message.to_string()).await)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
-use crate::control::{clock, retention, session_times, unlogged_endings};
+use crate::control::{clock, key_uses, retention, session_times, unlogged_endings};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -30,6 +30,7 @@ impl BackgroundTasks {
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));
         tasks.spawn(checkpoints::run(control.clone(), receiver.clone()));
+        tasks.spawn(key_uses::run(control.clone(), receiver.clone()));
         tasks.spawn(denials::run(control.clone(), receiver.clone()));
         tasks.spawn(process_events::hash_binary(control.clone(), binary));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));

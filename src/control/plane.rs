@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::config::Retention;
+use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
@@ -38,6 +38,8 @@ pub struct Control {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
     pub(super) retention: Option<Retention>,
+    /// receiver of alerts
+    pub(super) webhook: Option<Webhook>,
     /// longest time from a request's arrival to its hold
     pub(super) admission_wait_ms: u64,
     /// held while the wall clock is adopted
@@ -57,6 +59,8 @@ pub struct Control {
     pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
     pub(super) origin: Arc<CallOrigin>,
+    /// version that the object of the call must have
+    pub(super) expected: Option<Arc<str>>,
 }
 
 impl Control {
@@ -77,6 +81,7 @@ impl Control {
             catalogue: Arc::new(|_| {}),
             memory: None,
             retention: None,
+            webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
             adoption_lock: Arc::default(),
@@ -87,6 +92,7 @@ impl Control {
             verification: Arc::default(),
             denials: Arc::default(),
             origin: Arc::default(),
+            expected: None,
         }
     }
 
@@ -109,6 +115,21 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// A handle whose change is refused unless its object has this version.
+    #[must_use]
+    pub fn expecting(self, version: Option<&str>) -> Control {
+        Control {
+            expected: version.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// Receiver of alerts, for a test of it.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<Webhook>) -> Control {
+        Control { webhook, ..self }
     }
 
     /// Sessions of the earlier run.

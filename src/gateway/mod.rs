@@ -13,6 +13,7 @@ mod call;
 mod exchange;
 mod inflight;
 mod metrics;
+mod price_list;
 mod rate_limit_headers;
 mod reply;
 mod request;
@@ -20,12 +21,13 @@ mod request;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
@@ -45,11 +47,13 @@ use crate::gateway::body_work::BodyWork;
 pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::outcome::Outcome;
+pub use crate::gateway::exchange::provider_test::{ProviderTest, ProviderVerdict};
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::exchange::{AdmittedAttempt, unmetered};
+use crate::gateway::exchange::{AdmittedAttempt, provider_test, unmetered};
 pub use crate::gateway::inflight::Inflight;
 use crate::gateway::inflight::InflightGuard;
 pub use crate::gateway::metrics::Metrics;
+pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::meter::Ledger;
@@ -58,6 +62,9 @@ use crate::route::RouteTable;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
+
+/// Longest wait for the answer to the test of a provider.
+const PROVIDER_TEST_MS_MAX: u64 = 10_000;
 
 /// Parts of the process that the gateway works with.
 pub struct GatewayParts {
@@ -95,6 +102,7 @@ impl Gateway {
         parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
         let (time, ledger) = (parts.time, parts.ledger);
+        let inflight = Arc::new(Inflight::new(parts.directory.ended_calls()));
         let access = Arc::new(Access {
             directory: parts.directory,
             routes,
@@ -116,7 +124,6 @@ impl Gateway {
             metrics: Metrics::default(),
             routes: access.routes.clone(),
         });
-        let inflight = Arc::new(Inflight::default());
         let admission = AdmissionControl {
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
@@ -170,11 +177,12 @@ impl Gateway {
         call: Call,
         id: RequestId,
     ) -> Result<Reply, Box<FailedCall>> {
-        let guard = self.inflight.begin()?;
+        let mut guard = self.inflight.begin()?;
         let caller = match self.access.authenticate(call.credential.as_deref()) {
             Ok(caller) => caller,
             Err(error) => return Err(self.log_unauthenticated(&call, id, error).into()),
         };
+        guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         entry.address = call.address;
         let admitted = self.admit(&mut entry, caller, &call, client).await;
@@ -346,6 +354,28 @@ impl Gateway {
         dialect: Dialect,
     ) -> Result<Vec<(String, String)>, ApiError> {
         self.access.models(credential, dialect)
+    }
+
+    /// Configured providers.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        self.access.routes.providers()
+    }
+
+    /// Tests a provider; `None` if it has no endpoint for conversations.
+    pub async fn test_provider(
+        &self,
+        client: &Client,
+        provider: &Arc<Provider>,
+    ) -> Option<ProviderTest> {
+        let timeout_ms = self.limits.head_timeout_ms.min(PROVIDER_TEST_MS_MAX);
+        let timeout = Duration::from_millis(timeout_ms);
+        provider_test::run(client, provider, timeout, self.time.wall_ms()).await
+    }
+
+    /// Listed models with their prices, and source and month of the price sheet.
+    pub fn prices(&self) -> (Vec<PricedModel>, &str) {
+        let routes = &self.access.routes;
+        (price_list::priced_models(routes), routes.prices_as_of())
     }
 
     pub fn limits(&self) -> &Limits {

@@ -125,6 +125,16 @@ impl RouteTable {
         }
     }
 
+    /// Configured providers.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// Source and month of the price sheet.
+    pub fn prices_as_of(&self) -> &str {
+        &self.sheet.as_of
+    }
+
     /// Names for model lists, sorted: bare if unambiguous, else `provider/model`.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Arc<Deployment>)> {
         self.names

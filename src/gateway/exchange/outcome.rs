@@ -33,6 +33,8 @@ pub(in crate::gateway) enum FailureClass {
     RequestTooLarge,
     /// the gateway is stopping
     ShuttingDown,
+    /// the key was revoked with its running calls
+    KeyRevoked,
     /// the settlement could not be logged
     LedgerUnavailable,
     /// a defect of the gateway
@@ -126,6 +128,12 @@ impl AttemptFailure {
         }
     }
 
+    /// The key of the call was disabled or deleted, and its running calls were to end.
+    pub fn key_revoked(phase: FailurePhase) -> AttemptFailure {
+        let message = "the key was revoked while the answer was under way; ask your administrator";
+        AttemptFailure::new(FailureClass::KeyRevoked, phase, message)
+    }
+
     /// Error code of the class, with its HTTP status.
     fn code(&self) -> ErrorCode {
         match self.class {
@@ -135,6 +143,7 @@ impl AttemptFailure {
             FailureClass::Overloaded => ErrorCode::Overloaded,
             FailureClass::Timeout => ErrorCode::UpstreamTimeout,
             FailureClass::ShuttingDown => ErrorCode::ShuttingDown,
+            FailureClass::KeyRevoked => ErrorCode::Authentication,
             FailureClass::LedgerUnavailable => ErrorCode::LedgerUnavailable,
             FailureClass::Defect => ErrorCode::Internal,
             FailureClass::CredentialRejected
@@ -208,6 +217,7 @@ mod tests {
             (BadResponse, ErrorCode::UpstreamError),
             (RequestTooLarge, ErrorCode::RequestTooLarge),
             (ShuttingDown, ErrorCode::ShuttingDown),
+            (KeyRevoked, ErrorCode::Authentication),
             (LedgerUnavailable, ErrorCode::LedgerUnavailable),
             (Defect, ErrorCode::Internal),
         ] {
