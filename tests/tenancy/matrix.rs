@@ -183,7 +183,7 @@ impl Verdict {
     }
 }
 
-/// True for calls that act on the whole instance once the role has the action: the matrix does not make them.
+/// Status of a public URL.
 fn public(row: &EndpointRow) -> u16 {
     // a file of another build is unknown
     if row.path.contains("{hash}") {
@@ -193,6 +193,7 @@ fn public(row: &EndpointRow) -> u16 {
     }
 }
 
+/// True for calls that act on the whole instance once the role has the action: the matrix does not make them.
 fn acts_at_once(row: &EndpointRow) -> bool {
     [
         "/v1/backup",
