@@ -39,7 +39,7 @@ const COLORS = ["--s1", "--s2", "--s3", "--s4", "--s5", "--s6"];
  */
 export function topSeries(all) {
   const size = (one) => one.values.reduce((a, b) => a + b, 0n);
-  const sorted = [...all].sort((a, b) => Number(size(b) - size(a)));
+  const sorted = all.filter((one) => size(one) > 0n).sort((a, b) => Number(size(b) - size(a)));
   const shown = sorted.slice(0, sorted.length > 6 ? 5 : 6);
   const rest = sorted.slice(shown.length);
   const others = { id: "others", name: `${rest.length} others`, color: "--s0", values: all[0].values.map((_, i) => rest.reduce((sum, one) => sum + one.values[i], 0n)) };

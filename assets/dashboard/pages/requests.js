@@ -131,7 +131,8 @@ export async function show({ main, query, signal }) {
     const aside = h("aside.panel", { "aria-label": "Request", tabindex: "-1" }, skeleton(320));
     split.append(aside);
     try {
-      aside.replaceChildren(...detail(await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal), named, () => choose("")));
+      const { attempts } = await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal);
+      aside.replaceChildren(...detail(attempts[attempts.length - 1], attempts, named, () => choose("")));
     } catch (error) {
       if (!signal.aborted) aside.replaceChildren(h("header", h("h2", "Request"), iconButton("Close", "close", () => choose(""), ".bare.push")), h("section", problem(error)));
     }
@@ -174,15 +175,15 @@ function badge(row) {
   return h(`span.tag${tone && `.${tone}`}`, word, row.code && h("span.wide", row.code));
 }
 
-/** What is known of one request. @param {any} row @param {import("../names.js").Names} named @param {() => void} close */
-function detail(row, named, close) {
+/** What is known of one request, whose last attempt is `row`. @param {any} row @param {any[]} attempts @param {import("../names.js").Names} named @param {() => void} close */
+function detail(row, attempts, named, close) {
   const id = h("code.small", row.id);
   return [
     h("header", h("div", h("div.row", badge(row), h("h2", row.model_asked ?? row.model ?? "Request")), h("div.row.tight", id, iconButton("Copy id", "copy", () => void copy(row.id, id)))),
       iconButton("Close", "close", close, ".bare.push")),
     row.status === "refused" && h("section", h("div.why", h("h3", `Refused: ${row.code ?? "no reason recorded"}`), row.refusal && h("p", row.refusal), h("h3", "What would mend it"), h("p", REMEDIES[row.code] ?? "The message of the response names the remedy."))),
     row.upstream_error_detail && h("section", h("div.why", h("h3", "The provider failed"), h("p", row.upstream_error_detail))),
-    Array.isArray(row.attempts) && row.attempts.length > 0 && h("section", h("h3", "Attempts and decisions"), h("ol.time", row.attempts.map(attempt))),
+    attempts.length > 1 && h("section", h("h3", "Attempts"), h("ol.time", attempts.map(attempt))),
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
     row.flags?.length > 0 && h("section", h("h3", "Flags"), h("div.row", row.flags.map((flag) => h("span.tag.info", flag)))),
@@ -191,8 +192,7 @@ function detail(row, named, close) {
 }
 
 /** @param {any} one */
-const attempt = (one) => h(`li${one.failure ? ".bad" : ".ok"}`, h("span.name", `${one.attempt ?? ""} ${one.provider ?? ""}/${one.model ?? ""}`.trim()), h("span.mute", one.total_ms === undefined ? "" : duration(one.total_ms)),
-  h("span.what", [one.reason, one.failure && `failed: ${one.failure}`, one.decision && `decision: ${one.decision}`].filter(Boolean).join("; ")));
+const attempt = (one) => h(`li${one.status === "ok" ? ".ok" : ".bad"}`, h("span.name", `${one.attempt} ${one.provider}/${one.model}`), h("span.mute", duration(one.total_ms)), h("span.what", one.status.replaceAll("_", " ")));
 
 /** @param {any} row */
 function waterfall(row) {

@@ -13,7 +13,7 @@ export function show({ main, query, signal }) {
   const model = h("input.input", { value: query.get("model") ?? "", placeholder: "gpt-5-mini", list: "models", autocomplete: "off" });
   const prompt = h("textarea.input", { rows: "4" }, "Say hello in one sentence.");
   const models = h("datalist", { id: "models" });
-  const [answer, facts] = [h("div.answer", { "aria-live": "polite", tabindex: "0", role: "region", "aria-label": "Answer" }), h("p.row.small.mute", " ")];
+  const [answer, facts] = [h("div.answer", { "aria-live": "polite", tabindex: "0", role: "region", "aria-label": "Text of the answer" }), h("p.row.small.mute", " ")];
   const button = h("button.btn.main", { type: "submit" }, "Send");
   const form = h("form.card.stack", { novalidate: true, "aria-label": "Request" },
     h("div.grid2", field("Virtual key", key, "Used for this request only and kept nowhere."), field("Model", model)), models, field("Prompt", prompt), h("div.row", button));
