@@ -54,10 +54,9 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
     let seal_key = seal_key(&config)?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let roots = TlsRoots::built_in()?;
-    let routes = Arc::new(RouteTable::new(
-        &config.providers,
-        Arc::new(Sheet::embedded()),
-    ));
+    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
+    let routes = Arc::new(routes.with_routing(&config.routing));
+    warn_of_unreachable(&routes);
     let control = control(&config, &instance, &routes, memory.clone());
     let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
@@ -88,6 +87,13 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
     })
+}
+
+fn warn_of_unreachable(routes: &RouteTable) {
+    for lost in routes.unreachable() {
+        let (owner, name, reason) = (&lost.owner, &lost.name, &lost.reason);
+        tracing::warn!(%owner, %name, %reason, "route leads to a model that no call can reach");
+    }
 }
 
 /// A process that serves requests.
@@ -339,6 +345,12 @@ fn control(
     let catalogue = Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
         for (name, deployment) in routes.names() {
             visit(name, &deployment.provider.name, &deployment.model);
+        }
+        for name in routes.route_names() {
+            for target in routes.resolve(name).iter().flat_map(|found| &found.targets) {
+                let deployment = &target.deployment;
+                visit(name, &deployment.provider.name, &deployment.model);
+            }
         }
     });
     instance

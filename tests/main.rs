@@ -7,5 +7,6 @@ mod crash;
 mod harness;
 mod inference;
 mod ledger;
+mod routing;
 mod tidy;
 mod versions;

@@ -14,6 +14,7 @@ mod ledger;
 mod memory;
 mod parse;
 mod requests;
+mod routes;
 mod serve;
 mod settings;
 mod signals;
@@ -67,6 +68,9 @@ enum Command {
     /// Explain the cost of a request
     #[command(subcommand)]
     Requests(requests::Command),
+    /// Show what a model name leads to
+    #[command(subcommand)]
+    Routes(routes::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -94,6 +98,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
+        Command::Routes(command) => routes::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
@@ -127,6 +132,8 @@ mod tests {
             "gatekeeper usage --json",
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
+            "gatekeeper routes resolve gpt-5.1",
+            "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
             "gatekeeper ledger verify",
             "gatekeeper clock",
             "gatekeeper clock --json",

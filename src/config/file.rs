@@ -219,6 +219,20 @@ impl<'t> Section<'t> {
         default
     }
 
+    /// Takes an array of strings; `None` if the key is absent.
+    pub fn strings_if_present(
+        &mut self,
+        key: &'static str,
+        errors: &mut ConfigErrors,
+    ) -> Option<Vec<Spanned<String>>> {
+        let is_present = self
+            .entries
+            .iter()
+            .any(|entry| entry.key.strip_prefix(&self.prefix) == Some(key));
+        let strings = self.strings(key, errors);
+        is_present.then_some(strings)
+    }
+
     /// Takes an array of strings; empty if the key is absent.
     pub fn strings(
         &mut self,

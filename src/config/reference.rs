@@ -3,6 +3,7 @@
 
 mod key;
 mod keys;
+mod routing_keys;
 
 use std::fmt::Write;
 
@@ -54,6 +55,7 @@ impl KeyKind {
             KeyKind::Integer { min, max } => format!("integer, {min} to {max}"),
             KeyKind::Choice(words) => quoted(words),
             KeyKind::Strings => "array of strings".to_owned(),
+            KeyKind::Targets => "array of strings or tables".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, ConfigErrors, Section, Spanned};
+use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::{alerts, fetch, provider, reasoning_memory};
@@ -120,6 +121,10 @@ fn resolve(
         providers: match (top.section("providers", errs), environment) {
             (section, Some(environment)) => provider::resolve_all(section, environment, errs),
             (_, None) => Vec::new(),
+        },
+        routing: RoutingConfig {
+            aliases: routes::resolve_aliases(top.section("aliases", errs), errs),
+            routes: routes::resolve_all(top.section("routes", errs), errs),
         },
     };
     top.finish(errs);

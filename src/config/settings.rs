@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::routes::RoutingConfig;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
@@ -30,6 +31,7 @@ pub struct Config {
     /// `None` if images by URL are not fetched
     pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
+    pub routing: RoutingConfig,
 }
 
 impl Config {

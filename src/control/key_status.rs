@@ -87,10 +87,12 @@ impl Control {
     fn callable_models(&self, caller: &Caller) -> Vec<String> {
         let mut names = Vec::new();
         (self.catalogue)(&mut |name, provider, model| {
-            if access::is_model_allowed(&caller.team, caller.keys(), name, provider, model) {
+            if access::is_model_allowed(&caller.team, caller.keys(), &[name], (provider, model)) {
                 names.push(name.to_owned());
             }
         });
+        // a route is visited once per target
+        names.dedup();
         names
     }
 }

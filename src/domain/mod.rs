@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod api_error;
+pub mod attempt;
 pub mod attribution;
 pub mod budget;
 pub mod clock;

@@ -38,11 +38,14 @@ impl Default for Inflight {
     }
 }
 
-/// One running request; counted until dropped.
+/// One running request; counted until its last clone is dropped.
+#[derive(Clone)]
 pub struct InflightGuard {
     phase: watch::Receiver<Phase>,
-    running: Arc<Counter>,
+    _counted: Arc<CountedRequest>,
 }
+
+struct CountedRequest(Arc<Counter>);
 
 impl Inflight {
     pub(super) fn check_open(&self) -> Result<(), ApiError> {
@@ -61,7 +64,7 @@ impl Inflight {
         self.running.running.fetch_add(1, Ordering::SeqCst);
         Ok(InflightGuard {
             phase: self.phase.subscribe(),
-            running: self.running.clone(),
+            _counted: Arc::new(CountedRequest(self.running.clone())),
         })
     }
 
@@ -111,10 +114,10 @@ impl InflightGuard {
     }
 }
 
-impl Drop for InflightGuard {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
-        if self.running.running.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.running.none_left.notify_waiters();
+        if self.0.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
         }
     }
 }

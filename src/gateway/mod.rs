@@ -7,6 +7,7 @@
 mod access;
 mod admission;
 mod alert_outbox;
+mod attempts;
 mod call;
 mod exchange;
 mod inflight;
@@ -27,27 +28,25 @@ use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
-use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::access::Access;
+use crate::gateway::admission::AdmissionControl;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
-use crate::gateway::admission::{Admission, AdmissionControl};
 use crate::gateway::alert_outbox::AlertOutbox;
+use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
 pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
 use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::outcome::Outcome;
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::exchange::{AdmittedAttempt, unmetered};
+use crate::gateway::exchange::shared_progress::SharedProgress;
 pub use crate::gateway::inflight::Inflight;
-use crate::gateway::inflight::InflightGuard;
 pub use crate::gateway::metrics::Metrics;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
-use crate::route::RouteTable;
+use crate::route::{RouteProgress, RouteTable};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
@@ -69,7 +68,7 @@ pub struct GatewayParts {
 pub struct Gateway {
     limits: Limits,
     access: Arc<Access>,
-    admission: AdmissionControl,
+    attempts: AttemptRunner,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
@@ -119,12 +118,17 @@ impl Gateway {
             reasoning: reasoning.clone(),
             inflight: inflight.clone(),
         };
+        let exchange = Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning));
         Ok(Gateway {
             limits: config.limits,
             access,
-            admission,
+            attempts: AttemptRunner {
+                admission,
+                settler: settler.clone(),
+                exchange: exchange.clone(),
+            },
             settler,
-            exchange: Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning)),
+            exchange,
             inflight,
             refusals: RefusalLog::new(ledger, parts.pseudonyms, time.clone()),
             time,
@@ -151,7 +155,7 @@ impl Gateway {
         reply
     }
 
-    /// Authenticate, decode, check access, plan, admit, attempt, relay, settle.
+    /// Authenticate, decode, check access, route; then plan, admit, attempt, relay and settle for each target in turn.
     async fn journey(
         &self,
         client: &Client,
@@ -164,89 +168,43 @@ impl Gateway {
             Err(error) => return Err(self.log_unauthenticated(&call, id, error).into()),
         };
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
-        let admitted = self.admit(&mut entry, caller, &call, client).await;
-        let attempt = match admitted.map_err(|error| self.refusals.log(&entry, error))? {
-            Admitted::Metered(attempt) => attempt,
-            Admitted::Unmetered(admission) => {
-                let outcome = Box::pin(unmetered::call(
-                    *admission,
-                    &self.exchange,
-                    client,
-                    &call.headers,
-                    guard,
-                ));
-                return self.reply(id, outcome.await, Vec::new());
-            }
+        let is_unmetered = call.operation.is_unmetered();
+        let routed = self.route(&mut entry, caller, call);
+        let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        let ended = if is_unmetered {
+            self.attempts.run_unmetered(&routed, client, guard).await
+        } else {
+            self.attempts.run(&routed, client, guard).await
         };
-        self.attempt(*attempt, client, call.headers, guard).await
+        ended.map_err(|no_reply| match *no_reply {
+            NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
+            NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
+        })
     }
 
-    /// From the decoded body to the hold. Every error is a refusal of the gateway and reaches the request log once.
-    async fn admit(
+    /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
+    fn route(
         &self,
         entry: &mut RefusalEntry,
         caller: Arc<Caller>,
-        call: &Call,
-        client: &Client,
-    ) -> Result<Admitted, ApiError> {
+        call: Call,
+    ) -> Result<RoutedRequest, ApiError> {
         let tag = call.tag.as_ref();
         let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
         entry.tag = tag.transpose()?;
-        let mut request: Request = dialect::read(call.dialect, call.operation, call.body.clone())?;
+        let mut request: Request = dialect::read(call.dialect, call.operation, call.body)?;
         self.access.resolve_alias(&mut request);
         entry.note_request(&request);
-        let deployment = self.access.authorize(&caller, &request.model)?;
-        let id = HoldId::first(entry.request);
-        let planned = self.admission.plan(
+        let plan = self.access.plan(&caller, &request.model)?;
+        let (progress, seed) = (RouteProgress::new(plan), entry.request.0 as u64);
+        Ok(RoutedRequest {
+            id: entry.request,
             caller,
-            Arc::new(request),
-            deployment,
-            id,
-            entry.tag.clone(),
-            client.fetcher(),
-        );
-        let admission = planned.await?;
-        if call.operation.is_unmetered() {
-            return Ok(Admitted::Unmetered(Box::new(admission)));
-        }
-        let credential = call.credential.as_deref();
-        let granted = self.admission.hold(admission, credential).await?;
-        let attempt = AdmittedAttempt::open(granted, self.settler.clone(), self.exchange.clone());
-        attempt.hold.wait_for_disk().await?;
-        Ok(Admitted::Metered(Box::new(attempt)))
-    }
-
-    /// Runs one admitted attempt to its reply.
-    async fn attempt(
-        &self,
-        attempt: AdmittedAttempt,
-        client: &Client,
-        headers: Vec<(String, String)>,
-        guard: InflightGuard,
-    ) -> Result<Reply, Box<FailedCall>> {
-        let id = attempt.hold.grant.id.request;
-        let failure_headers = attempt.failure_headers();
-        let outcome = exchange::run(attempt, client, headers, guard).await;
-        self.reply(id, outcome, failure_headers)
-    }
-
-    /// The reply of the last attempt, or its failure as an error of the gateway.
-    fn reply(
-        &self,
-        id: RequestId,
-        outcome: Outcome,
-        headers: Vec<(String, String)>,
-    ) -> Result<Reply, Box<FailedCall>> {
-        let failure = match outcome {
-            Outcome::Reply(reply) => return Ok(reply),
-            Outcome::Failed(failure) => failure,
-        };
-        self.exchange.log_failure(&failure, id);
-        failure.into_forwarded().map_err(|failure| {
-            Box::new(FailedCall {
-                error: failure.into_api_error(),
-                headers,
-            })
+            request: Arc::new(request),
+            tag: entry.tag.clone(),
+            credential: call.credential,
+            headers: call.headers.into(),
+            progress: SharedProgress::new(progress, self.time.clone(), seed),
         })
     }
 
@@ -330,12 +288,6 @@ impl Gateway {
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
     }
-}
-
-/// Result of the admission; boxed, since both are large and move through several futures.
-enum Admitted {
-    Metered(Box<AdmittedAttempt>),
-    Unmetered(Box<Admission>),
 }
 
 /// A call that ended without a reply: its error, and the headers of the attempt if there was one.

@@ -95,6 +95,11 @@ const REQUEST_ID: &str = "x-gatekeeper-request-id";
 /// Header by which SDKs decide about a retry, whatever the status.
 const SHOULD_RETRY: &str = "x-should-retry";
 
+/// Header by which SDKs do not repeat what the gateway has repeated in vain.
+pub(super) fn no_retry() -> (String, String) {
+    (SHOULD_RETRY.to_owned(), "false".to_owned())
+}
+
 /// Adds the headers that name the deployment and the attempt.
 pub(super) fn put_attempt(
     headers: &mut Vec<(String, String)>,

@@ -11,17 +11,18 @@ const SHOWN_PATTERNS_MAX: usize = 8;
 const SHOWN_NAME_CHARS_MAX: usize = 128;
 
 /// Refuses a model that the team or a key does not allow. `keys` contains the caller's key and its ancestors; `asked` is the
-/// requested name; `provider` and `model` identify its deployment.
+/// requested name, for the message; `granted_by` lists the names that may grant the deployment `provider/model` besides its own.
 pub fn check_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     asked: &str,
-    provider: &str,
-    model: &str,
+    granted_by: &[impl AsRef<str>],
+    (provider, model): (&str, &str),
 ) -> Result<(), ApiError> {
-    let (restricting, name, patterns) = if !any_matches(&team.models, asked, provider, model) {
+    let allows = |patterns: &[Pattern]| any_matches(patterns, granted_by, provider, model);
+    let (restricting, name, patterns) = if !allows(&team.models) {
         ("team", &team.name, &team.models)
-    } else if let Some(key) = keys.find(|key| !any_matches(&key.models, asked, provider, model)) {
+    } else if let Some(key) = keys.find(|key| !allows(&key.models)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
@@ -42,20 +43,26 @@ pub fn check_model_allowed<'k>(
 pub fn is_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
-    asked: &str,
+    granted_by: &[impl AsRef<str>],
+    (provider, model): (&str, &str),
+) -> bool {
+    let allows = |patterns: &[Pattern]| any_matches(patterns, granted_by, provider, model);
+    allows(&team.models) && keys.all(|key| allows(&key.models))
+}
+
+/// Returns true if a pattern matches one of the names or there are no patterns, which means no restriction.
+fn any_matches(
+    patterns: &[Pattern],
+    granted_by: &[impl AsRef<str>],
     provider: &str,
     model: &str,
 ) -> bool {
-    any_matches(&team.models, asked, provider, model)
-        && keys.all(|key| any_matches(&key.models, asked, provider, model))
-}
-
-/// Returns true if a pattern matches or there are no patterns, which means no restriction.
-fn any_matches(patterns: &[Pattern], asked: &str, provider: &str, model: &str) -> bool {
-    patterns.is_empty()
-        || patterns
+    let matches = |pattern: &Pattern| {
+        granted_by
             .iter()
-            .any(|pattern| pattern.matches_deployment(asked, provider, model))
+            .any(|name| pattern.matches_deployment(name.as_ref(), provider, model))
+    };
+    patterns.is_empty() || patterns.iter().any(matches)
 }
 
 fn list(patterns: &[Pattern]) -> String {
@@ -119,12 +126,13 @@ mod tests {
             let (team, key) = tenants(team, key);
             let keys = || std::iter::once(&key);
             assert_eq!(
-                is_model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini"),
+                is_model_allowed(&team, keys(), &["fast"], ("openai", "gpt-5-mini")),
                 expected,
                 "{team:?} {key:?}"
             );
             assert_eq!(
-                check_model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini").is_ok(),
+                check_model_allowed(&team, keys(), "fast", &["fast"], ("openai", "gpt-5-mini"))
+                    .is_ok(),
                 expected
             );
         }
@@ -135,7 +143,13 @@ mod tests {
         let (team, parent) = tenants(&[], &["gpt-5-*"]);
         let (_, child) = tenants(&[], &["*"]);
         let allowed = |model| {
-            check_model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model)
+            check_model_allowed(
+                &team,
+                [&child, &parent].into_iter(),
+                model,
+                &[model],
+                ("openai", model),
+            )
         };
         assert!(allowed("gpt-5-mini").is_ok());
         assert!(
@@ -147,18 +161,22 @@ mod tests {
         assert!(!is_model_allowed(
             &team,
             [&child, &parent].into_iter(),
-            "o3",
-            "openai",
-            "o3"
+            &["o3"],
+            ("openai", "o3")
         ));
     }
 
     #[test]
     fn refusal_names_model_restricting_tenant_and_allowed_models() {
         let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
-        let error =
-            check_model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1")
-                .expect_err("refused");
+        let error = check_model_allowed(
+            &team,
+            std::iter::once(&key),
+            "gpt-5.1",
+            &["gpt-5.1"],
+            ("openai", "gpt-5.1"),
+        )
+        .expect_err("refused");
         assert_eq!(
             (error.code, error.param.as_deref()),
             (ErrorCode::ModelNotAllowed, Some("model"))
@@ -180,8 +198,8 @@ mod tests {
             &team,
             std::iter::once(&key),
             &"é".repeat(100_000),
-            "openai",
-            "x",
+            &["é"],
+            ("openai", "x"),
         )
         .expect_err("refused");
         assert!(

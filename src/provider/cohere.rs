@@ -1,5 +1,6 @@
 //! Cohere: its own `/v2/chat`, and embeddings at its OpenAI-compatible path; embedded prices.
 
+use super::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
@@ -18,6 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::COHERE,
     capabilities,
 };
 

@@ -1,6 +1,7 @@
 //! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
 //! generation determines how reasoning is requested and whether signatures must be returned.
 
+use super::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
@@ -19,6 +20,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::GEMINI,
     capabilities,
 };
 

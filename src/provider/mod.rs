@@ -7,6 +7,7 @@ mod azure;
 mod bedrock;
 mod cohere;
 mod deepseek;
+mod failure_words;
 mod gemini;
 mod groq;
 mod mistral;

@@ -3,6 +3,7 @@
 //! Fields of OpenAI's dialect without an equivalent are lost; if `/v1` exists, the preset `ollama`
 //! keeps more of a request.
 
+use super::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing};
@@ -21,6 +22,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OLLAMA,
     capabilities,
 };
 

@@ -1,6 +1,7 @@
 //! OpenAI: chat, responses and embeddings; embedded prices. A chat stream reports usage only on
 //! request.
 
+use super::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
@@ -21,6 +22,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     capabilities,
 };
 

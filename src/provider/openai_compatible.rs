@@ -1,5 +1,6 @@
 //! Any server with OpenAI's chat dialect: the configuration sets base URL and price.
 
+use super::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};
@@ -20,5 +21,6 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     capabilities: |_| Capabilities::chat(),
 };

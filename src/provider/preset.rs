@@ -3,7 +3,9 @@
 
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, Framing, Operation, UsageRules};
+use crate::domain::attempt::FailureClass;
 use crate::domain::secret::Secret;
+use crate::provider::failure_words::{FailureWord, classify};
 
 /// Properties of a vendor that are the same for all accounts.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Preset {
     pub on_disconnect: OnDisconnect,
     /// sent unless the client set them
     pub default_headers: &'static [(&'static str, &'static str)],
+    /// the vendor's own words for failures
+    pub failure_words: &'static [FailureWord],
     /// capabilities of a model, for requests translated from another dialect
     pub capabilities: fn(&str) -> Capabilities,
 }
@@ -223,6 +227,11 @@ pub enum PriceRule {
 }
 
 impl Preset {
+    /// Neutral class of an error of this vendor.
+    pub fn failure_class(&self, status: Option<u16>, code: &str, message: &str) -> FailureClass {
+        classify(self.failure_words, status, code, message)
+    }
+
     /// Endpoint for a call in a client dialect: the endpoint of that dialect if it serves the
     /// model, else, for a conversation, the first one that requests can be translated to.
     pub fn endpoint(

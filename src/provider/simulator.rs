@@ -2,6 +2,7 @@
 //! Its prices are invented ($1 per million input tokens, $5 per million output tokens) so that
 //! budgets are charged.
 
+use super::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};
@@ -24,5 +25,6 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     capabilities: |_| Capabilities::chat(),
 };

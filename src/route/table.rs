@@ -1,14 +1,16 @@
-//! Route table: resolves a requested model name to one deployment or an error; never chooses between two providers. Built once
-//! from the configuration. Unlisted names are resolved per call and not cached, so that clients cannot make the table grow.
+//! Route table: resolves a requested name to its deployments or an error, in this order: route, alias, route with `*`, model, default
+//! route. Without a route it never chooses between two providers. Built once from the configuration. Unlisted names are resolved per
+//! call and not cached, so that clients cannot make the table grow.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::config::{PriceSetting, Provider};
+use crate::config::{PriceSetting, Provider, RoutingConfig};
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::dialect::behind_alias;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::price::{Mode, Price, Sheet};
+use crate::route::routes::{Resolved, Route, Routes, Target, Unreachable};
 
 /// A model at a provider, with its price.
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub enum RouteError {
     Unknown,
     /// several providers list it; contains the `provider/model` names
     Ambiguous(Vec<String>),
+    /// it leads to a route, named here, of which no target can be reached
+    Unserved(String),
 }
 
 /// All configured model names with their deployments.
@@ -64,6 +68,7 @@ pub struct RouteTable {
     ambiguous: BTreeMap<String, Vec<String>>,
     /// names for model lists, sorted
     names: Vec<(String, Arc<Deployment>)>,
+    routes: Routes,
 }
 
 impl RouteTable {
@@ -74,6 +79,7 @@ impl RouteTable {
             listed: HashMap::new(),
             ambiguous: BTreeMap::new(),
             names: Vec::new(),
+            routes: Routes::default(),
         };
         for name in table.bare_names() {
             table.add_name(name);
@@ -82,9 +88,139 @@ impl RouteTable {
         table
     }
 
+    /// Adds the routes and aliases of the configuration.
+    #[must_use]
+    pub fn with_routing(mut self, config: &RoutingConfig) -> RouteTable {
+        let mut routes = Routes::new(config, &self);
+        let mut unreachable = std::mem::take(&mut routes.unreachable);
+        self.routes = routes;
+        unreachable.extend(self.lost_names(config));
+        self.routes.unreachable = unreachable;
+        self
+    }
+
+    /// Resolves any name that a client may ask for.
+    pub fn resolve(&self, asked: &str) -> Result<Resolved, RouteError> {
+        if let Some(resolved) = self.named_route(asked) {
+            return self.reachable(resolved);
+        }
+        if let Some(behind) = self.routes.aliases.get(asked) {
+            let mut resolved = self.resolve_behind(behind)?;
+            resolved.granted_by.push(asked.to_owned());
+            return Ok(resolved);
+        }
+        self.resolve_behind(asked)
+    }
+
+    /// Resolves a name that is no alias.
+    fn resolve_behind(&self, asked: &str) -> Result<Resolved, RouteError> {
+        if let Some(resolved) = self.named_route(asked) {
+            return self.reachable(resolved);
+        }
+        if let Some((route, star)) = self.routes.wildcard(asked) {
+            return self.reachable(self.of_route(route, Some(star)));
+        }
+        match (self.resolve_model(asked), self.routes.default_route()) {
+            (Ok(deployment), _) => Ok(Resolved {
+                route: None,
+                granted_by: vec![asked.to_owned()],
+                targets: vec![Target {
+                    deployment,
+                    place: 0,
+                    weight: 1,
+                    order: 0,
+                }],
+            }),
+            (Err(_), Some(route)) => self.reachable(self.of_route(route, Some(asked))),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn named_route(&self, asked: &str) -> Option<Resolved> {
+        let route = self.routes.exact(asked)?;
+        Some(self.of_route(route, None))
+    }
+
+    fn of_route(&self, route: &Arc<Route>, star: Option<&str>) -> Resolved {
+        Resolved {
+            // a name that a `*` matched grants nothing: the client chose it
+            granted_by: vec![route.config.name.clone()],
+            targets: route.targets(star, self),
+            route: Some(route.clone()),
+        }
+    }
+
+    fn reachable(&self, resolved: Resolved) -> Result<Resolved, RouteError> {
+        match (&resolved.route, resolved.targets.is_empty()) {
+            (Some(route), true) => Err(RouteError::Unserved(route.config.name.clone())),
+            _ => Ok(resolved),
+        }
+    }
+
+    /// Fallbacks and aliases that lead nowhere.
+    fn lost_names(&self, config: &RoutingConfig) -> Vec<Unreachable> {
+        let fallbacks = config.routes.iter().flat_map(|route| {
+            let lists = [
+                &route.fallbacks,
+                &route.context_fallbacks,
+                &route.content_fallbacks,
+            ];
+            let names = lists.into_iter().flatten();
+            names.map(|name| (format!("routes.{}", route.name), name))
+        });
+        let aliases = config
+            .aliases
+            .iter()
+            .map(|(alias, name)| (format!("aliases.{alias}"), name));
+        let lost = |(owner, name): (String, &String)| {
+            let error = self.resolve(name).err()?;
+            let (name, reason) = (name.clone(), super::routes::reason(&error));
+            Some(Unreachable {
+                owner,
+                name,
+                reason,
+            })
+        };
+        fallbacks.chain(aliases).filter_map(lost).collect()
+    }
+
+    /// Targets, fallbacks and aliases of the configuration that no call can reach.
+    pub fn unreachable(&self) -> &[Unreachable] {
+        &self.routes.unreachable
+    }
+
+    /// Routes that clients can ask for by name, sorted.
+    pub fn named_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.named()
+    }
+
+    /// All routes, those with `*` too.
+    pub fn all_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.all()
+    }
+
+    /// Names that clients can ask for besides models: routes without `*` and aliases, sorted.
+    pub fn route_names(&self) -> impl Iterator<Item = &str> {
+        let routes = self.routes.named().map(|route| route.config.name.as_str());
+        let mut names: Vec<&str> = routes.collect();
+        names.extend(self.routes.aliases.keys().map(String::as_str));
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter()
+    }
+
+    /// Checks the provider of a target with `*`, whose model is known only once a name matched.
+    pub(super) fn check_target(&self, model: &str) -> Result<(), RouteError> {
+        match self.split_qualified(model) {
+            Some(_) => Ok(()),
+            None if model.starts_with('*') => Ok(()),
+            None => self.resolve_model(model).map(drop),
+        }
+    }
+
     /// Resolves `provider/model` for any model of a configured provider, or a bare name that exactly one provider lists. Both may
     /// contain slashes; `provider/model` takes precedence.
-    pub fn resolve(&self, asked: &str) -> Result<Arc<Deployment>, RouteError> {
+    pub fn resolve_model(&self, asked: &str) -> Result<Arc<Deployment>, RouteError> {
         if let Some(deployment) = self.listed.get(asked) {
             return Ok(deployment.clone());
         }
@@ -105,11 +241,15 @@ impl RouteTable {
     /// Resolves an alias of a model picker to the listed name behind it; a listed name is never an alias.
     pub fn resolve_alias<'a>(&self, asked: &'a str) -> &'a str {
         match behind_alias(asked) {
-            Some(name) if self.listed.contains_key(name) && !self.listed.contains_key(asked) => {
-                name
-            }
+            Some(name) if self.is_listed(name) && !self.is_listed(asked) => name,
             _ => asked,
         }
+    }
+
+    fn is_listed(&self, name: &str) -> bool {
+        self.listed.contains_key(name)
+            || self.routes.exact(name).is_some()
+            || self.routes.aliases.contains_key(name)
     }
 
     /// Names for model lists, sorted: bare if unambiguous, else `provider/model`.
@@ -258,6 +398,10 @@ impl RouteError {
                      `provider/model`"
                 ),
             ),
+            RouteError::Unserved(route) => ApiError::new(
+                ErrorCode::ModelNotFound,
+                format!("model `{asked}` unavailable: no target of route `{}` can be reached; ask an administrator", truncate(route)),
+            ),
             RouteError::Ambiguous(forms) => {
                 let forms: Vec<String> = forms.iter().map(|form| format!("`{}`", truncate(form))).collect();
                 ApiError::new(
@@ -279,4 +423,4 @@ fn truncate(name: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

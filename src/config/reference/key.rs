@@ -29,6 +29,8 @@ pub(super) enum KeyKind {
     },
     Choice(&'static [&'static str]),
     Strings,
+    /// an array of strings or tables
+    Targets,
     /// a decimal amount in quotes, or an integer
     Amount,
     /// a table whose keys are chosen by the operator and whose values are strings

@@ -6,7 +6,7 @@ use super::key::KeyKind::{
 };
 use super::key::{KeyDefault, KeyKind, KeyReference, SectionReference};
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: KeyKind,
     default: KeyDefault,
@@ -22,11 +22,11 @@ const fn key(
     }
 }
 
-const fn range(min: u64, max: u64) -> KeyKind {
+pub(super) const fn range(min: u64, max: u64) -> KeyKind {
     Integer { min, max }
 }
 
-const DAY_S: u64 = 86_400;
+pub(super) const DAY_S: u64 = 86_400;
 
 pub(super) const SECTIONS: &[SectionReference] = &[
     SectionReference {
@@ -79,6 +79,13 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. Both rates are required.",
         keys: PRICE,
     },
+    SectionReference {
+        name: "routes.NAME",
+        summary: "One name for several deployments. `NAME` may contain one `*` (`[routes.\"openai/*\"]`); `[routes.\"*\"]` takes every name \
+                  that nothing else serves. A target is a string or a table: `{ model = \"openai/gpt-5.1\", weight = 3, order = 1 }`. See \
+                  `docs/routing.md`.",
+        keys: super::routing_keys::ROUTE,
+    },
 ];
 
 const TOP: &[KeyReference] = &[
@@ -124,6 +131,13 @@ const TOP: &[KeyReference] = &[
         "",
         "Adds an alias `anthropic/NAME` to every other listed model, because Claude Code's model picker shows only names that \
          begin with `claude` or `anthropic`.",
+    ),
+    key(
+        "aliases",
+        StringTable,
+        Toml("{}"),
+        "",
+        "Other names of routes and models: `{ \"gpt-4o\" = \"smart\" }`.",
     ),
 ];
 

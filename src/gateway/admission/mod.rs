@@ -28,7 +28,7 @@ use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::request::compat;
 use crate::gateway::request::translate::TranslatedRequest;
-use crate::route::Deployment;
+use crate::route::Step;
 use crate::upstream::Fetcher;
 
 impl AdmissionControl {
@@ -38,11 +38,12 @@ impl AdmissionControl {
         &self,
         caller: Arc<Caller>,
         request: Arc<Request>,
-        deployment: Arc<Deployment>,
+        step: Step,
         id: HoldId,
         tag: Option<Tag>,
         fetcher: Option<&Fetcher>,
     ) -> Result<Admission, ApiError> {
+        let deployment = step.candidate.deployment().clone();
         let preset = deployment.provider.preset;
         let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
         else {
@@ -85,7 +86,7 @@ impl AdmissionControl {
         Ok(Admission {
             caller,
             request,
-            deployment,
+            step,
             id,
             endpoint,
             url,
@@ -144,6 +145,37 @@ impl AdmissionControl {
         }
     }
 
+    /// Holds the worst case now, or returns why not; for attempts after the first, which never wait for budget.
+    pub fn hold_now(
+        &self,
+        mut admission: Admission,
+        credential: Option<&str>,
+    ) -> Result<GrantedAdmission, ApiError> {
+        loop {
+            if !self.access.is_current(&admission.caller) {
+                self.reauthorize(&mut admission, credential)?;
+            }
+            return match self.try_hold(&admission, None) {
+                Ok((grant, cap)) => Ok(GrantedAdmission {
+                    admission,
+                    grant,
+                    cap,
+                }),
+                Err(AdmissionError::Refused(error)) => Err(error),
+                Err(AdmissionError::Wait(budget)) => Err(self.no_room(&admission, budget)),
+                Err(AdmissionError::Stale) if self.access.is_current(&admission.caller) => {
+                    Err(ApiError::defect("a key names a budget that does not exist"))
+                }
+                Err(AdmissionError::Stale) => continue,
+            };
+        }
+    }
+
+    fn no_room(&self, admission: &Admission, short_of: BudgetId) -> ApiError {
+        let budget = refusal::budget_label(&self.ledger, &admission.caller, short_of);
+        refusal::wait_expired(&budget, 0)
+    }
+
     /// Moves a waiting request to the queue of the budget that it lacks now.
     fn queue_at<'q>(
         &'q self,
@@ -166,7 +198,8 @@ impl AdmissionControl {
     ) -> Result<(), ApiError> {
         let caller = self.access.authenticate(credential)?;
         if !Arc::ptr_eq(&caller, &admission.caller) {
-            self.access.authorize(&caller, &admission.request.model)?;
+            let (asked, candidate) = (&admission.request.model, &admission.step.candidate);
+            self.access.check_granted(&caller, asked, candidate)?;
             admission.caller = caller;
         }
         Ok(())

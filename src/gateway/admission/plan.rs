@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::Caller;
 use crate::dialect::Request;
+use crate::domain::attempt::AttemptNote;
 use crate::domain::attribution::Attribution;
 use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::TeamId;
@@ -13,14 +14,14 @@ use crate::gateway::request::compat;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::meter::{Claim, HoldGrant, Tokens};
 use crate::provider::Endpoint;
-use crate::route::Deployment;
+use crate::route::{Deployment, Step};
 
 /// One planned attempt: a request, the deployment that shall serve it, and how it gets there. The request stays as it was
 /// read, so that another attempt can start from it.
 pub(in crate::gateway) struct Admission {
     pub caller: Arc<Caller>,
     pub request: Arc<Request>,
-    pub deployment: Arc<Deployment>,
+    pub step: Step,
     pub id: HoldId,
     pub endpoint: &'static Endpoint,
     pub url: String,
@@ -38,6 +39,23 @@ pub(in crate::gateway) struct GrantedAdmission {
 }
 
 impl Admission {
+    pub fn deployment(&self) -> &Arc<Deployment> {
+        self.step.candidate.deployment()
+    }
+
+    /// Note about the choice; empty for the one attempt at a model called by its own name.
+    pub fn note(&self) -> AttemptNote {
+        if self.step.candidate.route.is_none() && self.step.attempt == 1 {
+            return AttemptNote::default();
+        }
+        AttemptNote {
+            route: AttemptNote::cut(self.step.candidate.route_name().to_owned()),
+            chosen: AttemptNote::cut(self.step.chosen.clone()),
+            wait_ms: self.step.wait.as_millis() as u64,
+            failure: None,
+        }
+    }
+
     pub fn team(&self) -> TeamId {
         self.caller.key.team
     }
@@ -78,8 +96,8 @@ impl Admission {
                 team: key.team,
                 key: key.id,
                 model_asked: self.request.model.clone(),
-                provider: self.deployment.provider.name.clone(),
-                model: self.deployment.model.clone(),
+                provider: self.deployment().provider.name.clone(),
+                model: self.deployment().model.clone(),
                 dialect: self
                     .request
                     .operation

@@ -36,7 +36,7 @@ pub(super) fn budget_exceeded(
         admission.caller.describe_owner(budget.owner),
         status.limit,
         until(status),
-        admission.deployment.qualified(),
+        admission.deployment().qualified(),
         cap.ceiling,
     );
     ApiError::new(ErrorCode::BudgetExceeded, message)
@@ -54,7 +54,7 @@ fn remedy(smaller_output_fits: bool) -> &'static str {
 fn input_fits(admission: &Admission, left: Money) -> bool {
     let tier = admission.request.service_tier.as_deref();
     let input = admission
-        .deployment
+        .deployment()
         .price
         .input_ceiling(&admission.bounds.input, tier);
     admission.request.operation != Operation::Embeddings && input.is_ok_and(|input| input < left)

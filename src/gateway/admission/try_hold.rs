@@ -37,7 +37,7 @@ impl AdmissionControl {
         let cap = output_cap::choose(
             request,
             bounds,
-            &admission.deployment,
+            admission.deployment(),
             tightest,
             self.overrun,
         )
@@ -118,14 +118,14 @@ impl AdmissionControl {
             ..Usage::default()
         };
         let tier = admission.request.service_tier.as_deref();
-        let bill = admission.deployment.price.cost(&usage, tier);
+        let bill = admission.deployment().price.cost(&usage, tier);
         bill.map_or(Money::ZERO, |bill| bill.total)
     }
 
     fn estimated_input(&self, admission: &Admission) -> u64 {
         let (provider, model) = (
-            &admission.deployment.provider.name,
-            &admission.deployment.model,
+            &admission.deployment().provider.name,
+            &admission.deployment().model,
         );
         let text = TextSize {
             bytes: admission.bounds.input.text_bytes,

@@ -8,6 +8,7 @@ use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::hold::{CallFacts, OpenHold};
 use crate::gateway::exchange::settler::Settler;
+use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::{rate_limit_headers, reply};
 use crate::provider::Endpoint;
@@ -28,6 +29,7 @@ impl AdmittedAttempt {
         granted: GrantedAdmission,
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
+        route: SharedProgress,
     ) -> AdmittedAttempt {
         let GrantedAdmission {
             admission,
@@ -45,10 +47,12 @@ impl AdmittedAttempt {
             admitted: Instant::now(),
             call_timeout_ms: context.limits.call_timeout_ms,
             changed_members: admission.changed_members(),
-            deployment: admission.deployment,
+            deployment: admission.deployment().clone(),
+            route,
         };
+        let note = admission.note();
         AdmittedAttempt {
-            hold: OpenHold::new(settler, grant, facts),
+            hold: OpenHold::new(settler, grant, facts, note),
             request: admission.request,
             context,
             endpoint: admission.endpoint,

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::dialect::{DeliveredText, ResponseStream};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attempt::{AttemptNote, FailureNote};
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{ReportedUsage, Side, Usage};
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::outcome::AttemptFailure;
 use crate::gateway::exchange::settler::Settler;
+use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt};
 use crate::price::Bill;
-use crate::route::Deployment;
+use crate::route::{Deployment, FailedAttempt};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
@@ -37,6 +40,13 @@ impl DisconnectFlag {
     }
 }
 
+/// Part of the response that the client has when an attempt fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Delivered {
+    Nothing,
+    Content,
+}
+
 /// Facts of a call that are known when its hold is granted.
 pub(in crate::gateway) struct CallFacts {
     pub deployment: Arc<Deployment>,
@@ -54,6 +64,8 @@ pub(in crate::gateway) struct CallFacts {
     pub call_timeout_ms: u64,
     /// members that the vendor receives changed or not at all, for the reply head
     pub changed_members: Option<String>,
+    /// state of the request that decides after a failure
+    pub route: SharedProgress,
 }
 
 /// Open hold, with what is read of the response so far.
@@ -72,11 +84,17 @@ pub(in crate::gateway) struct OpenHold {
     pub output_is_final: bool,
     pub delivered: DeliveredText,
     pub disconnect: DisconnectFlag,
+    pub note: AttemptNote,
     resolved: bool,
 }
 
 impl OpenHold {
-    pub fn new(settler: Arc<Settler>, grant: HoldGrant, facts: CallFacts) -> OpenHold {
+    pub fn new(
+        settler: Arc<Settler>,
+        grant: HoldGrant,
+        facts: CallFacts,
+        note: AttemptNote,
+    ) -> OpenHold {
         OpenHold {
             settler,
             grant,
@@ -89,6 +107,7 @@ impl OpenHold {
             output_is_final: false,
             delivered: DeliveredText::default(),
             disconnect: DisconnectFlag::default(),
+            note,
             resolved: false,
         }
     }
@@ -120,6 +139,25 @@ impl OpenHold {
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
         self.learn(status);
         Ok(receipt)
+    }
+
+    /// Decides about the next attempt and notes the failure, before the settlement that stores the note.
+    pub fn note_failure(&mut self, failure: &AttemptFailure, delivered: Delivered) {
+        // a client that is gone gets no further attempt
+        if self.disconnect.is_set() || self.resolved {
+            return;
+        }
+        let (decision, why) = self.facts.route.decide(FailedAttempt {
+            class: failure.class,
+            retry_after_s: failure.retry_after_s,
+            content_sent: delivered == Delivered::Content,
+        });
+        self.note.failure = Some(FailureNote {
+            class: failure.class,
+            vendor_code: AttemptNote::cut(failure.vendor_code.clone()),
+            decision,
+            why: AttemptNote::cut(why),
+        });
     }
 
     /// Returns the hold without a record: nothing was sent.
@@ -192,6 +230,7 @@ impl OpenHold {
             output_cap: self.facts.output_cap,
             upstream_status: self.upstream_status,
             first_content_ms: self.first_content_ms,
+            note: (self.note != AttemptNote::default()).then(|| Box::new(self.note.clone())),
         };
         if self.report == ReportedUsage::Invalid {
             return result.at_ceiling(self.facts.ceiling, Flags::LYING_USAGE);

@@ -10,7 +10,7 @@ use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::failure;
-use crate::gateway::exchange::hold::OpenHold;
+use crate::gateway::exchange::hold::{Delivered, OpenHold};
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::exchange::read_step::{ReadStep, next_step};
 use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply_head};
@@ -167,6 +167,7 @@ impl StreamRelay {
 
     /// Settles a failed stream and tells the client in-band.
     async fn fail(&mut self, mut sink: Sink, status: Status, failed: AttemptFailure) {
+        self.hold.note_failure(&failed, Delivered::Content);
         let failed = self.settle(status).err().unwrap_or(failed);
         self.context
             .log_failure(&failed, self.hold.grant.id.request);
@@ -311,7 +312,7 @@ impl StreamRelay {
 
     fn failure(&self, step: ReadStep) -> StreamFailure {
         let call_timeout_ms = self.context.limits.call_timeout_ms;
-        StreamFailure::of_step(step, self.hold.provider(), call_timeout_ms)
+        StreamFailure::of_step(step, &self.hold.facts.deployment.provider, call_timeout_ms)
     }
 
     async fn deliver(&self, sink: &mut Sink, chunk: Bytes) -> Result<(), RelayEnd> {

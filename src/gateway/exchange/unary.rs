@@ -92,7 +92,7 @@ fn reported_failure(
 ) -> AttemptFailure {
     let delivered = DeliveredText::default();
     note_response(&mut hold, DecodedResponse { report, delivered });
-    let failed = failure::in_band(hold.provider(), error);
+    let failed = failure::in_band(&hold.facts.deployment.provider, error);
     failure::settled(&mut hold, failure::status_of_error(error), failed)
 }
 

@@ -35,7 +35,7 @@ async fn forward(
     headers: &[(String, String)],
 ) -> Result<Reply, AttemptFailure> {
     let (limits, deployment, request) =
-        (&context.limits, &admission.deployment, &admission.request);
+        (&context.limits, admission.deployment(), &admission.request);
     let provider = &deployment.provider.name;
     let is_renamed = deployment.model != request.model || request.aliased;
     let model = is_renamed.then(|| Edit::text("model", &deployment.model));
@@ -53,7 +53,8 @@ async fn forward(
     if !(200..300).contains(&status) {
         let dialect = request.dialect;
         let rejection = UpstreamRejection::read(dialect, dialect, incoming).await;
-        return Err(rejection.into_failure(reply, deployment, admission.id.request));
+        let failure = rejection.failure(deployment);
+        return Err(rejection.with_reply(failure, reply, admission.id.request));
     }
     let body = http::read_body(incoming, limits, deadline, |_| {})
         .await

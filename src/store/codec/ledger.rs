@@ -12,8 +12,9 @@ use crate::store::codec::hold::{
     HoldRow, ProgressRow, UsageRow, hold_of, hold_row, progress_of, progress_row, usage_of,
     usage_row,
 };
+use crate::store::codec::note::{NoteRow, note_of, note_row};
 use crate::store::codec::status::{status_number, status_of};
-use crate::store::codec::{StoredValue, write_row};
+use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 use crate::store::rollup::RollupSums;
 
 #[derive(Serialize, Deserialize)]
@@ -31,15 +32,23 @@ pub(in crate::store) struct SettlementRow<'a> {
     first_content_ms: Option<u64>,
 }
 
+/// Version 3: with the note of the attempt.
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) enum EventRow<'a> {
+pub(in crate::store) struct NotedSettlementRow<'a> {
+    settlement: SettlementRow<'a>,
+    note: Option<NoteRow<'a>>,
+}
+
+/// Events, with settlements of the row `S`: version 2 has no notes.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) enum EventRow<'a, S> {
     Hold(HoldRow<'a>),
     Progress {
         request: u128,
         attempt: u8,
         progress: ProgressRow<'a>,
     },
-    Settle(SettlementRow<'a>),
+    Settle(S),
     Release {
         request: u128,
         attempt: u8,
@@ -91,6 +100,7 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
         output_cap: row.output_cap,
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
+        note: None,
     };
     Ok(Settlement {
         hold: hold_of(row.hold),
@@ -98,9 +108,53 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
     })
 }
 
+fn noted_row(settlement: &Settlement) -> Result<NotedSettlementRow<'_>, String> {
+    Ok(NotedSettlementRow {
+        settlement: settlement_row(settlement)?,
+        note: settlement.ending.note.as_deref().map(note_row),
+    })
+}
+
+fn noted_settlement(row: NotedSettlementRow<'_>) -> Result<Settlement, String> {
+    let mut settlement = settlement_of(row.settlement)?;
+    settlement.ending.note = row.note.map(note_of).transpose()?.map(Box::new);
+    Ok(settlement)
+}
+
+fn event_of<'a, S>(
+    row: EventRow<'a, S>,
+    settlement: fn(S) -> Result<Settlement, String>,
+) -> Result<LedgerEvent, String> {
+    let hold_id = |request, attempt| HoldId {
+        request: RequestId(request),
+        attempt,
+    };
+    Ok(match row {
+        EventRow::Hold(hold) => LedgerEvent::Hold(hold_of(hold)),
+        EventRow::Progress {
+            request,
+            attempt,
+            progress,
+        } => LedgerEvent::Progress {
+            id: hold_id(request, attempt),
+            progress: progress_of(progress),
+        },
+        EventRow::Settle(row) => LedgerEvent::Settle(settlement(row)?),
+        EventRow::Release {
+            request,
+            attempt,
+            at_ms,
+        } => LedgerEvent::Release {
+            id: hold_id(request, attempt),
+            at_ms,
+        },
+    })
+}
+
 impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
-    type Row = EventRow<'static>;
+    const VERSION: u8 = 3;
+    type Row = EventRow<'static, NotedSettlementRow<'static>>;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = match self {
@@ -110,7 +164,7 @@ impl StoredValue for LedgerEvent {
                 attempt: id.attempt,
                 progress: progress_row(progress),
             },
-            LedgerEvent::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
+            LedgerEvent::Settle(settlement) => EventRow::Settle(noted_row(settlement)?),
             LedgerEvent::Release { id, at_ms } => EventRow::Release {
                 request: id.request.0,
                 attempt: id.attempt,
@@ -120,44 +174,41 @@ impl StoredValue for LedgerEvent {
         write_row(&row, into)
     }
 
-    fn from_row(row: EventRow<'static>) -> Result<LedgerEvent, String> {
-        let hold_id = |request, attempt| HoldId {
-            request: RequestId(request),
-            attempt,
-        };
-        Ok(match row {
-            EventRow::Hold(hold) => LedgerEvent::Hold(hold_of(hold)),
-            EventRow::Progress {
-                request,
-                attempt,
-                progress,
-            } => LedgerEvent::Progress {
-                id: hold_id(request, attempt),
-                progress: progress_of(progress),
-            },
-            EventRow::Settle(settlement) => LedgerEvent::Settle(settlement_of(settlement)?),
-            EventRow::Release {
-                request,
-                attempt,
-                at_ms,
-            } => LedgerEvent::Release {
-                id: hold_id(request, attempt),
-                at_ms,
-            },
-        })
+    fn from_row(row: Self::Row) -> Result<LedgerEvent, String> {
+        event_of(row, noted_settlement)
+    }
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
+        match version {
+            2 => event_of(
+                read_row::<EventRow<'_, SettlementRow<'_>>>(bytes)?,
+                settlement_of,
+            ),
+            Self::VERSION => read_row(bytes).and_then(Self::from_row),
+            other => Err(unknown_version(other)),
+        }
     }
 }
 
 impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
-    type Row = SettlementRow<'static>;
+    const VERSION: u8 = 3;
+    type Row = NotedSettlementRow<'static>;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&settlement_row(self)?, into)
+        write_row(&noted_row(self)?, into)
     }
 
-    fn from_row(row: SettlementRow<'static>) -> Result<Settlement, String> {
-        settlement_of(row)
+    fn from_row(row: NotedSettlementRow<'static>) -> Result<Settlement, String> {
+        noted_settlement(row)
+    }
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Settlement, String> {
+        match version {
+            2 => settlement_of(read_row(bytes)?),
+            Self::VERSION => read_row(bytes).and_then(Self::from_row),
+            other => Err(unknown_version(other)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod hold;
 mod ledger;
+mod note;
 mod refusal;
 pub(in crate::store) mod status;
 mod tenants;
@@ -16,12 +17,14 @@ use serde::de::DeserializeOwned;
 use crate::store::error::StoreError;
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-/// Version that encoders write.
-const VERSION: u8 = 2;
+/// Newest version of any row.
+const VERSION_MAX: u8 = 3;
 
 /// Type that can be stored.
 pub(super) trait StoredValue: Sized {
     const KIND: &'static str;
+    /// version that the encoder writes
+    const VERSION: u8 = 2;
     /// row of the newest version
     type Row: DeserializeOwned;
 
@@ -31,15 +34,16 @@ pub(super) trait StoredValue: Sized {
     /// Decodes the bytes after the version byte. A type whose row changes in a later version overrides this with an arm for each version,
     /// because log records and rows of earlier versions are read for ever.
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Self, String> {
-        match version {
-            2 => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version(other)),
+        if version == Self::VERSION {
+            read_row(bytes).and_then(Self::from_row)
+        } else {
+            Err(unknown_version(version))
         }
     }
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
+        bytes.push(Self::VERSION);
         self.encode_row(&mut bytes).map_err(unreadable::<Self>)?;
         Ok(bytes)
     }
@@ -61,8 +65,10 @@ fn unreadable<T: StoredValue>(reason: String) -> StoreError {
 }
 
 fn unknown_version(version: u8) -> String {
-    if version > VERSION {
-        format!("version {version} was written by a newer release; this one reads up to {VERSION}")
+    if version > VERSION_MAX {
+        format!(
+            "version {version} was written by a newer release; this one reads up to {VERSION_MAX}"
+        )
     } else {
         format!("unknown version {version}")
     }
