@@ -103,7 +103,7 @@ fn failures_lead_to_targets_repetitions_and_fallbacks_in_this_order() {
             "fallback",
         ),
         (vec![ContextTooLong], "a", "fallback"),
-        (vec![ContextTooLong, Broken], "a d", "fallback"),
+        (vec![ContextTooLong, Broken], "a d", "retry"),
         (vec![ContentFiltered], "a", "exhausted"),
         (vec![BadRequest], "a", "give_up"),
         (vec![Gateway], "a", "give_up"),
