@@ -5,6 +5,7 @@ mod budget;
 mod conformance;
 mod crash;
 mod harness;
+mod hostile;
 mod inference;
 mod ledger;
 mod routing;

@@ -111,6 +111,15 @@ fn render_remarks(providers: &[Arc<Provider>]) -> String {
                 provider.name, preset.name
             );
         }
+        let fixed = matches!(provider.price, PriceSetting::Fixed { .. });
+        if fixed && provider.models.is_empty() && !provider.prices_all_models {
+            let _ = writeln!(
+                text,
+                "\nremark: price of provider {} applies to no model; list its models in `models`, or write models = [\"*\"] if every \
+                 model has this price",
+                provider.name
+            );
+        }
     }
     text
 }

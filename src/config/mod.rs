@@ -6,6 +6,7 @@ mod base_url;
 mod credential;
 mod fetch;
 mod file;
+mod members;
 mod provider;
 mod reasoning_memory;
 pub mod reference;

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::base_url::parse_base_url;
 use super::credential::{Credential, CredentialSettings};
 use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::members;
 use super::secret::Environment;
 use super::settings::{PriceSetting, Provider, UnsupportedFieldPolicy};
 use crate::domain::money::Money;
@@ -17,6 +18,8 @@ use crate::provider::{self, BaseUrl, OnDisconnect, Preset, PriceRule};
 
 const PROVIDERS_MAX: usize = 100;
 const MODELS_MAX: usize = 1000;
+/// In `models`: a fixed price applies to every model.
+const ALL_MODELS: &str = "*";
 /// An absent key leaves the choice to the preset.
 const ON_DISCONNECT: [(&str, Option<OnDisconnect>); 2] = [
     ("abort", Some(OnDisconnect::Abort)),
@@ -66,7 +69,8 @@ fn resolve(
     let price = section
         .take("price")
         .map(|written| parse_price(&section, written, preset, errors));
-    let models = models(section.strings("models", errors), errors);
+    let written_models = section.strings("models", errors);
+    let takes = members::resolve(section.strings("takes", errors), errors);
     let request_ceiling = section.take("request_ceiling").and_then(|written| {
         written.parse(errors, |value| {
             amount_digits(value)
@@ -89,7 +93,9 @@ fn resolve(
     let preset = preset?;
     let credential = credential.resolve(preset, &name, base_url.is_some(), errors);
     let base_url = base_url.unwrap_or_else(|| default_base_url(preset, &credential, &name, errors));
+    let own_price = price.is_some();
     let price = price.unwrap_or_else(|| default_price(preset, &name, errors));
+    let (models, all_models) = models(written_models, price, errors);
     let priced_as = price.map(|price| resolve_priced_as(priced_as, price, errors));
     Some(Provider {
         name: valid_name?,
@@ -99,6 +105,9 @@ fn resolve(
         signer: credential.signer,
         price: price?,
         models,
+        // the price of a type without list prices is meant for all that it serves
+        prices_all_models: all_models || !own_price,
+        takes,
         request_ceiling,
         priced_as: priced_as.unwrap_or_default(),
         api_version,
@@ -177,7 +186,12 @@ fn parse_name(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-fn models(written: Vec<Spanned<String>>, errors: &mut ConfigErrors) -> Vec<String> {
+/// Names of `models`, and true if one of them is [`ALL_MODELS`].
+fn models(
+    written: Vec<Spanned<String>>,
+    price: Option<PriceSetting>,
+    errors: &mut ConfigErrors,
+) -> (Vec<String>, bool) {
     if let Some(first) = written.get(MODELS_MAX) {
         first.report(
             errors,
@@ -185,6 +199,17 @@ fn models(written: Vec<Spanned<String>>, errors: &mut ConfigErrors) -> Vec<Strin
                 "{} models listed; at most {MODELS_MAX} are allowed",
                 written.len()
             ),
+        );
+    }
+    let (all, written): (Vec<_>, Vec<_>) = written
+        .into_iter()
+        .partition(|model| model.value == ALL_MODELS);
+    if let Some(all) = all.first()
+        && !matches!(price, None | Some(PriceSetting::Fixed { .. }))
+    {
+        all.report(
+            errors,
+            "no effect without price = { input, output }; remove it",
         );
     }
     let parse = |written: Spanned<String>| {
@@ -203,7 +228,8 @@ fn models(written: Vec<Spanned<String>>, errors: &mut ConfigErrors) -> Vec<Strin
             model => Ok(model.to_owned()),
         })
     };
-    written.into_iter().filter_map(parse).collect()
+    let names = written.into_iter().filter_map(parse).collect();
+    (names, !all.is_empty())
 }
 
 /// Checks that each value of `priced_as` is a model of the price sheet.

@@ -244,6 +244,10 @@ pub struct Provider {
     pub price: PriceSetting,
     /// bare names that resolve to this provider, in addition to those of its price sheet
     pub models: Vec<String>,
+    /// a fixed price applies to every model, not only to `models`
+    pub prices_all_models: bool,
+    /// request members that go up to a vendor of a borrowed dialect, besides those of the gateway's table
+    pub takes: Vec<String>,
     /// cost ceiling of a request whose cost is otherwise unbounded
     pub request_ceiling: Option<Money>,
     /// custom model names, each with the model of the price sheet whose rates apply
@@ -265,6 +269,11 @@ pub enum UnsupportedFieldPolicy {
 }
 
 impl Provider {
+    /// Returns true if a fixed price of this provider applies to the model.
+    pub fn fixed_price_covers(&self, model: &str) -> bool {
+        self.prices_all_models || self.models.iter().any(|listed| listed == model)
+    }
+
     pub fn has_credential(&self) -> bool {
         self.api_key.is_some() || self.signer.is_some()
     }

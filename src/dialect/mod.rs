@@ -14,6 +14,7 @@ mod embeddings;
 mod error;
 mod gemini;
 mod input_bound;
+mod members;
 mod messages;
 mod models;
 mod name;
@@ -41,6 +42,7 @@ pub use dispatch::{
     cost_comment, effective_status, error_body, is_error_body, ping, read, upstream_error,
 };
 pub use error::{UpstreamError, retry_after_s};
+pub use members::{NESTED_OPTIONS, is_bound_alias, is_known_member};
 pub use messages::without_foreign_reasoning;
 pub use models::{
     ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias,

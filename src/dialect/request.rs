@@ -80,6 +80,18 @@ impl Request {
         self.object.value(&self.body, name)
     }
 
+    /// Names of the fields of a top-level object, as far as it is one.
+    pub fn nested_names(&self, name: &str) -> Vec<String> {
+        let json = self.member(name).unwrap_or_default();
+        let Ok(object) = RawObject::read(json.as_bytes()) else {
+            return Vec::new();
+        };
+        let names = object.list.iter().map(|field| field.name(json.as_bytes()));
+        names
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect()
+    }
+
     /// Names of all top-level fields in their order.
     pub fn member_names(&self) -> impl Iterator<Item = &str> {
         self.object

@@ -43,6 +43,19 @@ impl Request {
         })
     }
 
+    /// Name of the field that caps the output of a request in this dialect.
+    pub fn output_cap_member(&self) -> &'static str {
+        self.output_cap_fields
+            .last()
+            .copied()
+            .unwrap_or("max_tokens")
+    }
+
+    /// Returns true for a field that caps the output in this dialect.
+    pub fn caps_output_by(&self, name: &str) -> bool {
+        self.output_cap_fields.contains(&name)
+    }
+
     /// Edits that cap the output: lower every named cap above it, or add one as `added_as` if none is named.
     pub fn capped<'a>(&self, tokens: u64, added_as: &'a str) -> Vec<Edit<'a>> {
         let set = |member| Edit::Set {

@@ -12,7 +12,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Cohere, "/v2/chat"),
-        Endpoint::embeddings("/compatibility/v1/embeddings"),
+        Endpoint::embeddings("/compatibility/v1/embeddings").borrowed(),
     ],
     price: PriceRule::Sheet("cohere"),
     output_cap_field: "max_tokens",

@@ -17,8 +17,8 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
-        Endpoint::at(Dialect::Messages, "/anthropic/v1/messages"),
-        Endpoint::at(Dialect::Responses, "/responses"),
+        Endpoint::at(Dialect::Messages, "/anthropic/v1/messages").borrowed(),
+        Endpoint::at(Dialect::Responses, "/responses").borrowed(),
     ],
     price: PriceRule::Sheet("deepseek"),
     output_cap_field: "max_tokens",

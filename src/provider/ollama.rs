@@ -16,8 +16,8 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
-        Endpoint::at(Dialect::Messages, "/messages"),
-        Endpoint::embeddings("/embeddings"),
+        Endpoint::at(Dialect::Messages, "/messages").borrowed(),
+        Endpoint::embeddings("/embeddings").borrowed(),
     ],
     price: PriceRule::Free,
     output_cap_field: "max_tokens",

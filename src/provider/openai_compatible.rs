@@ -12,8 +12,11 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions")
-            .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
-        Endpoint::embeddings("/embeddings").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
+            .with_usage_rules(UsageRules::UNKNOWN_VENDOR)
+            .borrowed(),
+        Endpoint::embeddings("/embeddings")
+            .with_usage_rules(UsageRules::UNKNOWN_VENDOR)
+            .borrowed(),
     ],
     price: PriceRule::Required,
     // the older name: some servers do not know `max_completion_tokens`

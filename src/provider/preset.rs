@@ -63,6 +63,10 @@ pub struct Endpoint {
     pub wrapper: Option<&'static BodyWrapper>,
     /// reading of the usage that the vendor reports
     pub usage_rules: UsageRules,
+    /// the vendor is not the dialect's author, and may take other members for the output cap than the author does
+    pub borrowed: bool,
+    /// model names by which the vendor chooses the model or adds paid tools
+    pub is_open_name: fn(&str) -> bool,
 }
 
 impl Endpoint {
@@ -79,6 +83,22 @@ impl Endpoint {
             compat: None,
             wrapper: None,
             usage_rules: UsageRules::EXACT,
+            borrowed: false,
+            is_open_name: |_| false,
+        }
+    }
+
+    pub(super) const fn borrowed(self) -> Endpoint {
+        Endpoint {
+            borrowed: true,
+            ..self
+        }
+    }
+
+    pub(super) const fn with_open_names(self, is_open_name: fn(&str) -> bool) -> Endpoint {
+        Endpoint {
+            is_open_name,
+            ..self
         }
     }
 
@@ -124,6 +144,7 @@ impl Endpoint {
     pub(super) const fn with_compat(self, compat: &'static CompatRules) -> Endpoint {
         Endpoint {
             compat: Some(compat),
+            borrowed: true,
             ..self
         }
     }
@@ -154,6 +175,18 @@ pub struct CompatRules {
     pub value_map: &'static [(&'static str, &'static str, &'static str)],
     /// one choice per request, regardless of `n`
     pub one_choice: bool,
+}
+
+impl CompatRules {
+    /// Returns true for a field whose fate the rules state: listed as supported, renamed or removed.
+    pub fn decides(&self, field: &str) -> bool {
+        let renamed = || self.renames.iter().any(|(ours, _)| *ours == field);
+        match self.fields {
+            SupportedFields::Only(_) => true,
+            SupportedFields::AllBut(fields) => fields.contains(&field) || renamed(),
+            SupportedFields::All => renamed(),
+        }
+    }
 }
 
 /// Wrapper around an otherwise unmodified body. The client's headers are not forwarded.

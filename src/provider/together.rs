@@ -16,7 +16,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
-        Endpoint::embeddings("/embeddings"),
+        Endpoint::embeddings("/embeddings").borrowed(),
     ],
     price: PriceRule::Sheet("together"),
     output_cap_field: "max_tokens",

@@ -356,7 +356,10 @@ impl RouteTable {
                     .map_or(Price::Unknown, Price::Sheet)
             }
             PriceSetting::Free => Price::Free,
-            PriceSetting::Fixed { input, output } => Price::Fixed { input, output },
+            PriceSetting::Fixed { input, output } if provider.fixed_price_covers(model) => {
+                Price::Fixed { input, output }
+            }
+            PriceSetting::Fixed { .. } => Price::Unknown,
         };
         Arc::new(Deployment {
             provider: provider.clone(),

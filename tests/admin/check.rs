@@ -94,6 +94,27 @@ fn check_zero_price_suggests_free() {
 }
 
 #[test]
+fn check_fixed_price_without_models_is_a_remark_and_an_alias_of_the_cap_an_error() {
+    let section = |more: &str| {
+        format!(
+            "[providers.lan]\ntype = \"openai_compatible\"\nbase_url = \"http://127.0.0.1:1/v1\"\nprice = {{ input = \"1\", output = \"5\" }}\n{more}"
+        )
+    };
+    check(&section(""))
+        .assert_exit_code(0)
+        .assert_stdout(&["remark: price of provider lan applies to no model"]);
+    let all = check(&section("models = [\"*\"]")).assert_exit_code(0);
+    assert!(!all.out.contains("remark"), "{}", all.out);
+    check(&section("takes = [\"n_predict\"]"))
+        .assert_exit_code(78)
+        .assert_stderr(&["gatekeeper.toml:5:", "another name of the output cap"]);
+    let free = section("models = [\"*\"]").replace("{ input = \"1\", output = \"5\" }", "\"free\"");
+    check(&free)
+        .assert_exit_code(78)
+        .assert_stderr(&["no effect without price"]);
+}
+
+#[test]
 fn check_base_url_with_endpoint_is_an_error_and_without_path_a_remark() {
     let section = |kind: &str, base_url: &str| {
         format!(

@@ -1,8 +1,10 @@
 //! Gateway in a thread of the test: the same program with a manual clock and a controlled disk, called over HTTP like the
 //! process. Its `Drop` asserts that the books agree and stops it.
 
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -111,21 +113,62 @@ impl Setup {
         let (folder, _data, path) = self.write_files(SocketAddr::from(([127, 0, 0, 1], 0)));
         let key = process::block_on(process::init(&read(&path)))
             .expect("a new folder can be initialized");
-        let mut gateway = InProcessGateway {
-            instance: Instance::new(
-                SocketAddr::from(([127, 0, 0, 1], 0)),
-                key.expose().to_owned(),
-            ),
+        let mut gateway = InProcessGateway::stopped(folder, path, key.expose(), instant);
+        gateway.start();
+        gateway
+    }
+
+    /// Starts at `instant` on a copy of a data folder that was created at `START`, with the administrative key `admin_key`.
+    pub fn start_in_process_on_copy(
+        self,
+        source: &Path,
+        admin_key: &str,
+        instant: &str,
+    ) -> InProcessGateway {
+        let (folder, data, path) = self.write_files(SocketAddr::from(([127, 0, 0, 1], 0)));
+        copy_data(source, &data);
+        let mut gateway = InProcessGateway::stopped(folder, path, admin_key, START);
+        gateway.advance_to(instant);
+        gateway.start();
+        gateway
+    }
+}
+
+/// Copies a data folder with the modes that the gateway asks for.
+fn copy_data(source: &Path, target: &Path) {
+    fs::create_dir(target).expect("the folder can be created");
+    fs::set_permissions(target, Permissions::from_mode(0o700)).expect("a mode can be set");
+    for entry in fs::read_dir(source).expect("the folder can be listed") {
+        let (from, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .expect("an entry");
+        let to = target.join(name);
+        if from.is_dir() {
+            copy_data(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a file can be copied");
+            fs::set_permissions(&to, Permissions::from_mode(0o600)).expect("a mode can be set");
+        }
+    }
+}
+
+impl InProcessGateway {
+    fn stopped(
+        folder: TempDir,
+        config: PathBuf,
+        admin_key: &str,
+        instant: &str,
+    ) -> InProcessGateway {
+        InProcessGateway {
+            instance: Instance::new(SocketAddr::from(([127, 0, 0, 1], 0)), admin_key.to_owned()),
             clock: ManualClock::at_ms(Zone::parse_rfc3339(instant).expect("an instant")),
             clock_panic: ClockPanic::default(),
             disk: Arc::new(DiskControl::default()),
-            config: path,
+            config,
             _folder: folder,
             run: None,
             check_books: true,
-        };
-        gateway.start();
-        gateway
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ledger commands and request reports: orphans, corrections, verification, retention, refusals, filters, explanations.
 
 mod corrections;
+mod earlier_schema;
 mod explain;
 mod orphans;
 mod refusals;

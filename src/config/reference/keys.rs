@@ -406,7 +406,16 @@ const PROVIDER: &[KeyReference] = &[
         Strings,
         Toml("[]"),
         "",
-        "Model names that this provider serves, in addition to those on its price sheet; at most 1000.",
+        "Model names that this provider serves, in addition to those on its price sheet; at most 1000. A fixed `price` of the section \
+         applies to these models alone: others have no known price and are refused where a budget blocks. `[\"*\"]` applies it to all.",
+    ),
+    key(
+        "takes",
+        Strings,
+        Toml("[]"),
+        "",
+        "Request members that a vendor of a borrowed dialect is sent although they are not in the gateway's table; at most 100. Without a \
+         budget that blocks, every member is sent.",
     ),
     key(
         "request_ceiling",

@@ -75,6 +75,9 @@ impl AdmissionControl {
             bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
             Some(translated)
         };
+        if (endpoint.is_open_name)(&deployment.model) {
+            bounds.set_open_name(&deployment.model);
+        }
         let url = deployment
             .provider
             .url(endpoint, &deployment.model, request.streamed);

@@ -25,6 +25,15 @@ pub(in crate::gateway) struct RequestBounds {
     pub thinking_budget: Option<u64>,
 }
 
+impl RequestBounds {
+    /// Notes that the vendor chooses the model or adds tools by this name.
+    pub fn set_open_name(&mut self, name: &str) {
+        self.input.unbounded.get_or_insert_with(|| {
+            format!("by the name `{name}` the vendor chooses the model or adds paid tools")
+        });
+    }
+}
+
 /// Output cap of one attempt and the ceiling that follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::gateway) struct CapDecision {
@@ -35,6 +44,8 @@ pub(in crate::gateway) struct CapDecision {
     pub ceiling: Money,
     /// no budget blocks and the request has no worst case: the ceiling is a guess
     pub guessed: bool,
+    /// a budget blocks: what the vendor is sent must keep to the ceiling
+    pub binding: bool,
 }
 
 /// Chooses the cap and its ceiling. Refuses what cannot be priced or bounded where a budget blocks.
@@ -71,6 +82,7 @@ pub(super) fn choose(
         tokens: Some(tokens).filter(|tokens| *tokens > 0),
         ceiling,
         guessed: false,
+        binding: true,
     })
 }
 
@@ -106,6 +118,7 @@ impl CapPolicy<'_> {
             write: None,
             tokens: named,
             guessed,
+            binding: false,
             ceiling: ceiling.unwrap_or_else(|_| self.guess(tokens)),
         }
     }

@@ -10,9 +10,10 @@ use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
-use crate::gateway::request::compat;
 use crate::gateway::request::translate::TranslatedRequest;
+use crate::gateway::request::{compat, known_members};
 use crate::meter::{Claim, HoldGrant, Tokens};
+use crate::price::Price;
 use crate::provider::Endpoint;
 use crate::route::{Deployment, Step};
 
@@ -65,15 +66,33 @@ impl Admission {
         self.bounds.input.text_bytes
     }
 
-    /// Members of the request that the vendor receives changed or not at all, as a header lists them.
-    pub fn changed_members(&self) -> Option<String> {
-        match &self.translated {
-            Some(translated) => translated.dropped(),
-            None => self
-                .endpoint
-                .compat
-                .and_then(|rules| compat::changed(&self.request, rules)),
+    /// Returns true if only known members of the client's body may go up where a budget blocks: the vendor borrows the
+    /// dialect, and its calls cost money.
+    pub fn needs_known_members(&self) -> bool {
+        let free = matches!(self.deployment().price, Price::Free);
+        self.endpoint.borrowed && self.translated.is_none() && !free
+    }
+
+    /// Members of the request that the vendor receives changed or not at all, as a header lists them. `known_only`: unknown
+    /// members are left out.
+    pub fn changed_members(&self, known_only: bool) -> Option<String> {
+        if let Some(translated) = &self.translated {
+            return translated.dropped();
         }
+        let mut names = self
+            .endpoint
+            .compat
+            .map_or_else(Vec::new, |rules| compat::changed(&self.request, rules));
+        if known_only {
+            names.extend(known_members::unknown(
+                &self.request,
+                self.endpoint,
+                self.deployment(),
+            ));
+            names.sort_unstable();
+            names.dedup();
+        }
+        compat::header_list(&names)
     }
 
     /// The claim without ceiling and tokens: those depend on what the budgets have left.

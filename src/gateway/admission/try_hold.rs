@@ -11,7 +11,7 @@ use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::queue::QueueTicket;
 use crate::gateway::admission::refusal;
 use crate::gateway::rate_limit_headers;
-use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
+use crate::gateway::request::{UNKNOWN_MODEL_TOKENS, known_members};
 use crate::meter::estimates::TextSize;
 use crate::meter::{Claim, HoldDenial, HoldError, HoldGrant, Tokens};
 
@@ -42,6 +42,10 @@ impl AdmissionControl {
             self.overrun,
         )
         .map_err(AdmissionError::Refused)?;
+        if cap.binding && admission.needs_known_members() {
+            known_members::check(request, admission.endpoint, admission.deployment())
+                .map_err(AdmissionError::Refused)?;
+        }
         claim.hold.ceiling = cap.ceiling;
         if !claim.limits.is_empty() {
             claim.tokens = self.claimed_tokens(admission, &cap);

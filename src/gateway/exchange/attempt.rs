@@ -36,6 +36,7 @@ impl AdmittedAttempt {
             grant,
             cap,
         } = granted;
+        let known_members_only = cap.binding && admission.needs_known_members();
         let facts = CallFacts {
             team: admission.team(),
             ceiling: cap.ceiling,
@@ -46,7 +47,8 @@ impl AdmittedAttempt {
             input_bytes: admission.input_bytes(),
             admitted: Instant::now(),
             call_timeout_ms: context.limits.call_timeout_ms,
-            changed_members: admission.changed_members(),
+            known_members_only,
+            changed_members: admission.changed_members(known_members_only),
             deployment: admission.deployment().clone(),
             route,
         };

@@ -58,6 +58,8 @@ pub(in crate::gateway) struct CallFacts {
     pub output_cap: Option<u64>,
     /// output cap that the gateway writes into the request
     pub written_cap: Option<u64>,
+    /// members of the client's body that nothing is known of do not go up
+    pub known_members_only: bool,
     /// bytes of the request that are text
     pub input_bytes: u64,
     pub admitted: Instant,

@@ -11,7 +11,7 @@ use crate::gateway::exchange::response::UpstreamResponse;
 use crate::gateway::exchange::stream::StreamRelay;
 use crate::gateway::exchange::{failure, http, rejection, unary};
 use crate::gateway::inflight::InflightGuard;
-use crate::gateway::request::compat;
+use crate::gateway::request::{compat, known_members};
 use crate::upstream::{Client, IncomingResponse};
 
 /// Sends the request and relays the response.
@@ -163,6 +163,10 @@ fn passthrough_body(attempt: &AdmittedAttempt, headers: &[(String, String)]) -> 
     }
     if let Some(rules) = attempt.endpoint.compat {
         compat::edits(request, rules, &mut edits);
+    }
+    if facts.known_members_only {
+        let unknown = known_members::unknown(request, attempt.endpoint, deployment);
+        edits.extend(unknown.map(|member| Edit::Remove { member }));
     }
     if let Some(wrapper) = attempt.endpoint.wrapper {
         compat::wrap(headers, wrapper, &mut edits);

@@ -50,8 +50,11 @@ pub(in crate::gateway) fn unsupported_member(deployment: &Deployment, member: &s
     ApiError::invalid(message).with_param(member)
 }
 
-/// Members that the vendor receives changed or not at all, as a header lists them; `None` if there are none.
-pub(in crate::gateway) fn changed(request: &Request, compat: &CompatRules) -> Option<String> {
+/// Members that the vendor receives changed or not at all, sorted.
+pub(in crate::gateway) fn changed<'r>(
+    request: &'r Request,
+    compat: &'static CompatRules,
+) -> Vec<&'r str> {
     let renamed = compat.renames.iter().map(|(ours, _)| *ours);
     let revalued = compat
         .value_map
@@ -65,7 +68,7 @@ pub(in crate::gateway) fn changed(request: &Request, compat: &CompatRules) -> Op
     names.retain(|name| has_value(request, name));
     names.sort_unstable();
     names.dedup();
-    header_list(&names)
+    names
 }
 
 /// Member names as a header lists them; `None` if there are none.
@@ -216,7 +219,7 @@ mod tests {
         let body = String::from_utf8(request.spliced(&all).to_vec()).expect("UTF-8");
         (
             body.replacen(r#"{"model":"m","messages":[]"#, "", 1),
-            changed(&request, &TABLE),
+            header_list(&changed(&request, &TABLE)),
         )
     }
 

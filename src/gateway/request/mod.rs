@@ -3,6 +3,7 @@
 
 pub(super) mod compat;
 mod inline_images;
+pub(super) mod known_members;
 pub(super) mod reasoning_memory;
 pub(super) mod translate;
 

@@ -12,6 +12,8 @@ fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> A
         signer: None,
         price,
         models: models.iter().map(|model| (*model).to_owned()).collect(),
+        prices_all_models: false,
+        takes: Vec::new(),
         request_ceiling: None,
         priced_as: Default::default(),
         api_version: None,
