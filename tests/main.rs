@@ -7,6 +7,7 @@ mod crash;
 mod harness;
 mod hostile;
 mod inference;
+mod invoice;
 mod ledger;
 mod routing;
 mod tidy;

@@ -254,6 +254,7 @@ impl DirectoryCell {
 pub mod samples {
     use super::*;
     use crate::auth::key::{GeneratedKey, generate, generate_admin};
+    use crate::domain::allow_list::AllowList;
     use crate::domain::budget::{Action, Budget, Period};
     use crate::domain::id::AdminKeyId;
     use crate::domain::limit::RateLimit;
@@ -282,7 +283,7 @@ pub mod samples {
             name: name.into(),
             secret_hash: generated.hash,
             hint: generated.hint.clone(),
-            models: Vec::new(),
+            models: AllowList::All,
             expires_ms: None,
             disabled: false,
             created_ms: 0,
@@ -363,7 +364,7 @@ pub mod samples {
                 id: TeamId(2),
                 organization: OrganizationId(1),
                 name: "engineering".into(),
-                models: Vec::new(),
+                models: AllowList::All,
                 created_ms: 0,
             }],
             keys: vec![

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::admin::{AdminClient, ServerArgs};
 use super::failure::Failure;
-use crate::cli::parse::{BudgetArgument, LimitArguments, expiry};
+use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, model_list};
 use crate::cli::table::{budgets, cell, limits, models, print, print_json, table};
 use crate::process;
 
@@ -35,9 +35,9 @@ pub struct CreateArgs {
     /// Name of the key [default: name of the team or parent with a random suffix]
     #[arg(long, visible_alias = "label", value_name = "NAME")]
     name: Option<String>,
-    /// Models that the key may call, within those of its team; `*` is a wildcard [default: all]
+    /// Models that the key may call, within those of its team; `*` is a wildcard; '' allows none [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    models: Vec<String>,
+    models: Option<Vec<String>>,
     /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
@@ -109,8 +109,7 @@ fn virtual_key(args: &CreateArgs, owner: &str) -> Result<Value, Failure> {
         None => generate_name(owner)?,
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut body =
-        json!({"name": name, "models": args.models, "expires": args.expires, "budgets": budgets});
+    let mut body = json!({"name": name, "models": model_list(&args.models), "expires": args.expires, "budgets": budgets});
     for (field, value) in [("team", &args.team), ("parent", &args.parent)] {
         if let Some(value) = value {
             body[field] = json!(value);

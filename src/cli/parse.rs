@@ -108,6 +108,12 @@ pub fn expiry(text: &str) -> Result<String, String> {
     ))
 }
 
+/// List of `--models`: `None` without the option, empty for `--models ''`.
+pub fn model_list(texts: &Option<Vec<String>>) -> Option<Vec<&str>> {
+    let texts = texts.as_ref()?.iter().map(String::as_str);
+    Some(texts.filter(|text| !text.is_empty()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,13 +55,12 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-/// Renders an allow-list; an empty one allows all models.
+/// Renders an allow-list; null allows all models.
 pub fn models(value: &Value) -> String {
     match value.as_array() {
-        Some(models) if !models.is_empty() => {
-            models.iter().map(cell).collect::<Vec<_>>().join(", ")
-        }
-        _ => "all".to_owned(),
+        Some(models) if models.is_empty() => "none".to_owned(),
+        Some(models) => models.iter().map(cell).collect::<Vec<_>>().join(", "),
+        None => "all".to_owned(),
     }
 }
 
@@ -158,9 +157,10 @@ mod tests {
             (
                 budgets(&json!([])),
                 models(&json!([])),
+                models(&Value::Null),
                 models(&json!(["a", "b"]))
             ),
-            ("none".into(), "all".into(), "a, b".into())
+            ("none".into(), "none".into(), "all".into(), "a, b".into())
         );
     }
 }

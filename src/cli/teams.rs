@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
-use crate::cli::parse::{BudgetArgument, LimitArguments};
+use crate::cli::parse::{BudgetArgument, LimitArguments, model_list};
 use crate::cli::table::{budgets, cell, limits, models, print, print_json, table};
 use crate::process;
 
@@ -21,9 +21,9 @@ pub enum Command {
 pub struct CreateArgs {
     /// Name of the team
     name: String,
-    /// Models that the team's keys may call; `*` is a wildcard [default: all]
+    /// Models that the team's keys may call; `*` is a wildcard; '' allows none [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    models: Vec<String>,
+    models: Option<Vec<String>>,
     /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
@@ -43,7 +43,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
 async fn create(args: CreateArgs) -> Result<(), Failure> {
     let admin = args.server.admin()?;
     let budget_bodies: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut body = json!({"name": args.name, "models": args.models, "budgets": budget_bodies});
+    let mut body =
+        json!({"name": args.name, "models": model_list(&args.models), "budgets": budget_bodies});
     args.limits.add_to(&mut body);
     let team = admin.post("/v1/teams", &body).await?;
     if args.server.json {

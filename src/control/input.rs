@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Action, Period};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
@@ -44,11 +45,13 @@ impl Name {
     }
 }
 
-/// Patterns of the models that may be called; none means all.
+/// Models that may be called, as an administrator names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Models(Vec<Pattern>);
+pub struct Models(AllowList);
 
 impl Models {
+    pub const ALL: Models = Models(AllowList::All);
+
     pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Models, ApiError> {
         let patterns: Vec<Pattern> = texts
             .into_iter()
@@ -60,23 +63,23 @@ impl Models {
                 "may name at most {PATTERNS_MAX} models; use patterns like `gpt-5*`"
             )));
         }
-        Ok(Models(patterns))
+        Ok(Models(AllowList::Only(patterns)))
     }
 
-    pub fn into_patterns(self) -> Vec<Pattern> {
+    pub fn into_allow_list(self) -> AllowList {
         self.0
     }
 
     /// Replaces `models`; returns the change for the audit event.
-    pub(super) fn replace(self, models: &mut Vec<Pattern>) -> Value {
+    pub(super) fn replace(self, models: &mut AllowList) -> Value {
         let before = std::mem::replace(models, self.0);
         json!({ "from": models_to_audit(&before), "to": models_to_audit(models) })
     }
 }
 
-/// Form in which audit events record models.
-pub(super) fn models_to_audit(models: &[Pattern]) -> Value {
-    models.iter().map(Pattern::as_str).collect()
+/// Form in which audit events record models; null allows all.
+pub(super) fn models_to_audit(models: &AllowList) -> Value {
+    json!(models.texts())
 }
 
 /// A model name or pattern.

@@ -299,7 +299,7 @@ fn insert_virtual_key(
         name: new.name.as_str().to_owned(),
         secret_hash: generated.hash,
         hint: generated.hint.clone(),
-        models: new.models.clone().into_patterns(),
+        models: new.models.clone().into_allow_list(),
         expires_ms: new.expires_ms,
         disabled: false,
         created_ms: at_ms,

@@ -53,7 +53,7 @@ impl Control {
                 id,
                 organization,
                 name: new.name.into_string(),
-                models: new.models.into_patterns(),
+                models: new.models.into_allow_list(),
                 created_ms: at_ms,
             };
             books.put_team(&team)?;

@@ -1,6 +1,7 @@
 //! Domain types: plain values without I/O, serde or async. They depend on no other folder.
 
 pub mod alert;
+pub mod allow_list;
 pub mod api_error;
 pub mod attempt;
 pub mod attribution;
@@ -14,6 +15,7 @@ pub mod money;
 pub mod pattern;
 pub mod refusal;
 pub mod secret;
+pub mod snapshot;
 pub mod tenant;
 pub mod time;
 pub mod usage;

@@ -1,8 +1,12 @@
-//! Model patterns: model names in which `*` matches any run of characters.
+//! Model patterns: model names in which `*` matches any run of characters. A pattern without `*` is a model with its snapshots, and
+//! must never match another model.
 
 use std::fmt;
 
-/// A pattern such as `gpt-5.1`, `claude-*`, `openai/*` or `*`. Byte-wise comparison; no case folding, no other wildcard.
+use crate::domain::snapshot::is_snapshot;
+
+/// A pattern such as `gpt-5.1`, `claude-*`, `openai/*` or `*`. Byte-wise comparison; no case folding, no other wildcard. Without `*`
+/// it matches the model and its snapshots: `gpt-5.1` also matches `gpt-5.1-2025-11-13`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern(String);
 
@@ -15,7 +19,7 @@ impl Pattern {
         &self.0
     }
 
-    /// Returns true if the whole name matches.
+    /// Returns true if the whole name matches, or is a snapshot of the model that the pattern names.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or("");
@@ -23,7 +27,7 @@ impl Pattern {
             return false;
         };
         let Some(last) = parts.next_back() else {
-            return rest.is_empty();
+            return rest.is_empty() || is_snapshot(name, first);
         };
         for part in parts {
             match rest.find(part) {
@@ -57,6 +61,11 @@ mod tests {
         for (pattern, name, expected) in [
             ("gpt-5.1", "gpt-5.1", true),
             ("gpt-5.1", "gpt-5x1", false),
+            ("gpt-5.1", "gpt-5.1-2025-11-13", true),
+            ("gpt-5.1-2025-11-13", "gpt-5.1", false),
+            ("gpt-5.1", "gpt-5.1-mini", false),
+            ("gpt-5.1", "gpt-5.1-codex-2025-11-13", false),
+            ("gpt-5*", "gpt-5.1-2025-11-13", true),
             ("claude-*", "claude-sonnet-5-5", true),
             ("claude-*", "claude", false),
             ("*", "", true),
@@ -74,5 +83,7 @@ mod tests {
         }
         assert!(Pattern::new("openai/*").matches_deployment("gpt-5.1", "openai", "gpt-5.1"));
         assert!(!Pattern::new("openai/*").matches_deployment("gpt-5.1", "azure", "gpt-5.1"));
+        let dated = "gpt-5.1-2025-11-13";
+        assert!(Pattern::new("openai/gpt-5.1").matches_deployment("fast", "openai", dated));
     }
 }

@@ -1,7 +1,7 @@
 //! Tenants: organization → team → virtual key → child key; and administrative keys, which belong to no tenant.
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
-use crate::domain::pattern::Pattern;
 
 /// SHA-256 of the full secret; the secret itself is never stored.
 pub type SecretHash = [u8; 32];
@@ -22,8 +22,8 @@ pub struct Team {
     pub organization: OrganizationId,
     /// unique within the organization
     pub name: String,
-    /// models its keys may call; empty allows all
-    pub models: Vec<Pattern>,
+    /// models its keys may call
+    pub models: AllowList,
     pub created_ms: u64,
 }
 
@@ -39,8 +39,8 @@ pub struct VirtualKey {
     pub secret_hash: SecretHash,
     /// last four characters of the secret, to distinguish keys in a list
     pub hint: String,
-    /// models it may call, restricted further by its team and ancestors; empty adds no restriction
-    pub models: Vec<Pattern>,
+    /// models it may call, restricted further by its team and ancestors
+    pub models: AllowList,
     pub expires_ms: Option<u64>,
     pub disabled: bool,
     pub created_ms: u64,

@@ -1,8 +1,8 @@
 //! Model access: a key may call a model only if the patterns of its team, of the key and of every ancestor key match it. Pure;
 //! it does not know the configuration, so a refusal never reveals which models exist.
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::pattern::Pattern;
 use crate::domain::tenant::{Team, VirtualKey};
 
 /// Maximum number of patterns in a refusal message.
@@ -17,12 +17,11 @@ pub fn check_model_allowed<'k>(
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     asked: &str,
     granted_by: &[impl AsRef<str>],
-    (provider, model): (&str, &str),
+    deployment: (&str, &str),
 ) -> Result<(), ApiError> {
-    let allows = |patterns: &[Pattern]| any_matches(patterns, granted_by, provider, model);
-    let (restricting, name, patterns) = if !allows(&team.models) {
+    let (restricting, name, patterns) = if !allows(&team.models, granted_by, deployment) {
         ("team", &team.name, &team.models)
-    } else if let Some(key) = keys.find(|key| !allows(&key.models)) {
+    } else if let Some(key) = keys.find(|key| !allows(&key.models, granted_by, deployment)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
@@ -44,28 +43,28 @@ pub fn is_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     granted_by: &[impl AsRef<str>],
+    deployment: (&str, &str),
+) -> bool {
+    allows(&team.models, granted_by, deployment)
+        && keys.all(|key| allows(&key.models, granted_by, deployment))
+}
+
+/// Returns true if the list allows the deployment by one of the names.
+fn allows(
+    models: &AllowList,
+    granted_by: &[impl AsRef<str>],
     (provider, model): (&str, &str),
 ) -> bool {
-    let allows = |patterns: &[Pattern]| any_matches(patterns, granted_by, provider, model);
-    allows(&team.models) && keys.all(|key| allows(&key.models))
+    granted_by
+        .iter()
+        .any(|name| models.allows(name.as_ref(), provider, model))
 }
 
-/// Returns true if a pattern matches one of the names or there are no patterns, which means no restriction.
-fn any_matches(
-    patterns: &[Pattern],
-    granted_by: &[impl AsRef<str>],
-    provider: &str,
-    model: &str,
-) -> bool {
-    let matches = |pattern: &Pattern| {
-        granted_by
-            .iter()
-            .any(|name| pattern.matches_deployment(name.as_ref(), provider, model))
-    };
-    patterns.is_empty() || patterns.iter().any(matches)
-}
-
-fn list(patterns: &[Pattern]) -> String {
+fn list(models: &AllowList) -> String {
+    let patterns = models.patterns().unwrap_or_default();
+    if patterns.is_empty() {
+        return "no model".to_owned();
+    }
     let shown: Vec<String> = patterns
         .iter()
         .take(SHOWN_PATTERNS_MAX)
@@ -81,18 +80,21 @@ fn list(patterns: &[Pattern]) -> String {
 mod tests {
     use super::*;
     use crate::domain::id::{KeyId, OrganizationId, TeamId};
+    use crate::domain::pattern::Pattern;
 
-    fn patterns(texts: &[&str]) -> Vec<Pattern> {
-        texts.iter().map(|text| Pattern::new(*text)).collect()
+    /// The texts as patterns; `None` allows all models.
+    fn allow_list(texts: Option<&[&str]>) -> AllowList {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text)).collect();
+        texts.map_or(AllowList::All, |texts| AllowList::Only(patterns(texts)))
     }
 
-    fn tenants(team: &[&str], key: &[&str]) -> (Team, VirtualKey) {
+    fn tenants(team: Option<&[&str]>, key: Option<&[&str]>) -> (Team, VirtualKey) {
         let organization = OrganizationId(1);
         let team = Team {
             id: TeamId(2),
             organization,
             name: "marketing".into(),
-            models: patterns(team),
+            models: allow_list(team),
             created_ms: 0,
         };
         let key = VirtualKey {
@@ -103,7 +105,7 @@ mod tests {
             name: "campaign".into(),
             secret_hash: [0; 32],
             hint: "abcd".into(),
-            models: patterns(key),
+            models: allow_list(key),
             expires_ms: None,
             disabled: false,
             created_ms: 0,
@@ -114,14 +116,16 @@ mod tests {
     #[test]
     fn model_needs_permission_of_team_and_key() {
         for (team, key, expected) in [
-            (&[][..], &[][..], true),
-            (&["gpt-5-*"], &[], true),
-            (&["gpt-5-*"], &["gpt-5-mini"], true),
-            (&["gpt-5-*"], &["claude-*"], false),
-            (&["claude-*"], &["gpt-5-mini"], false),
-            (&[], &["openai/*"], true),
-            (&["azure/*"], &[], false),
-            (&["fast"], &["*"], true),
+            (None, None, true),
+            (Some(&["gpt-5-*"][..]), None, true),
+            (Some(&["gpt-5-*"]), Some(&["gpt-5-mini"][..]), true),
+            (Some(&["gpt-5-*"]), Some(&["claude-*"]), false),
+            (Some(&["claude-*"]), Some(&["gpt-5-mini"]), false),
+            (None, Some(&["openai/*"]), true),
+            (Some(&["azure/*"]), None, false),
+            (Some(&["fast"]), Some(&["*"]), true),
+            (None, Some(&[]), false),
+            (Some(&[]), Some(&["*"]), false),
         ] {
             let (team, key) = tenants(team, key);
             let keys = || std::iter::once(&key);
@@ -140,8 +144,8 @@ mod tests {
 
     #[test]
     fn child_key_needs_permission_of_every_ancestor() {
-        let (team, parent) = tenants(&[], &["gpt-5-*"]);
-        let (_, child) = tenants(&[], &["*"]);
+        let (team, parent) = tenants(None, Some(&["gpt-5-*"]));
+        let (_, child) = tenants(None, Some(&["*"]));
         let allowed = |model| {
             check_model_allowed(
                 &team,
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn refusal_names_model_restricting_tenant_and_allowed_models() {
-        let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
+        let (team, key) = tenants(Some(&["gpt-5-mini", "claude-haiku-*"]), None);
         let error = check_model_allowed(
             &team,
             std::iter::once(&key),
@@ -193,7 +197,10 @@ mod tests {
     #[test]
     fn refusal_message_length_is_bounded() {
         let many: Vec<String> = (0..64).map(|count| format!("model-{count}")).collect();
-        let (team, key) = tenants(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let (team, key) = tenants(
+            None,
+            Some(&many.iter().map(String::as_str).collect::<Vec<_>>()),
+        );
         let error = check_model_allowed(
             &team,
             std::iter::once(&key),

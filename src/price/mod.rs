@@ -15,7 +15,6 @@ mod properties;
 mod rates;
 mod row;
 pub mod sheet;
-mod snapshot;
 mod tier;
 
 pub use ceiling::CeilingError;
@@ -27,4 +26,3 @@ pub use line::{CardLabel, LineUnit, PricedLine};
 pub use pricing::{Price, PriceUnknown};
 pub use row::{Mode, Row, Support};
 pub use sheet::{Sheet, SheetError};
-pub use snapshot::is_snapshot;

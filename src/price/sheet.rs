@@ -8,7 +8,7 @@ use serde::{Deserialize, de::Error};
 
 use super::fees::{ServerTool, ToolFee, VendorFee};
 use super::row::Row;
-use super::snapshot::{self, SnapshotAge};
+use crate::domain::snapshot::{self, SnapshotAge};
 
 const EMBEDDED: &str = include_str!("../../assets/prices.json");
 

@@ -8,10 +8,12 @@ mod tests;
 
 use std::io;
 
-use redb::{Database, WriteTransaction};
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 
+use crate::domain::tenant::{Team, VirtualKey};
 use crate::store::books::database::{FILE, begin};
-use crate::store::books::tables::{META, SCHEMA};
+use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS};
+use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 
@@ -21,8 +23,34 @@ const CHUNK: u64 = 1 << 20;
 /// Migrations of this release.
 pub(in crate::store) static RELEASE: Migrations = Migrations {
     schema: SCHEMA,
-    steps: &[],
+    steps: &[Step {
+        from: 5,
+        apply: distinguish_all_models_from_none,
+    }],
 };
+
+/// 5 to 6: an absent allow-list allows all models, an empty one none. Before, an empty one allowed all.
+fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    rewrite::<Team>(transaction, TEAMS)?;
+    rewrite::<VirtualKey>(transaction, KEYS)
+}
+
+/// Stores every row of a table in the newest version.
+fn rewrite<T: StoredValue>(
+    transaction: &WriteTransaction,
+    rows: TableDefinition<'static, u64, &'static [u8]>,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(rows)?;
+    let mut rewritten = Vec::new();
+    for row in table.iter()? {
+        let (id, bytes) = row?;
+        rewritten.push((id.value(), T::decode(bytes.value())?.encode()?));
+    }
+    for (id, bytes) in rewritten {
+        table.insert(id, bytes.as_slice())?;
+    }
+    Ok(())
+}
 
 /// The schema that the code reads, and the steps that lead to it.
 pub(in crate::store) struct Migrations {

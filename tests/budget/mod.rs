@@ -20,7 +20,7 @@ mod remaining_headers;
 mod sampler;
 mod unpriced_models;
 mod usage_reports;
-mod vendor_responses;
+pub mod vendor_responses;
 mod webhook;
 mod webhook_delivery;
 mod windows;

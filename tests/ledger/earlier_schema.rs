@@ -1,5 +1,6 @@
 //! Data folder of schema 5 as `kill -9` left it (`tests/golden/schema-5`): log records that the books lack, two open holds, a
-//! reasoning memory. It was written by commit 9beb8c0, whose answers to the same requests after a restart are recorded beside it.
+//! reasoning memory. It was written by commit 9beb8c0, whose answers to the same requests after a restart are recorded beside it; there
+//! an empty list of models allowed all, which is null since.
 
 use std::path::PathBuf;
 

@@ -18,6 +18,7 @@ pub(super) struct ChatUsage {
     audio_out: Count,
     image_out: Count,
     reasoning: Count,
+    total: Count,
     pub(super) service_tier: Option<String>,
 }
 
@@ -31,6 +32,7 @@ impl ChatUsage {
         self.audio_out.then(later.audio_out);
         self.image_out.then(later.image_out);
         self.reasoning.then(later.reasoning);
+        self.total.then(later.total);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
@@ -59,7 +61,7 @@ impl ChatUsage {
             .tokens()
             .saturating_sub(cache_read)
             .saturating_sub(cache_write_other);
-        let out_total = self.completion.tokens();
+        let out_total = self.out_total();
         let usage = Usage {
             uncached_in,
             cache_read,
@@ -80,11 +82,29 @@ impl ChatUsage {
     }
 }
 
+impl ChatUsage {
+    /// Output tokens. Some vendors count reasoning beside `completion_tokens`: then the total exceeds its parts, or without a
+    /// total the reasoning exceeds the completion that would contain it.
+    fn out_total(&self) -> u64 {
+        let (prompt, completion) = (self.prompt.tokens(), self.completion.tokens());
+        let reasoning = self.reasoning.tokens();
+        if !self.prompt.is_reported() || !self.completion.is_reported() {
+            return completion;
+        }
+        match self.total {
+            Count::Value(_) => completion + self.total.beyond(&[prompt, completion]),
+            _ if reasoning > completion => completion + reasoning,
+            _ => completion,
+        }
+    }
+}
+
 impl FieldVisitor for ChatUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "prompt_tokens" => self.prompt = Count::required(map)?,
             "completion_tokens" => self.completion = Count::required(map)?,
+            "total_tokens" => self.total.then(Count::optional(map)?),
             "cached_tokens" | "num_cached_tokens" | "prompt_cache_hit_tokens" => {
                 self.cached.then(Count::optional(map)?)
             }

@@ -16,6 +16,7 @@ pub(super) struct ConverseUsage {
     cache_write: Count,
     cache_write_5m: Count,
     cache_write_1h: Count,
+    total: Count,
     service_tier: Option<String>,
 }
 
@@ -28,6 +29,7 @@ impl ConverseUsage {
         self.cache_write.then(later.cache_write);
         self.cache_write_5m.then(later.cache_write_5m);
         self.cache_write_1h.then(later.cache_write_1h);
+        self.total.then(later.total);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
@@ -48,7 +50,7 @@ impl ConverseUsage {
             return ReportedUsage::Invalid;
         }
         let (cache_write_5m, cache_write_1h, cache_write_other) = self.cache_writes();
-        let usage = Usage {
+        let mut usage = Usage {
             uncached_in: self.input.tokens(),
             cache_read: self.cache_read.tokens(),
             cache_write_5m,
@@ -58,6 +60,11 @@ impl ConverseUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
+        if self.input.is_reported() && self.output.is_reported() {
+            // tokens of a total that exceeds its parts are output
+            let rest = self.total.beyond(&[usage.in_total(), usage.out_total]);
+            usage.out_total += rest;
+        }
         ReportedUsage::of(usage, self.input.is_reported(), self.output.is_reported())
     }
 
@@ -86,6 +93,7 @@ impl FieldVisitor for ConverseUsage {
         match name {
             "inputTokens" => self.input = Count::required(map)?,
             "outputTokens" => self.output = Count::required(map)?,
+            "totalTokens" => self.total.then(Count::optional(map)?),
             "cacheReadInputTokens" => self.cache_read.then(Count::optional(map)?),
             "cacheWriteInputTokens" => self.cache_write.then(Count::optional(map)?),
             "cacheDetails" => {

@@ -15,6 +15,7 @@ pub(super) struct GeminiUsage {
     tool_use: Count,
     candidates: Count,
     thoughts: Count,
+    total: Count,
     /// audio and generated images have rates of their own; other media cost the same as text
     audio_in: Count,
     audio_cached: Count,
@@ -30,6 +31,7 @@ impl FieldVisitor for GeminiUsage {
             "cachedContentTokenCount" => self.cached.then(Count::optional(map)?),
             "toolUsePromptTokenCount" => self.tool_use.then(Count::optional(map)?),
             "candidatesTokenCount" => self.candidates.then(Count::optional(map)?),
+            "totalTokenCount" => self.total.then(Count::optional(map)?),
             "thoughtsTokenCount" => self.thoughts.then(Count::optional(map)?),
             "promptTokensDetails" => self.audio_in.then(modality_counts(map)?.audio),
             "cacheTokensDetails" => self.audio_cached.then(modality_counts(map)?.audio),
@@ -126,6 +128,7 @@ impl GeminiUsage {
         self.tool_use.then(later.tool_use);
         self.candidates.then(later.candidates);
         self.thoughts.then(later.thoughts);
+        self.total.then(later.total);
         self.audio_in.then(later.audio_in);
         self.audio_cached.then(later.audio_cached);
         self.audio_out.then(later.audio_out);
@@ -157,7 +160,11 @@ impl GeminiUsage {
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
         let [audio_in, audio_cached, audio_out, image_out] = media.map(Count::tokens);
         let uncached_in = prompt.saturating_sub(cache_read).saturating_add(tool_use);
-        let out_total = candidates.saturating_add(thoughts);
+        let mut out_total = candidates.saturating_add(thoughts);
+        if self.prompt.is_reported() && self.candidates.is_reported() {
+            // tokens of a total that exceeds its parts are output
+            out_total += self.total.beyond(&[prompt, tool_use, out_total]);
+        }
         let usage = Usage {
             uncached_in,
             cache_read,

@@ -14,6 +14,7 @@ pub(super) struct ResponsesUsage {
     cached: Count,
     cache_write: Count,
     reasoning: Count,
+    total: Count,
     /// searches that the vendor ran, from the items of the response
     pub(super) searches: u64,
     pub(super) service_tier: Option<String>,
@@ -26,6 +27,7 @@ impl ResponsesUsage {
         self.cached.then(later.cached);
         self.cache_write.then(later.cache_write);
         self.reasoning.then(later.reasoning);
+        self.total.then(later.total);
         self.searches = self.searches.max(later.searches);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
@@ -51,7 +53,7 @@ impl ResponsesUsage {
             return ReportedUsage::Invalid;
         }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
-        let out_total = self.output.tokens();
+        let out_total = self.out_total();
         let usage = Usage {
             uncached_in: self
                 .input
@@ -70,11 +72,24 @@ impl ResponsesUsage {
     }
 }
 
+impl ResponsesUsage {
+    /// Output tokens; those of a total that exceeds its parts are output.
+    fn out_total(&self) -> u64 {
+        let (input, output) = (self.input.tokens(), self.output.tokens());
+        if self.input.is_reported() && self.output.is_reported() {
+            output + self.total.beyond(&[input, output])
+        } else {
+            output
+        }
+    }
+}
+
 impl FieldVisitor for ResponsesUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "input_tokens" => self.input = Count::required(map)?,
             "output_tokens" => self.output = Count::required(map)?,
+            "total_tokens" => self.total.then(Count::optional(map)?),
             "input_tokens_details" | "output_tokens_details" => {
                 map.next_value_seed(ObjectSeed(&mut Details(self)))?
             }

@@ -57,6 +57,12 @@ impl Count {
         self != Count::Absent
     }
 
+    /// Tokens of this total beyond its parts. An absent or invalid total explains nothing.
+    pub(crate) fn beyond(self, parts: &[u64]) -> u64 {
+        let explained = parts.iter().copied().fold(0, u64::saturating_add);
+        self.tokens().saturating_sub(explained)
+    }
+
     pub(crate) fn tokens(self) -> u64 {
         match self {
             Count::Value(tokens) => tokens,

@@ -73,6 +73,19 @@ impl Fields {
             .map_err(|_| self.invalid(name, format!("must be {expected}")))
     }
 
+    /// Takes a member of a change; null is invalid, because nothing can be taken away.
+    pub fn take_not_null<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, ApiError> {
+        match self.take_nullable::<T>(name, expected)? {
+            Some(None) => Err(self.invalid(name, format!("must be {expected}, not null"))),
+            Some(value) => Ok(value),
+            None => Ok(None),
+        }
+    }
+
     /// Takes a required member.
     pub fn require<T: DeserializeOwned>(
         &mut self,
@@ -85,6 +98,14 @@ impl Fields {
 
     /// Takes an amount of dollars from its digits, a string or a number: never through a float.
     pub fn take_money(&mut self, name: &'static str) -> Result<Option<Money>, ApiError> {
+        self.take_nullable_money(name).map(Option::flatten)
+    }
+
+    /// The same; `Some(None)` where the member is null.
+    pub fn take_nullable_money(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Option<Money>>, ApiError> {
         self.take_amount(name, "an amount of dollars like \"10.50\"", Money::parse)
     }
 
@@ -95,6 +116,7 @@ impl Fields {
             "an amount of dollars like \"-0.12\"",
             Money::parse_signed,
         )
+        .map(Option::flatten)
     }
 
     fn take_amount(
@@ -102,26 +124,32 @@ impl Fields {
         name: &'static str,
         expected: &str,
         parse: fn(&str) -> Result<Money, MoneyError>,
-    ) -> Result<Option<Money>, ApiError> {
-        let Some(value) = self.take_raw(name).filter(|value| value.get() != "null") else {
+    ) -> Result<Option<Option<Money>>, ApiError> {
+        let Some(value) = self.take_raw(name) else {
             return Ok(None);
         };
+        if value.get() == "null" {
+            return Ok(Some(None));
+        }
         let text = match value.get() {
             quoted if quoted.starts_with('"') => serde_json::from_str(quoted).ok(),
             number => Some(number.to_owned()),
         };
         let text: String = text.ok_or_else(|| self.invalid(name, format!("must be {expected}")))?;
-        parse(&text).map(Some).map_err(|error| match text.len() {
+        let amount = parse(&text).map(Some);
+        amount.map(Some).map_err(|error| match text.len() {
             0..=40 => self.invalid(name, format!("is invalid: {error}")),
             _ => self.invalid(name, format!("must be {expected}")),
         })
     }
 
-    /// Takes a list of objects.
+    /// Takes a list of objects; null is an empty list.
     pub fn take_objects(&mut self, name: &'static str) -> Result<Option<Vec<Fields>>, ApiError> {
-        let Some(values) = self.take::<Vec<Box<RawValue>>>(name, "a list of objects")? else {
+        let expected = "a list of objects, or null for none";
+        let Some(values) = self.take_nullable::<Vec<Box<RawValue>>>(name, expected)? else {
             return Ok(None);
         };
+        let values = values.unwrap_or_default();
         let object = |(index, value): (usize, Box<RawValue>)| {
             Fields::of_value(format!("{}{name}[{index}]", self.prefix), &value)
         };

@@ -10,15 +10,15 @@ use crate::server::api::tenant_fields::take_model_pattern;
 const PERIODS: &str = "daily, weekly, monthly or total";
 const ACTIONS: &str = "block or warn";
 
-/// `None`: the body does not name any.
+/// `None`: the body does not name any. Null takes all budgets away.
 pub(super) fn take_budgets(fields: &mut Fields) -> Result<Option<Budgets>, ApiError> {
     let list = fields.take_objects("budgets")?;
     match (list, take_shorthand(fields)?) {
-        (Some(_), Some(_)) => Err(fields.invalid(
+        (Some(_), Some(Some(_))) => Err(fields.invalid(
             "budget_limit",
             "is shorthand for `budgets`; give one of the two",
         )),
-        (Some(list), None) => {
+        (Some(list), None | Some(None)) => {
             let terms = list
                 .into_iter()
                 .take(BUDGETS_MAX + 1)
@@ -26,7 +26,7 @@ pub(super) fn take_budgets(fields: &mut Fields) -> Result<Option<Budgets>, ApiEr
                 .collect::<Result<_, _>>()?;
             fields.within("budgets", Budgets::new(terms)).map(Some)
         }
-        (None, Some(terms)) => Budgets::new(vec![terms]).map(Some),
+        (None, Some(terms)) => Budgets::new(terms.into_iter().collect()).map(Some),
         (None, None) => Ok(None),
     }
 }
@@ -49,22 +49,24 @@ fn budget_terms(mut fields: Fields) -> Result<BudgetTerms, ApiError> {
     Ok(terms)
 }
 
-fn take_shorthand(fields: &mut Fields) -> Result<Option<BudgetTerms>, ApiError> {
-    let limit = fields.take_money("budget_limit")?;
-    let period: Option<String> = fields.take("budget_period", PERIODS)?;
-    let action: Option<String> = fields.take("budget_action", ACTIONS)?;
+/// `Some(None)`: `budget_limit` is null.
+fn take_shorthand(fields: &mut Fields) -> Result<Option<Option<BudgetTerms>>, ApiError> {
+    let limit = fields.take_nullable_money("budget_limit")?;
+    let period: Option<Option<String>> = fields.take_nullable("budget_period", PERIODS)?;
+    let action: Option<Option<String>> = fields.take_nullable("budget_action", ACTIONS)?;
     match limit {
         None if period.is_some() || action.is_some() => Err(fields.invalid(
             "budget_limit",
             "is missing beside the other `budget_` members",
         )),
         None => Ok(None),
-        Some(limit) => Ok(Some(BudgetTerms {
+        Some(None) => Ok(Some(None)),
+        Some(Some(limit)) => Ok(Some(Some(BudgetTerms {
             limit,
-            period: parse_period(fields, "budget_period", period)?,
-            action: parse_action(fields, "budget_action", action)?,
+            period: parse_period(fields, "budget_period", period.flatten())?,
+            action: parse_action(fields, "budget_action", action.flatten())?,
             model: None,
-        })),
+        }))),
     }
 }
 
@@ -114,10 +116,14 @@ mod tests {
             (Period::Daily, Action::Block)
         );
         assert_eq!(budgets("{}").expect("none"), None);
-        assert_eq!(
-            budgets(r#"{"budgets":[]}"#).expect("empty"),
-            Some(Budgets::default())
-        );
+        for body in [
+            r#"{"budgets":[]}"#,
+            r#"{"budgets":null}"#,
+            r#"{"budget_limit":null}"#,
+            r#"{"budget_limit":null,"budget_period":null,"budget_action":null}"#,
+        ] {
+            assert_eq!(budgets(body).expect(body), Some(Budgets::default()));
+        }
     }
 
     #[test]
@@ -145,6 +151,7 @@ mod tests {
             (r#"{"budgets":[3]}"#, "budgets[0]"),
             (r#"{"budgets":{}}"#, "budgets"),
             (r#"{"budget_period":"daily"}"#, "budget_limit"),
+            (r#"{"budget_action":null}"#, "budget_limit"),
             (r#"{"budget_limit":1,"budgets":[]}"#, "budget_limit"),
             (r#"{"budget_limit":1,"budget_action":"x"}"#, "budget_action"),
             (many.as_str(), "budgets"),

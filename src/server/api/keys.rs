@@ -132,7 +132,7 @@ fn parse_change(body: &[u8], now_ms: u64) -> Result<KeyChange, ApiError> {
     let change = KeyChange {
         models: take_models(&mut fields)?,
         expires_ms: take_expiry(&mut fields, now_ms)?,
-        disabled: fields.take("disabled", "true or false")?,
+        disabled: fields.take_not_null("disabled", "true or false")?,
         budgets: take_budgets(&mut fields)?,
         limits: take_limits(&mut fields)?,
     };

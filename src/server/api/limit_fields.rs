@@ -8,7 +8,7 @@ use crate::server::api::tenant_fields::take_model_pattern;
 
 const LIMIT: &str = "a whole number from 1 to 4294967295, or null for no limit";
 
-/// `None`: the body does not name any.
+/// `None`: the body does not name any. Null takes all limits away.
 pub(super) fn take_limits(fields: &mut Fields) -> Result<Option<Limits>, ApiError> {
     let list = fields.take_objects("limits")?;
     let rpm = fields.take_nullable("rpm", LIMIT)?;
@@ -83,6 +83,7 @@ mod tests {
             ),
             (r#"{"rpm":null}"#, Some(flat(Some(None), None))),
             (r#"{"limits":[]}"#, Some(Limits::default())),
+            (r#"{"limits":null}"#, Some(Limits::default())),
             ("{}", None),
         ] {
             assert_eq!(limits(body).expect(body), expected, "{body}");
@@ -100,6 +101,7 @@ mod tests {
             (r#"{"max_parallel":"8"}"#, "max_parallel"),
             (r#"{"rpm":1,"limits":[]}"#, "rpm"),
             (r#"{"limits":{}}"#, "limits"),
+            (r#"{"limits":null,"rpm":1}"#, "rpm"),
             (r#"{"limits":[{"model":"m"}]}"#, "limits[0].rpm"),
             (r#"{"limits":[{"rpm":1},{"tpm":0}]}"#, "limits[1].tpm"),
             (r#"{"limits":[{"rpm":1},{"tpm":2}]}"#, "limits[1]"),

@@ -10,12 +10,15 @@ pub(super) fn take_name(fields: &mut Fields) -> Result<Name, ApiError> {
     fields.within("name", Name::parse(&text))
 }
 
-/// `None`: the body does not name any.
+/// `None`: the body does not name `models`. Null allows all models, an empty list none.
 pub(super) fn take_models(fields: &mut Fields) -> Result<Option<Models>, ApiError> {
-    let texts: Option<Vec<String>> = fields.take("models", "a list of model names or patterns")?;
-    texts
-        .map(|texts| fields.within("models", Models::parse(texts)))
-        .transpose()
+    let expected = "a list of model names or patterns, or null for all";
+    let texts: Option<Option<Vec<String>>> = fields.take_nullable("models", expected)?;
+    Ok(match texts {
+        None => None,
+        Some(None) => Some(Models::ALL),
+        Some(Some(texts)) => Some(fields.within("models", Models::parse(texts))?),
+    })
 }
 
 /// Models that a budget or rate limit counts; `None`: all.

@@ -147,7 +147,8 @@ pub(crate) struct TeamJson<'a> {
     object: &'static str,
     name: &'a str,
     organization: String,
-    models: Vec<&'a str>,
+    /// null: all
+    models: Option<Vec<&'a str>>,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -161,7 +162,7 @@ impl TeamJson<'_> {
             object: "team",
             name: &record.name,
             organization: record.organization.to_string(),
-            models: record.models.iter().map(Pattern::as_str).collect(),
+            models: record.models.texts(),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }
@@ -180,7 +181,8 @@ pub(crate) struct KeyJson<'a> {
     organization: String,
     /// parent key
     parent: Option<String>,
-    models: Vec<&'a str>,
+    /// null: all those of the team and the parent key
+    models: Option<Vec<&'a str>>,
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
@@ -207,7 +209,7 @@ impl<'k> KeyJson<'k> {
             team: record.team.to_string(),
             organization: record.organization.to_string(),
             parent: record.parent.map(|parent| parent.to_string()),
-            models: record.models.iter().map(Pattern::as_str).collect(),
+            models: record.models.texts(),
             expires_at: record.expires_ms.map(rfc3339),
             disabled: record.disabled,
             hint: &record.hint,

@@ -185,7 +185,7 @@ impl StoredValue for LedgerEvent {
                 settlement_of,
             ),
             Self::VERSION => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version(other)),
+            other => Err(unknown_version::<Self>(other)),
         }
     }
 }
@@ -207,7 +207,7 @@ impl StoredValue for Settlement {
         match version {
             2 => settlement_of(read_row(bytes)?),
             Self::VERSION => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version(other)),
+            other => Err(unknown_version::<Self>(other)),
         }
     }
 }

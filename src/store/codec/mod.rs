@@ -17,9 +17,6 @@ use serde::de::DeserializeOwned;
 use crate::store::error::StoreError;
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-/// Newest version of any row.
-const VERSION_MAX: u8 = 3;
-
 /// Type that can be stored.
 pub(super) trait StoredValue: Sized {
     const KIND: &'static str;
@@ -34,10 +31,9 @@ pub(super) trait StoredValue: Sized {
     /// Decodes the bytes after the version byte. A type whose row changes in a later version overrides this with an arm for each version,
     /// because log records and rows of earlier versions are read for ever.
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Self, String> {
-        if version == Self::VERSION {
-            read_row(bytes).and_then(Self::from_row)
-        } else {
-            Err(unknown_version(version))
+        match version {
+            2 => read_row(bytes).and_then(Self::from_row),
+            other => Err(unknown_version::<Self>(other)),
         }
     }
 
@@ -64,10 +60,11 @@ fn unreadable<T: StoredValue>(reason: String) -> StoreError {
     }
 }
 
-fn unknown_version(version: u8) -> String {
-    if version > VERSION_MAX {
+fn unknown_version<T: StoredValue>(version: u8) -> String {
+    if version > T::VERSION {
         format!(
-            "version {version} was written by a newer release; this one reads up to {VERSION_MAX}"
+            "version {version} was written by a newer release; this one reads up to {}",
+            T::VERSION
         )
     } else {
         format!("unknown version {version}")

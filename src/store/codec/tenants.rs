@@ -4,20 +4,25 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::allow_list::AllowList;
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
 use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
-use crate::store::codec::{StoredValue, write_row};
+use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 
-fn patterns(models: &[Pattern]) -> Vec<&str> {
-    models.iter().map(Pattern::as_str).collect()
+/// Patterns, or `None` for all models.
+fn allow_list_of(models: Option<Vec<String>>) -> AllowList {
+    models.map_or(AllowList::All, |models| {
+        AllowList::Only(models.into_iter().map(Pattern::new).collect())
+    })
 }
 
-fn patterns_of(models: Vec<String>) -> Vec<Pattern> {
-    models.into_iter().map(Pattern::new).collect()
+/// Version 2 stored all models as an empty list, and could not store none.
+fn allow_list_of_version_2(models: Vec<String>) -> Option<Vec<String>> {
+    (!models.is_empty()).then_some(models)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,13 +54,43 @@ pub(in crate::store) struct TeamRow {
     id: u64,
     organization: u64,
     name: String,
+    models: Option<Vec<String>>,
+    created_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct TeamRowV2 {
+    id: u64,
+    organization: u64,
+    name: String,
     models: Vec<String>,
     created_ms: u64,
 }
 
+impl From<TeamRowV2> for TeamRow {
+    fn from(row: TeamRowV2) -> TeamRow {
+        TeamRow {
+            id: row.id,
+            organization: row.organization,
+            name: row.name,
+            models: allow_list_of_version_2(row.models),
+            created_ms: row.created_ms,
+        }
+    }
+}
+
 impl StoredValue for Team {
     const KIND: &'static str = "team";
+    const VERSION: u8 = 3;
     type Row = TeamRow;
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Team, String> {
+        match version {
+            2 => read_row(bytes).and_then(|row: TeamRowV2| Team::from_row(row.into())),
+            3 => read_row(bytes).and_then(Team::from_row),
+            other => Err(unknown_version::<Team>(other)),
+        }
+    }
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         write_row(
@@ -63,7 +98,7 @@ impl StoredValue for Team {
                 self.id.0,
                 self.organization.0,
                 &self.name,
-                patterns(&self.models),
+                self.models.texts(),
                 self.created_ms,
             ),
             into,
@@ -75,7 +110,7 @@ impl StoredValue for Team {
             id: TeamId(row.id),
             organization: OrganizationId(row.organization),
             name: row.name,
-            models: patterns_of(row.models),
+            models: allow_list_of(row.models),
             created_ms: row.created_ms,
         })
     }
@@ -90,15 +125,57 @@ pub(in crate::store) struct KeyRow {
     name: String,
     secret_hash: [u8; 32],
     hint: String,
+    models: Option<Vec<String>>,
+    expires_ms: Option<u64>,
+    disabled: bool,
+    created_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct KeyRowV2 {
+    id: u64,
+    team: u64,
+    organization: u64,
+    parent: Option<u64>,
+    name: String,
+    secret_hash: [u8; 32],
+    hint: String,
     models: Vec<String>,
     expires_ms: Option<u64>,
     disabled: bool,
     created_ms: u64,
 }
 
+impl From<KeyRowV2> for KeyRow {
+    fn from(row: KeyRowV2) -> KeyRow {
+        KeyRow {
+            id: row.id,
+            team: row.team,
+            organization: row.organization,
+            parent: row.parent,
+            name: row.name,
+            secret_hash: row.secret_hash,
+            hint: row.hint,
+            models: allow_list_of_version_2(row.models),
+            expires_ms: row.expires_ms,
+            disabled: row.disabled,
+            created_ms: row.created_ms,
+        }
+    }
+}
+
 impl StoredValue for VirtualKey {
     const KIND: &'static str = "virtual key";
+    const VERSION: u8 = 3;
     type Row = KeyRow;
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<VirtualKey, String> {
+        match version {
+            2 => read_row(bytes).and_then(|row: KeyRowV2| VirtualKey::from_row(row.into())),
+            3 => read_row(bytes).and_then(VirtualKey::from_row),
+            other => Err(unknown_version::<VirtualKey>(other)),
+        }
+    }
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = KeyRow {
@@ -109,10 +186,10 @@ impl StoredValue for VirtualKey {
             name: self.name.clone(),
             secret_hash: self.secret_hash,
             hint: self.hint.clone(),
-            models: patterns(&self.models)
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            models: self
+                .models
+                .texts()
+                .map(|texts| texts.into_iter().map(str::to_owned).collect()),
             expires_ms: self.expires_ms,
             disabled: self.disabled,
             created_ms: self.created_ms,
@@ -129,7 +206,7 @@ impl StoredValue for VirtualKey {
             name: row.name,
             secret_hash: row.secret_hash,
             hint: row.hint,
-            models: patterns_of(row.models),
+            models: allow_list_of(row.models),
             expires_ms: row.expires_ms,
             disabled: row.disabled,
             created_ms: row.created_ms,

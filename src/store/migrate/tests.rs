@@ -6,9 +6,13 @@ use std::sync::Arc;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{Migrations, Step};
+use crate::domain::allow_list::AllowList;
+use crate::domain::pattern::Pattern;
+use crate::domain::tenant::{Team, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::store::books::overlay::Overlay;
-use crate::store::books::tables::{META, RECORDS};
+use crate::store::books::tables::{KEYS, META, RECORDS, SCHEMA, TEAMS};
+use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::tests::memory_disk::MemoryDisk;
@@ -16,20 +20,19 @@ use crate::store::tests::{log_call, wait_until_posted};
 use crate::store::{Options, RecoveredState, Store};
 
 const BOOKS: &str = "gatekeeper.redb";
-const COPY: &str = "gatekeeper.redb.schema-5";
 const SIZES: TableDefinition<(u128, u8), u64> = TableDefinition::new("sizes");
 const TOTALS: TableDefinition<&str, u64> = TableDefinition::new("totals");
 
-/// 5 to 6 adds a table with a row per record, 6 to 7 replaces it by its sum.
+/// The first step adds a table with a row per record, the second replaces it by its sum.
 static TWO_STEPS: Migrations = Migrations {
-    schema: 7,
+    schema: SCHEMA + 2,
     steps: &[
         Step {
-            from: 5,
+            from: SCHEMA,
             apply: add_sizes,
         },
         Step {
-            from: 6,
+            from: SCHEMA + 1,
             apply: replace_sizes_by_total,
         },
     ],
@@ -75,8 +78,13 @@ fn open(disk: &MemoryDisk, migrations: &Migrations) -> Result<(Store, RecoveredS
     Store::open_with(options(disk, false), migrations)
 }
 
-/// Books of schema 5 with 40 records, closed.
-fn books_of_schema_5() -> MemoryDisk {
+/// Name of the copy that an upgrade keeps.
+fn copy_name() -> String {
+    format!("{BOOKS}.schema-{SCHEMA}")
+}
+
+/// Books of this release with 40 records, closed.
+fn books() -> MemoryDisk {
     let disk = MemoryDisk::default();
     let (store, _) = Store::open(options(&disk, true)).expect("new books");
     for at_ms in 1..=40 {
@@ -143,24 +151,25 @@ fn schema(content: &Content) -> u64 {
 
 #[test]
 fn upgrade_runs_every_step_and_keeps_a_copy_of_the_old_books() {
-    let disk = books_of_schema_5();
+    let disk = books();
     let before = content(&disk, BOOKS);
     let (store, recovered) = open(&disk, &TWO_STEPS).expect("upgraded");
     assert_eq!(
         recovered.remarks,
-        [
-            "gatekeeper.redb: upgraded from schema 5 to 7; the books before the upgrade are kept in \
-             gatekeeper.redb.schema-5"
-        ]
+        [format!(
+            "{BOOKS}: upgraded from schema {SCHEMA} to {}; the books before the upgrade are kept in {}",
+            SCHEMA + 2,
+            copy_name()
+        )]
     );
     store.close();
     drop(store);
     let after = content(&disk, BOOKS);
     let bytes: u64 = before.records.iter().map(|(_, row)| row.len() as u64).sum();
-    assert_eq!((schema(&after), after.sizes), (7, None));
+    assert_eq!((schema(&after), after.sizes), (SCHEMA + 2, None));
     assert_eq!(after.total, Some(bytes));
     assert_eq!(after.records, before.records);
-    assert_eq!(content(&disk, COPY), before);
+    assert_eq!(content(&disk, &copy_name()), before);
     let (store, recovered) = open(&disk, &TWO_STEPS).expect("opens");
     assert_eq!(recovered.remarks, [""; 0], "nothing is left to upgrade");
     store.close();
@@ -168,7 +177,7 @@ fn upgrade_runs_every_step_and_keeps_a_copy_of_the_old_books() {
 
 #[test]
 fn upgrade_killed_at_any_change_is_completed_by_the_next_start() {
-    let books = books_of_schema_5();
+    let books = books();
     let before = content(&books, BOOKS);
     let complete = books.after_kill();
     let (store, _) = open(&complete, &TWO_STEPS).expect("upgraded");
@@ -193,8 +202,12 @@ fn upgrade_killed_at_any_change_is_completed_by_the_next_start() {
             store.close();
             drop(store);
             assert_eq!(content(&image, BOOKS), after, "{how} at change {change}");
-            assert_eq!(content(&image, COPY), before, "{how} at change {change}");
-            assert!(!image.exists("gatekeeper.redb.schema-5.new"), "{how}");
+            assert_eq!(
+                content(&image, &copy_name()),
+                before,
+                "{how} at change {change}"
+            );
+            assert!(!image.exists(&format!("{}.new", copy_name())), "{how}");
         }
     }
 }
@@ -202,17 +215,18 @@ fn upgrade_killed_at_any_change_is_completed_by_the_next_start() {
 #[test]
 fn upgrade_failing_step_leaves_rows_unchanged_and_names_the_schemas() {
     static FAILING: Migrations = Migrations {
-        schema: 6,
+        schema: SCHEMA + 1,
         steps: &[Step {
-            from: 5,
+            from: SCHEMA,
             apply: fail,
         }],
     };
-    let disk = books_of_schema_5();
+    let disk = books();
     let before = content(&disk, BOOKS);
     let error = open(&disk, &FAILING).err().expect("refused").to_string();
     assert!(
-        error.contains("from schema 5 to 6") && error.contains("no such row"),
+        error.contains(&format!("from schema {SCHEMA} to {}", SCHEMA + 1))
+            && error.contains("no such row"),
         "{error}"
     );
     assert_eq!(content(&disk, BOOKS), before);
@@ -222,28 +236,29 @@ fn upgrade_failing_step_leaves_rows_unchanged_and_names_the_schemas() {
 
 #[test]
 fn upgrade_without_disk_space_for_the_copy_is_refused() {
-    let disk = books_of_schema_5();
+    let disk = books();
     let before = content(&disk, BOOKS);
     disk.set_free_mb(0);
     let error = open(&disk, &TWO_STEPS).err().expect("refused").to_string();
     assert!(error.contains("disk space low"), "{error}");
     assert_eq!(content(&disk, BOOKS), before);
-    assert!(!disk.exists(COPY));
+    assert!(!disk.exists(&copy_name()));
 }
 
 #[test]
 fn schema_without_a_step_is_refused_without_a_change() {
-    static FROM_6: Migrations = Migrations {
-        schema: 7,
+    static LATER: Migrations = Migrations {
+        schema: SCHEMA + 2,
         steps: &[Step {
-            from: 6,
+            from: SCHEMA + 1,
             apply: fail,
         }],
     };
-    let disk = books_of_schema_5();
-    let error = open(&disk, &FROM_6).err().expect("refused").to_string();
+    let disk = books();
+    let error = open(&disk, &LATER).err().expect("refused").to_string();
     assert!(
-        error.contains("schema 5, this one knows 7") && error.contains("nothing was written"),
+        error.contains(&format!("schema {SCHEMA}, this one knows {}", SCHEMA + 2))
+            && error.contains("nothing was written"),
         "{error}"
     );
     let (store, _) = open(&disk, &TWO_STEPS).expect("upgraded");
@@ -255,8 +270,60 @@ fn schema_without_a_step_is_refused_without_a_change() {
         .expect("refused")
         .to_string();
     assert!(
-        error.contains("newer release (schema 7") && error.contains("nothing was written"),
+        error.contains(&format!("newer release (schema {}", SCHEMA + 2))
+            && error.contains("nothing was written"),
         "{error}"
     );
     assert_eq!(disk.changes(), changes);
+}
+
+#[test]
+fn upgrade_from_schema_5_turns_an_empty_list_of_models_into_an_absent_one() {
+    let disk = books();
+    let (store, _) = Store::open(options(&disk, false)).expect("opens");
+    store.close();
+    drop(store);
+    let file = disk.open(BOOKS).expect("the file");
+    let database = redb::Database::builder()
+        .create_with_backend(Overlay::over(file))
+        .expect("a database");
+    let transaction = database.begin_write().expect("a transaction");
+    {
+        let mut teams = transaction.open_table(TEAMS).expect("teams");
+        // version 2, id 2, organization 1, "t", models, created 5
+        let none = [2, 2, 1, 1, b't', 0, 5];
+        let some = [2, 3, 1, 1, b'u', 1, 2, b'm', b'*', 5];
+        teams.insert(2, none.as_slice()).expect("a row");
+        teams.insert(3, some.as_slice()).expect("a row");
+        let mut keys = transaction.open_table(KEYS).expect("keys");
+        let mut key = vec![2, 4, 2, 1, 0, 1, b'k'];
+        key.extend([7; 32]);
+        key.extend([1, b'h', 0, 0, 0, 5]);
+        keys.insert(4, key.as_slice()).expect("a row");
+    }
+    super::distinguish_all_models_from_none(&transaction).expect("upgraded");
+    let decoded = |bytes: &[u8]| Team::decode(bytes).expect("a team").models;
+    {
+        let teams = transaction.open_table(TEAMS).expect("teams");
+        let row = |id| {
+            teams
+                .get(id)
+                .expect("read")
+                .expect("a row")
+                .value()
+                .to_vec()
+        };
+        assert_eq!(row(2)[0], 3, "stored in the newest version");
+        assert_eq!(decoded(&row(2)), AllowList::All);
+        let listed = AllowList::Only(vec![Pattern::new("m*")]);
+        assert_eq!(decoded(&row(3)), listed);
+        let keys = transaction.open_table(KEYS).expect("keys");
+        let bytes = keys.get(4).expect("read").expect("a row").value().to_vec();
+        let key = VirtualKey::decode(&bytes).expect("a key");
+        assert_eq!((key.models, key.created_ms), (AllowList::All, 5));
+    }
+    let mut none = Team::decode(&[2, 2, 1, 1, b't', 0, 5]).expect("a team");
+    none.models = AllowList::Only(Vec::new());
+    let stored = none.encode().expect("encodes");
+    assert_eq!(Team::decode(&stored).expect("decodes").models, none.models);
 }

@@ -3,7 +3,7 @@
 
 /// Age of a snapshot, comparable among snapshots of one model: full date or not, date or number,
 /// version. Short forms lack year or day and sort first.
-pub(super) type SnapshotAge = (bool, u32, u32);
+pub type SnapshotAge = (bool, u32, u32);
 
 /// True if `name` is `model` with a snapshot's suffix: `-YYYY-MM-DD`, `-YYYYMMDD`, `@YYYYMMDD`,
 /// `-MMDD`, `-YYMM`, `-00N`, or `-vN:M` alone or after one of these. A name is no snapshot of itself.
@@ -12,7 +12,7 @@ pub fn is_snapshot(name: &str, model: &str) -> bool {
 }
 
 /// Names that this name is a snapshot of, the longest first.
-pub(super) fn undated_names(name: &str) -> impl Iterator<Item = (&str, SnapshotAge)> {
+pub fn undated_names(name: &str) -> impl Iterator<Item = (&str, SnapshotAge)> {
     let versioned = split_version(name);
     let (rest, version) = versioned.unwrap_or((name, 0));
     let dated = split_date(rest).map(|(undated, (full, date))| (undated, (full, date, version)));

@@ -1,0 +1,35 @@
+//! Money that equals the invoice: tokens, tiers, tools, places and second models at list prices, tested over HTTP with scripted
+//! vendors.
+
+mod allow_lists;
+mod names;
+mod reported_totals;
+
+use serde_json::Value;
+
+use crate::harness::process::{Gatekeeper, Key, Provider};
+use crate::harness::upstream::Upstream;
+
+/// Provider of this type at list prices.
+fn listed(preset: &str, upstream: &Upstream) -> Provider {
+    let provider = Provider::openai(preset, upstream).preset(preset);
+    provider.priced_by("sheet").models(&[])
+}
+
+/// Gateway with these providers and a key of a team with this `block` budget.
+fn start(providers: &[Provider], budget_usd: &str) -> (Gatekeeper, Key) {
+    let setup = Gatekeeper::without_providers();
+    let setup = providers
+        .iter()
+        .fold(setup, |setup, provider| setup.provider(provider));
+    let mut gatekeeper = setup.start();
+    let team = gatekeeper.team_with_budget("eng", budget_usd);
+    let key = gatekeeper.key_of(&team);
+    (gatekeeper, key)
+}
+
+/// Newest record.
+fn newest(gatekeeper: &Gatekeeper) -> Value {
+    gatekeeper.usage();
+    gatekeeper.requests().remove(0)
+}

@@ -1,0 +1,65 @@
+//! Reports whose own total contradicts their parts: the rest is output, in every dialect that reports a total.
+
+use serde_json::{Value, json};
+
+use super::newest;
+use crate::budget::vendor_responses::Vendor;
+use crate::harness::process::Gatekeeper;
+use crate::harness::upstream::Upstream;
+
+#[test]
+fn tokens_of_a_total_beyond_its_parts_are_output() {
+    use Vendor::{Chat, Compatible, Converse, Gemini, Responses};
+    let upstream = Upstream::start();
+    let vendors = [Chat, Compatible, Converse, Gemini, Responses];
+    let setup = vendors
+        .iter()
+        .fold(Gatekeeper::without_providers(), |setup, vendor| {
+            setup.provider(&vendor.provider(&upstream))
+        });
+    let mut gatekeeper = setup.start();
+    let team = gatekeeper.team_with_budget("eng", "10");
+    let key = gatekeeper.key_of(&team);
+    let beside = json!({"reasoning_tokens": 120});
+    let chat = json!({"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 150,
+        "completion_tokens_details": beside});
+    // a vendor that counts reasoning beside the completion, without a total
+    let untotaled = json!({"prompt_tokens": 10, "completion_tokens": 20,
+        "completion_tokens_details": beside});
+    let cached = json!({"inputTokens": 4, "cacheReadInputTokens": 6, "outputTokens": 20, "totalTokens": 150});
+    let responses = json!({"input_tokens": 10, "output_tokens": 20, "total_tokens": 150});
+    let gemini =
+        json!({"promptTokenCount": 10, "candidatesTokenCount": 20, "totalTokenCount": 150});
+    let within = json!({"prompt_tokens": 10, "completion_tokens": 140, "total_tokens": 150,
+        "completion_tokens_details": beside});
+    let less = json!({"prompt_tokens": 10, "completion_tokens": 140, "total_tokens": 7});
+    let check = |vendor: Vendor, usage: &Value, streamed: bool| {
+        let script = vendor.respond(streamed, &vendor.usage_member(&usage.to_string()));
+        upstream.respond_with(script);
+        let client = vendor.clients()[0];
+        let request = client.request(vendor, streamed);
+        let user = gatekeeper.user(&key);
+        let answer = user.post_bytes(client.path(), request.to_string().as_bytes());
+        answer.assert_status(200);
+        let row = newest(&gatekeeper);
+        let counts = (
+            &row["usage"]["input_tokens"],
+            &row["usage"]["output_tokens"],
+        );
+        assert_eq!(counts, (&json!(10), &json!(140)), "{vendor:?} {usage}");
+    };
+    for streamed in [false, true] {
+        for (vendor, usage) in [
+            (Chat, &chat),
+            (Compatible, &chat),
+            (Compatible, &untotaled),
+            (Converse, &cached),
+            (Gemini, &gemini),
+            (Responses, &responses),
+            (Chat, &within),
+            (Chat, &less),
+        ] {
+            check(vendor, usage, streamed);
+        }
+    }
+}
