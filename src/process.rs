@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,19 @@ pub async fn init(config: &Config) -> Result<Secret, StartError> {
     Ok(secret?)
 }
 
+/// Creates the books like [`init`], but no administrative key: for a service, whose log is no place for a secret.
+pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
+    let instance = Instance::open(config, Platform::system(), true)?;
+    seal_key(config)?;
+    let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
+    let created = instance.control.bootstrap_without_key(&grant).await;
+    instance.store.close();
+    Ok(created?)
+}
+
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
-pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, StartError> {
+pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
+    let inherited = platform.listener.take();
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
@@ -70,7 +81,7 @@ pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, 
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
-    let sockets = bind(&config)?;
+    let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let tasks = BackgroundTasks::start(&control, alerts).await;
     let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
@@ -150,6 +161,8 @@ pub struct Platform {
     pub clock: Arc<dyn Clock>,
     /// `None`: the data folder itself
     pub disk: Option<Arc<dyn Disk>>,
+    /// listening socket passed by the service manager, instead of the configured address
+    pub listener: Option<TcpListener>,
 }
 
 impl Platform {
@@ -157,6 +170,7 @@ impl Platform {
         Platform {
             clock: Arc::new(SystemClock { boot: boot_id() }),
             disk: None,
+            listener: None,
         }
     }
 }
@@ -362,11 +376,14 @@ fn control(
         .with_admission_wait_ms(config.admission_wait_ms_max())
 }
 
-fn bind(config: &Config) -> Result<Sockets, StartError> {
-    let api = server::bind(config.listen).map_err(|error| StartError::Listen {
-        address: config.listen,
-        error,
-    })?;
+fn bind(config: &Config, inherited: Option<TcpListener>) -> Result<Sockets, StartError> {
+    let api = match inherited {
+        Some(listener) => listener,
+        None => server::bind(config.listen).map_err(|error| StartError::Listen {
+            address: config.listen,
+            error,
+        })?,
+    };
     let path = config.folder.join(ADMIN_SOCKET);
     let admin = admin_socket(&path).map_err(|error| StartError::Socket { path, error })?;
     Ok(Sockets { api, admin })

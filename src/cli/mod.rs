@@ -11,11 +11,13 @@ mod http;
 mod init;
 mod keys;
 mod ledger;
+mod manual;
 mod memory;
 mod parse;
 mod requests;
 mod routes;
 mod serve;
+mod service_manager;
 mod settings;
 mod signals;
 mod table;
@@ -23,7 +25,7 @@ mod teams;
 mod usage;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -79,6 +81,9 @@ enum Command {
     Memory(memory::Command),
     /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 /// Parses the arguments of this process; exits with code 2 if they are invalid.
@@ -102,6 +107,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Ledger(command) => ledger::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Manual(args) => manual::run(args, Cli::command()),
     }
 }
 
@@ -111,8 +117,22 @@ mod tests {
 
     #[test]
     fn command_line_definition_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn manual_has_a_page_per_command() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cli = Cli::try_parse_from(["gatekeeper", "manual", &folder.path().to_string_lossy()]);
+        run(cli.expect("valid")).expect("pages");
+        for page in [
+            "gatekeeper.1",
+            "gatekeeper-serve.1",
+            "gatekeeper-keys-create.1",
+        ] {
+            let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
+            assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        }
     }
 
     #[test]

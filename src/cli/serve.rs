@@ -1,9 +1,13 @@
 //! `gatekeeper serve`: loads the configuration, sets up logging and runs the gateway until a signal stops it. Requires an
-//! initialized data folder.
+//! initialized data folder, unless `--create` makes one.
+
+use std::net::TcpListener;
 
 use tracing_subscriber::EnvFilter;
 
+use super::admin::AdminClient;
 use super::failure::Failure;
+use super::service_manager::{self, ServiceManager};
 use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
@@ -21,6 +25,9 @@ pub struct Args {
     /// Listen address; overrides `listen` in the configuration
     #[arg(long, value_name = "ADDRESS", env = "GATEKEEPER_LISTEN")]
     listen: Option<String>,
+    /// Create the data folder if it is absent or empty, without an administrative key: use the local admin socket
+    #[arg(long)]
+    create: bool,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -29,20 +36,37 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ..args.settings.overrides()
     };
     let loaded = config::load(&overrides)?;
-    data_dir::require_initialized(&loaded.config.folder)?;
+    let listener = service_manager::inherited_listener()?;
+    let folder = &loaded.config.folder;
     init_logging("info");
-    process::block_on(serve(loaded))
+    if args.create && !data_dir::is_initialized(folder) {
+        data_dir::create(folder)?;
+        process::block_on(process::init_without_key(&loaded.config))?;
+    }
+    data_dir::require_initialized(folder)?;
+    process::block_on(serve(loaded, listener))
 }
 
-async fn serve(loaded: LoadedConfig) -> Result<(), Failure> {
+async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let running = process::start(loaded.config.clone(), Platform::system()).await?;
+    let manager = ServiceManager::from_environment();
+    let admin = AdminClient::local(&loaded.config);
+    let platform = Platform {
+        listener,
+        ..Platform::system()
+    };
+    let running = process::start(loaded.config.clone(), platform).await?;
     log_start(&loaded, &running);
     print(&format!(
         "gatekeeper listens on http://{}\n",
         running.address
     ))?;
-    signals.run_until_stopped(running).await?;
+    manager.ready();
+    let drain_ms = loaded.config.limits.drain_ms;
+    tokio::select! {
+        stopped = signals.run_until_stopped(running, || manager.stopping(drain_ms)) => stopped?,
+        never = manager.keep_alive(&admin) => match never {},
+    }
     print("gatekeeper has stopped\n")
 }
 
@@ -73,6 +97,11 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         zone = config.timezone.as_str(),
         "gatekeeper started"
     );
+    if config.providers.is_empty() {
+        tracing::warn!(
+            "no providers configured, so every model is unknown; add one and `gatekeeper check` it"
+        );
+    }
 }
 
 /// Logs to standard error. `$GATEKEEPER_LOG` overrides the default filter, e.g. `debug` or `gatekeeper=debug`.

@@ -35,11 +35,16 @@ impl Signals {
     }
 
     /// Waits for a signal or the loss of the data folder, then for in-flight requests; a second signal ends the wait.
-    pub async fn run_until_stopped(&mut self, server: RunningServer) -> Result<(), Failure> {
+    pub async fn run_until_stopped(
+        &mut self,
+        server: RunningServer,
+        on_stop: impl FnOnce(),
+    ) -> Result<(), Failure> {
         let stopped = tokio::select! {
             () = self.next() => Ok(()),
             () = server.folder_lost() => Err(Failure::folder_lost()),
         };
+        on_stop();
         tokio::select! {
             () = server.stop() => stopped,
             () = self.next() => end_at_once(),

@@ -3,6 +3,8 @@
 
 mod key;
 mod keys;
+#[cfg(test)]
+mod packaged;
 mod routing_keys;
 
 use std::fmt::Write;
@@ -98,7 +100,7 @@ next start.
   `LoadCredential=NAME:/path`). The file never contains a secret itself.
 - An **amount** is a decimal number in quotes, such as `\"0.50\"`; an integer needs no quotes.
 
-`packaging/gatekeeper.toml` is an example file with every section.
+The same test writes `packaging/gatekeeper.toml`: every key as a comment, with its default.
 ";
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ pub enum SecretSource {
 const REMEDY: &str =
     "write the source of the key: \"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)";
 
+/// Folder that the packaged unit loads, `LoadCredential=gatekeeper:/etc/gatekeeper/credentials`, and the prefix that systemd
+/// gives its files.
+const CREDENTIALS_FOLDER: &str = "/etc/gatekeeper/credentials";
+const CREDENTIALS_PREFIX: &str = "gatekeeper_";
+
 /// Larger files cannot be keys.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -64,12 +69,7 @@ impl SecretSource {
                 format!("${name} is not set; set it in the environment and restart")
             })?,
             SecretSource::File(path) => read_file(path)?,
-            SecretSource::Credential(name) => {
-                let folder = environment("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    format!("credential:{name} requires $CREDENTIALS_DIRECTORY; systemd sets it for a unit with LoadCredential={name}:/path")
-                })?;
-                read_file(&Path::new(&folder).join(name))?
-            }
+            SecretSource::Credential(name) => read_file(&credential_path(name, environment)?)?,
         };
         let text = text.trim();
         if text.is_empty() {
@@ -98,6 +98,25 @@ impl SecretSource {
             SecretSource::Credential(name) => format!("credential {name}"),
         }
     }
+}
+
+/// File of a credential. A unit may load it by its own name, or with the whole folder, which systemd marks by a prefix. A
+/// command that root runs outside the unit finds it where the unit loads it from.
+fn credential_path(name: &str, environment: Environment<'_>) -> Result<PathBuf, String> {
+    let Some(folder) = environment("CREDENTIALS_DIRECTORY") else {
+        let source = Path::new(CREDENTIALS_FOLDER).join(name);
+        if source.exists() {
+            return Ok(source);
+        }
+        return Err(format!(
+            "credential:{name} requires $CREDENTIALS_DIRECTORY, which systemd sets for a unit with LoadCredential={name}:/path, or \
+             the file {}",
+            source.display()
+        ));
+    };
+    let own = Path::new(&folder).join(name);
+    let of_folder = Path::new(&folder).join(format!("{CREDENTIALS_PREFIX}{name}"));
+    Ok(if of_folder.exists() { of_folder } else { own })
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
@@ -150,8 +169,10 @@ mod tests {
     #[test]
     fn secret_is_read_from_environment_file_and_systemd_credential() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("openai"), format!("{LITERAL}\n"))
-            .expect("write the secret");
+        for name in ["openai", "gatekeeper_anthropic"] {
+            std::fs::write(folder.path().join(name), format!("{LITERAL}\n"))
+                .expect("write the secret");
+        }
         let credentials = folder.path().display().to_string();
         let environment = |name: &str| match name {
             "KEY" => Some(LITERAL.to_owned()),
@@ -162,6 +183,7 @@ mod tests {
             "env:KEY".to_owned(),
             format!("file:{credentials}/openai"),
             "credential:openai".to_owned(),
+            "credential:anthropic".to_owned(),
         ] {
             let secret = SecretSource::parse(&written)
                 .expect(&written)

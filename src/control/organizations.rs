@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use crate::auth::grant::Grant;
-use crate::auth::key;
+use crate::auth::key::{self, GeneratedKey};
 use crate::auth::role::may;
 use crate::control::change::{AffectedLimits, ChangeOutcome};
 use crate::control::error::{name_taken, not_found};
@@ -44,6 +44,20 @@ impl Control {
     pub async fn bootstrap(&self, grant: &Grant<may::SetUp>) -> Result<Secret, ApiError> {
         let generated = key::generate_admin().map_err(no_random_bytes)?;
         let secret = generated.secret.clone();
+        self.set_up(grant, Some(generated)).await?;
+        Ok(secret)
+    }
+
+    /// Creates the first organization without a key: the local admin socket is the way in.
+    pub async fn bootstrap_without_key(&self, grant: &Grant<may::SetUp>) -> Result<(), ApiError> {
+        self.set_up(grant, None).await
+    }
+
+    async fn set_up(
+        &self,
+        grant: &Grant<may::SetUp>,
+        first_key: Option<GeneratedKey>,
+    ) -> Result<(), ApiError> {
         let set_up = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             if !books.organizations()?.is_empty() || !books.claim_name(SCOPE, FIRST_ORGANIZATION)? {
                 return Err(already_set_up());
@@ -54,12 +68,12 @@ impl Control {
                 name: FIRST_ORGANIZATION.to_owned(),
                 created_ms: at_ms,
             })?;
-            let admin = insert_admin_key(books, "first".to_owned(), &generated, at_ms)?;
-            let detail = json!({
-                "organization": FIRST_ORGANIZATION,
-                "admin_key": admin.id.to_string(),
-                "hint": admin.hint,
-            });
+            let mut detail = json!({"organization": FIRST_ORGANIZATION});
+            if let Some(generated) = &first_key {
+                let admin = insert_admin_key(books, "first".to_owned(), generated, at_ms)?;
+                detail["admin_key"] = admin.id.to_string().into();
+                detail["hint"] = admin.hint.into();
+            }
             Ok(ChangeOutcome {
                 answer: (),
                 subject: id.to_string(),
@@ -67,8 +81,7 @@ impl Control {
                 affected: AffectedLimits::default(),
             })
         };
-        self.apply(grant.actor(), "instance.set_up", set_up).await?;
-        Ok(secret)
+        self.apply(grant.actor(), "instance.set_up", set_up).await
     }
 
     pub async fn create_organization(

@@ -215,6 +215,7 @@ impl InProcessGateway {
                 match process::start(
                     config,
                     Platform {
+                        listener: None,
                         clock,
                         disk: Some(disk),
                     },

@@ -6,6 +6,7 @@ mod secrets;
 mod teams;
 
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -27,18 +28,38 @@ pub struct Args {
     /// Data folder of the demo
     #[arg(long, value_name = "FOLDER", default_value = "gatekeeper-demo")]
     data: PathBuf,
-    /// Listen address
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4000")]
-    listen: String,
+    /// Listen address [default: the first free port of 127.0.0.1 from 4000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
 }
 
+/// Ports tried without `--listen`.
+const PORTS: RangeInclusive<u16> = 4000..=4099;
+
 pub fn run(args: Args) -> Result<(), Failure> {
-    let listen = config::parse_listen(&args.listen)
-        .map_err(|message| Failure::usage(format!("--listen: {message}")))?;
-    require_free(listen)?;
+    let listen = match &args.listen {
+        Some(text) => {
+            let listen = config::parse_listen(text)
+                .map_err(|message| Failure::usage(format!("--listen: {message}")))?;
+            require_free(listen)?;
+            listen
+        }
+        None => first_free()?,
+    };
     serve::init_logging("warn");
     let secrets = open_or_create(&args.data)?;
     process::block_on(demo(args.data, listen, secrets))
+}
+
+/// Address of the first port that no other process uses.
+fn first_free() -> Result<SocketAddr, Failure> {
+    let mut addresses = PORTS.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let free = addresses.find(|address| TcpListener::bind(address).is_ok());
+    free.ok_or_else(|| {
+        Failure::runtime(
+            "no free port from 4000 to 4099 on 127.0.0.1; choose an address with --listen",
+        )
+    })
 }
 
 /// Checks that the address is free before anything is created or started.
@@ -98,7 +119,7 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     let outcome = match populate(&admin, &mut secrets).await {
         Ok(()) => {
             print(&banner::text(address, &data, &secrets))?;
-            signals.run_until_stopped(running).await
+            signals.run_until_stopped(running, || ()).await
         }
         Err(failure) => {
             running.stop().await;
@@ -155,6 +176,14 @@ mod tests {
         assert_eq!(config.providers.len(), 1);
         assert_eq!(config.providers[0].models, [LARGE, SMALL]);
         assert_eq!(config.folder, Path::new("x"));
+    }
+
+    #[test]
+    fn demo_without_listen_takes_a_free_port() {
+        let first = first_free().expect("a free port");
+        let taken = TcpListener::bind(first);
+        let next = first_free().expect("another free port");
+        assert!(taken.is_err() || next.port() > first.port());
     }
 
     #[test]

@@ -137,56 +137,55 @@ fn configuration_reference_lists_every_provider_type() {
     }
 }
 
-/// Keys of the packaged file by section: example lines (`#: key = value`) and the list above the providers (`#   key  meaning`).
-fn packaged_keys() -> BTreeSet<(String, String)> {
-    let mut section = String::new();
-    let mut keys = BTreeSet::new();
-    for line in PACKAGED.lines() {
-        let example = line.strip_prefix("#: ");
-        if let Some(name) = example.and_then(|text| text.strip_prefix('[')) {
-            let name = name.trim_end_matches(']');
-            section = match name.split_once('.') {
-                Some((parent, _)) => format!("{parent}.NAME"),
-                None => name.to_owned(),
-            };
-        } else if let Some((key, _)) = example.and_then(|text| text.split_once(" = ")) {
-            keys.insert((section.clone(), key.to_owned()));
-        } else if let Some(text) = line
-            .strip_prefix("#   ")
-            .filter(|text| !text.starts_with(' '))
-        {
-            let key = text.split(' ').next().unwrap_or_default();
-            keys.insert(("providers.NAME".to_owned(), key.to_owned()));
-        }
-    }
-    keys
+/// The packaged file with every example line active.
+fn active_packaged_file() -> String {
+    let active = |line: &'static str| line.strip_prefix("#: ").unwrap_or(line);
+    PACKAGED.lines().map(active).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn packaged_file_names_exactly_the_keys_of_the_reference() {
-    let of_section = |section: &'static SectionReference| {
-        let pair = move |key: &KeyReference| (section.name.to_owned(), key.name.to_owned());
-        section.keys.iter().map(pair)
-    };
-    let written_inline = "providers.NAME.price";
-    let listed: BTreeSet<(String, String)> = SECTIONS
-        .iter()
-        .filter(|section| section.name != written_inline)
-        .flat_map(of_section)
-        .collect();
-    assert_eq!(packaged_keys(), listed);
-    assert!(PACKAGED.contains("price = { input = \"0.60\", output = \"2.40\" }"));
-}
-
-#[test]
-fn configuration_reference_matches_docs() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    if std::env::var_os("GK_WRITE_TABLES").is_some_and(|value| value == "1") {
-        std::fs::write(&path, markdown()).expect("docs/configuration.md is writable");
-    }
-    let page = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        page == markdown(),
-        "docs/configuration.md is out of date; run the test with GK_WRITE_TABLES=1"
+fn packaged_file_example_lines_are_valid_and_show_defaults() {
+    let environment = |_: &str| Some("sk-0123456789abcdef0123456789abcdef".to_owned());
+    let path = Path::new("/etc/gatekeeper/gatekeeper.toml");
+    let with_credentials = active_packaged_file().replace("credential:", "env:");
+    let shown = parse(path, &with_credentials, &Overrides::default(), &environment)
+        .expect("every example line is valid");
+    let default = resolved("").expect("defaults");
+    assert_eq!(
+        format!("{:?}", shown.limits),
+        format!("{:?}", default.limits)
     );
+    assert_eq!(
+        format!("{:?}", shown.ledger),
+        format!("{:?}", default.ledger)
+    );
+    assert_eq!(shown.retention, default.retention);
+    assert_eq!(shown.listen, default.listen);
+}
+
+#[test]
+fn packaged_file_without_changes_sets_nothing() {
+    let set = PACKAGED
+        .lines()
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    assert_eq!(set, None);
+}
+
+#[test]
+fn configuration_reference_matches_docs_and_packaged_file() {
+    let generated = [
+        ("docs/configuration.md", markdown()),
+        ("packaging/gatekeeper.toml", packaged::toml()),
+    ];
+    for (name, text) in generated {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        if std::env::var_os("GK_WRITE_TABLES").is_some_and(|value| value == "1") {
+            std::fs::write(&path, &text).expect("the file is writable");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == text,
+            "{name} is out of date; run the test with GK_WRITE_TABLES=1"
+        );
+    }
 }
