@@ -9,7 +9,7 @@
 //!  6  auth policy route meter   identity / permission / deployment / budgets and rate limits
 //!  5  config store upstream     settings / WAL and books / calls to vendors
 //!  4  provider                  vendors as data
-//!  3  dialect price             wire formats / money arithmetic
+//!  3  dialect price audit       wire formats / money arithmetic / tree, notes and verifier of the audit log
 //!  2  conversation              canonical model between wire formats
 //!  1  domain                    types without IO
 //! ```
@@ -17,6 +17,7 @@
 //! `docs/architecture.md` has the folders, the journey of a request and the places where a change goes.
 #![deny(unsafe_code)]
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -37,15 +37,30 @@ pub use crate::server::block_on;
 /// Local admin socket, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
-/// Creates the books in a new data folder, with the organization `default` and one administrative key, whose secret is
-/// returned this once.
-pub async fn init(config: &Config) -> Result<Secret, StartError> {
+/// Secrets and public keys of new books, returned this once.
+#[derive(Debug)]
+pub struct NewInstance {
+    /// administrative key
+    pub admin_key: Secret,
+    /// public key that signs the audit log
+    pub audit_key: String,
+}
+
+/// Creates the books in a new data folder, with the organization `default` and one administrative key.
+pub async fn init(config: &Config) -> Result<NewInstance, StartError> {
     let instance = Instance::open(config, Platform::system(), true)?;
-    seal_key(config)?;
-    let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
-    let secret = instance.control.bootstrap(&grant).await;
+    let created = set_up(config, &instance.control).await;
     instance.store.close();
-    Ok(secret?)
+    created
+}
+
+async fn set_up(config: &Config, control: &Control) -> Result<NewInstance, StartError> {
+    let audit_key = control.open_audit(&seal_key(config)?).await?;
+    let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
+    Ok(NewInstance {
+        admin_key: control.bootstrap(&grant).await?,
+        audit_key,
+    })
 }
 
 /// Creates the books like [`init`], but no administrative key: for a service, whose log is no place for a secret.
@@ -63,6 +78,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let inherited = platform.listener.take();
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
+    instance.control.open_audit(&seal_key).await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let roots = TlsRoots::built_in()?;
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));

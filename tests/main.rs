@@ -1,6 +1,7 @@
 //! Single test binary: tests through the interfaces of a user (CLI, HTTP API, files), and the tidy rules of the source tree.
 
 mod admin;
+mod audit;
 mod budget;
 mod conformance;
 mod crash;
@@ -10,5 +11,6 @@ mod inference;
 mod invoice;
 mod ledger;
 mod routing;
+mod tenancy;
 mod tidy;
 mod versions;

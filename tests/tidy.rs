@@ -21,10 +21,10 @@ const ROWS: &[(u8, &[&str])] = &[
     (9, &["process"]),
     (8, &["server", "simulator"]),
     (7, &["gateway", "control"]),
-    (6, &["auth", "policy", "route", "meter", "cache", "audit"]),
+    (6, &["auth", "policy", "route", "meter", "cache"]),
     (5, &["config", "store", "upstream"]),
     (4, &["provider"]),
-    (3, &["dialect", "price"]),
+    (3, &["dialect", "price", "audit"]),
     (2, &["conversation"]),
     (1, &["domain"]),
 ];

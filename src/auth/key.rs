@@ -9,9 +9,10 @@ use crate::domain::tenant::SecretHash;
 /// Prefix of every key.
 pub const PREFIX: &str = "sk-gk-";
 
-const ADMINISTRATIVE_SLUG: &str = "master";
+const OWNER_SLUG: &str = "master";
+const ADMINISTRATIVE_SLUG: &str = "admin";
 /// Slug prefixes reserved so that a virtual key never looks like an administrative one.
-const RESERVED_SLUG_PREFIXES: [&str; 2] = ["master", "admin"];
+const RESERVED_SLUG_PREFIXES: [&str; 2] = [OWNER_SLUG, ADMINISTRATIVE_SLUG];
 const SLUG_CHARS_MAX: usize = 24;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -33,9 +34,14 @@ pub fn generate(name: &str) -> Result<GeneratedKey, getrandom::Error> {
     generate_with_slug(&slug(name))
 }
 
-/// Generates an administrative key.
-pub fn generate_admin() -> Result<GeneratedKey, getrandom::Error> {
-    generate_with_slug(ADMINISTRATIVE_SLUG)
+/// Generates the administrative key of an owner.
+pub fn generate_owner() -> Result<GeneratedKey, getrandom::Error> {
+    generate_with_slug(OWNER_SLUG)
+}
+
+/// Generates the administrative key of any other role, with a slug derived from its name.
+pub fn generate_admin(name: &str) -> Result<GeneratedKey, getrandom::Error> {
+    generate_with_slug(&format!("{ADMINISTRATIVE_SLUG}-{}", slug(name)))
 }
 
 /// SHA-256 of the full key. Its 166 random bits make a slow hash unnecessary.
@@ -166,12 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn admin_key_has_master_slug() {
-        let generated = generate_admin().expect("randomness");
-        assert!(
-            generated.secret.expose().starts_with("sk-gk-master-")
-                && has_valid_checksum(generated.secret.expose())
-        );
+    fn admin_key_has_slug_of_its_role() {
+        let owner = generate_owner().expect("randomness");
+        let other = generate_admin("team ops").expect("randomness");
+        for (generated, prefix) in [(owner, "sk-gk-master-"), (other, "sk-gk-admin-team-ops-")] {
+            let text = generated.secret.expose();
+            assert!(
+                text.starts_with(prefix) && has_valid_checksum(text),
+                "{text}"
+            );
+        }
     }
 
     #[test]

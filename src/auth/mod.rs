@@ -12,7 +12,8 @@ use std::sync::Arc;
 use crate::auth::directory::{Caller, Directory};
 use crate::auth::role::Actor;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::tenant::VirtualKey;
+use crate::domain::id::UserId;
+use crate::domain::tenant::{AdminAccess, AdminKey, SecretHash, VirtualKey};
 
 /// Authenticates a model caller; 401 for an invalid key, 403 for an administrative key.
 pub fn authenticate(
@@ -34,10 +35,44 @@ pub fn authenticate(
             None => unknown_key(text),
         });
     };
+    check_previous_secret(&caller.key, &hash, text, now_ms)?;
     for key in caller.keys() {
         check_valid(key, &caller.key, text, now_ms)?;
     }
+    if caller.user.as_ref().is_some_and(|user| user.disabled) {
+        return Err(user_disabled(text));
+    }
     Ok(caller.clone())
+}
+
+/// Rejects the secret before a rotation once its grace period is over.
+fn check_previous_secret(
+    key: &VirtualKey,
+    presented: &SecretHash,
+    text: &str,
+    now_ms: u64,
+) -> Result<(), ApiError> {
+    let previous = key
+        .previous
+        .as_ref()
+        .filter(|previous| previous.secret_hash == *presented && previous.until_ms <= now_ms);
+    let Some(previous) = previous else {
+        return Ok(());
+    };
+    let ago = approximate_duration(now_ms.saturating_sub(previous.until_ms));
+    let message = format!(
+        "the key {} was rotated, and its grace period ended {ago} ago; use the new secret",
+        hint(text)
+    );
+    Err(ApiError::new(ErrorCode::KeyExpired, message))
+}
+
+fn user_disabled(text: &str) -> ApiError {
+    let message = format!(
+        "the user of the key {} is disabled; ask your administrator",
+        hint(text)
+    );
+    ApiError::new(ErrorCode::Authentication, message)
 }
 
 /// Rejects a disabled or expired key; `key` is the presented key or one of its ancestors.
@@ -70,6 +105,7 @@ fn check_valid(
 pub fn authenticate_admin(
     directory: &Directory,
     credential: Option<&str>,
+    now_ms: u64,
 ) -> Result<Actor, ApiError> {
     let text = require(credential)?;
     let hash = key::hash(text);
@@ -88,10 +124,40 @@ pub fn authenticate_admin(
     if admin.disabled {
         return Err(disabled(text, ""));
     }
-    Ok(Actor::AdminKey {
-        id: admin.id,
-        name: admin.name.clone(),
+    if let Some(expires_ms) = admin.expires_ms.filter(|expires_ms| *expires_ms <= now_ms) {
+        let ago = approximate_duration(now_ms.saturating_sub(expires_ms));
+        let message = format!(
+            "the key {} expired {ago} ago; ask for a new one",
+            hint(text)
+        );
+        return Err(ApiError::new(ErrorCode::KeyExpired, message));
+    }
+    match admin.access {
+        AdminAccess::Role(membership) => Ok(Actor::AdminKey {
+            id: admin.id,
+            name: admin.name.clone(),
+            membership,
+        }),
+        AdminAccess::User(id) => user_actor(directory, id).ok_or_else(|| user_disabled(text)),
+    }
+}
+
+/// A user as actor, with the roles as they are now; `None` if the user is disabled or deleted.
+pub fn user_actor(directory: &Directory, id: UserId) -> Option<Actor> {
+    let user = directory.live_user(id).filter(|user| !user.disabled)?;
+    Some(Actor::User {
+        id,
+        name: user.name.clone(),
+        memberships: user.memberships.clone(),
     })
+}
+
+/// Live administrative key with this secret; `None` if it is unknown, disabled or expired.
+pub fn find_admin<'d>(directory: &'d Directory, secret: &str, now_ms: u64) -> Option<&'d AdminKey> {
+    let admin = directory.admin(&key::hash(secret))?;
+    authenticate_admin(directory, Some(secret), now_ms)
+        .is_ok()
+        .then_some(admin)
 }
 
 /// Caller of a presented key, even if it is disabled or expired.
@@ -253,14 +319,19 @@ mod tests {
             refusal(&sample, sample.admin_key.expose()).code,
             ErrorCode::PermissionDenied
         );
-        let error = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
-            .expect_err("refused");
+        let error =
+            authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()), NOW_MS)
+                .expect_err("refused");
         assert_eq!(error.code, ErrorCode::PermissionDenied);
-        let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose()))
+        let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose()), NOW_MS)
             .expect("an actor");
         assert!(matches!(actor, Actor::AdminKey { ref name, .. } if name == "first"));
-        let error = authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose()))
-            .expect_err("refused");
+        let error = authenticate_admin(
+            &sample.directory,
+            Some(sample.disabled_admin_key.expose()),
+            NOW_MS,
+        )
+        .expect_err("refused");
         assert_eq!(error.code, ErrorCode::Authentication);
     }
 

@@ -1,30 +1,70 @@
-//! Authorization table of the control plane: the roles that may perform each action. Authorization depends on the role alone.
+//! Authorization table of the control plane: role × action × reach, on one page. `gatekeeper roles` and the documentation print it.
+//! Authorization depends on roles and places alone.
 
 use std::fmt;
 
-use crate::domain::id::AdminKeyId;
+use crate::domain::id::{AdminKeyId, UserId};
+use crate::domain::role::{Membership, Role};
 
 /// Actor of a control-plane operation, as recorded in the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// the peer of the local admin socket
-    Local {
-        uid: u32,
-    },
+    Local { uid: u32 },
     AdminKey {
         id: AdminKeyId,
         name: String,
+        membership: Membership,
+    },
+    User {
+        id: UserId,
+        name: String,
+        memberships: Vec<Membership>,
     },
     /// the gateway process itself, as in `init`, `demo` or a background task
     Process,
 }
 
 impl Actor {
-    /// Role of the actor; currently every actor is an owner.
-    pub fn role(&self) -> Role {
+    /// Roles of the actor, each in its scope.
+    pub fn memberships(&self) -> &[Membership] {
+        const OWNER: &[Membership] = &[Membership::OWNER];
         match self {
-            Actor::Local { .. } | Actor::AdminKey { .. } | Actor::Process => Role::Owner,
+            Actor::Local { .. } | Actor::Process => OWNER,
+            Actor::AdminKey { membership, .. } => std::slice::from_ref(membership),
+            Actor::User { memberships, .. } => memberships,
         }
+    }
+
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Actor::User { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Roles for messages: `team admin and team viewer`.
+    pub(super) fn role_names(&self) -> String {
+        let mut names: Vec<String> = self
+            .memberships()
+            .iter()
+            .map(|membership| name_of(membership.role))
+            .collect();
+        names.sort();
+        names.dedup();
+        match names.as_slice() {
+            [] => "no role".to_owned(),
+            [only] => format!("the role {only}"),
+            _ => format!("the roles {}", names.join(" and ")),
+        }
+    }
+}
+
+/// Level and word of a role; an owner is one of the instance only.
+fn name_of(role: Role) -> String {
+    match role {
+        Role::Owner => role.as_str().to_owned(),
+        _ => format!("{} {}", role.level().as_str(), role.as_str()),
     }
 }
 
@@ -34,33 +74,34 @@ impl fmt::Display for Actor {
         match self {
             Actor::Local { uid } => write!(f, "local:uid={uid}"),
             Actor::AdminKey { id, .. } => write!(f, "admin:{id}"),
+            Actor::User { id, .. } => write!(f, "user:{id}"),
             Actor::Process => f.write_str("process"),
         }
     }
 }
 
-/// Role of an actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// owner of the instance
-    Owner,
+/// Objects within the scope of a role that an action reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// the personal keys of the user, and what was done with them
+    Own,
+    /// everything in the scope
+    Scope,
 }
 
-impl Role {
+impl Reach {
     pub fn as_str(self) -> &'static str {
         match self {
-            Role::Owner => "owner",
+            Reach::Own => "own",
+            Reach::Scope => "scope",
         }
-    }
-
-    pub fn may(self, action: Action) -> bool {
-        action.roles().contains(&self)
     }
 }
 
-/// One line per action: name and permitted roles. Each action is also a type, for `Grant`.
+/// One line per action: name, roles that may do it in their scope, roles that may do it to what is their own. Each action is also a
+/// type, for `Grant`.
 macro_rules! table {
-    ($($(#[$doc:meta])* $action:ident, $name:literal, [$($role:ident),*];)*) => {
+    ($($(#[$doc:meta])* $action:ident, $name:literal, [$($role:ident)*], own [$($own:ident)*];)*) => {
         /// Action of the control plane.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action {
@@ -76,9 +117,15 @@ macro_rules! table {
                 }
             }
 
-            fn roles(self) -> &'static [Role] {
-                match self {
-                    $(Action::$action => &[$(Role::$role),*],)*
+            /// Objects that the action reaches for a role; `None`: not permitted.
+            pub fn reach(self, role: Role) -> Option<Reach> {
+                let (all, own): (&[Role], &[Role]) = match self {
+                    $(Action::$action => (&[$(Role::$role),*], &[$(Role::$own),*]),)*
+                };
+                if all.contains(&role) {
+                    Some(Reach::Scope)
+                } else {
+                    own.contains(&role).then_some(Reach::Own)
                 }
             }
         }
@@ -100,25 +147,64 @@ macro_rules! table {
 
 table! {
     /// set up an empty instance
-    SetUp, "instance.set_up", [Owner];
-    /// view organizations, teams, keys and their budgets; check a key
-    ReadTenants, "tenants.read", [Owner];
-    ChangeOrganizations, "organizations.change", [Owner];
-    ChangeTeams, "teams.change", [Owner];
-    /// virtual keys
-    ChangeKeys, "keys.change", [Owner];
-    ChangeAdminKeys, "admin_keys.change", [Owner];
-    /// usage and requests of all tenants
-    ReadUsage, "usage.read", [Owner];
+    SetUp, "instance.set_up",
+        [Owner], own [];
+    /// view organizations with their budgets
+    ReadOrganizations, "organizations.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer], own [];
+    /// create, change and delete organizations; their budgets and allow-lists
+    ChangeOrganizations, "organizations.change",
+        [Owner], own [];
+    /// view teams with their budgets
+    ReadTeams, "teams.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, rename and delete teams; their budgets, rate limits and allow-lists
+    ChangeTeams, "teams.change",
+        [Owner OrganizationAdmin], own [];
+    /// tags and metadata of a team, limits of the members' personal keys
+    ManageTeams, "teams.manage",
+        [Owner OrganizationAdmin TeamAdmin], own [];
+    /// view users and their roles
+    ReadUsers, "users.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [];
+    /// create users; give and take roles within the scope
+    ChangeUsers, "users.change",
+        [Owner OrganizationAdmin TeamAdmin], own [];
+    /// view and check virtual keys
+    ReadKeys, "keys.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
+    /// create, change, rotate, disable and delete virtual keys
+    ChangeKeys, "keys.change",
+        [Owner OrganizationAdmin TeamAdmin], own [TeamMember];
+    /// view administrative keys
+    ReadAdminKeys, "admin_keys.read",
+        [Owner Auditor OrganizationAdmin OrganizationAuditor TeamAdmin], own [];
+    /// create, disable and delete administrative keys with roles of the scope
+    ChangeAdminKeys, "admin_keys.change",
+        [Owner OrganizationAdmin TeamAdmin], own [];
+    /// usage and requests
+    ReadUsage, "usage.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
     /// view orphans, verify the books
-    ReadLedger, "ledger.read", [Owner];
-    CorrectLedger, "ledger.correct", [Owner];
+    ReadLedger, "ledger.read",
+        [Owner Auditor], own [];
+    CorrectLedger, "ledger.correct",
+        [Owner], own [];
+    /// view, export and verify the audit log
+    ReadAudit, "audit.read",
+        [Owner Auditor], own [];
     /// purge the stored reasoning
-    PurgeMemory, "reasoning_memory.purge", [Owner];
+    PurgeMemory, "reasoning_memory.purge",
+        [Owner], own [];
     /// view adopted time and the wall clock
-    ReadClock, "clock.read", [Owner];
+    ReadClock, "clock.read",
+        [Owner Auditor Viewer], own [];
     /// adopt the wall clock as it is
-    AcceptClock, "clock.accept", [Owner];
+    AcceptClock, "clock.accept",
+        [Owner], own [];
+    /// metrics, and the reasons of a degraded state
+    ReadMetrics, "metrics.read",
+        [Owner Auditor Viewer], own [];
 }
 
 /// An action as a type.
@@ -129,10 +215,41 @@ pub trait Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::role::{Level, Scope};
 
     #[test]
     fn owner_may_perform_every_action() {
-        assert!(Action::ALL.iter().all(|action| Role::Owner.may(*action)));
+        for action in Action::ALL {
+            assert_eq!(action.reach(Role::Owner), Some(Reach::Scope), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn auditors_and_viewers_change_nothing() {
+        let readers = Role::ALL
+            .into_iter()
+            .filter(|role| ["auditor", "viewer"].contains(&role.as_str()));
+        for role in readers {
+            for action in Action::ALL {
+                let reads = action.as_str().ends_with(".read");
+                assert!(
+                    reads || action.reach(role).is_none(),
+                    "{role:?} {}",
+                    action.as_str()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn role_of_a_team_never_changes_its_teams_budget() {
+        for role in Role::ALL
+            .into_iter()
+            .filter(|role| role.level() == Level::Team)
+        {
+            assert_eq!(Action::ChangeTeams.reach(role), None);
+            assert_eq!(Action::ChangeOrganizations.reach(role), None);
+        }
     }
 
     #[test]
@@ -140,11 +257,23 @@ mod tests {
         let key = Actor::AdminKey {
             id: AdminKeyId(3),
             name: "ops".into(),
+            membership: Membership {
+                role: Role::Viewer,
+                scope: Scope::Instance,
+            },
         };
-        let names: Vec<String> = [Actor::Local { uid: 1000 }, key, Actor::Process]
+        let user = Actor::User {
+            id: UserId(4),
+            name: "Ada".into(),
+            memberships: Vec::new(),
+        };
+        let names: Vec<String> = [Actor::Local { uid: 1000 }, key, user, Actor::Process]
             .iter()
             .map(Actor::to_string)
             .collect();
-        assert_eq!(names, ["local:uid=1000", "admin:adm_3", "process"]);
+        assert_eq!(
+            names,
+            ["local:uid=1000", "admin:adm_3", "user:usr_4", "process"]
+        );
     }
 }

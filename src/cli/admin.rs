@@ -15,6 +15,9 @@ use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
 use crate::process::ADMIN_SOCKET;
 
+/// Rows of a page, the most that the server gives.
+const PAGE_ROWS: usize = 1_000;
+
 /// Flags that select the server.
 #[derive(Clone, Debug, Args)]
 pub struct ServerArgs {
@@ -167,6 +170,15 @@ impl AdminClient {
         body_of("GET", path, response)
     }
 
+    /// Returns a plain text, such as a signed note.
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let response = self
+            .call("GET", path, None)
+            .await
+            .map_err(|error| Failure::runtime(error.to_string()))?;
+        body_of("GET", path, response)
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.call_json("POST", path, Some(body.to_string())).await
     }
@@ -179,13 +191,21 @@ impl AdminClient {
         self.call_json("PATCH", path, Some(body.to_string())).await
     }
 
-    /// Returns the rows of a list.
+    /// Returns the rows of a list, of every page.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
-        let mut page = self.get(path).await?;
-        Ok(page["data"]
-            .as_array_mut()
-            .map(std::mem::take)
-            .unwrap_or_default())
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{separator}limit={PAGE_ROWS}");
+        let (mut rows, mut next) = (Vec::new(), first.clone());
+        loop {
+            let mut page = self.get(&next).await?;
+            if let Some(data) = page["data"].as_array_mut() {
+                rows.append(data);
+            }
+            match page["next"].as_str() {
+                Some(after) => next = format!("{first}&after={}", percent_encode(after)),
+                None => return Ok(rows),
+            }
+        }
     }
 
     async fn call_json(

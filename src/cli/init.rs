@@ -24,15 +24,21 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     data_dir::create(&config.folder)?;
-    let key = process::block_on(process::init(&config))?;
-    let key = key.expose();
+    let created = process::block_on(process::init(&config))?;
+    let (key, audit_key) = (created.admin_key.expose(), created.audit_key);
     print(&format!(
         "\
 Data folder {folder} created. Its administrative key is shown only now:
 
   {key}
 
-The key administers the gateway and cannot call models. Next:
+The key administers the gateway and cannot call models.
+
+This public key signs the audit log. Keep it on another machine, where `gatekeeper audit verify` checks the log:
+
+  {audit_key}
+
+Next:
   1. add a provider to gatekeeper.toml:   [providers.NAME], api_key = \"env:VARIABLE\"
   2. gatekeeper check
   3. gatekeeper serve

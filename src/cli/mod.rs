@@ -2,12 +2,14 @@
 //! Keys, budgets and money are decided by the running server, never here.
 
 mod admin;
+mod audit;
 mod check;
 mod clock;
 mod data_dir;
 mod demo;
 mod failure;
 mod http;
+mod import;
 mod init;
 mod keys;
 mod ledger;
@@ -35,6 +37,7 @@ Exit codes:
   1   refused or failed; the message names the cause
   2   invalid command line
   10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
+  14  `audit verify`: the log differs from the one that was signed
   74  data folder deleted or replaced while the server ran
   75  data folder in use by another process; try again
   78  invalid configuration or data folder";
@@ -70,12 +73,18 @@ enum Command {
     /// Explain the cost of a request
     #[command(subcommand)]
     Requests(requests::Command),
+    /// Translate the configuration of another gateway
+    #[command(subcommand)]
+    Import(import::Command),
     /// Show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show, export and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -103,8 +112,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
+        Command::Import(command) => import::run(command),
         Command::Routes(command) => routes::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Manual(args) => manual::run(args, Cli::command()),
@@ -152,9 +163,15 @@ mod tests {
             "gatekeeper usage --json",
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
+            "gatekeeper import litellm config.yaml --out gatekeeper.toml --strict",
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
             "gatekeeper ledger verify",
+            "gatekeeper audit tail -f --action key.*",
+            "gatekeeper audit checkpoint",
+            "gatekeeper audit prove 7 --out event-7.tlog-proof",
+            "gatekeeper audit export audit-2026 --since 2026-11-01",
+            "gatekeeper audit verify audit-2026 --checkpoint kept --checkpoint older --public-key key",
             "gatekeeper clock",
             "gatekeeper clock --json",
             "gatekeeper clock accept --json",

@@ -10,7 +10,7 @@ use super::settings::SettingsArgs;
 use crate::cli::table::{print, print_json, table};
 use crate::config;
 use crate::price::Sheet;
-use crate::route::{Resolved, Route, RouteTable};
+use crate::route::{Resolution, Route, RouteTable};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -52,7 +52,7 @@ struct FallbackRow {
     targets: Vec<String>,
 }
 
-fn fallbacks(routes: &RouteTable, resolved: &Resolved) -> Vec<FallbackRow> {
+fn fallbacks(routes: &RouteTable, resolved: &Resolution) -> Vec<FallbackRow> {
     let Some(route) = &resolved.route else {
         return Vec::new();
     };
@@ -73,19 +73,19 @@ fn fallbacks(routes: &RouteTable, resolved: &Resolved) -> Vec<FallbackRow> {
     rows.collect()
 }
 
-fn qualified(resolved: &Resolved) -> Vec<String> {
+fn qualified(resolved: &Resolution) -> Vec<String> {
     let targets = resolved.targets.iter();
     targets
         .map(|target| target.deployment.qualified())
         .collect()
 }
 
-fn route_name(resolved: &Resolved) -> Option<&str> {
+fn route_name(resolved: &Resolution) -> Option<&str> {
     let route = resolved.route.as_ref()?;
     Some(&route.config.name)
 }
 
-fn resolved_json(name: &str, resolved: &Resolved, fallbacks: &[FallbackRow]) -> Value {
+fn resolved_json(name: &str, resolved: &Resolution, fallbacks: &[FallbackRow]) -> Value {
     let targets = resolved.targets.iter().map(|target| {
         json!({
             "target": target.deployment.qualified(),
@@ -106,7 +106,7 @@ fn resolved_json(name: &str, resolved: &Resolved, fallbacks: &[FallbackRow]) -> 
     })
 }
 
-fn render(name: &str, resolved: &Resolved, fallbacks: &[FallbackRow]) -> String {
+fn render(name: &str, resolved: &Resolution, fallbacks: &[FallbackRow]) -> String {
     let leads_to = match &resolved.route {
         Some(route) => format!(
             "route {} ({})",

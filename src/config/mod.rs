@@ -18,7 +18,7 @@ mod settings;
 pub use base_url::parse_base_url;
 pub use file::{ConfigError, ConfigErrors};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse, parse_listen};
-pub use routes::{RetryPolicy, RouteConfig, RoutingConfig, Strategy, TargetConfig};
+pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
     AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceSetting,

@@ -10,9 +10,10 @@ use super::base_url::parse_base_url;
 use super::credential::{Credential, CredentialSettings};
 use super::file::{ConfigErrors, Section, Spanned, type_name};
 use super::members;
-use super::secret::Environment;
+use super::secret::{Environment, SecretSource};
 use super::settings::{PriceSetting, Provider, UnsupportedFieldPolicy};
 use crate::domain::money::Money;
+use crate::domain::secret::Secret;
 use crate::price::Sheet;
 use crate::provider::{self, BaseUrl, OnDisconnect, Preset, PriceRule};
 
@@ -62,9 +63,12 @@ fn resolve(
 ) -> Option<Provider> {
     let valid_name = name.clone().parse(errors, |name| parse_name(name));
     let preset = preset(&name, section.string("type", errors), errors);
-    let base_url = section
-        .string("base_url", errors)
-        .map(|written| written.parse(errors, |url| parse_endpoint_base(url, preset)));
+    let base_url = section.string("base_url", errors).map(|written| {
+        written.parse(errors, |url| {
+            parse_endpoint_base(&from_environment(url, environment)?, preset)
+        })
+    });
+    let headers = headers(&mut section, environment, errors);
     let credential = CredentialSettings::take(&mut section, environment, errors);
     let price = section
         .take("price")
@@ -101,6 +105,7 @@ fn resolve(
         name: valid_name?,
         preset,
         base_url: base_url?,
+        headers,
         api_key: credential.api_key,
         signer: credential.signer,
         price: price?,
@@ -162,6 +167,55 @@ fn default_base_url(
             None
         }
     }
+}
+
+/// The text itself, or the value of the variable that it names as `env:NAME`.
+fn from_environment(text: &str, environment: Environment<'_>) -> Result<String, String> {
+    match text.strip_prefix("env:") {
+        Some(name) => environment(name)
+            .ok_or_else(|| format!("${name} is not set; set it in the environment and restart")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// Headers that are sent with every request to the provider; a value may be the source of a secret.
+fn headers(
+    section: &mut Section<'_>,
+    environment: Environment<'_>,
+    errors: &mut ConfigErrors,
+) -> Vec<(String, Secret)> {
+    const RESERVED: [&str; 6] = [
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "accept-encoding",
+    ];
+    let written = section.section("headers", errors).named_strings(errors);
+    let header = |(name, value): (String, Spanned<String>)| {
+        let name = name.to_ascii_lowercase();
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) || RESERVED.contains(&name.as_str()) {
+            value.report(errors, "invalid or reserved header name; use another");
+            return None;
+        }
+        let value = value.parse(errors, |text| {
+            let is_source = ["env:", "file:", "credential:"]
+                .iter()
+                .any(|kind| text.starts_with(kind));
+            let value = match is_source {
+                true => SecretSource::parse(text)?.read(environment)?,
+                false => Secret::new(text.clone()),
+            };
+            match value.expose().chars().any(char::is_control) {
+                true => Err("control character in a header".to_owned()),
+                false => Ok(value),
+            }
+        });
+        Some((name, value?))
+    };
+    written.into_iter().filter_map(header).collect()
 }
 
 /// Parses a base URL; the gateway itself appends the paths of endpoints.

@@ -60,6 +60,7 @@ impl KeyKind {
             KeyKind::Targets => "array of strings or tables".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
+            KeyKind::Table => "table".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
         }
     }

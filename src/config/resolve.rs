@@ -111,6 +111,7 @@ fn resolve(
             &[("on", true), ("off", false)],
             errs,
         ),
+        user_header: user_header(top.string("user_header", errs), errs),
         ledger: ledger(top.section("ledger", errs), errs),
         retention: retention(top.section("retention", errs), errs),
         limits: limits(top.section("limits", errs), errs),
@@ -190,6 +191,16 @@ fn folder(
         .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
 }
 
+fn user_header(written: Option<Spanned<String>>, errors: &mut ConfigErrors) -> Option<String> {
+    written?.parse(errors, |name| {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        match !name.is_empty() && name.bytes().all(is_token) {
+            true => Ok(name.to_ascii_lowercase()),
+            false => Err("invalid header name; use e.g. x-openwebui-user-email".to_owned()),
+        }
+    })
+}
+
 fn timezone(written: Option<Spanned<String>>, errors: &mut ConfigErrors) -> String {
     let zone = written.and_then(|written| {
         written.parse(errors, |name| match Zone::parse(name) {
@@ -258,6 +269,8 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
     };
     let body_bytes_max = megabytes("body_mb", default.body_bytes_max, 1024);
     let answer_bytes_max = megabytes("answer_mb", default.answer_bytes_max, 1024);
+    let first_content_timeout_ms =
+        section.integer("first_content_timeout_s", 0, 0..=DAY_S, errors) * 1000;
     let mut seconds = |key, default_ms: u64, max_s| {
         section.integer(key, default_ms / 1000, 1..=max_s, errors) * 1000
     };
@@ -267,6 +280,7 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
         body_timeout_ms: seconds("body_timeout_s", default.body_timeout_ms, 3600),
         connect_timeout_ms: seconds("connect_timeout_s", default.connect_timeout_ms, 300),
         head_timeout_ms: seconds("head_timeout_s", default.head_timeout_ms, DAY_S),
+        first_content_timeout_ms,
         idle_timeout_ms: seconds("idle_timeout_s", default.idle_timeout_ms, DAY_S),
         call_timeout_ms: seconds("call_timeout_s", default.call_timeout_ms, DAY_S),
         client_stall_ms: seconds("client_stall_s", default.client_stall_ms, 3600),

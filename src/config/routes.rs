@@ -14,10 +14,14 @@ const FALLBACKS_MAX: usize = 20;
 const ALIASES_MAX: usize = 10_000;
 const NAME_BYTES_MAX: usize = 200;
 const WEIGHT_MAX: u64 = 1_000_000;
-const STRATEGIES: [(&str, Strategy); 2] = [
+const STRATEGIES: [(&str, Strategy); 5] = [
     ("weighted", Strategy::Weighted),
     ("ordered", Strategy::Ordered),
+    ("least_busy", Strategy::LeastBusy),
+    ("fastest", Strategy::Fastest),
+    ("cheapest", Strategy::Cheapest),
 ];
+const DAY_S: u64 = 86_400;
 
 /// Names that lead to other names or to several deployments.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +38,14 @@ pub struct RouteConfig {
     pub name: String,
     pub targets: Vec<TargetConfig>,
     pub strategy: Strategy,
+    /// a conversation keeps its target
+    pub affinity: bool,
     pub retry: RetryPolicy,
+    pub timeouts: RouteTimeouts,
+    /// request parameters that clients leave out, with their JSON
+    pub defaults: Vec<(String, String)>,
+    /// request parameters that replace the client's, with their JSON
+    pub overrides: Vec<(String, String)>,
     /// names tried in turn once the targets are used up
     pub fallbacks: Vec<String>,
     /// names tried in turn if the context is too long for a target
@@ -61,6 +72,21 @@ pub enum Strategy {
     Weighted,
     /// in the order of the list
     Ordered,
+    /// fewest calls in flight per weight
+    LeastBusy,
+    /// shortest expected time to first content
+    Fastest,
+    /// lowest ceiling of the request
+    Cheapest,
+}
+
+/// Timeouts that replace those of `[limits]` for the targets of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    pub head_ms: Option<u64>,
+    pub first_content_ms: Option<u64>,
+    pub idle_ms: Option<u64>,
+    pub call_ms: Option<u64>,
 }
 
 impl Strategy {
@@ -179,6 +205,21 @@ fn resolve(
         max_attempts: section.integer("max_attempts", default.max_attempts.into(), 1..=20, errors)
             as u8,
     };
+    let affinity = section.choice(
+        "affinity",
+        false,
+        &[("off", false), ("cache_key", true)],
+        errors,
+    );
+    let mut seconds = |key| Some(1_000 * section.optional_integer(key, 1..=DAY_S, errors)?);
+    let timeouts = RouteTimeouts {
+        head_ms: seconds("head_timeout_s"),
+        first_content_ms: seconds("first_content_timeout_s"),
+        idle_ms: seconds("idle_timeout_s"),
+        call_ms: seconds("call_timeout_s"),
+    };
+    let defaults = parameters("defaults", &mut section, errors);
+    let overrides = parameters("override", &mut section, errors);
     let mut names = |key| fallback_names(section.strings(key, errors), errors);
     let (fallbacks, context_fallbacks, content_fallbacks) = (
         names("fallbacks"),
@@ -190,7 +231,11 @@ fn resolve(
         name: valid_name?,
         targets,
         strategy,
+        affinity,
         retry,
+        timeouts,
+        defaults,
+        overrides,
         fallbacks,
         context_fallbacks,
         content_fallbacks,
@@ -287,6 +332,63 @@ fn retry_on(section: &mut Section<'_>, errors: &mut ConfigErrors) -> FailureClas
     };
     let classes: Vec<FailureClass> = written.into_iter().filter_map(class).collect();
     FailureClasses::of(&classes)
+}
+
+/// Request parameters as JSON. What decides about policy, price or framing cannot be set.
+fn parameters(
+    key: &'static str,
+    section: &mut Section<'_>,
+    errors: &mut ConfigErrors,
+) -> Vec<(String, String)> {
+    const RESERVED: [&str; 7] = [
+        "model",
+        "models",
+        "messages",
+        "input",
+        "stream",
+        "stream_options",
+        "fallbacks",
+    ];
+    let Some(written) = section.take(key) else {
+        return Vec::new();
+    };
+    let DeValue::Table(table) = &written.value else {
+        let found = type_name(&written.value);
+        written.report(errors, format_args!("expected a table, found {found}"));
+        return Vec::new();
+    };
+    let mut parameters = Vec::new();
+    for (name, value) in table {
+        let name = name.get_ref().to_string();
+        match to_json(value.get_ref()).filter(|_| !RESERVED.contains(&name.as_str())) {
+            Some(json) => parameters.push((name, json.to_string())),
+            None => written.report(errors, format_args!("`{name}` cannot be set; remove it")),
+        }
+    }
+    parameters
+}
+
+fn to_json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    Some(match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
+            .ok()?
+            .into(),
+        // the digits as written: a float would change them
+        DeValue::Float(digits) => serde_json::from_str(digits.as_str()).ok()?,
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| to_json(item.get_ref()));
+            serde_json::Value::Array(items.collect::<Option<_>>()?)
+        }
+        DeValue::Table(table) => {
+            let members = table
+                .iter()
+                .map(|(name, value)| Some((name.get_ref().to_string(), to_json(value.get_ref())?)));
+            serde_json::Value::Object(members.collect::<Option<_>>()?)
+        }
+        DeValue::Datetime(_) => return None,
+    })
 }
 
 fn fallback_names(written: Vec<Spanned<String>>, errors: &mut ConfigErrors) -> Vec<String> {

@@ -17,7 +17,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::budget::Owner;
 use crate::domain::secret::Secret;
 use crate::domain::zone::Zone;
-use crate::store::{AuditEvent, UndeliveredAlert};
+use crate::store::UndeliveredAlert;
 use crate::upstream::{Client, OutgoingRequest};
 
 /// Alerts that may wait to be stored.
@@ -143,17 +143,15 @@ fn log_alert(control: &Control, alert: &Alert) {
 /// Stores the alert, once, with its audit event; for the webhook too if it `is_delivered` to one.
 async fn store_alert(control: &Control, alert: &Alert, is_delivered: bool) -> Result<(), ApiError> {
     let (alert, detail) = (alert.clone(), message(control, alert));
+    let plane = control.clone();
     let write = control.store.write(move |books| {
         if !books.record_alert(&alert, if is_delivered { &detail } else { "" })? {
             return Ok::<(), ApiError>(());
         }
-        books.append_audit(&AuditEvent {
-            at_ms: alert.at_ms,
-            actor: Actor::Process.to_string(),
-            action: alert.kind.as_str(),
-            subject: alert.budget.id.to_string(),
-            detail,
-        })?;
+        let (action, subject) = (alert.kind.as_str(), alert.budget.id.to_string());
+        let detail = serde_json::from_str(&detail).unwrap_or_default();
+        let event = plane.event(Actor::Process, alert.at_ms, action, subject, detail);
+        books.append_audit(&event)?;
         Ok(())
     });
     write.await

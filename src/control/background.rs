@@ -4,6 +4,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
+use crate::control::audit::checkpoints;
 use crate::control::plane::Control;
 use crate::control::{clock, retention, unlogged_endings};
 
@@ -19,6 +20,7 @@ impl BackgroundTasks {
         let (shutdown, receiver) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));
+        tasks.spawn(checkpoints::run(control.clone(), receiver.clone()));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),

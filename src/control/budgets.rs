@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::control::change::Change;
 use crate::control::input::{BudgetTerms, Budgets};
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::BudgetId;
-use crate::store::ChangeTransaction;
 
 /// Budgets of an owner before and after a change.
 pub(super) struct BudgetChanges {
@@ -16,20 +16,6 @@ pub(super) struct BudgetChanges {
 }
 
 impl BudgetChanges {
-    /// Ids of all budgets that were created, changed or removed.
-    pub fn affected(&self) -> Vec<BudgetId> {
-        let removed = self
-            .before
-            .iter()
-            .map(|budget| budget.id)
-            .filter(|id| self.after.iter().all(|budget| budget.id != *id));
-        self.after
-            .iter()
-            .map(|budget| budget.id)
-            .chain(removed)
-            .collect()
-    }
-
     pub fn add_to_audit(&self, detail: &mut Map<String, Value>) {
         detail.insert(
             "budgets".to_owned(),
@@ -40,22 +26,22 @@ impl BudgetChanges {
 
 /// Replaces the owner's budgets with the wanted ones.
 pub(super) fn rewrite(
-    books: &mut ChangeTransaction<'_>,
+    change: &mut Change<'_, '_>,
     owner: Owner,
     wanted: &Budgets,
 ) -> Result<BudgetChanges, ApiError> {
-    let before = books.budgets_of(owner)?;
+    let before = change.directory.limits_of(owner).budgets;
     let kept = match_existing(&before, wanted.terms());
     for budget in &before {
         if !kept.contains(&Some(budget.id)) {
-            books.remove_budget(budget.id)?;
+            change.books.remove_budget(budget.id)?;
         }
     }
     let mut after = Vec::with_capacity(kept.len());
     for (terms, kept) in wanted.terms().iter().zip(kept) {
         let id = match kept {
             Some(id) => id,
-            None => BudgetId(books.next_id()?),
+            None => BudgetId(change.books.next_id()?),
         };
         let BudgetTerms {
             limit,
@@ -71,7 +57,7 @@ pub(super) fn rewrite(
             action,
             model,
         };
-        books.put_budget(&budget)?;
+        change.books.put_budget(&budget)?;
         after.push(budget);
     }
     Ok(BudgetChanges { before, after })

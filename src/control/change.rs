@@ -1,135 +1,121 @@
-//! The one way to change anything: a change runs on the store's writer thread, its audit event in the same transaction; the
-//! committed result then goes to the ledger and the directory. Once begun, a change completes even if its caller hangs up.
+//! The one way to change anything: a change runs on the store's writer thread, its audit events in the same transaction; the same
+//! thread then puts the committed rows into the ledger and the directory, before the next change begins. Once begun, a change
+//! completes even if its caller hangs up.
 
-use std::time::Duration;
+use std::fmt::Display;
 
 use serde_json::Value;
 
 use crate::auth::directory::Directory;
 use crate::auth::role::Actor;
-use crate::control::plane::{Control, blocking};
+use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
-use crate::domain::id::{BudgetId, LimitId};
-use crate::store::{AuditEvent, ChangeTransaction, Tenants};
+use crate::store::{ChangeTransaction, RowChange};
 
-/// Result of a change: the answer, subject and detail of its audit event, and the limits that the ledger must reload.
-pub(super) struct ChangeOutcome<T> {
-    pub answer: T,
-    pub subject: String,
-    pub detail: Value,
-    pub affected: AffectedLimits,
+/// A change in progress.
+pub(super) struct Change<'c, 't> {
+    pub books: &'c mut ChangeTransaction<'t>,
+    /// tenants as of the last commit; this change's own rows are not in it yet
+    pub directory: &'c Directory,
+    pub at_ms: u64,
+    /// handle of the call, which audit events name
+    control: &'c Control,
+    actor: &'c str,
+    audited: bool,
 }
 
-/// Budgets and rate limits that a change created, changed or removed.
-#[derive(Clone, Debug, Default)]
-pub(super) struct AffectedLimits {
-    pub budgets: Vec<BudgetId>,
-    pub limits: Vec<LimitId>,
+impl Change<'_, '_> {
+    /// Adds an event to the audit log. Every change adds at least one.
+    pub fn audit(
+        &mut self,
+        action: &'static str,
+        subject: impl Display,
+        detail: &Value,
+    ) -> Result<(), ApiError> {
+        let subject = subject.to_string();
+        let event = self
+            .control
+            .event(self.actor, self.at_ms, action, subject, detail.clone());
+        self.books.append_audit(&event)?;
+        self.audited = true;
+        Ok(())
+    }
 }
 
 impl Control {
-    /// Commits a change with its audit event and publishes it. Runs in a task of its own: a caller that hangs up must not
-    /// keep a committed revocation from the directory.
+    /// Commits a change with its audit events and publishes it. Runs in a task of its own: a caller that hangs up must not keep a
+    /// change from its answer to the log.
     pub(super) async fn apply<T: Send + 'static>(
         &self,
         actor: &Actor,
-        action: &'static str,
-        change: impl FnOnce(&mut ChangeTransaction<'_>, u64) -> Result<ChangeOutcome<T>, ApiError>
-        + Send
-        + 'static,
+        change: impl FnOnce(&mut Change<'_, '_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
+        let publisher = self.clone();
         let task = tokio::spawn(async move {
-            let outcome = control
-                .store
-                .write(move |books| {
-                    let outcome = change(books, at_ms)?;
-                    let (subject, detail) = (outcome.subject.clone(), outcome.detail.to_string());
-                    books.append_audit(&AuditEvent {
-                        at_ms,
-                        actor,
-                        action,
-                        subject,
-                        detail,
-                    })?;
-                    Ok::<_, ApiError>(outcome)
-                })
-                .await?;
-            control.publish(outcome.affected).await?;
-            Ok(outcome.answer)
+            let (store, directory) = (control.store.clone(), control.directory.clone());
+            let run = move |books: &mut ChangeTransaction<'_>| {
+                let mut draft = Change {
+                    books,
+                    directory: &directory.load_full(),
+                    at_ms,
+                    control: &control,
+                    actor: &actor,
+                    audited: false,
+                };
+                let answer = change(&mut draft)?;
+                if draft.audited {
+                    Ok(answer)
+                } else {
+                    Err(without_audit())
+                }
+            };
+            let publish = move |rows| publisher.publish(rows);
+            store.write_and_publish(run, publish).await
         });
         task.await.unwrap_or_else(|error| {
             Err(ApiError::new(
                 ErrorCode::Internal,
-                format!("change `{action}` failed: {error}"),
+                format!("change failed: {error}"),
             ))
         })
     }
 
-    /// Puts what is committed into the ledger and the directory. Retries for about a second: reads fail while the database
-    /// reopens after an I/O error.
-    async fn publish(&self, affected: AffectedLimits) -> Result<(), ApiError> {
-        let mut pauses_ms = [100, 300, 900].into_iter();
-        loop {
-            let (control, affected) = (self.clone(), affected.clone());
-            let published = blocking(move || {
-                let removed = control.directory.refresh_with(&control.store, |tenants| {
-                    control.reload_limits(&affected, tenants)
-                })?;
-                control.forget_limits(&removed);
-                Ok(())
-            });
-            let Err(error) = published.await else {
-                return Ok(());
-            };
-            let Some(pause_ms) = pauses_ms.next() else {
-                tracing::error!(
-                    %error,
-                    "change is stored but not in force; the next change or a restart puts it in force"
-                );
-                return Err(error);
-            };
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+    /// Puts committed rows in force. The ledger must have a budget before a caller names it, and forgets one only when no caller
+    /// names it any more; ids are never reused.
+    fn publish(&self, rows: Vec<RowChange>) {
+        let before = self.directory();
+        let mut removed = Vec::new();
+        for row in &rows {
+            match row {
+                RowChange::Budget(budget) => self.ledger.set_budget(budget),
+                RowChange::Limit(limit) => self
+                    .ledger
+                    .set_limit(limit, |subject| is_owner_of(limit.owner, subject, &before)),
+                RowChange::BudgetRemoved(_) | RowChange::LimitRemoved(_) => {
+                    removed.push(row.clone());
+                }
+                _ => {}
+            }
+        }
+        self.directory.update(rows);
+        for row in removed {
+            match row {
+                RowChange::BudgetRemoved(id) => self.ledger.remove_budget(id),
+                RowChange::LimitRemoved(id) => self.ledger.remove_limit(id),
+                _ => {}
+            }
         }
     }
+}
 
-    /// Puts affected budgets and rate limits into the ledger as they are committed; returns those that no longer exist.
-    fn reload_limits(&self, affected: &AffectedLimits, tenants: &Tenants) -> AffectedLimits {
-        let mut removed = affected.clone();
-        for budget in tenants
-            .budgets
-            .iter()
-            .filter(|budget| affected.budgets.contains(&budget.id))
-        {
-            self.ledger.set_budget(budget);
-            removed.budgets.retain(|id| *id != budget.id);
-        }
-        for limit in tenants
-            .limits
-            .iter()
-            .filter(|limit| affected.limits.contains(&limit.id))
-        {
-            self.ledger.set_limit(limit, |subject| {
-                is_owner_of(limit.owner, subject, &self.directory())
-            });
-            removed.limits.retain(|id| *id != limit.id);
-        }
-        removed
-    }
-
-    /// Removes limits from the ledger once no caller names them; ids are never reused.
-    fn forget_limits(&self, removed: &AffectedLimits) {
-        removed
-            .budgets
-            .iter()
-            .for_each(|id| self.ledger.remove_budget(*id));
-        removed
-            .limits
-            .iter()
-            .for_each(|id| self.ledger.remove_limit(*id));
-    }
+fn without_audit() -> ApiError {
+    ApiError::new(
+        ErrorCode::Internal,
+        "change without an audit event; nothing was changed",
+    )
 }
 
 /// The owner is the call's key, one of its ancestors, its team or its organization.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::control::change::{AffectedLimits, ChangeOutcome};
+use crate::control::change::Change;
 use crate::control::plane::{Control, blocking};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::time::{Adoption, ClockStatus, STEADY_MS};
@@ -161,14 +161,9 @@ impl Control {
     ) -> Result<(), ApiError> {
         let detail =
             json!({ "from": instant(adoption.from_ms), "to": instant(adoption.anchor.now_ms) });
-        self.apply(actor, action, move |books, _| {
-            books.put_anchor(&adoption.anchor)?;
-            Ok(ChangeOutcome {
-                answer: (),
-                subject: "clock".to_owned(),
-                detail,
-                affected: AffectedLimits::default(),
-            })
+        self.apply(actor, move |change: &mut Change<'_, '_>| {
+            change.books.put_anchor(&adoption.anchor)?;
+            change.audit(action, "clock", &detail)
         })
         .await
     }

@@ -11,14 +11,14 @@ use tokio::sync::OwnedMutexGuard;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::error::not_found;
+use crate::control::names::resolve_team;
 use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::control::requests::next_id;
-use crate::control::teams::resolve_team;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::store::{AuditEvent, ChangeTransaction, Record, StoreError, VerifyReport};
+use crate::store::{ChangeTransaction, Record, StoreError, VerifyReport};
 
 /// Corrections of one record at most.
 const CORRECTIONS_MAX: usize = 100;
@@ -73,12 +73,12 @@ impl Control {
     /// Uncorrected requests that were in flight when the process ended.
     pub async fn orphans(
         &self,
-        _grant: &Grant<may::ReadLedger>,
+        grant: &Grant<may::ReadLedger>,
         team: Option<&str>,
         after: Option<RequestId>,
     ) -> Result<OrphanPage, ApiError> {
         let team = team
-            .map(|team| resolve_team(&self.directory.load(), team))
+            .map(|team| resolve_team(&self.directory(), grant, team).map(|team| team.id))
             .transpose()?;
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let from = after.map_or(FIRST, |after| HoldId {
@@ -114,7 +114,7 @@ impl Control {
         let entries = match request {
             CorrectionRequest::Orphans { team } => {
                 let team = team
-                    .map(|team| resolve_team(&self.directory.load(), &team))
+                    .map(|team| resolve_team(&self.directory(), grant, &team).map(|team| team.id))
                     .transpose()?;
                 self.post(grant.actor(), move |books, at_ms, actor| {
                     settle_orphans(books, team, at_ms, actor)
@@ -153,6 +153,7 @@ impl Control {
         // so that a request that has just ended can be corrected
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
+        let plane = self.clone();
         let task = tokio::spawn(async move {
             let _lock = lock;
             let zone = control.zone.clone();
@@ -161,14 +162,8 @@ impl Control {
                     return Ok::<PostedCorrections, ApiError>(None);
                 };
                 books.correct(&batch.entries, &zone)?;
-                let (subject, detail) = (batch.subject, batch.detail.to_string());
-                books.append_audit(&AuditEvent {
-                    at_ms,
-                    actor,
-                    action: batch.action,
-                    subject,
-                    detail,
-                })?;
+                let (subject, detail) = (batch.subject, batch.detail);
+                books.append_audit(&plane.event(actor, at_ms, batch.action, subject, detail))?;
                 Ok(Some(batch.entries))
             });
             let posted = write.await?;

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::domain::allow_list::AllowList;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Action, Period};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
+use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 
 pub const NAME_CHARS_MAX: usize = 64;
+pub const EMAIL_BYTES_MAX: usize = 254;
 pub const PATTERNS_MAX: usize = 64;
 pub const PATTERN_CHARS_MAX: usize = 128;
 /// Budgets per owner.
@@ -34,6 +35,35 @@ impl Name {
             return Ok(Name(text.to_owned()));
         };
         Err(ApiError::invalid(problem).with_param("name"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// E-mail address in lower case, by which a user signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// Accepts `local@domain` without white space; the address is not probed.
+    pub fn parse(text: &str) -> Result<Email, ApiError> {
+        let valid = text.len() <= EMAIL_BYTES_MAX
+            && printable(text)
+            && !text.contains(char::is_whitespace)
+            && text
+                .split_once('@')
+                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        if valid {
+            return Ok(Email(text.to_lowercase()));
+        }
+        let message = format!("must be an e-mail address of at most {EMAIL_BYTES_MAX} bytes");
+        Err(ApiError::invalid(message).with_param("email"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -148,6 +178,7 @@ fn is_id(text: &str) -> bool {
         || TeamId::parse(text).is_some()
         || KeyId::parse(text).is_some()
         || AdminKeyId::parse(text).is_some()
+        || UserId::parse(text).is_some()
         || BudgetId::parse(text).is_some()
         || LimitId::parse(text).is_some()
 }

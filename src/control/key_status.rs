@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::auth;
-use crate::auth::directory::Caller;
+use crate::auth::directory::{Caller, Directory};
 use crate::auth::grant::Grant;
-use crate::auth::role::{Actor, may};
-use crate::control::owner_limits::{self, WithLimits};
+use crate::auth::role::may;
+use crate::control::owner_limits::WithLimits;
 use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
@@ -44,50 +44,63 @@ impl Control {
     /// Status of the key with this secret.
     pub async fn key_status(
         &self,
-        _grant: &Grant<may::ReadTenants>,
+        grant: &Grant<may::ReadKeys>,
         secret: &str,
     ) -> Result<KeyStatus, ApiError> {
         let directory = self.directory.load_full();
-        if let Ok(Actor::AdminKey { id, name }) = auth::authenticate_admin(&directory, Some(secret))
-        {
-            return Ok(KeyStatus::Administrative { id, name });
+        if let Some(admin) = auth::find_admin(&directory, secret, self.now_ms()) {
+            // the key itself was presented, so its existence is no secret
+            return Ok(KeyStatus::Administrative {
+                id: admin.id,
+                name: admin.name.clone(),
+            });
         }
         let caller = match auth::authenticate(&directory, Some(secret), self.now_ms()) {
             Ok(caller) => caller,
             // a disabled administrative key: the error of the data plane would mislead
             Err(error) if error.code == ErrorCode::PermissionDenied => {
                 return Ok(KeyStatus::Refused(
-                    auth::authenticate_admin(&directory, Some(secret))
+                    auth::authenticate_admin(&directory, Some(secret), self.now_ms())
                         .err()
                         .unwrap_or(error),
                 ));
             }
             Err(error) => return Ok(KeyStatus::Refused(error)),
         };
-        let tenants = self.read(|store| store.tenants()).await?;
-        let mut by_owner = owner_limits::by_owner(tenants.budgets, tenants.limits);
-        let own = by_owner
-            .remove(&Owner::Key(caller.key.id))
-            .unwrap_or_default();
-        let own = self.with_status(caller.key.clone(), own);
+        if !grant.covers(caller.key.place()) {
+            return Ok(KeyStatus::Refused(ApiError::new(
+                ErrorCode::NotFound,
+                "unknown key in your scope; ask an administrator of its team",
+            )));
+        }
+        Ok(self.status_of(&directory, caller))
+    }
+
+    /// Status of an authenticated caller.
+    pub(super) fn status_of(&self, directory: &Directory, caller: Arc<Caller>) -> KeyStatus {
+        let own = Owner::Key(caller.key.id);
+        let own = self.with_own_limits(caller.key.clone(), own, directory);
         let with_limits = |ancestor: KeyAncestor| {
-            by_owner
-                .remove(&ancestor.owner)
-                .map(|stored| self.with_status(ancestor, stored))
+            let owner = ancestor.owner;
+            self.with_own_limits(ancestor, owner, directory)
         };
-        let ancestors = ancestors(&caller).filter_map(with_limits).collect();
-        Ok(KeyStatus::Virtual {
+        let ancestors = ancestors(&caller)
+            .map(with_limits)
+            .filter(|ancestor| !ancestor.budgets.is_empty() || !ancestor.limits.is_empty())
+            .collect();
+        KeyStatus::Virtual {
             models: self.callable_models(&caller),
             own,
             ancestors,
             caller,
-        })
+        }
     }
 
     fn callable_models(&self, caller: &Caller) -> Vec<String> {
         let mut names = Vec::new();
+        let tenants = (&caller.organization, &caller.team);
         (self.catalogue)(&mut |name, provider, model| {
-            if access::is_model_allowed(&caller.team, caller.keys(), &[name], (provider, model)) {
+            if access::is_model_allowed(tenants, caller.keys(), &[name], (provider, model)) {
                 names.push(name.to_owned());
             }
         });

@@ -1,121 +1,65 @@
-//! Virtual keys of teams, and administrative keys. A secret is returned once, when the key is created; only its hash is stored,
-//! and no audit event or message contains more of it than the hint.
+//! Virtual keys: service keys of a team, personal keys of its members, child keys. A secret is returned once, when the key is created
+//! or rotated; only its hash is stored, and no audit event or message contains more of it than the hint.
 
-use serde_json::{Map, json};
+use std::sync::Arc;
 
-use crate::auth::directory::Directory;
+use serde_json::{Map, Value, json};
+
+use crate::auth::directory::{Caller, Directory, OwnerLimits};
 use crate::auth::grant::Grant;
 use crate::auth::key::{self, GeneratedKey};
-use crate::auth::role::may;
-use crate::control::change::{AffectedLimits, ChangeOutcome};
+use crate::auth::role::{Action, may};
+use crate::control::change::Change;
 use crate::control::error::{name_taken, not_found};
 use crate::control::input::{Budgets, Models, Name, models_to_audit};
+use crate::control::labels::LabelsChange;
 use crate::control::limits::Limits;
+use crate::control::member_keys;
+use crate::control::names::{resolve_team, resolve_user};
 use crate::control::owner_limits::{self, WithLimits};
+use crate::control::page::{Page, PageQuery};
 use crate::control::plane::Control;
-use crate::control::teams::resolve_team;
+use crate::control::teams::endpoints_to_audit;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
-use crate::domain::id::{AdminKeyId, KeyId, TeamId};
+use crate::domain::id::{KeyId, TeamId, UserId};
+use crate::domain::role::Place;
 use crate::domain::secret::Secret;
-use crate::domain::tenant::{AdminKey, PARENTS_MAX, Team, VirtualKey};
+use crate::domain::tenant::{Endpoint, Labels, PARENTS_MAX, Team, VirtualKey};
 use crate::domain::zone::Zone;
-use crate::store::ChangeTransaction;
-
-/// A new key.
-#[derive(Clone, Debug)]
-pub enum NewKey {
-    Virtual(NewVirtualKey),
-    Administrative(Name),
-}
 
 #[derive(Clone, Debug)]
 pub struct NewVirtualKey {
     pub name: Name,
     pub parent: KeyParent,
+    /// owner of a personal key: an id or an e-mail address
+    pub user: Option<String>,
     pub models: Models,
+    pub endpoints: Option<Vec<Endpoint>>,
+    pub labels: Labels,
     pub expires_ms: Option<u64>,
     pub budgets: Budgets,
     pub limits: Limits,
 }
 
 /// Parent of a new key: a team, or a key of a team. A team is an id, or a name that only one team has.
-#[derive(Clone, Copy, Debug)]
-pub enum KeyParent<T = String> {
-    Team(T),
+#[derive(Clone, Debug)]
+pub enum KeyParent {
+    Team(String),
     Key {
         parent: KeyId,
         /// optional; must be the team of the parent key
-        team: Option<T>,
+        team: Option<String>,
     },
-}
-
-impl KeyParent {
-    fn resolve(self, directory: &Directory) -> Result<KeyParent<TeamId>, ApiError> {
-        Ok(match self {
-            KeyParent::Team(team) => KeyParent::Team(resolve_team(directory, &team)?),
-            KeyParent::Key { parent, team } => KeyParent::Key {
-                parent,
-                team: team
-                    .map(|team| resolve_team(directory, &team))
-                    .transpose()?,
-            },
-        })
-    }
-}
-
-impl KeyParent<TeamId> {
-    /// Team and parent key of the new key.
-    fn load(self, books: &mut ChangeTransaction<'_>) -> Result<(Team, Option<KeyId>), ApiError> {
-        let (team, parent) = match self {
-            KeyParent::Team(team) => (team, None),
-            KeyParent::Key { parent, team } => {
-                let parent_key = books
-                    .key(parent)?
-                    .ok_or_else(|| not_found("key", parent).with_param("parent"))?;
-                if team.is_some_and(|team| team != parent_key.team) {
-                    let message = format!(
-                        "{parent} is a key of {}, and so are its child keys; leave out `team`",
-                        parent_key.team
-                    );
-                    return Err(ApiError::invalid(message).with_param("team"));
-                }
-                (parent_key.team, Some(check_depth(books, &parent_key)?))
-            }
-        };
-        Ok((
-            books
-                .team(team)?
-                .ok_or_else(|| not_found("team", team).with_param("team"))?,
-            parent,
-        ))
-    }
-}
-
-/// Refuses a child key whose chain of parents would be too long.
-fn check_depth(books: &mut ChangeTransaction<'_>, parent: &VirtualKey) -> Result<KeyId, ApiError> {
-    let (mut depth, mut next) = (1, parent.parent);
-    while let Some(ancestor) = next {
-        depth += 1;
-        next = books.key(ancestor)?.and_then(|key| key.parent);
-        if depth > PARENTS_MAX {
-            break;
-        }
-    }
-    if depth > PARENTS_MAX {
-        let message = format!(
-            "{} already has {PARENTS_MAX} keys above it; a key may have at most {PARENTS_MAX}",
-            parent.id
-        );
-        return Err(ApiError::invalid(message).with_param("parent"));
-    }
-    Ok(parent.id)
 }
 
 /// Partial update of a virtual key; `None` leaves a part unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct KeyChange {
+    pub name: Option<Name>,
     pub models: Option<Models>,
+    pub endpoints: Option<Option<Vec<Endpoint>>>,
+    pub labels: LabelsChange,
     /// `Some(None)`: the key never expires
     pub expires_ms: Option<Option<u64>>,
     pub disabled: Option<bool>,
@@ -123,63 +67,35 @@ pub struct KeyChange {
     pub limits: Option<Limits>,
 }
 
+/// Filters of a list of keys.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// an id or a name
+    pub team: Option<String>,
+    /// an id or an e-mail address
+    pub user: Option<String>,
+    pub parent: Option<KeyId>,
+    pub name: Option<String>,
+    pub tag: Option<String>,
+    pub disabled: Option<bool>,
+}
+
+type StoredKey = (VirtualKey, OwnerLimits);
+
 impl Control {
     pub async fn create_key(
         &self,
         grant: &Grant<may::ChangeKeys>,
         new: NewVirtualKey,
     ) -> Result<(WithLimits<VirtualKey>, Secret), ApiError> {
-        let parent = new.parent.clone().resolve(&self.directory.load())?;
+        let origin = Origin::of(&self.directory(), grant, &new)?;
         let generated = key::generate(new.name.as_str()).map_err(no_random_bytes)?;
         let secret = generated.secret.clone();
-        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
-            let key = insert_virtual_key(books, parent, &new, &generated, at_ms)?;
-            let mut detail = json!({
-                "name": key.name,
-                "team": key.team.to_string(),
-                "parent": key.parent.map(|parent| parent.to_string()),
-                "hint": key.hint,
-                "models": models_to_audit(&key.models),
-                "expires_at": key.expires_ms.map(instant),
-            });
-            let (stored, affected) = owner_limits::create(
-                books,
-                Owner::Key(key.id),
-                (&new.budgets, &new.limits),
-                &mut detail,
-            )?;
-            Ok(ChangeOutcome {
-                subject: key.id.to_string(),
-                detail,
-                affected,
-                answer: (key, stored),
-            })
-        };
-        let (key, stored) = self.apply(grant.actor(), "key.create", create).await?;
+        let allowed = grant.clone();
+        let create =
+            move |change: &mut Change<'_, '_>| insert(change, &allowed, origin, new, &generated);
+        let (key, stored) = self.apply(grant.actor(), create).await?;
         Ok((self.with_status(key, stored), secret))
-    }
-
-    pub async fn create_admin_key(
-        &self,
-        grant: &Grant<may::ChangeAdminKeys>,
-        name: Name,
-    ) -> Result<(AdminKey, Secret), ApiError> {
-        let generated = key::generate_admin().map_err(no_random_bytes)?;
-        let secret = generated.secret.clone();
-        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
-            let admin = insert_admin_key(books, name.into_string(), &generated, at_ms)?;
-            let detail = json!({ "name": admin.name, "hint": admin.hint });
-            Ok(ChangeOutcome {
-                subject: admin.id.to_string(),
-                detail,
-                affected: AffectedLimits::default(),
-                answer: admin,
-            })
-        };
-        let admin = self
-            .apply(grant.actor(), "admin_key.create", create)
-            .await?;
-        Ok((admin, secret))
     }
 
     pub async fn change_key(
@@ -188,147 +104,299 @@ impl Control {
         id: KeyId,
         update: KeyChange,
     ) -> Result<WithLimits<VirtualKey>, ApiError> {
-        let change = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
-            let mut key = books.key(id)?.ok_or_else(|| not_found("key", id))?;
-            let mut detail = Map::new();
-            if let Some(models) = update.models {
-                detail.insert("models".to_owned(), models.replace(&mut key.models));
-            }
-            if let Some(expires_ms) = update.expires_ms {
-                let before = std::mem::replace(&mut key.expires_ms, expires_ms);
-                detail.insert(
-                    "expires_at".to_owned(),
-                    json!({ "from": before.map(instant), "to": expires_ms.map(instant) }),
-                );
-            }
-            if let Some(disabled) = update.disabled {
-                let before = std::mem::replace(&mut key.disabled, disabled);
-                detail.insert(
-                    "disabled".to_owned(),
-                    json!({ "from": before, "to": disabled }),
-                );
-            }
-            books.put_key(&key)?;
-            let limits = (update.budgets.as_ref(), update.limits.as_ref());
-            let (stored, affected) =
-                owner_limits::change(books, Owner::Key(id), limits, &mut detail)?;
-            Ok(ChangeOutcome {
-                subject: id.to_string(),
-                detail: detail.into(),
-                affected,
-                answer: (key, stored),
-            })
+        let allowed = grant.clone();
+        let rewrite = move |change: &mut Change<'_, '_>| {
+            let key = load(change, &allowed, id)?;
+            change_row(change, &allowed, key, update)
         };
-        let (key, stored) = self.apply(grant.actor(), "key.change", change).await?;
+        let (key, stored) = self.apply(grant.actor(), rewrite).await?;
         Ok(self.with_status(key, stored))
-    }
-
-    pub async fn disable_admin_key(
-        &self,
-        grant: &Grant<may::ChangeAdminKeys>,
-        id: AdminKeyId,
-        disabled: bool,
-    ) -> Result<AdminKey, ApiError> {
-        let change = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
-            let mut admin = books.admin_key(id)?.ok_or_else(|| not_found("key", id))?;
-            let before = std::mem::replace(&mut admin.disabled, disabled);
-            books.put_admin_key(&admin)?;
-            let detail = json!({ "disabled": { "from": before, "to": disabled } });
-            Ok(ChangeOutcome {
-                subject: id.to_string(),
-                detail,
-                affected: AffectedLimits::default(),
-                answer: admin,
-            })
-        };
-        self.apply(grant.actor(), "admin_key.change", change).await
     }
 
     pub async fn keys(
         &self,
-        _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<WithLimits<VirtualKey>>, ApiError> {
-        let tenants = self.read(|store| store.tenants()).await?;
-        let mut by_owner = owner_limits::by_owner(tenants.budgets, tenants.limits);
-        let with_status = |key: VirtualKey| {
-            let owner = Owner::Key(key.id);
-            self.with_status(key, by_owner.remove(&owner).unwrap_or_default())
+        grant: &Grant<may::ReadKeys>,
+        filter: &KeyFilter,
+        page: PageQuery,
+    ) -> Result<Page<WithLimits<VirtualKey>>, ApiError> {
+        let directory = self.directory();
+        let team = match &filter.team {
+            Some(text) => Some(resolve_team(&directory, grant, text)?.id),
+            None => None,
         };
-        Ok(tenants.keys.into_iter().map(with_status).collect())
+        let user = match &filter.user {
+            Some(text) => Some(resolve_user(&directory, grant, text)?.id),
+            None => None,
+        };
+        let matches = |caller: &Arc<Caller>| {
+            let key = &caller.key;
+            user.is_none_or(|user| key.user == Some(user))
+                && filter
+                    .parent
+                    .is_none_or(|parent| key.parent == Some(parent))
+                && filter.name.as_ref().is_none_or(|name| key.name == *name)
+                && filter
+                    .tag
+                    .as_ref()
+                    .is_none_or(|tag| key.labels.tags.contains(tag))
+                && filter
+                    .disabled
+                    .is_none_or(|disabled| key.disabled == disabled)
+                && grant.covers(key.place())
+        };
+        let id = |caller: &&Arc<Caller>| caller.key.id.0;
+        let page = match team {
+            Some(team) => page.of(directory.keys_of_team(team).filter(|key| matches(key)), id),
+            None => {
+                let first = KeyId(page.after.saturating_add(1));
+                page.of(directory.keys_from(first).filter(|key| matches(key)), id)
+            }
+        };
+        Ok(page.map(|caller| {
+            let owner = Owner::Key(caller.key.id);
+            self.with_own_limits(caller.key.clone(), owner, &directory)
+        }))
     }
 
     pub async fn key(
         &self,
-        grant: &Grant<may::ReadTenants>,
+        grant: &Grant<may::ReadKeys>,
         id: KeyId,
     ) -> Result<WithLimits<VirtualKey>, ApiError> {
-        let keys = self.keys(grant).await?;
-        keys.into_iter()
-            .find(|key| key.record.id == id)
-            .ok_or_else(|| not_found("key", id))
-    }
-
-    pub async fn admin_keys(
-        &self,
-        _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<AdminKey>, ApiError> {
-        Ok(self.read(|store| store.tenants()).await?.admin_keys)
+        let directory = self.directory();
+        let key = directory
+            .live_key(id)
+            .filter(|key| grant.covers(key.place()))
+            .ok_or_else(|| not_found("key", id))?;
+        Ok(self.with_own_limits(key.clone(), Owner::Key(id), &directory))
     }
 }
 
-fn insert_virtual_key(
-    books: &mut ChangeTransaction<'_>,
-    parent: KeyParent<TeamId>,
-    new: &NewVirtualKey,
-    generated: &GeneratedKey,
-    at_ms: u64,
-) -> Result<VirtualKey, ApiError> {
-    let (team, parent) = parent.load(books)?;
-    if !books.claim_name(&format!("key/{}", team.id), new.name.as_str())? {
-        return Err(name_taken(
-            "a key",
-            new.name.as_str(),
-            format!("the team `{}`", team.name),
-        ));
+/// Place of a new key.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    team: TeamId,
+    parent: Option<KeyId>,
+    user: Option<UserId>,
+}
+
+impl Origin {
+    /// A user that reaches own keys only makes personal keys.
+    fn of(
+        directory: &Directory,
+        grant: &Grant<may::ChangeKeys>,
+        new: &NewVirtualKey,
+    ) -> Result<Origin, ApiError> {
+        let (team, parent) = match &new.parent {
+            KeyParent::Team(text) => (resolve_team(directory, grant, text)?, None),
+            KeyParent::Key { parent, team } => {
+                let key = parent_key(directory, grant, *parent)?;
+                if let Some(text) = team
+                    && resolve_team(directory, grant, text)?.id != key.team
+                {
+                    return Err(wrong_team(key));
+                }
+                let team = directory.live_team(key.team);
+                let team = team.ok_or_else(|| not_found("team", key.team))?;
+                (team, Some(key))
+            }
+        };
+        let of_parent = parent.and_then(|parent| parent.user);
+        let user = match &new.user {
+            Some(text) => Some(resolve_user(directory, grant, text)?.id),
+            None if of_parent.is_some() => of_parent,
+            None if !grant.covers_all(team.scope()) => grant.actor().user(),
+            None => None,
+        };
+        Ok(Origin {
+            team: team.id,
+            parent: parent.map(|parent| parent.id),
+            user,
+        })
     }
+}
+
+fn parent_key<'d>(
+    directory: &'d Directory,
+    grant: &Grant<may::ChangeKeys>,
+    id: KeyId,
+) -> Result<&'d VirtualKey, ApiError> {
+    directory
+        .live_key(id)
+        .filter(|key| grant.sees(Action::ReadKeys, key.place()))
+        .ok_or_else(|| not_found("key", id).with_param("parent"))
+}
+
+fn wrong_team(parent: &VirtualKey) -> ApiError {
+    let message = format!(
+        "{} is a key of {}, and so are its child keys; leave out `team`",
+        parent.id, parent.team
+    );
+    ApiError::invalid(message).with_param("team")
+}
+
+fn insert(
+    change: &mut Change<'_, '_>,
+    grant: &Grant<may::ChangeKeys>,
+    origin: Origin,
+    mut new: NewVirtualKey,
+    generated: &GeneratedKey,
+) -> Result<StoredKey, ApiError> {
+    let team = change.directory.live_team(origin.team).cloned();
+    let team = team.ok_or_else(|| not_found("team", origin.team).with_param("team"))?;
+    if let Some(parent) = origin.parent {
+        check_parent(change.directory, parent, origin.user)?;
+    }
+    let place = Place {
+        scope: team.scope(),
+        user: origin.user,
+    };
+    grant.check(place, Action::ReadTeams, || not_found("team", team.id))?;
+    member_keys::check_user(change.directory, &team, origin.user)?;
+    if !grant.covers_all(team.scope()) {
+        new.budgets = member_keys::check_new(change.directory, &team, origin.user, new.budgets)?;
+    }
+    claim(change, &team, &new.name)?;
     let key = VirtualKey {
-        id: KeyId(books.next_id()?),
+        id: KeyId(change.books.next_id()?),
         team: team.id,
         organization: team.organization,
-        parent,
-        name: new.name.as_str().to_owned(),
+        parent: origin.parent,
+        user: origin.user,
+        name: new.name.into_string(),
         secret_hash: generated.hash,
         hint: generated.hint.clone(),
-        models: new.models.clone().into_allow_list(),
+        previous: None,
+        models: new.models.into_allow_list(),
+        labels: new.labels,
+        endpoints: new.endpoints,
         expires_ms: new.expires_ms,
         disabled: false,
-        created_ms: at_ms,
+        created_ms: change.at_ms,
+        deleted_ms: None,
     };
-    books.put_key(&key)?;
+    change.books.put_key(&key)?;
+    let mut detail = created_to_audit(&key);
+    let limits = (&new.budgets, &new.limits);
+    let stored = owner_limits::create(change, Owner::Key(key.id), limits, &mut detail)?;
+    change.audit("key.create", key.id, &detail)?;
+    Ok((key, stored))
+}
+
+fn created_to_audit(key: &VirtualKey) -> Value {
+    json!({
+        "name": key.name,
+        "team": key.team.to_string(),
+        "parent": key.parent.map(|parent| parent.to_string()),
+        "user": key.user.map(|user| user.to_string()),
+        "hint": key.hint,
+        "models": models_to_audit(&key.models),
+        "allowed_endpoints": endpoints_to_audit(key.endpoints.as_deref()),
+        "tags": key.labels.tags,
+        "expires_at": key.expires_ms.map(instant),
+    })
+}
+
+/// Refuses a child key whose chain of parents would be too long, or whose user is not the parent's.
+fn check_parent(
+    directory: &Directory,
+    parent: KeyId,
+    user: Option<UserId>,
+) -> Result<(), ApiError> {
+    let caller = directory
+        .key(parent)
+        .filter(|caller| caller.key.deleted_ms.is_none())
+        .ok_or_else(|| not_found("key", parent).with_param("parent"))?;
+    if caller.parents.len() >= PARENTS_MAX {
+        let message = format!(
+            "{parent} already has {PARENTS_MAX} keys above it; a key may have at most {PARENTS_MAX}"
+        );
+        return Err(ApiError::invalid(message).with_param("parent"));
+    }
+    if caller.key.user.is_some() && caller.key.user != user {
+        let message = "a child of a personal key belongs to the same user; leave out `user`";
+        return Err(ApiError::invalid(message).with_param("user"));
+    }
+    Ok(())
+}
+
+fn change_row(
+    change: &mut Change<'_, '_>,
+    grant: &Grant<may::ChangeKeys>,
+    mut key: VirtualKey,
+    update: KeyChange,
+) -> Result<StoredKey, ApiError> {
+    let id = key.id;
+    let mut detail = Map::new();
+    if let Some(name) = update.name {
+        let team = change.directory.team(key.team).cloned();
+        let team = team.ok_or_else(|| not_found("team", key.team))?;
+        claim(change, &team, &name)?;
+        change.books.release_name(&names(key.team), &key.name)?;
+        let before = std::mem::replace(&mut key.name, name.into_string());
+        detail.insert("name".to_owned(), json!({ "from": before, "to": key.name }));
+    }
+    if let Some(models) = update.models {
+        detail.insert("models".to_owned(), models.replace(&mut key.models));
+    }
+    if let Some(endpoints) = update.endpoints {
+        let before = std::mem::replace(&mut key.endpoints, endpoints);
+        let endpoints = json!({
+            "from": endpoints_to_audit(before.as_deref()),
+            "to": endpoints_to_audit(key.endpoints.as_deref()),
+        });
+        detail.insert("allowed_endpoints".to_owned(), endpoints);
+    }
+    if !update.labels.is_empty() {
+        let labels = update.labels.apply_to(&mut key.labels);
+        detail.insert("labels".to_owned(), labels);
+    }
+    if let Some(expires_ms) = update.expires_ms {
+        let before = std::mem::replace(&mut key.expires_ms, expires_ms);
+        let instants = json!({ "from": before.map(instant), "to": expires_ms.map(instant) });
+        detail.insert("expires_at".to_owned(), instants);
+    }
+    if let Some(disabled) = update.disabled {
+        let before = std::mem::replace(&mut key.disabled, disabled);
+        let states = json!({ "from": before, "to": disabled });
+        detail.insert("disabled".to_owned(), states);
+    }
+    if !grant.covers_all(key.place().scope) {
+        member_keys::check_changed(change.directory, &key, update.budgets.as_ref())?;
+    }
+    change.books.put_key(&key)?;
+    let limits = (update.budgets.as_ref(), update.limits.as_ref());
+    let stored = owner_limits::rewrite(change, Owner::Key(id), limits, &mut detail)?;
+    change.audit("key.change", id, &detail.into())?;
+    Ok((key, stored))
+}
+
+/// The live key, if the grant covers it.
+pub(super) fn load(
+    change: &mut Change<'_, '_>,
+    grant: &Grant<may::ChangeKeys>,
+    id: KeyId,
+) -> Result<VirtualKey, ApiError> {
+    let unknown = || not_found("key", id);
+    let key = change.books.key(id)?;
+    let key = key
+        .filter(|key| key.deleted_ms.is_none())
+        .ok_or_else(unknown)?;
+    grant.check(key.place(), Action::ReadKeys, unknown)?;
     Ok(key)
 }
 
-pub(super) fn insert_admin_key(
-    books: &mut ChangeTransaction<'_>,
-    name: String,
-    generated: &GeneratedKey,
-    at_ms: u64,
-) -> Result<AdminKey, ApiError> {
-    if !books.claim_name("admin_key", &name)? {
-        return Err(name_taken("an administrative key", &name, "this instance"));
+/// Scope in which names of keys are unique.
+pub(super) fn names(team: TeamId) -> String {
+    format!("key/{team}")
+}
+
+fn claim(change: &mut Change<'_, '_>, team: &Team, name: &Name) -> Result<(), ApiError> {
+    if change.books.claim_name(&names(team.id), name.as_str())? {
+        return Ok(());
     }
-    let id = AdminKeyId(books.next_id()?);
-    let (secret_hash, hint) = (generated.hash, generated.hint.clone());
-    let admin = AdminKey {
-        id,
-        name,
-        secret_hash,
-        hint,
-        disabled: false,
-        created_ms: at_ms,
-    };
-    books.put_admin_key(&admin)?;
-    Ok(admin)
+    let place = format!("the team `{}`", team.name);
+    Err(name_taken("a key", name.as_str(), place))
 }
 
 pub(super) fn no_random_bytes(error: getrandom::Error) -> ApiError {
@@ -338,6 +406,6 @@ pub(super) fn no_random_bytes(error: getrandom::Error) -> ApiError {
     )
 }
 
-fn instant(at_ms: u64) -> String {
+pub(super) fn instant(at_ms: u64) -> String {
     Zone::utc().rfc3339(at_ms)
 }

@@ -6,12 +6,12 @@ use std::num::NonZeroU32;
 
 use serde_json::{Map, Value, json};
 
+use crate::control::change::Change;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::Owner;
 use crate::domain::id::LimitId;
 use crate::domain::limit::RateLimit;
 use crate::domain::pattern::Pattern;
-use crate::store::ChangeTransaction;
 
 /// Rate limits per owner.
 pub const LIMITS_MAX: usize = 16;
@@ -120,20 +120,6 @@ pub(super) struct LimitChanges {
 }
 
 impl LimitChanges {
-    /// Ids of all limits that were created, changed or removed.
-    pub fn affected(&self) -> Vec<LimitId> {
-        let removed = self
-            .before
-            .iter()
-            .map(|limit| limit.id)
-            .filter(|id| self.after.iter().all(|limit| limit.id != *id));
-        self.after
-            .iter()
-            .map(|limit| limit.id)
-            .chain(removed)
-            .collect()
-    }
-
     pub fn add_to_audit(&self, detail: &mut Map<String, Value>) {
         detail.insert(
             "limits".to_owned(),
@@ -144,16 +130,16 @@ impl LimitChanges {
 
 /// Replaces the owner's limits with the wanted ones; a limit on the same model keeps its id.
 pub(super) fn rewrite(
-    books: &mut ChangeTransaction<'_>,
+    change: &mut Change<'_, '_>,
     owner: Owner,
     wanted: &Limits,
 ) -> Result<LimitChanges, ApiError> {
-    let before = books.limits_of(owner)?;
+    let before = change.directory.limits_of(owner).limits;
     let mut after = Vec::new();
     for terms in wanted.apply_to(&before) {
         let id = match before.iter().find(|limit| limit.model == terms.model) {
             Some(limit) => limit.id,
-            None => LimitId(books.next_id()?),
+            None => LimitId(change.books.next_id()?),
         };
         let LimitTerms {
             rpm,
@@ -169,13 +155,13 @@ pub(super) fn rewrite(
             max_parallel,
             model,
         };
-        books.put_limit(&limit)?;
+        change.books.put_limit(&limit)?;
         after.push(limit);
     }
     let changes = LimitChanges { before, after };
     for limit in &changes.before {
         if changes.after.iter().all(|kept| kept.id != limit.id) {
-            books.remove_limit(limit.id)?;
+            change.books.remove_limit(limit.id)?;
         }
     }
     Ok(changes)

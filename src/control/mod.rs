@@ -2,19 +2,29 @@
 //! the directory, and only then answered. Inputs are typed values; JSON, query strings and HTTP are `server/api/`'s. Nothing
 //! here touches a model call.
 
+pub mod admin_keys;
 pub mod alerts;
+pub mod audit;
 mod background;
 mod budgets;
+mod call_origin;
 mod change;
 pub mod clock;
 pub mod corrections;
+mod deletion;
 mod error;
 pub mod input;
+mod key_deletion;
 pub mod key_status;
 pub mod keys;
+pub mod labels;
 pub mod limits;
+mod member_keys;
+pub mod memberships;
+mod names;
 pub mod organizations;
 mod owner_limits;
+pub mod page;
 mod plane;
 mod reasoning_memory;
 pub mod reports;
@@ -24,7 +34,9 @@ pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;
 mod unlogged_endings;
+pub mod users;
 
 pub use crate::control::background::BackgroundTasks;
+pub use crate::control::call_origin::CallOrigin;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};

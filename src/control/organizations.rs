@@ -4,30 +4,33 @@ use serde_json::{Map, json};
 
 use crate::auth::grant::Grant;
 use crate::auth::key::{self, GeneratedKey};
-use crate::auth::role::may;
-use crate::control::change::{AffectedLimits, ChangeOutcome};
+use crate::auth::role::{Action, may};
+use crate::control::admin_keys::insert_admin_key;
+use crate::control::change::Change;
 use crate::control::error::{name_taken, not_found};
-use crate::control::input::{Budgets, Name};
-use crate::control::keys::{insert_admin_key, no_random_bytes};
+use crate::control::input::{Budgets, Models, Name, models_to_audit};
+use crate::control::keys::no_random_bytes;
 use crate::control::limits::Limits;
 use crate::control::owner_limits::{self, WithLimits};
+use crate::control::page::{Page, PageQuery};
 use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::id::OrganizationId;
+use crate::domain::role::{Membership, Scope};
 use crate::domain::secret::Secret;
-use crate::domain::tenant::Organization;
-use crate::store::ChangeTransaction;
+use crate::domain::tenant::{AdminAccess, Organization};
 
 /// Organization that `bootstrap` creates.
 pub const FIRST_ORGANIZATION: &str = "default";
 /// Scope in which names of organizations are unique.
-const SCOPE: &str = "organization";
+pub(super) const NAMES: &str = "organization";
 
 /// A new organization.
 #[derive(Clone, Debug)]
 pub struct NewOrganization {
     pub name: Name,
+    pub models: Models,
     pub budgets: Budgets,
     pub limits: Limits,
 }
@@ -35,6 +38,8 @@ pub struct NewOrganization {
 /// Partial update of an organization; `None` leaves a part unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct OrganizationChange {
+    pub name: Option<Name>,
+    pub models: Option<Models>,
     pub budgets: Option<Budgets>,
     pub limits: Option<Limits>,
 }
@@ -42,7 +47,7 @@ pub struct OrganizationChange {
 impl Control {
     /// Creates the first organization and the first administrative key; refused unless the instance is empty.
     pub async fn bootstrap(&self, grant: &Grant<may::SetUp>) -> Result<Secret, ApiError> {
-        let generated = key::generate_admin().map_err(no_random_bytes)?;
+        let generated = key::generate_owner().map_err(no_random_bytes)?;
         let secret = generated.secret.clone();
         self.set_up(grant, Some(generated)).await?;
         Ok(secret)
@@ -58,30 +63,30 @@ impl Control {
         grant: &Grant<may::SetUp>,
         first_key: Option<GeneratedKey>,
     ) -> Result<(), ApiError> {
-        let set_up = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
-            if !books.organizations()?.is_empty() || !books.claim_name(SCOPE, FIRST_ORGANIZATION)? {
+        let set_up = move |change: &mut Change<'_, '_>| {
+            if !change.books.organizations()?.is_empty()
+                || !change.books.claim_name(NAMES, FIRST_ORGANIZATION)?
+            {
                 return Err(already_set_up());
             }
-            let id = OrganizationId(books.next_id()?);
-            books.put_organization(&Organization {
+            let id = OrganizationId(change.books.next_id()?);
+            change.books.put_organization(&Organization {
                 id,
                 name: FIRST_ORGANIZATION.to_owned(),
-                created_ms: at_ms,
+                models: Models::default().into_allow_list(),
+                created_ms: change.at_ms,
+                deleted_ms: None,
             })?;
             let mut detail = json!({"organization": FIRST_ORGANIZATION});
             if let Some(generated) = &first_key {
-                let admin = insert_admin_key(books, "first".to_owned(), generated, at_ms)?;
+                let access = AdminAccess::Role(Membership::OWNER);
+                let admin = insert_admin_key(change, "first".to_owned(), access, None, generated)?;
                 detail["admin_key"] = admin.id.to_string().into();
                 detail["hint"] = admin.hint.into();
             }
-            Ok(ChangeOutcome {
-                answer: (),
-                subject: id.to_string(),
-                detail,
-                affected: AffectedLimits::default(),
-            })
+            change.audit("instance.set_up", id, &detail)
         };
-        self.apply(grant.actor(), "instance.set_up", set_up).await
+        self.apply(grant.actor(), set_up).await
     }
 
     pub async fn create_organization(
@@ -89,36 +94,27 @@ impl Control {
         grant: &Grant<may::ChangeOrganizations>,
         new: NewOrganization,
     ) -> Result<WithLimits<Organization>, ApiError> {
-        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
-            if !books.claim_name(SCOPE, new.name.as_str())? {
-                return Err(name_taken(
-                    "an organization",
-                    new.name.as_str(),
-                    "this instance",
-                ));
-            }
+        let create = move |change: &mut Change<'_, '_>| {
+            claim(change, &new.name)?;
             let organization = Organization {
-                id: OrganizationId(books.next_id()?),
+                id: OrganizationId(change.books.next_id()?),
                 name: new.name.into_string(),
-                created_ms: at_ms,
+                models: new.models.into_allow_list(),
+                created_ms: change.at_ms,
+                deleted_ms: None,
             };
-            books.put_organization(&organization)?;
-            let (owner, mut detail) = (
-                Owner::Organization(organization.id),
-                json!({ "name": organization.name }),
-            );
-            let (stored, affected) =
-                owner_limits::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
-            Ok(ChangeOutcome {
-                subject: organization.id.to_string(),
-                detail,
-                affected,
-                answer: (organization, stored),
-            })
+            change.books.put_organization(&organization)?;
+            let owner = Owner::Organization(organization.id);
+            let mut detail = json!({
+                "name": organization.name,
+                "models": models_to_audit(&organization.models),
+            });
+            let limits = (&new.budgets, &new.limits);
+            let stored = owner_limits::create(change, owner, limits, &mut detail)?;
+            change.audit("organization.create", organization.id, &detail)?;
+            Ok((organization, stored))
         };
-        let (organization, stored) = self
-            .apply(grant.actor(), "organization.create", create)
-            .await?;
+        let (organization, stored) = self.apply(grant.actor(), create).await?;
         Ok(self.with_status(organization, stored))
     }
 
@@ -128,40 +124,89 @@ impl Control {
         id: OrganizationId,
         update: OrganizationChange,
     ) -> Result<WithLimits<Organization>, ApiError> {
-        let change = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
-            let organization = books
-                .organization(id)?
-                .ok_or_else(|| not_found("organization", id))?;
-            let limits = (update.budgets.as_ref(), update.limits.as_ref());
+        let allowed = grant.clone();
+        let rewrite = move |change: &mut Change<'_, '_>| {
+            let mut organization = load(change, &allowed, id)?;
             let mut detail = Map::new();
-            let (stored, affected) =
-                owner_limits::change(books, Owner::Organization(id), limits, &mut detail)?;
-            Ok(ChangeOutcome {
-                subject: id.to_string(),
-                detail: detail.into(),
-                affected,
-                answer: (organization, stored),
-            })
+            if let Some(name) = update.name {
+                claim(change, &name)?;
+                change.books.release_name(NAMES, &organization.name)?;
+                let before = std::mem::replace(&mut organization.name, name.into_string());
+                let names = json!({ "from": before, "to": organization.name });
+                detail.insert("name".to_owned(), names);
+            }
+            if let Some(models) = update.models {
+                let models = models.replace(&mut organization.models);
+                detail.insert("models".to_owned(), models);
+            }
+            change.books.put_organization(&organization)?;
+            let limits = (update.budgets.as_ref(), update.limits.as_ref());
+            let owner = Owner::Organization(id);
+            let stored = owner_limits::rewrite(change, owner, limits, &mut detail)?;
+            change.audit("organization.change", id, &detail.into())?;
+            Ok((organization, stored))
         };
-        let (organization, stored) = self
-            .apply(grant.actor(), "organization.change", change)
-            .await?;
+        let (organization, stored) = self.apply(grant.actor(), rewrite).await?;
         Ok(self.with_status(organization, stored))
     }
 
     pub async fn organizations(
         &self,
-        _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<WithLimits<Organization>>, ApiError> {
-        let mut tenants = self.read(|store| store.tenants()).await?;
-        let organizations = std::mem::take(&mut tenants.organizations);
-        let mut by_owner = owner_limits::by_owner(tenants.budgets, tenants.limits);
-        let with_status = |organization: Organization| {
+        grant: &Grant<may::ReadOrganizations>,
+        page: PageQuery,
+    ) -> Result<Page<WithLimits<Organization>>, ApiError> {
+        let directory = self.directory();
+        let visible = directory
+            .organizations()
+            .filter(|organization| grant.covers(Scope::Organization(organization.id)));
+        let page = page.of(visible, |organization| organization.id.0);
+        Ok(page.map(|organization| {
             let owner = Owner::Organization(organization.id);
-            self.with_status(organization, by_owner.remove(&owner).unwrap_or_default())
-        };
-        Ok(organizations.into_iter().map(with_status).collect())
+            self.with_own_limits(organization.clone(), owner, &directory)
+        }))
     }
+
+    pub async fn organization(
+        &self,
+        grant: &Grant<may::ReadOrganizations>,
+        id: OrganizationId,
+    ) -> Result<WithLimits<Organization>, ApiError> {
+        let directory = self.directory();
+        let organization = directory
+            .live_organization(id)
+            .filter(|organization| grant.covers(Scope::Organization(organization.id)))
+            .ok_or_else(|| not_found("organization", id))?;
+        let owner = Owner::Organization(id);
+        Ok(self.with_own_limits(organization.clone(), owner, &directory))
+    }
+}
+
+/// The live organization, if the grant covers it.
+pub(super) fn load(
+    change: &mut Change<'_, '_>,
+    grant: &Grant<may::ChangeOrganizations>,
+    id: OrganizationId,
+) -> Result<Organization, ApiError> {
+    let unknown = || not_found("organization", id);
+    let organization = change
+        .books
+        .organization(id)?
+        .filter(|organization| organization.deleted_ms.is_none())
+        .ok_or_else(unknown)?;
+    let scope = Scope::Organization(id);
+    grant.check(scope, Action::ReadOrganizations, unknown)?;
+    Ok(organization)
+}
+
+fn claim(change: &mut Change<'_, '_>, name: &Name) -> Result<(), ApiError> {
+    if change.books.claim_name(NAMES, name.as_str())? {
+        return Ok(());
+    }
+    Err(name_taken(
+        "an organization",
+        name.as_str(),
+        "this instance",
+    ))
 }
 
 fn already_set_up() -> ApiError {

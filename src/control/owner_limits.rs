@@ -1,11 +1,10 @@
 //! Budgets and rate limits of one owner: rewritten together in one transaction, shown with their status in the ledger.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
+use crate::auth::directory::{Directory, OwnerLimits};
 use crate::control::budgets;
-use crate::control::change::AffectedLimits;
+use crate::control::change::Change;
 use crate::control::input::Budgets;
 use crate::control::limits::{self, Limits};
 use crate::control::plane::Control;
@@ -13,7 +12,6 @@ use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::limit::RateLimit;
 use crate::meter::{BudgetStatus, RateLimitStatus};
-use crate::store::ChangeTransaction;
 
 /// A budget with its status; `None` if the ledger does not have it.
 #[derive(Clone, Debug)]
@@ -37,14 +35,17 @@ pub struct WithLimits<T> {
     pub limits: Vec<LimitWithStatus>,
 }
 
-/// Stored budgets and rate limits of an owner.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OwnerLimits {
-    pub budgets: Vec<Budget>,
-    pub limits: Vec<RateLimit>,
-}
-
 impl Control {
+    /// A tenant with its budgets and limits as the directory has them.
+    pub(super) fn with_own_limits<T>(
+        &self,
+        record: T,
+        owner: Owner,
+        directory: &Directory,
+    ) -> WithLimits<T> {
+        self.with_status(record, directory.limits_of(owner))
+    }
+
     pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
         let budget = |budget: Budget| BudgetWithStatus {
             status: self.ledger.budget_status(budget.id),
@@ -64,68 +65,52 @@ impl Control {
 
 /// Creates the budgets and rate limits of a new owner and adds them to the detail of the audit event.
 pub(super) fn create(
-    books: &mut ChangeTransaction<'_>,
+    change: &mut Change<'_, '_>,
     owner: Owner,
     (budgets, limits): (&Budgets, &Limits),
     detail: &mut Value,
-) -> Result<(OwnerLimits, AffectedLimits), ApiError> {
+) -> Result<OwnerLimits, ApiError> {
     let (budgets, limits) = (
-        budgets::rewrite(books, owner, budgets)?,
-        limits::rewrite(books, owner, limits)?,
+        budgets::rewrite(change, owner, budgets)?,
+        limits::rewrite(change, owner, limits)?,
     );
     detail["budgets"] = budgets::to_audit(&budgets.after);
     detail["limits"] = limits::to_audit(&limits.after);
-    let affected = AffectedLimits {
-        budgets: budgets.affected(),
-        limits: limits.affected(),
-    };
-    Ok((
-        OwnerLimits {
-            budgets: budgets.after,
-            limits: limits.after,
-        },
-        affected,
-    ))
+    Ok(OwnerLimits {
+        budgets: budgets.after,
+        limits: limits.after,
+    })
 }
 
 /// Rewrites the budgets and rate limits that a change names and adds them to the detail of the audit event.
-pub(super) fn change(
-    books: &mut ChangeTransaction<'_>,
+pub(super) fn rewrite(
+    change: &mut Change<'_, '_>,
     owner: Owner,
     (budgets, limits): (Option<&Budgets>, Option<&Limits>),
     detail: &mut Map<String, Value>,
-) -> Result<(OwnerLimits, AffectedLimits), ApiError> {
-    let mut stored = OwnerLimits {
-        budgets: books.budgets_of(owner)?,
-        limits: books.limits_of(owner)?,
-    };
-    let mut affected = AffectedLimits::default();
+) -> Result<OwnerLimits, ApiError> {
+    let mut stored = change.directory.limits_of(owner);
     if let Some(budgets) = budgets {
-        let changes = budgets::rewrite(books, owner, budgets)?;
+        let changes = budgets::rewrite(change, owner, budgets)?;
         changes.add_to_audit(detail);
-        affected.budgets = changes.affected();
         stored.budgets = changes.after;
     }
     if let Some(limits) = limits {
-        let changes = limits::rewrite(books, owner, limits)?;
+        let changes = limits::rewrite(change, owner, limits)?;
         changes.add_to_audit(detail);
-        affected.limits = changes.affected();
         stored.limits = changes.after;
     }
-    Ok((stored, affected))
+    Ok(stored)
 }
 
-/// Groups all budgets and rate limits by their owner.
-pub(super) fn by_owner(
-    budgets: Vec<Budget>,
-    limits: Vec<RateLimit>,
-) -> HashMap<Owner, OwnerLimits> {
-    let mut owners: HashMap<Owner, OwnerLimits> = HashMap::new();
-    for budget in budgets {
-        owners.entry(budget.owner).or_default().budgets.push(budget);
+/// Removes the budgets and rate limits of an owner that is deleted.
+pub(super) fn remove(change: &mut Change<'_, '_>, owner: Owner) -> Result<(), ApiError> {
+    let stored = change.directory.limits_of(owner);
+    for budget in stored.budgets {
+        change.books.remove_budget(budget.id)?;
     }
-    for limit in limits {
-        owners.entry(limit.owner).or_default().limits.push(limit);
+    for limit in stored.limits {
+        change.books.remove_limit(limit.id)?;
     }
-    owners
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
+use crate::control::call_origin::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::time::Time;
@@ -41,6 +42,8 @@ pub struct Control {
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// of the call that this handle serves
+    pub(super) origin: Arc<CallOrigin>,
 }
 
 impl Control {
@@ -65,6 +68,7 @@ impl Control {
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            origin: Arc::default(),
         }
     }
 

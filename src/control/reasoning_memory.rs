@@ -4,10 +4,9 @@ use serde_json::json;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::change::{AffectedLimits, ChangeOutcome};
+use crate::control::change::Change;
 use crate::control::plane::{Control, blocking};
 use crate::domain::api_error::ApiError;
-use crate::store::ChangeTransaction;
 
 impl Control {
     /// Deletes all stored reasoning; returns the number of entries.
@@ -16,16 +15,11 @@ impl Control {
             return Ok(0);
         };
         let entries = blocking(move || memory.purge()).await?;
-        let purge = move |_: &mut ChangeTransaction<'_>, _at_ms: u64| {
-            let (subject, detail) = ("reasoning_memory".to_owned(), json!({ "entries": entries }));
-            Ok(ChangeOutcome {
-                answer: entries,
-                subject,
-                detail,
-                affected: AffectedLimits::default(),
-            })
+        let purge = move |change: &mut Change<'_, '_>| {
+            let detail = json!({ "entries": entries });
+            change.audit("reasoning_memory.purge", "reasoning_memory", &detail)?;
+            Ok(entries)
         };
-        self.apply(grant.actor(), "reasoning_memory.purge", purge)
-            .await
+        self.apply(grant.actor(), purge).await
     }
 }

@@ -6,9 +6,11 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::plane::{Control, FRESH_WAIT_MS};
+use crate::control::requests::covers_key;
 use crate::domain::api_error::ApiError;
 use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
+use crate::domain::role::Scope;
 use crate::domain::zone::{Window, Zone};
 use crate::store::{RetentionCutoffs, RollupKey, RollupPeriod, RollupSums, Store, StoreError};
 
@@ -207,13 +209,21 @@ type Groups = HashMap<(Option<u64>, Vec<GroupValue>), RollupSums>;
 impl Control {
     pub async fn usage(
         &self,
-        _grant: &Grant<may::ReadUsage>,
+        grant: &Grant<may::ReadUsage>,
         query: &UsageQuery,
     ) -> Result<UsageReport, ApiError> {
         let now_ms = self.now_ms();
         let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let (query, zone) = (query.clone(), self.zone.clone());
         let directory = self.directory.load_full();
+        let restricted = (!grant.covers(Scope::Instance)).then(|| grant.clone());
+        let counted = move |key: KeyId| {
+            let directory = &directory;
+            restricted
+                .as_ref()
+                .is_none_or(|grant| covers_key(directory, grant, key))
+        };
+        let directory = self.directory();
         let read = self.read(move |store| {
             let (ranges, cutoffs) = (query.ranges(&zone), store.retention_cutoffs()?);
             if let Some(range) = ranges
@@ -222,7 +232,7 @@ impl Control {
             {
                 return Ok(Err(not_retained(range, &cutoffs, &zone)));
             }
-            let (groups, rows) = read_groups(store, &query, &ranges, &zone, &directory)?;
+            let (groups, rows) = read_groups(store, &query, &ranges, &zone, &directory, &counted)?;
             Ok::<_, StoreError>(Ok((groups, rows, store.orphans_uncorrected()?)))
         });
         let (groups, rows, orphans_uncorrected) = read.await??;
@@ -240,6 +250,11 @@ impl Control {
         self.store.rows_read()
     }
 
+    /// Rows of tenants that changes read since the start.
+    pub fn change_rows_read(&self) -> u64 {
+        self.store.change_rows_read()
+    }
+
     /// Database pages read from disk since the start, by any operation.
     pub fn pages_read(&self) -> u64 {
         self.store.pages_read()
@@ -253,12 +268,13 @@ fn read_groups(
     ranges: &[RollupRange],
     zone: &Zone,
     directory: &Directory,
+    counted: &dyn Fn(KeyId) -> bool,
 ) -> Result<(Groups, u64), StoreError> {
     let (mut groups, mut rows) = (Groups::new(), 0);
     for range in ranges {
         let (period, from_ms, to_ms) = (range.period, range.from_ms, range.to_ms);
         rows += store.rollups(period, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
-            if groups.len() <= ROWS_MAX {
+            if groups.len() <= ROWS_MAX && counted(row.key) {
                 let group = group_of(query, zone, directory, row);
                 groups.entry(group).or_default().add(sums);
             }

@@ -1,10 +1,12 @@
 //! The request log: pages of it, filtered, and the detail of one request. A page reads a bounded number of rows and returns the
 //! cursor of the next; a follower waits for new entries without occupying a thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::error::not_found;
@@ -16,6 +18,7 @@ use crate::domain::event::{Flags, HoldId, Settlement, Status, StatusClass};
 use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
+use crate::domain::role::Scope;
 use crate::store::{EntryHead, FeedCursor, Record, RecordIndex, RequestLogEntry, Scan, ScanPage};
 
 /// Entries of a page, unless the query sets another limit.
@@ -217,20 +220,22 @@ pub(super) fn next_id(id: HoldId) -> HoldId {
 impl Control {
     pub async fn requests(
         &self,
-        _grant: &Grant<may::ReadUsage>,
+        grant: &Grant<may::ReadUsage>,
         query: RequestQuery,
     ) -> Result<RequestPage, ApiError> {
         // a page that misses the newest entries is still valid
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         if let Some(RequestCursor::Feed(cursor)) = query.after {
-            return self.follow(query, cursor).await;
+            return self.follow(grant, query, cursor).await;
         }
         // taken before the read: an entry booked meanwhile is returned twice rather than never
         let follow = self.store.feed_cursor().to_string();
         let scan = query.scan(self.admission_wait_ms + PROCESSING_MS);
-        let filter = query.clone();
+        let (filter, view) = (query.clone(), self.view(grant));
         let scanned = self
-            .read(move |store| store.request_log(&scan, |entry| filter.matches(entry)))
+            .read(move |store| {
+                store.request_log(&scan, |entry| view.shows(entry) && filter.matches(entry))
+            })
             .await?;
         Ok(RequestPage {
             next: query.next_cursor(&scanned),
@@ -242,6 +247,7 @@ impl Control {
     /// Entries booked after a cursor; waits for the first one.
     async fn follow(
         &self,
+        grant: &Grant<may::ReadUsage>,
         query: RequestQuery,
         mut cursor: FeedCursor,
     ) -> Result<RequestPage, ApiError> {
@@ -257,11 +263,13 @@ impl Control {
         };
         loop {
             let mut booked = self.store.wal().postings();
-            let filter = query.clone();
+            let (filter, view) = (query.clone(), self.view(grant));
             let bounds = (query.limit, ROWS_MAX);
             let page = self
                 .read(move |store| {
-                    store.request_log_since(cursor, bounds, |entry| filter.matches(entry))
+                    store.request_log_since(cursor, bounds, |entry| {
+                        view.shows(entry) && filter.matches(entry)
+                    })
                 })
                 .await?;
             let page = page.ok_or_else(cursor_lost)?;
@@ -287,31 +295,33 @@ impl Control {
     /// All that is known of one request.
     pub async fn request(
         &self,
-        _grant: &Grant<may::ReadUsage>,
+        grant: &Grant<may::ReadUsage>,
         id: RequestId,
     ) -> Result<RequestDetail, ApiError> {
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let known = self.read(move |store| {
-            Ok((
-                store.request(id)?,
-                store.refusal(id)?,
-                store.tenants()?.budgets,
-            ))
-        });
-        let (attempts, refusal, mut budgets) = known.await?;
-        if attempts.is_empty() && refusal.is_none() {
+        let known = self.read(move |store| Ok((store.request(id)?, store.refusal(id)?)));
+        let (attempts, refusal) = known.await?;
+        let directory = self.directory();
+        let key = attempts
+            .first()
+            .map(|record| record.settlement.hold.subject.key);
+        let key = key.or(refusal.as_ref().map(|refusal| refusal.key));
+        if key.is_none_or(|key| !covers_key(&directory, grant, key)) {
             let message = format!(
                 "{}; a request is booked once it has ended",
                 not_found("request", id).message
             );
             return Err(ApiError::new(ErrorCode::NotFound, message));
         }
-        let charges = || {
-            attempts
-                .iter()
-                .flat_map(|record| &record.settlement.hold.charges)
-        };
-        budgets.retain(|budget| charges().any(|charge| charge.budget == budget.id));
+        let charges = attempts
+            .iter()
+            .flat_map(|record| &record.settlement.hold.charges);
+        let mut budgets: Vec<Budget> = charges
+            .filter_map(|charge| directory.budget(charge.budget))
+            .cloned()
+            .collect();
+        budgets.sort_by_key(|budget| budget.id);
+        budgets.dedup_by_key(|budget| budget.id);
         Ok(RequestDetail {
             attempts,
             refusal,
@@ -331,13 +341,48 @@ impl Control {
     }
 }
 
+/// Entries that a grant shows.
+struct View {
+    directory: Arc<Directory>,
+    /// `None`: all
+    grant: Option<Grant<may::ReadUsage>>,
+}
+
+impl Control {
+    fn view(&self, grant: &Grant<may::ReadUsage>) -> View {
+        View {
+            directory: self.directory(),
+            grant: (!grant.covers(Scope::Instance)).then(|| grant.clone()),
+        }
+    }
+}
+
+impl View {
+    fn shows(&self, entry: &EntryHead) -> bool {
+        let Some(grant) = &self.grant else {
+            return true;
+        };
+        let key = match entry {
+            EntryHead::Record(record) => record.hold.subject.key,
+            EntryHead::Refusal(refusal) => refusal.key,
+        };
+        covers_key(&self.directory, grant, key)
+    }
+}
+
+/// True if usage of the key is covered. A key that no longer exists belongs to the instance.
+pub(super) fn covers_key(directory: &Directory, grant: &Grant<may::ReadUsage>, key: KeyId) -> bool {
+    let place = directory.key(key).map(|caller| caller.key.place());
+    grant.covers(place.unwrap_or(Scope::Instance.into()))
+}
+
 fn cursor_lost() -> ApiError {
     let message = "stale cursor: the gateway was restarted, or too many requests have ended since; \
                    read the list without `after`, then continue from its `follow`";
     ApiError::invalid(message).with_param("after")
 }
 
-fn too_many_followers() -> ApiError {
+pub(super) fn too_many_followers() -> ApiError {
     let message = format!("limit of {FOLLOWERS_MAX} waiting followers reached; ask without `wait`");
     ApiError::new(ErrorCode::Overloaded, message).with_retry_after(5)
 }

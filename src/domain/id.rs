@@ -41,6 +41,10 @@ numbered!(
     AdminKeyId, "adm_"
 );
 numbered!(
+    /// A user, written `usr_1`.
+    UserId, "usr_"
+);
+numbered!(
     /// A budget, written `bud_1`.
     BudgetId, "bud_"
 );

@@ -14,6 +14,7 @@ pub mod limit;
 pub mod money;
 pub mod pattern;
 pub mod refusal;
+pub mod role;
 pub mod secret;
 pub mod snapshot;
 pub mod tenant;

@@ -5,16 +5,30 @@ use std::sync::Arc;
 
 use crate::auth;
 use crate::auth::directory::{Caller, Directory, DirectoryCell};
-use crate::dialect::{self, Dialect, Request};
+use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::api_error::ApiError;
+use crate::domain::tenant::Endpoint;
 use crate::domain::time::Time;
+use crate::gateway::call::Call;
 use crate::policy::{access, similar_names};
-use crate::route::{Candidate, Plan, Resolved, RouteError, RouteTable};
+use crate::route::{Candidate, Plan, Resolution, RouteError, RouteTable};
 
 /// A key that may call at most this many models is told their names where a name is unknown.
 const NAMES_SHOWN_MAX: usize = 10;
 /// Owner of routes and aliases in model lists.
 const ROUTE_OWNER: &str = "gatekeeper";
+
+/// Refuses an endpoint that the caller may not use.
+pub(super) fn check_endpoint(caller: &Caller, call: &Call) -> Result<(), ApiError> {
+    let endpoint = match (call.operation, call.dialect) {
+        (Operation::TokenCount, _) => Endpoint::CountTokens,
+        (Operation::Embeddings, _) => Endpoint::Embeddings,
+        (Operation::Conversation, Dialect::Responses) => Endpoint::Responses,
+        (Operation::Conversation, Dialect::Messages) => Endpoint::Messages,
+        (Operation::Conversation, _) => Endpoint::ChatCompletions,
+    };
+    access::check_endpoint_allowed(&caller.team, caller.keys(), endpoint)
+}
 
 /// Directory, routes and clock that every access check needs.
 pub(super) struct Access {
@@ -87,7 +101,7 @@ impl Access {
                 .iter()
                 .filter_map(|name| self.routes.resolve(name).ok());
             resolved
-                .flat_map(Resolved::into_candidates)
+                .flat_map(Resolution::into_candidates)
                 .filter(|candidate| is_granted(caller, candidate))
                 .collect()
         };
@@ -129,9 +143,10 @@ impl Access {
 
     /// Listed names that the caller may call, with the owner that model lists state, sorted.
     fn callable(&self, caller: &Caller) -> Vec<(String, String)> {
+        let tenants = (&caller.organization, &caller.team);
         let models = self.routes.names().filter(|(name, deployment)| {
             let (provider, model) = (&deployment.provider.name, &deployment.model);
-            access::is_model_allowed(&caller.team, caller.keys(), &[name], (provider, model))
+            access::is_model_allowed(tenants, caller.keys(), &[name], (provider, model))
         });
         let mut callable: Vec<(String, String)> = models
             .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
@@ -187,7 +202,12 @@ fn is_route((_, owner): &(String, String)) -> bool {
 fn is_granted(caller: &Caller, candidate: &Candidate) -> bool {
     let deployment = candidate.deployment();
     let names = (deployment.provider.name.as_str(), deployment.model.as_str());
-    access::is_model_allowed(&caller.team, caller.keys(), &candidate.granted_by, names)
+    access::is_model_allowed(
+        (&caller.organization, &caller.team),
+        caller.keys(),
+        &candidate.granted_by,
+        names,
+    )
 }
 
 /// Refuses a target that no list allows by its own name or by one that grants it.
@@ -195,5 +215,11 @@ fn check_granted(caller: &Caller, asked: &str, candidate: &Candidate) -> Result<
     let deployment = candidate.deployment();
     let names = (deployment.provider.name.as_str(), deployment.model.as_str());
     let granted_by = &candidate.granted_by;
-    access::check_model_allowed(&caller.team, caller.keys(), asked, granted_by, names)
+    access::check_model_allowed(
+        (&caller.organization, &caller.team),
+        caller.keys(),
+        asked,
+        granted_by,
+        names,
+    )
 }

@@ -2,6 +2,7 @@
 //! or the route gives up. A later attempt never waits for budget; without room for any, the error is that of the attempt before.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::auth::directory::Caller;
 use crate::dialect::Request;
@@ -10,8 +11,10 @@ use crate::domain::attempt::FailureClass;
 use crate::domain::attribution::Tag;
 use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
-use crate::gateway::admission::{Admission, AdmissionControl};
+use crate::domain::money::Money;
+use crate::gateway::admission::{Admission, AdmissionControl, NewAttempt};
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::deadlines::{ClientTimeouts, Deadlines};
 use crate::gateway::exchange::outcome::{AttemptFailure, Outcome};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
@@ -30,7 +33,21 @@ pub(super) struct RoutedRequest {
     pub credential: Option<String>,
     /// the client's, for vendors of the same dialect
     pub headers: Arc<[(String, String)]>,
+    pub timeouts: ClientTimeouts,
+    /// request parameters that the route set
+    pub route_params: Vec<String>,
+    /// most that each attempt may cost, as the client asks
+    pub max_cost: Option<Money>,
+    pub arrived: Instant,
     pub progress: SharedProgress,
+}
+
+impl RoutedRequest {
+    /// Returns `true` if the client waits at least so long from now on.
+    fn has_time(&self, wait: Duration) -> bool {
+        let patience = self.timeouts.call_ms.map(Duration::from_millis);
+        patience.is_none_or(|patience| self.arrived.elapsed() + wait < patience)
+    }
 }
 
 /// Parts that every attempt needs.
@@ -64,6 +81,9 @@ impl AttemptRunner {
     ) -> Result<Reply, Box<NoReply>> {
         let (mut refusal, mut failed) = (None, None);
         while let Some(step) = routed.progress.take_next() {
+            if failed.is_some() && !routed.has_time(step.wait) {
+                break;
+            }
             if !wait_before(&step, &mut guard).await {
                 break;
             }
@@ -164,15 +184,19 @@ impl AttemptRunner {
             request: routed.id,
             attempt: step.attempt,
         };
-        let (caller, request, tag) = (
-            routed.caller.clone(),
-            routed.request.clone(),
-            routed.tag.clone(),
-        );
-        let fetcher = client.fetcher();
-        self.admission
-            .plan(caller, request, step, id, tag, fetcher)
-            .await
+        let route = step.candidate.route.as_ref();
+        let timeouts = route.map(|route| route.config.timeouts).unwrap_or_default();
+        let limits = &self.exchange.limits;
+        let attempt = NewAttempt {
+            caller: routed.caller.clone(),
+            request: routed.request.clone(),
+            deadlines: Deadlines::new(limits, timeouts, routed.timeouts, routed.arrived),
+            max_cost: routed.max_cost,
+            step,
+            id,
+            tag: routed.tag.clone(),
+        };
+        self.admission.plan(attempt, client.fetcher()).await
     }
 }
 

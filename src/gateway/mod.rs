@@ -9,6 +9,7 @@ mod admission;
 mod alert_outbox;
 mod attempts;
 mod call;
+mod conversation;
 mod exchange;
 mod inflight;
 mod metrics;
@@ -31,22 +32,24 @@ use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::access::Access;
-use crate::gateway::admission::AdmissionControl;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
+use crate::gateway::admission::{AdmissionControl, output_cap};
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
-pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
+use crate::gateway::call::max_cost;
+pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded, read_timeouts};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::metrics::Metrics;
-pub use crate::gateway::reply::{Body, Reply};
+pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
+use crate::gateway::request::route_params;
 use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
-use crate::route::{RouteProgress, RouteTable};
+use crate::route::{Moment, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
@@ -67,6 +70,7 @@ pub struct GatewayParts {
 /// Data plane of one process, shared by all workers.
 pub struct Gateway {
     limits: Limits,
+    user_header: Option<String>,
     access: Arc<Access>,
     attempts: AttemptRunner,
     settler: Arc<Settler>,
@@ -121,6 +125,7 @@ impl Gateway {
         let exchange = Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning));
         Ok(Gateway {
             limits: config.limits,
+            user_header: config.user_header.clone(),
             access,
             attempts: AttemptRunner {
                 admission,
@@ -176,6 +181,7 @@ impl Gateway {
         } else {
             self.attempts.run(&routed, client, guard).await
         };
+        let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
         ended.map_err(|no_reply| match *no_reply {
             NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
             NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
@@ -192,11 +198,25 @@ impl Gateway {
         let tag = call.tag.as_ref();
         let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
         entry.tag = tag.transpose()?;
-        let mut request: Request = dialect::read(call.dialect, call.operation, call.body)?;
+        let mut request: Request = dialect::read(call.dialect, call.operation, call.body.clone())?;
         self.access.resolve_alias(&mut request);
+        request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
-        let plan = self.access.plan(&caller, &request.model)?;
-        let (progress, seed) = (RouteProgress::new(plan), entry.request.0 as u64);
+        access::check_endpoint(&caller, &call)?;
+        let mut plan = self.access.plan(&caller, &request.model)?;
+        let (request, route_params) = match plan.route() {
+            Some(route) => route_params::apply(request, &route.config)?,
+            None => (request, Vec::new()),
+        };
+        plan.note_ceilings(|deployment| output_cap::ceiling_at(&request, deployment));
+        // the random part of the id
+        let seed = (entry.request.0 >> 16) as u64;
+        let moment = Moment {
+            boot_ms: self.time.boot_ms(),
+            random: mix(seed),
+            conversation: plan.has_affinity().then(|| conversation::hash(&request)),
+        };
+        let progress = RouteProgress::new(plan, moment);
         Ok(RoutedRequest {
             id: entry.request,
             caller,
@@ -204,6 +224,10 @@ impl Gateway {
             tag: entry.tag.clone(),
             credential: call.credential,
             headers: call.headers.into(),
+            timeouts: call.timeouts,
+            route_params,
+            max_cost: max_cost(call.max_cost.as_deref())?,
+            arrived: std::time::Instant::now(),
             progress: SharedProgress::new(progress, self.time.clone(), seed),
         })
     }
@@ -261,6 +285,11 @@ impl Gateway {
         self.access.models(credential, dialect)
     }
 
+    /// Request header that names the end user.
+    pub fn user_header(&self) -> Option<&str> {
+        self.user_header.as_deref()
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -273,6 +302,10 @@ impl Gateway {
         &self.inflight
     }
 
+    pub fn routes(&self) -> &RouteTable {
+        &self.access.routes
+    }
+
     /// Number of requests that wait for room in a budget.
     pub fn waiting(&self) -> usize {
         self.settler.queue.waiting()
@@ -283,7 +316,8 @@ impl Gateway {
         self.exchange.drain_slots.running()
     }
 
-    fn next_id(&self) -> RequestId {
+    /// A new request id.
+    pub fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)

@@ -91,7 +91,8 @@ pub struct Reply {
     pub body: Body,
 }
 
-const REQUEST_ID: &str = "x-gatekeeper-request-id";
+/// Header with the id of a request.
+pub const REQUEST_ID: &str = "x-gatekeeper-request-id";
 /// Header by which SDKs decide about a retry, whatever the status.
 const SHOULD_RETRY: &str = "x-should-retry";
 
@@ -136,6 +137,16 @@ pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Opti
 }
 
 impl Reply {
+    /// Names the request parameters that the route set.
+    pub(super) fn with_route_params(mut self, names: &[String]) -> Reply {
+        if !names.is_empty() {
+            let value = header_text(&names.join(","));
+            self.headers
+                .push(("x-gatekeeper-route-params".into(), value));
+        }
+        self
+    }
+
     /// Head of an answered call: forwarded headers of the upstream, and the deployment that answered.
     pub(super) fn answered(
         status: u16,

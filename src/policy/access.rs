@@ -1,27 +1,30 @@
-//! Model access: a key may call a model only if the patterns of its team, of the key and of every ancestor key match it. Pure;
+//! Model access: a key may call a model only if the lists of its organization, its team, the key and every ancestor key allow it. Pure;
 //! it does not know the configuration, so a refusal never reveals which models exist.
 
 use crate::domain::allow_list::AllowList;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::tenant::{Team, VirtualKey};
+use crate::domain::tenant::{Endpoint, Organization, Team, VirtualKey};
 
 /// Maximum number of patterns in a refusal message.
 const SHOWN_PATTERNS_MAX: usize = 8;
 /// Maximum length of the model name in a refusal message, in characters.
 const SHOWN_NAME_CHARS_MAX: usize = 128;
 
-/// Refuses a model that the team or a key does not allow. `keys` contains the caller's key and its ancestors; `asked` is the
+/// Refuses a model that the organization, the team or a key does not allow. `keys` contains the caller's key and its ancestors; `asked` is the
 /// requested name, for the message; `granted_by` lists the names that may grant the deployment `provider/model` besides its own.
 pub fn check_model_allowed<'k>(
-    team: &Team,
+    (organization, team): (&Organization, &Team),
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     asked: &str,
     granted_by: &[impl AsRef<str>],
     deployment: (&str, &str),
 ) -> Result<(), ApiError> {
-    let (restricting, name, patterns) = if !allows(&team.models, granted_by, deployment) {
+    let allows = |models: &AllowList| is_allowed(models, granted_by, deployment);
+    let (restricting, name, patterns) = if !allows(&organization.models) {
+        ("organization", &organization.name, &organization.models)
+    } else if !allows(&team.models) {
         ("team", &team.name, &team.models)
-    } else if let Some(key) = keys.find(|key| !allows(&key.models, granted_by, deployment)) {
+    } else if let Some(key) = keys.find(|key| !allows(&key.models)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
@@ -40,17 +43,17 @@ pub fn check_model_allowed<'k>(
 
 /// Returns true if `check_model_allowed` succeeds; used to filter lists of models.
 pub fn is_model_allowed<'k>(
-    team: &Team,
+    (organization, team): (&Organization, &Team),
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     granted_by: &[impl AsRef<str>],
     deployment: (&str, &str),
 ) -> bool {
-    allows(&team.models, granted_by, deployment)
-        && keys.all(|key| allows(&key.models, granted_by, deployment))
+    let allows = |models: &AllowList| is_allowed(models, granted_by, deployment);
+    allows(&organization.models) && allows(&team.models) && keys.all(|key| allows(&key.models))
 }
 
 /// Returns true if the list allows the deployment by one of the names.
-fn allows(
+fn is_allowed(
     models: &AllowList,
     granted_by: &[impl AsRef<str>],
     (provider, model): (&str, &str),
@@ -58,6 +61,31 @@ fn allows(
     granted_by
         .iter()
         .any(|name| models.allows(name.as_ref(), provider, model))
+}
+
+/// Refuses an endpoint that the team, the key or an ancestor key does not allow.
+pub fn check_endpoint_allowed<'k>(
+    team: &Team,
+    mut keys: impl Iterator<Item = &'k VirtualKey>,
+    endpoint: Endpoint,
+) -> Result<(), ApiError> {
+    let allows = |endpoints: &Option<Vec<Endpoint>>| {
+        endpoints
+            .as_ref()
+            .is_none_or(|endpoints| endpoints.contains(&endpoint))
+    };
+    let (restricting, name) = if !allows(&team.endpoints) {
+        ("team", &team.name)
+    } else if let Some(key) = keys.find(|key| !allows(&key.endpoints)) {
+        ("key", &key.name)
+    } else {
+        return Ok(());
+    };
+    let message = format!(
+        "endpoint {} not allowed for the {restricting} `{name}`; ask an administrator to add it to `allowed_endpoints`",
+        endpoint.as_str()
+    );
+    Err(ApiError::new(ErrorCode::PermissionDenied, message))
 }
 
 fn list(models: &AllowList) -> String {
@@ -81,11 +109,22 @@ mod tests {
     use super::*;
     use crate::domain::id::{KeyId, OrganizationId, TeamId};
     use crate::domain::pattern::Pattern;
+    use crate::domain::tenant::{Labels, MemberKeyRules};
 
     /// The texts as patterns; `None` allows all models.
     fn allow_list(texts: Option<&[&str]>) -> AllowList {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text)).collect();
         texts.map_or(AllowList::All, |texts| AllowList::Only(patterns(texts)))
+    }
+
+    fn organization(models: Option<&[&str]>) -> Organization {
+        Organization {
+            id: OrganizationId(1),
+            name: "acme".into(),
+            models: allow_list(models),
+            created_ms: 0,
+            deleted_ms: None,
+        }
     }
 
     fn tenants(team: Option<&[&str]>, key: Option<&[&str]>) -> (Team, VirtualKey) {
@@ -95,20 +134,29 @@ mod tests {
             organization,
             name: "marketing".into(),
             models: allow_list(team),
+            labels: Labels::default(),
+            endpoints: None,
+            member_keys: MemberKeyRules::default(),
             created_ms: 0,
+            deleted_ms: None,
         };
         let key = VirtualKey {
             id: KeyId(3),
             team: team.id,
             organization,
             parent: None,
+            user: None,
             name: "campaign".into(),
             secret_hash: [0; 32],
             hint: "abcd".into(),
+            previous: None,
             models: allow_list(key),
+            labels: Labels::default(),
+            endpoints: None,
             expires_ms: None,
             disabled: false,
             created_ms: 0,
+            deleted_ms: None,
         };
         (team, key)
     }
@@ -130,15 +178,61 @@ mod tests {
             let (team, key) = tenants(team, key);
             let keys = || std::iter::once(&key);
             assert_eq!(
-                is_model_allowed(&team, keys(), &["fast"], ("openai", "gpt-5-mini")),
+                is_model_allowed(
+                    (&organization(None), &team),
+                    keys(),
+                    &["fast"],
+                    ("openai", "gpt-5-mini")
+                ),
                 expected,
                 "{team:?} {key:?}"
             );
             assert_eq!(
-                check_model_allowed(&team, keys(), "fast", &["fast"], ("openai", "gpt-5-mini"))
-                    .is_ok(),
+                check_model_allowed(
+                    (&organization(None), &team),
+                    keys(),
+                    "fast",
+                    &["fast"],
+                    ("openai", "gpt-5-mini")
+                )
+                .is_ok(),
                 expected
             );
+        }
+    }
+
+    #[test]
+    fn model_needs_permission_of_the_organization() {
+        let (team, key) = tenants(Some(&["*"]), Some(&["*"]));
+        let organization = organization(Some(&["gpt-5-*"]));
+        let check = |model| {
+            let tenants = (&organization, &team);
+            check_model_allowed(
+                tenants,
+                std::iter::once(&key),
+                model,
+                &[model],
+                ("openai", model),
+            )
+        };
+        assert!(check("gpt-5-mini").is_ok());
+        let error = check("o3").expect_err("refused");
+        assert!(error.message.contains("organization `acme`"), "{error}");
+    }
+
+    #[test]
+    fn endpoint_needs_permission_of_team_and_keys() {
+        let (mut team, mut key) = tenants(None, None);
+        let allowed = |team: &Team, key: &VirtualKey, endpoint| {
+            check_endpoint_allowed(team, std::iter::once(key), endpoint).map_err(|error| error.code)
+        };
+        assert_eq!(allowed(&team, &key, Endpoint::Embeddings), Ok(()));
+        team.endpoints = Some(vec![Endpoint::Messages, Endpoint::Embeddings]);
+        key.endpoints = Some(vec![Endpoint::Messages]);
+        assert_eq!(allowed(&team, &key, Endpoint::Messages), Ok(()));
+        for endpoint in [Endpoint::Embeddings, Endpoint::Responses] {
+            let refused = Err(ErrorCode::PermissionDenied);
+            assert_eq!(allowed(&team, &key, endpoint), refused, "{endpoint:?}");
         }
     }
 
@@ -148,7 +242,7 @@ mod tests {
         let (_, child) = tenants(None, Some(&["*"]));
         let allowed = |model| {
             check_model_allowed(
-                &team,
+                (&organization(None), &team),
                 [&child, &parent].into_iter(),
                 model,
                 &[model],
@@ -163,7 +257,7 @@ mod tests {
                 .contains("`gpt-5-*`")
         );
         assert!(!is_model_allowed(
-            &team,
+            (&organization(None), &team),
             [&child, &parent].into_iter(),
             &["o3"],
             ("openai", "o3")
@@ -174,7 +268,7 @@ mod tests {
     fn refusal_names_model_restricting_tenant_and_allowed_models() {
         let (team, key) = tenants(Some(&["gpt-5-mini", "claude-haiku-*"]), None);
         let error = check_model_allowed(
-            &team,
+            (&organization(None), &team),
             std::iter::once(&key),
             "gpt-5.1",
             &["gpt-5.1"],
@@ -202,10 +296,10 @@ mod tests {
             Some(&many.iter().map(String::as_str).collect::<Vec<_>>()),
         );
         let error = check_model_allowed(
-            &team,
+            (&organization(None), &team),
             std::iter::once(&key),
             &"é".repeat(100_000),
-            &["é"],
+            &[&"é".repeat(100_000)],
             ("openai", "x"),
         )
         .expect_err("refused");

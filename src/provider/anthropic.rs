@@ -2,7 +2,7 @@
 //! in the model's name; an unknown name is treated as the newest generation, which accepts the
 //! fewest parameters.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;

@@ -2,7 +2,7 @@
 //! the customer chooses. The price is that of the model of this name or of `priced_as`; it must
 //! never be that of the model that a response names.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::dialect::Dialect;
 

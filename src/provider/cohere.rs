@@ -1,6 +1,6 @@
 //! Cohere: its own `/v2/chat`, and embeddings at its OpenAI-compatible path; embedded prices.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;

@@ -2,7 +2,7 @@
 //! so that every client is passed through and its reasoning returns to the model; embedded prices,
 //! at the peak rate.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,

@@ -1,7 +1,7 @@
 //! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
 //! generation determines how reasoning is requested and whether signatures must be returned.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;

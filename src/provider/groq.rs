@@ -1,7 +1,7 @@
 //! Groq: OpenAI's chat dialect with a few fields missing; embedded prices. Groq rejects unsupported
 //! fields and `n` above 1 with a 400.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,

@@ -1,7 +1,7 @@
 //! Mistral: OpenAI's chat and embeddings dialects with some names of its own; embedded prices. The
 //! schema is closed: an unknown field is a 422. The last chunk of a stream always reports usage.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,

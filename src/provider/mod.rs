@@ -7,7 +7,6 @@ mod azure;
 mod bedrock;
 mod cohere;
 mod deepseek;
-mod failure_words;
 mod gemini;
 mod groq;
 mod mistral;
@@ -21,6 +20,7 @@ mod simulator;
 mod together;
 
 pub use bedrock::{AwsKeys, RequestToSign, Signer};
+pub use preset::litellm_names::{LiteLlmVendor, litellm_vendor};
 pub use preset::{
     BaseUrl, BodyWrapper, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,
@@ -71,7 +71,7 @@ mod tests {
                     .trim_end_matches(".rs")
                     .to_owned()
             })
-            .filter(|file| !["mod", "preset", "failure_words"].contains(&file.as_str()))
+            .filter(|file| !["mod", "preset"].contains(&file.as_str()))
             .collect();
         let presets: BTreeSet<String> = REGISTRY
             .iter()

@@ -1,7 +1,7 @@
 //! Ollama at its OpenAI- and Anthropic-compatible paths: models on the operator's own machine, so
 //! they are free. The key is optional; a hosted or proxied Ollama can require one.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,

@@ -3,7 +3,7 @@
 //! Fields of OpenAI's dialect without an equivalent are lost; if `/v1` exists, the preset `ollama`
 //! keeps more of a request.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing};

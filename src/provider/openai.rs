@@ -1,7 +1,7 @@
 //! OpenAI: chat, responses and embeddings; embedded prices. A chat stream reports usage only on
 //! request.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;

@@ -1,6 +1,6 @@
 //! Any server with OpenAI's chat dialect: the configuration sets base URL and price.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};

@@ -1,7 +1,7 @@
 //! OpenRouter: OpenAI's chat dialect in front of other vendors. The price of a model depends on the
 //! vendor that serves it, so no prices are embedded and the configuration must set them.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,

@@ -1,11 +1,14 @@
 //! Type of a preset: what is the same for all accounts at one vendor. Holds data and picks the
 //! endpoint and the credential header; must never name a vendor or keep a secret.
 
+pub(super) mod failure_words;
+pub(super) mod litellm_names;
+
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, Framing, Operation, UsageRules};
 use crate::domain::attempt::FailureClass;
 use crate::domain::secret::Secret;
-use crate::provider::failure_words::{FailureWord, classify};
+use failure_words::{FailureWord, classify};
 
 /// Properties of a vendor that are the same for all accounts.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! Its prices are invented ($1 per million input tokens, $5 per million output tokens) so that
 //! budgets are charged.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};

@@ -1,7 +1,7 @@
 //! Together: OpenAI's chat and embeddings dialects; embedded prices. The last chunk of a stream
 //! always reports usage; `logprobs` is a number.
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
     SupportedFields,

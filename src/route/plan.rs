@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::config::RetryPolicy;
-use crate::route::routes::{Resolved, Route, Target};
-use crate::route::table::Deployment;
+use crate::config::{RetryPolicy, Strategy};
+use crate::domain::money::Money;
+use crate::route::deployment::Deployment;
+use crate::route::routes::{Resolution, Route, Target};
 
 /// A target that may serve the request.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Candidate {
     pub route: Option<Arc<Route>>,
     /// names by which an allow-list may grant the target, besides its own
     pub granted_by: Arc<[String]>,
+    /// most that this request can cost there, for routes that choose by price
+    pub ceiling: Option<Money>,
 }
 
 /// Candidates by the reason that makes them eligible.
@@ -29,6 +32,11 @@ pub struct Plan {
 impl Candidate {
     pub fn deployment(&self) -> &Arc<Deployment> {
         &self.target.deployment
+    }
+
+    pub(super) fn is_available(&self, boot_ms: u64) -> bool {
+        let health = self.target.health.as_ref();
+        health.is_none_or(|health| health.is_available(boot_ms))
     }
 
     /// Name of the route; empty without one.
@@ -57,13 +65,29 @@ impl Plan {
             .map_or_else(RetryPolicy::single, |route| route.config.retry)
     }
 
+    /// Notes what the request can cost at most at each target, if the route chooses by price.
+    pub fn note_ceilings(&mut self, ceiling: impl Fn(&Deployment) -> Option<Money>) {
+        let lists = [&mut self.targets, &mut self.fallbacks];
+        for candidate in lists.into_iter().flatten() {
+            let route = candidate.route.as_ref();
+            if route.is_some_and(|route| route.config.strategy == Strategy::Cheapest) {
+                candidate.ceiling = ceiling(&candidate.target.deployment);
+            }
+        }
+    }
+
+    /// Returns `true` if a conversation keeps its target.
+    pub fn has_affinity(&self) -> bool {
+        self.route().is_some_and(|route| route.config.affinity)
+    }
+
     /// The route that was asked for.
-    pub(super) fn route(&self) -> Option<&Arc<Route>> {
+    pub fn route(&self) -> Option<&Arc<Route>> {
         self.targets.first()?.route.as_ref()
     }
 }
 
-impl Resolved {
+impl Resolution {
     /// The targets as candidates, all of which are granted by the same names.
     pub fn into_candidates(self) -> impl Iterator<Item = Candidate> {
         let granted_by: Arc<[String]> = self.granted_by.into();
@@ -72,6 +96,7 @@ impl Resolved {
             target,
             route: route.clone(),
             granted_by: granted_by.clone(),
+            ceiling: None,
         })
     }
 }

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use crate::config::Strategy;
 use crate::domain::attempt::{Decision, FailureClass};
+use crate::route::health::RunningCall;
 use crate::route::plan::{Candidate, Plan};
 use crate::route::retry::{RETRY_AFTER_MAX_MS, backoff_ms};
-use crate::route::routes::Route;
+use crate::route::strategy::{self, Moment, Turn};
 
 /// An attempt that may be made now.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Step {
     pub candidate: Candidate,
     /// number of the attempt, from 1
@@ -19,6 +19,8 @@ pub struct Step {
     pub chosen: String,
     /// before the attempt
     pub wait: Duration,
+    /// the call at a deployment whose health is known
+    pub call: Option<RunningCall>,
 }
 
 /// A failed attempt, as far as the decision depends on it.
@@ -63,7 +65,7 @@ pub struct RouteProgress {
 
 impl RouteProgress {
     /// Starts at the target that the strategy chooses.
-    pub fn new(plan: Plan) -> RouteProgress {
+    pub fn new(plan: Plan, moment: Moment) -> RouteProgress {
         let tries = |candidates: &Vec<Candidate>| vec![Tries::default(); candidates.len()];
         let mut progress = RouteProgress {
             tries: [
@@ -82,10 +84,24 @@ impl RouteProgress {
         if let Some(route) = progress.plan.route() {
             route.retries.deposit();
         }
-        if let Some((index, chosen)) = progress.choose(Stage::Targets, true) {
-            progress.set_next((Stage::Targets, index), chosen, 0);
+        if let Some((place, chosen)) = progress.choose_first(moment) {
+            progress.set_next(place, chosen, 0, moment);
         }
         progress
+    }
+
+    /// The first target: an available one, else an available fallback. If all cool down, the cooldowns do not count: a certain refusal
+    /// is no better than a likely one.
+    fn choose_first(&self, moment: Moment) -> Option<(Place, String)> {
+        for stage in [Stage::Targets, Stage::Fallbacks] {
+            if let Some((index, chosen)) = self.choose(stage, Turn::First, moment) {
+                let cooling = self.cooling(stage, moment);
+                return Some(((stage, index), with_cooling(chosen, cooling)));
+            }
+        }
+        let open = self.open(Stage::Targets);
+        let (index, chosen) = self.choose_among(Stage::Targets, &open, Turn::First, moment)?;
+        Some(((Stage::Targets, index), format!("{chosen}; all cool down")))
     }
 
     /// The next attempt, if there is one; it counts as made once `begin` is called.
@@ -109,30 +125,27 @@ impl RouteProgress {
     }
 
     /// Skips the current step, whose target cannot take the request; the next one follows without an attempt.
-    pub fn skip(&mut self) {
+    pub fn skip(&mut self, moment: Moment) {
         let Some((stage, _)) = self.current else {
             return;
         };
         if let Some(tries) = self.current_tries() {
             tries.excluded = true;
         }
-        if let Some((index, chosen)) = self.choose(stage, false) {
-            self.set_next((stage, index), chosen, 0);
-        } else if stage == Stage::Targets
-            && self.attempts == 0
-            && let Some((index, chosen)) = self.choose(Stage::Fallbacks, false)
-        {
-            self.set_next((Stage::Fallbacks, index), chosen, 0);
+        let stages = match stage {
+            Stage::Targets if self.attempts == 0 => &[Stage::Targets, Stage::Fallbacks][..],
+            _ => &[stage],
+        };
+        let next = stages
+            .iter()
+            .find_map(|stage| Some((*stage, self.choose(*stage, Turn::Later, moment)?)));
+        if let Some((stage, (index, chosen))) = next {
+            self.set_next((stage, index), chosen, 0, moment);
         }
     }
 
     /// Decides after a failed attempt; with a decision for another attempt `take_next` returns it.
-    pub fn decide(
-        &mut self,
-        failed: FailedAttempt,
-        boot_ms: u64,
-        random: u64,
-    ) -> (Decision, String) {
+    pub fn decide(&mut self, failed: FailedAttempt, moment: Moment) -> (Decision, String) {
         if let Some(refusal) = self.final_failure(failed) {
             return refusal;
         }
@@ -141,12 +154,12 @@ impl RouteProgress {
             let why = format!("max_attempts = {} reached", policy.max_attempts);
             return (Decision::Exhausted, why);
         }
-        let Some((place, chosen, wait_ms)) = self.find_next(failed, random) else {
+        let Some((place, chosen, wait_ms)) = self.find_next(failed, moment) else {
             let why = "every target and fallback was tried".to_owned();
             return (Decision::Exhausted, why);
         };
         if let Some(route) = self.plan.route()
-            && !route.retries.withdraw(boot_ms)
+            && !route.retries.withdraw(moment.boot_ms)
         {
             return (
                 Decision::Exhausted,
@@ -157,7 +170,7 @@ impl RouteProgress {
         if self.tries(place).is_some_and(|tries| tries.attempts > 0) {
             self.retries = self.retries.saturating_add(1);
         }
-        self.set_next(place, chosen, wait_ms);
+        self.set_next(place, chosen, wait_ms, moment);
         let why = self.next.as_ref().map_or(String::new(), |step| {
             let target = step.candidate.deployment().qualified();
             match step.wait.as_millis() {
@@ -185,10 +198,14 @@ impl RouteProgress {
     }
 
     /// The next place: an untried target, a repetition, a fallback.
-    fn find_next(&mut self, failed: FailedAttempt, random: u64) -> Option<(Place, String, u64)> {
+    fn find_next(&mut self, failed: FailedAttempt, moment: Moment) -> Option<(Place, String, u64)> {
         match failed.class {
-            FailureClass::ContextTooLong => return self.fall_back(Stage::ContextFallbacks),
-            FailureClass::ContentFiltered => return self.fall_back(Stage::ContentFallbacks),
+            FailureClass::ContextTooLong => {
+                return self.fall_back(Stage::ContextFallbacks, moment);
+            }
+            FailureClass::ContentFiltered => {
+                return self.fall_back(Stage::ContentFallbacks, moment);
+            }
             _ => {}
         }
         let (stage, index) = self.current?;
@@ -202,13 +219,12 @@ impl RouteProgress {
         if is_final || after_ms > RETRY_AFTER_MAX_MS {
             self.tries[stage as usize][index].excluded = true;
         }
-        if let Some((index, chosen)) = self.choose(stage, false) {
+        if let Some((index, chosen)) = self.choose(stage, Turn::Later, moment) {
             return Some(((stage, index), chosen, 0));
         }
-        if self.retries < self.plan.policy().max_retries
-            && let Some((index, chosen)) = self.repeat(stage)
-        {
-            let wait_ms = backoff_ms(self.retries + 1, random);
+        let may_repeat = self.retries < self.plan.policy().max_retries;
+        if may_repeat && let Some((index, chosen)) = self.repeat(stage) {
+            let wait_ms = backoff_ms(self.retries + 1, moment.random);
             let is_same = Some((stage, index)) == self.current;
             let wait_ms = if is_same {
                 wait_ms.max(after_ms)
@@ -219,32 +235,58 @@ impl RouteProgress {
         }
         match stage {
             Stage::Fallbacks => None,
-            _ => self.fall_back(Stage::Fallbacks),
+            _ => self.fall_back(Stage::Fallbacks, moment),
         }
     }
 
-    fn fall_back(&self, stage: Stage) -> Option<(Place, String, u64)> {
-        let (index, chosen) = self.choose(stage, false)?;
+    fn fall_back(&self, stage: Stage, moment: Moment) -> Option<(Place, String, u64)> {
+        let (index, chosen) = self.choose(stage, Turn::Later, moment)?;
         Some(((stage, index), chosen, 0))
     }
 
-    /// Chooses an untried candidate; `is_first` for the first attempt of the request.
-    fn choose(&self, stage: Stage, is_first: bool) -> Option<(usize, String)> {
+    /// Chooses an untried candidate that does not cool down.
+    fn choose(&self, stage: Stage, turn: Turn, moment: Moment) -> Option<(usize, String)> {
         let candidates = self.plan.candidates(stage);
-        let is_open = |index: &usize| {
-            let tries = self.tries[stage as usize][*index];
-            !tries.excluded && tries.attempts == 0
+        let is_available = |index: &usize| candidates[*index].is_available(moment.boot_ms);
+        let open: Vec<usize> = self.open(stage).into_iter().filter(is_available).collect();
+        self.choose_among(stage, &open, turn, moment)
+    }
+
+    /// Untried candidates.
+    fn open(&self, stage: Stage) -> Vec<usize> {
+        let tries = self.tries[stage as usize].iter().enumerate();
+        let open = tries.filter(|(_, tries)| !tries.excluded && tries.attempts == 0);
+        open.map(|(index, _)| index).collect()
+    }
+
+    fn cooling(&self, stage: Stage, moment: Moment) -> usize {
+        let candidates = self.plan.candidates(stage).iter();
+        let cooling = candidates.filter(|candidate| !candidate.is_available(moment.boot_ms));
+        cooling.count()
+    }
+
+    /// Chooses among the candidates of the first route and its lowest `order`.
+    fn choose_among(
+        &self,
+        stage: Stage,
+        open: &[usize],
+        turn: Turn,
+        moment: Moment,
+    ) -> Option<(usize, String)> {
+        let candidates = self.plan.candidates(stage);
+        let first = &candidates[*open.first()?];
+        let Some(route) = &first.route else {
+            return Some((open[0], "the only target".to_owned()));
         };
-        let first = (0..candidates.len()).find(is_open)?;
-        let of_route = |index: &usize| candidates[*index].is_of_same_route(&candidates[first]);
-        let open: Vec<usize> = (0..candidates.len())
-            .filter(is_open)
-            .filter(of_route)
+        let of_route = |index: &usize| candidates[*index].is_of_same_route(first);
+        let of_route: Vec<usize> = open.iter().copied().filter(of_route).collect();
+        let order = |index: &usize| candidates[*index].target.order;
+        let lowest = of_route.iter().map(order).min()?;
+        let eligible: Vec<usize> = of_route
+            .into_iter()
+            .filter(|index| order(index) == lowest)
             .collect();
-        let Some(route) = &candidates[first].route else {
-            return Some((first, "the only target".to_owned()));
-        };
-        choose_of_route(route, candidates, &open, is_first)
+        strategy::choose(route, candidates, &eligible, turn, moment)
     }
 
     /// Chooses among the tried candidates that may be tried again: the least tried one.
@@ -273,13 +315,18 @@ impl RouteProgress {
         }
     }
 
-    fn set_next(&mut self, place: Place, chosen: String, wait_ms: u64) {
+    fn set_next(&mut self, place: Place, chosen: String, wait_ms: u64, moment: Moment) {
         let attempt = self.attempts.saturating_add(1);
         self.next = self.candidate(place).map(|candidate| Step {
             candidate: candidate.clone(),
             attempt,
             chosen,
             wait: Duration::from_millis(wait_ms),
+            call: candidate
+                .target
+                .health
+                .as_ref()
+                .map(|health| health.begin(moment.boot_ms)),
         });
         self.next_place = Some(place);
     }
@@ -309,52 +356,11 @@ impl Plan {
     }
 }
 
-/// Chooses among open candidates of one route, those of the lowest `order` first.
-fn choose_of_route(
-    route: &Route,
-    candidates: &[Candidate],
-    open: &[usize],
-    is_first: bool,
-) -> Option<(usize, String)> {
-    let order = open
-        .iter()
-        .map(|index| candidates[*index].target.order)
-        .min()?;
-    let eligible: Vec<usize> = open
-        .iter()
-        .copied()
-        .filter(|index| candidates[*index].target.order == order)
-        .collect();
-    if route.config.strategy == Strategy::Ordered {
-        return eligible.first().map(|index| {
-            (
-                *index,
-                format!("ordered: place {}", candidates[*index].target.place + 1),
-            )
-        });
+fn with_cooling(chosen: String, cooling: usize) -> String {
+    match cooling {
+        0 => chosen,
+        cooling => format!("{chosen}; {cooling} cooling down"),
     }
-    let turn = if is_first {
-        &route.first_turn
-    } else {
-        &route.later_turn
-    };
-    let weights = eligible.iter().map(|index| {
-        (
-            candidates[*index].target.place,
-            candidates[*index].target.weight,
-        )
-    });
-    let place = turn.choose(weights)?;
-    let index = eligible
-        .iter()
-        .copied()
-        .find(|index| candidates[*index].target.place == place)?;
-    let total: u64 = eligible
-        .iter()
-        .map(|index| u64::from(candidates[*index].target.weight))
-        .sum();
-    let weight = candidates[index].target.weight;
-    Some((index, format!("weighted: weight {weight} of {total}")))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::{RouteConfig, RoutingConfig, TargetConfig};
+use crate::route::deployment::{Deployment, RouteError};
+use crate::route::health::Health;
+use crate::route::models::ModelTable;
 use crate::route::retry::RetryBudget;
-use crate::route::table::{Deployment, RouteError, RouteTable};
 use crate::route::weighted::WeightedTurn;
 
 /// A route with the state that its calls share.
@@ -17,8 +19,16 @@ pub struct Route {
     /// apart, so that failures do not shift the shares of first attempts
     pub(super) later_turn: WeightedTurn,
     pub(super) retries: RetryBudget,
-    /// targets of a route without `*`, by place; `None` for one that cannot be reached
-    targets: Vec<Option<Arc<Deployment>>>,
+    /// by place
+    targets: Vec<RouteTarget>,
+}
+
+/// A target as configured, with the state that its calls share.
+#[derive(Debug)]
+struct RouteTarget {
+    /// `None` in a route with `*`, and for a target that cannot be reached
+    deployment: Option<Arc<Deployment>>,
+    health: Arc<Health>,
 }
 
 /// A deployment as the target of a name.
@@ -29,11 +39,13 @@ pub struct Target {
     pub place: usize,
     pub weight: u32,
     pub order: u32,
+    /// `None` for a model that is the target of no route
+    pub health: Option<Arc<Health>>,
 }
 
 /// Result of resolving a name.
 #[derive(Clone, Debug)]
-pub struct Resolved {
+pub struct Resolution {
     /// `None` for a model that is called by its own name
     pub route: Option<Arc<Route>>,
     /// names that grant every target, besides the target's own: what the client asked for, and the route behind it
@@ -60,16 +72,18 @@ pub(super) struct Routes {
     default: Option<Arc<Route>>,
     pub aliases: BTreeMap<String, String>,
     pub unreachable: Vec<Unreachable>,
+    /// health of every target, shared by the routes that lead to it
+    health: BTreeMap<String, Arc<Health>>,
 }
 
 impl Routes {
-    pub fn new(config: &RoutingConfig, table: &RouteTable) -> Routes {
+    pub fn new(config: &RoutingConfig, table: &ModelTable) -> Routes {
         let mut routes = Routes {
             aliases: config.aliases.clone(),
             ..Routes::default()
         };
         for config in &config.routes {
-            let route = Arc::new(Route::new(config, table, &mut routes.unreachable));
+            let route = Arc::new(routes.build(config, table));
             match config.name.as_str() {
                 "*" => routes.default = Some(route),
                 name if name.contains('*') => routes.wildcards.push(route),
@@ -79,6 +93,65 @@ impl Routes {
         let literal_bytes = |route: &Arc<Route>| std::cmp::Reverse(route.config.name.len());
         routes.wildcards.sort_by_key(literal_bytes);
         routes
+    }
+
+    fn build(&mut self, config: &RouteConfig, table: &ModelTable) -> Route {
+        let targets = config.targets.iter();
+        let targets: Vec<RouteTarget> = targets
+            .map(|target| self.build_target(config, target, table))
+            .collect();
+        Route {
+            first_turn: WeightedTurn::new(targets.len()),
+            later_turn: WeightedTurn::new(targets.len()),
+            retries: RetryBudget::default(),
+            config: config.clone(),
+            targets,
+        }
+    }
+
+    fn build_target(
+        &mut self,
+        route: &RouteConfig,
+        target: &TargetConfig,
+        table: &ModelTable,
+    ) -> RouteTarget {
+        let found = if route.name.contains('*') {
+            table.check_target(&target.model).map(|()| None)
+        } else {
+            table.resolve_model(&target.model).map(Some)
+        };
+        let deployment = found.unwrap_or_else(|error| {
+            self.unreachable.push(Unreachable {
+                owner: format!("routes.{}", route.name),
+                name: target.model.clone(),
+                reason: reason(&error),
+            });
+            None
+        });
+        let name = deployment
+            .as_ref()
+            .map_or_else(|| target.model.clone(), |deployment| deployment.qualified());
+        let health = self
+            .health
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(Health::new(name)));
+        RouteTarget {
+            deployment,
+            health: health.clone(),
+        }
+    }
+
+    /// Health of a deployment that is the target of a route.
+    pub fn health(&self, deployment: &Deployment) -> Option<&Arc<Health>> {
+        if self.health.is_empty() {
+            return None;
+        }
+        self.health.get(&deployment.qualified())
+    }
+
+    /// Health of every target, by name.
+    pub fn all_health(&self) -> impl Iterator<Item = &Arc<Health>> {
+        self.health.values()
     }
 
     /// The route of exactly this name.
@@ -111,52 +184,26 @@ impl Routes {
 }
 
 impl Route {
-    fn new(config: &RouteConfig, table: &RouteTable, lost: &mut Vec<Unreachable>) -> Route {
-        let is_wildcard = config.name.contains('*');
-        let mut resolve = |target: &TargetConfig| {
-            let found = if is_wildcard {
-                table.check_target(&target.model).map(|()| None)
-            } else {
-                table.resolve_model(&target.model).map(Some)
+    /// Targets with their deployments; `star` is the part of the name that the route's `*` matched.
+    pub(super) fn targets(&self, star: Option<&str>, table: &ModelTable) -> Vec<Target> {
+        let places = self.config.targets.iter().zip(&self.targets).enumerate();
+        let target = |(place, (config, own)): (usize, (&TargetConfig, &RouteTarget))| {
+            let deployment = match (&own.deployment, star) {
+                (Some(deployment), _) => deployment.clone(),
+                (None, Some(star)) => {
+                    let model = config.model.replacen('*', star, 1);
+                    table.resolve_model(&model).ok()?
+                }
+                (None, None) => return None,
             };
-            found.unwrap_or_else(|error| {
-                lost.push(Unreachable {
-                    owner: format!("routes.{}", config.name),
-                    name: target.model.clone(),
-                    reason: reason(&error),
-                });
-                None
+            Some(Target {
+                deployment,
+                place,
+                weight: config.weight,
+                order: config.order,
+                health: Some(own.health.clone()),
             })
         };
-        Route {
-            targets: config.targets.iter().map(&mut resolve).collect(),
-            first_turn: WeightedTurn::new(config.targets.len()),
-            later_turn: WeightedTurn::new(config.targets.len()),
-            retries: RetryBudget::default(),
-            config: config.clone(),
-        }
-    }
-
-    /// Targets with their deployments; `star` is the part of the name that the route's `*` matched.
-    pub(super) fn targets(&self, star: Option<&str>, table: &RouteTable) -> Vec<Target> {
-        let places = self.config.targets.iter().zip(&self.targets).enumerate();
-        let target =
-            |(place, (config, fixed)): (usize, (&TargetConfig, &Option<Arc<Deployment>>))| {
-                let deployment = match (fixed, star) {
-                    (Some(deployment), _) => deployment.clone(),
-                    (None, Some(star)) => {
-                        let model = config.model.replacen('*', star, 1);
-                        table.resolve_model(&model).ok()?
-                    }
-                    (None, None) => return None,
-                };
-                Some(Target {
-                    deployment,
-                    place,
-                    weight: config.weight,
-                    order: config.order,
-                })
-            };
         places.filter_map(target).collect()
     }
 }

@@ -5,7 +5,8 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
+    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
+    users,
 };
 use crate::server::{health, home_page, inference};
 
@@ -71,16 +72,40 @@ fn control_plane(app: &mut ServiceConfig) {
             .get(organizations::list)
             .post(organizations::create),
     )
-    .service(resource("/v1/organizations/{id}").patch(organizations::change))
+    .service(
+        resource("/v1/organizations/{id}")
+            .get(organizations::get)
+            .patch(organizations::change)
+            .delete(organizations::delete),
+    )
     .service(resource("/v1/teams").get(teams::list).post(teams::create))
     .service(
         resource("/v1/teams/{id}")
             .get(teams::get)
-            .patch(teams::change),
+            .patch(teams::change)
+            .delete(teams::delete),
+    )
+    .service(
+        resource("/v1/teams/{id}/members")
+            .get(users::members)
+            .post(users::put_member),
+    )
+    .service(resource("/v1/teams/{id}/members/{member}").delete(users::remove_member))
+    .service(resource("/v1/users").get(users::list).post(users::create))
+    .service(
+        resource("/v1/users/{id}")
+            .get(users::get)
+            .patch(users::change)
+            .delete(users::delete),
     )
     .service(resource("/v1/keys").get(keys::list).post(keys::create))
     .service(resource("/v1/keys/verify").post(keys::verify))
-    .service(resource("/v1/keys/{id}").get(keys::get).patch(keys::change))
+    .service(
+        resource("/v1/keys/{id}")
+            .get(keys::get)
+            .patch(keys::change)
+            .delete(keys::delete),
+    )
     .service(resource("/v1/usage").get(usage::get))
     .service(resource("/v1/requests").get(requests::list))
     .service(resource("/v1/requests/{id}").get(requests::get))
@@ -88,6 +113,11 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/ledger/corrections").post(ledger::correct))
     .service(resource("/v1/ledger/verify").get(ledger::verify))
     .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
+    .service(resource("/v1/audit").get(audit::list))
+    .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
+    .service(resource("/v1/audit/public-keys").get(audit::public_keys))
+    .service(resource("/v1/audit/proofs/{id}").get(audit::prove))
+    .service(resource("/v1/audit/export").get(audit::export))
     .service(resource("/v1/clock").get(clock::get))
     .service(resource("/v1/clock/accept").post(clock::accept));
 }

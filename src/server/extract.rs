@@ -15,7 +15,9 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
+use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::server::worker::Worker;
 
 /// A body up to this length is read before its credential is checked.
@@ -59,6 +61,7 @@ pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
         None => auth::authenticate_admin(
             &Worker::of(request).directory.load(),
             credential(request).as_deref(),
+            Worker::of(request).time.now_ms(),
         ),
     }
 }
@@ -68,6 +71,14 @@ fn local_actor(request: &HttpRequest) -> Option<Actor> {
     let peer = request.conn_data::<LocalPeer>()?;
     let own_uid = rustix::process::geteuid().as_raw();
     (peer.uid == 0 || peer.uid == own_uid).then_some(Actor::Local { uid: peer.uid })
+}
+
+/// Origin of a control-plane call, for the audit log.
+pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
+    CallOrigin {
+        address: request.peer_addr().map(|peer| peer.ip().to_string()),
+        request: Some(id),
+    }
 }
 
 /// Credential of the client, from any of the three headers.

@@ -4,8 +4,12 @@ use std::fmt::{Display, Write};
 
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
 use crate::dialect::Dialect;
+use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
+use crate::route::{BreakerState, HealthStatus};
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
 
@@ -30,13 +34,17 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     if reasons.is_empty() {
         return status(200, "ready");
     }
-    if extract::actor(&request).is_err() {
+    if metrics_grant(&request).is_err() {
         return status(200, "degraded");
     }
     let body = serde_json::json!({ "status": "degraded", "reason": reasons.join("; ") });
     HttpResponse::Ok()
         .content_type("application/json")
         .body(body.to_string())
+}
+
+fn metrics_grant(request: &HttpRequest) -> Result<Grant<may::ReadMetrics>, ApiError> {
+    Grant::for_actor(&extract::actor(request)?, may::ReadMetrics)
 }
 
 fn unready_reason(worker: &Worker) -> Option<&'static str> {
@@ -92,7 +100,7 @@ fn status(code: u16, word: &str) -> HttpResponse {
 /// Metrics for Prometheus, for administrators.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let worker = Worker::of(&request);
-    if let Err(error) = extract::actor(&request) {
+    if let Err(error) = metrics_grant(&request) {
         return respond::refusal(worker, Dialect::Chat, &error);
     }
     let mut text = String::with_capacity(4096);
@@ -105,6 +113,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
     }
     worker.gateway.metrics().write(&mut text);
+    write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(text)
@@ -121,6 +130,38 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
     gauge(text, "gatekeeper_requests_draining", gateway.draining());
     let followers = worker.control.followers();
     gauge(text, "gatekeeper_followers_waiting", followers);
+}
+
+/// Health of the deployments that are targets of routes.
+fn write_route_metrics(text: &mut String, worker: &Worker) {
+    let now_ms = worker.time.boot_ms();
+    let health: Vec<_> = worker
+        .gateway
+        .routes()
+        .health()
+        .map(|health| (health.name.replace(['"', '\\'], "_"), health.status(now_ms)))
+        .collect();
+    let mut write = |name: &str, kind: &str, value: fn(&HealthStatus) -> u64| {
+        // writing to a String cannot fail
+        if !health.is_empty() {
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+        }
+        for (deployment, status) in &health {
+            let value = value(status);
+            let _ = writeln!(text, "{name}{{deployment=\"{deployment}\"}} {value}");
+        }
+    };
+    write("gatekeeper_deployment_available", "gauge", |status| {
+        u64::from(status.state == BreakerState::Closed)
+    });
+    write("gatekeeper_deployment_in_flight", "gauge", |status| {
+        status.in_flight.into()
+    });
+    write(
+        "gatekeeper_deployment_cooldowns_total",
+        "counter",
+        |status| status.opened,
+    );
 }
 
 fn write_ledger_metrics(text: &mut String, worker: &Worker) {
@@ -140,6 +181,8 @@ fn write_books_metrics(text: &mut String, worker: &Worker) {
     let (rollups_read, requests_read) = worker.control.rows_read();
     let pages_read = worker.control.pages_read();
     counter(text, "gatekeeper_books_pages_read", pages_read);
+    let changes_read = worker.control.change_rows_read();
+    counter(text, "gatekeeper_change_rows_read", changes_read);
     counter(text, "gatekeeper_report_rollups_read", rollups_read);
     counter(text, "gatekeeper_report_requests_read", requests_read);
 }

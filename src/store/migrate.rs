@@ -11,8 +11,9 @@ use std::io;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::domain::tenant::{Team, VirtualKey};
+use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
-use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS};
+use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS, USERS};
 use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
@@ -23,16 +24,33 @@ const CHUNK: u64 = 1 << 20;
 /// Migrations of this release.
 pub(in crate::store) static RELEASE: Migrations = Migrations {
     schema: SCHEMA,
-    steps: &[Step {
-        from: 5,
-        apply: distinguish_all_models_from_none,
-    }],
+    steps: &[
+        Step {
+            from: 5,
+            apply: distinguish_all_models_from_none,
+        },
+        Step {
+            from: 6,
+            apply: upgrade::add_tree,
+        },
+        Step {
+            from: 7,
+            apply: add_users,
+        },
+    ],
 };
 
 /// 5 to 6: an absent allow-list allows all models, an empty one none. Before, an empty one allowed all.
 fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<(), StoreError> {
     rewrite::<Team>(transaction, TEAMS)?;
     rewrite::<VirtualKey>(transaction, KEYS)
+}
+
+/// 7 to 8: users. Rows of tenants and administrative keys have versions with roles, labels and the time of a deletion; the number
+/// keeps earlier releases from reading them.
+fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(USERS)?;
+    Ok(())
 }
 
 /// Stores every row of a table in the newest version.

@@ -2,6 +2,7 @@
 //! (`ledger/`) with its sync thread, and the disposable reasoning memory (`memory.redb`). Accepts and returns types of `domain`; it
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
+mod audit_state;
 mod backend;
 mod books;
 mod codec;
@@ -23,6 +24,8 @@ mod tests;
 mod wal;
 
 pub use books::alerts::UndeliveredAlert;
+pub use books::audit::append::AuditEvent;
+pub use books::audit::read::{AuditPage, AuditScan};
 pub use books::clock::KnownWindows;
 pub use books::feed::FeedCursor;
 pub use books::records::{
@@ -30,7 +33,7 @@ pub use books::records::{
 };
 pub use books::recovery::RecoveredState;
 pub use books::store::Store;
-pub use books::tenants::{AuditEvent, ChangeTransaction, Tenants};
+pub use books::tenants::{ChangeTransaction, RowChange, Tenants};
 pub use books::verify::report::{Difference, Part, VerifyReport};
 pub use books::verify::verification::Verification;
 pub use error::StoreError;

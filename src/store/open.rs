@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use crate::store::books::inspection::Inspection;
 use crate::store::books::recovery::{self, RecoveredState};
 use crate::store::books::slot::DatabaseSlot;
@@ -64,8 +66,11 @@ impl Store {
             disk,
             database,
             wal,
+            audit_signer: Arc::default(),
+            audit_end: watch::Sender::new(0),
             threads: Arc::new(Mutex::new(threads)),
         };
+        store.audit_end.send_replace(store.audit_size()?);
         Ok((store, recovered))
     }
 }

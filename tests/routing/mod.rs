@@ -3,4 +3,7 @@
 
 mod attempts;
 mod fixture;
+mod health;
+mod import;
 mod names;
+mod settings;

@@ -82,7 +82,7 @@ fn open_or_create(data: &Path) -> Result<Secrets, Failure> {
         data: Some(data.to_owned()),
         ..Overrides::default()
     };
-    let admin_key = process::block_on(process::init(&settings("", &overrides)?))?;
+    let admin_key = process::block_on(process::init(&settings("", &overrides)?))?.admin_key;
     let secrets = Secrets::new(data, &admin_key);
     secrets.save()?;
     Ok(secrets)

@@ -35,6 +35,8 @@ pub(super) enum KeyKind {
     Amount,
     /// a table whose keys are chosen by the operator and whose values are strings
     StringTable,
+    /// a table whose keys are chosen by the operator
+    Table,
     /// one of the keywords, or a table
     ChoiceOrTable(&'static [&'static str]),
 }
@@ -47,3 +49,25 @@ pub(super) enum KeyDefault {
     Derived(&'static str),
     Absent,
 }
+
+pub(super) const fn key(
+    name: &'static str,
+    kind: KeyKind,
+    default: KeyDefault,
+    unit: &'static str,
+    meaning: &'static str,
+) -> KeyReference {
+    KeyReference {
+        name,
+        kind,
+        default,
+        unit,
+        meaning,
+    }
+}
+
+pub(super) const fn range(min: u64, max: u64) -> KeyKind {
+    KeyKind::Integer { min, max }
+}
+
+pub(super) const DAY_S: u64 = 86_400;

@@ -2,31 +2,9 @@
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{
-    Amount, Boolean, Choice, ChoiceOrTable, Integer, Secret, String, StringTable, Strings,
+    Amount, Boolean, Choice, ChoiceOrTable, Secret, String, StringTable, Strings,
 };
-use super::key::{KeyDefault, KeyKind, KeyReference, SectionReference};
-
-pub(super) const fn key(
-    name: &'static str,
-    kind: KeyKind,
-    default: KeyDefault,
-    unit: &'static str,
-    meaning: &'static str,
-) -> KeyReference {
-    KeyReference {
-        name,
-        kind,
-        default,
-        unit,
-        meaning,
-    }
-}
-
-pub(super) const fn range(min: u64, max: u64) -> KeyKind {
-    Integer { min, max }
-}
-
-pub(super) const DAY_S: u64 = 86_400;
+use super::key::{DAY_S, KeyReference, SectionReference, key, range};
 
 pub(super) const SECTIONS: &[SectionReference] = &[
     SectionReference {
@@ -131,6 +109,13 @@ const TOP: &[KeyReference] = &[
         "",
         "Adds an alias `anthropic/NAME` to every other listed model, because Claude Code's model picker shows only names that \
          begin with `claude` or `anthropic`.",
+    ),
+    key(
+        "user_header",
+        String,
+        Absent,
+        "",
+        "Request header whose value names the end user in reports, such as `x-openwebui-user-email`; only a pseudonym is stored.",
     ),
     key(
         "aliases",
@@ -239,6 +224,13 @@ const LIMITS: &[KeyReference] = &[
         Toml("300"),
         "s",
         "Time from the request to the head of the provider's response.",
+    ),
+    key(
+        "first_content_timeout_s",
+        range(0, DAY_S),
+        Toml("0"),
+        "s",
+        "From the request to the first content of a stream; `0`: no bound.",
     ),
     key(
         "idle_timeout_s",
@@ -392,7 +384,14 @@ const PROVIDER: &[KeyReference] = &[
         String,
         Derived("of the type"),
         "",
-        "Scheme, host, port and path; required by types without a fixed host.",
+        "Scheme, host, port and path, or `env:NAME`; required by types without a fixed host.",
+    ),
+    key(
+        "headers",
+        StringTable,
+        Toml("{}"),
+        "",
+        "Headers sent with every request: `{ \"x-org\" = \"env:ORG\" }`. A value is a text or a secret source.",
     ),
     key(
         "price",

@@ -19,6 +19,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("", "data", "\"/var/lib/gatekeeper\""),
     ("", "seal_key", "\"credential:seal_key\""),
     ("", "workers", "2"),
+    ("", "user_header", "\"x-openwebui-user-email\""),
     (
         "alerts",
         "webhook",
@@ -107,7 +108,7 @@ fn value(section: &str, key: &KeyReference) -> String {
         KeyKind::Boolean => "false".to_owned(),
         KeyKind::Choice(words) | KeyKind::ChoiceOrTable(words) => format!("\"{}\"", words[0]),
         KeyKind::Strings | KeyKind::Targets => "[]".to_owned(),
-        KeyKind::StringTable => "{}".to_owned(),
+        KeyKind::StringTable | KeyKind::Table => "{}".to_owned(),
         KeyKind::Amount => "\"1.00\"".to_owned(),
         KeyKind::String => "\"\"".to_owned(),
     }

@@ -1,9 +1,8 @@
 //! Keys of the `[routes.NAME]` sections, in the order of the packaged file.
 
-use super::key::KeyDefault::{Absent, Toml};
-use super::key::KeyKind::{Choice, Strings, Targets};
-use super::key::KeyReference;
-use super::keys::{key, range};
+use super::key::KeyDefault::{Absent, Derived, Toml};
+use super::key::KeyKind::{Choice, Strings, Table, Targets};
+use super::key::{DAY_S, KeyReference, key, range};
 
 pub(super) const ROUTE: &[KeyReference] = &[
     key(
@@ -16,10 +15,19 @@ pub(super) const ROUTE: &[KeyReference] = &[
     ),
     key(
         "strategy",
-        Choice(&["weighted", "ordered"]),
+        Choice(&["weighted", "ordered", "least_busy", "fastest", "cheapest"]),
         Toml("\"weighted\""),
         "",
-        "Choice among the targets of the lowest `order` that are available: by weight, or in the order of the list.",
+        "Choice among the targets of the lowest `order` that are available: by weight, in the order of the list, by calls in flight per \
+         weight, by the expected time to first content, or by the ceiling of the request.",
+    ),
+    key(
+        "affinity",
+        Choice(&["off", "cache_key"]),
+        Toml("\"off\""),
+        "",
+        "With `cache_key` a conversation keeps its target while that is available, so that the vendor's prompt cache stays warm. The \
+         conversation is told by `prompt_cache_key`, `metadata.user_id`, or its first message of the user.",
     ),
     key(
         "retry_on",
@@ -44,6 +52,48 @@ pub(super) const ROUTE: &[KeyReference] = &[
         Toml("5"),
         "attempts",
         "Attempts of one request, fallbacks included.",
+    ),
+    key(
+        "head_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "From the request to the head of the response, for the targets of this route.",
+    ),
+    key(
+        "first_content_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "From the request to the first content of a stream.",
+    ),
+    key(
+        "idle_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "Between two chunks of a response.",
+    ),
+    key(
+        "call_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "Of one attempt, to its last byte.",
+    ),
+    key(
+        "defaults",
+        Table,
+        Toml("{}"),
+        "",
+        "Request parameters for clients that leave them out: `{ temperature = 0.2 }`. They are named in `x-gatekeeper-route-params`.",
+    ),
+    key(
+        "override",
+        Table,
+        Toml("{}"),
+        "",
+        "Request parameters that replace the client's.",
     ),
     key(
         "fallbacks",

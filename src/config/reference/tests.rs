@@ -78,7 +78,7 @@ fn invalid_value(kind: KeyKind) -> (String, String) {
         ),
         KeyKind::Strings | KeyKind::Targets => ("1".to_owned(), "expected an array".to_owned()),
         KeyKind::Amount => ("true".to_owned(), "expected an amount".to_owned()),
-        KeyKind::StringTable => ("1".to_owned(), "expected a table".to_owned()),
+        KeyKind::StringTable | KeyKind::Table => ("1".to_owned(), "expected a table".to_owned()),
         KeyKind::ChoiceOrTable(choices) => ("\"?\"".to_owned(), words(choices, ", ")),
     };
     (value, expected)

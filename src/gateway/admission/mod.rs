@@ -20,29 +20,47 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
 use crate::domain::id::BudgetId;
+use crate::domain::money::Money;
 pub(super) use crate::gateway::admission::control::AdmissionControl;
 use crate::gateway::admission::output_cap::RequestBounds;
 pub(super) use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
+use crate::gateway::exchange::deadlines::Deadlines;
 use crate::gateway::request::compat;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::route::Step;
 use crate::upstream::Fetcher;
+
+/// Parts from which an attempt is planned.
+pub(super) struct NewAttempt {
+    pub caller: Arc<Caller>,
+    pub request: Arc<Request>,
+    pub step: Step,
+    pub deadlines: Deadlines,
+    pub max_cost: Option<Money>,
+    pub id: HoldId,
+    pub tag: Option<Tag>,
+}
 
 impl AdmissionControl {
     /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
     /// cannot do.
     pub async fn plan(
         &self,
-        caller: Arc<Caller>,
-        request: Arc<Request>,
-        step: Step,
-        id: HoldId,
-        tag: Option<Tag>,
+        attempt: NewAttempt,
         fetcher: Option<&Fetcher>,
     ) -> Result<Admission, ApiError> {
+        let NewAttempt {
+            caller,
+            request,
+            step,
+            deadlines,
+            max_cost,
+            id,
+            tag,
+        } = attempt;
         let deployment = step.candidate.deployment().clone();
         let preset = deployment.provider.preset;
         let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
@@ -90,6 +108,8 @@ impl AdmissionControl {
             caller,
             request,
             step,
+            deadlines,
+            max_cost,
             id,
             endpoint,
             url,

@@ -10,6 +10,7 @@ use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
+use crate::gateway::exchange::deadlines::Deadlines;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::request::{compat, known_members};
 use crate::meter::{Claim, HoldGrant, Tokens};
@@ -23,6 +24,9 @@ pub(in crate::gateway) struct Admission {
     pub caller: Arc<Caller>,
     pub request: Arc<Request>,
     pub step: Step,
+    pub deadlines: Deadlines,
+    /// most that the attempt may cost, as the client asks
+    pub max_cost: Option<Money>,
     pub id: HoldId,
     pub endpoint: &'static Endpoint,
     pub url: String,

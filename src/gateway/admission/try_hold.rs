@@ -34,14 +34,15 @@ impl AdmissionControl {
         let mut claim = admission.claim();
         let tightest = self.ledger.tightest_budget(&claim);
         let (request, bounds) = (&admission.request, &admission.bounds);
-        let cap = output_cap::choose(
-            request,
-            bounds,
-            admission.deployment(),
-            tightest,
-            self.overrun,
-        )
-        .map_err(AdmissionError::Refused)?;
+        let deployment = admission.deployment();
+        let cap = output_cap::choose(request, bounds, deployment, tightest, self.overrun)
+            .and_then(|cap| match admission.max_cost {
+                Some(most) => {
+                    output_cap::within(cap, most, request, bounds, deployment, self.overrun)
+                }
+                None => Ok(cap),
+            })
+            .map_err(AdmissionError::Refused)?;
         if cap.binding && admission.needs_known_members() {
             known_members::check(request, admission.endpoint, admission.deployment())
                 .map_err(AdmissionError::Refused)?;

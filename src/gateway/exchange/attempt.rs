@@ -32,7 +32,7 @@ impl AdmittedAttempt {
         route: SharedProgress,
     ) -> AdmittedAttempt {
         let GrantedAdmission {
-            admission,
+            mut admission,
             grant,
             cap,
         } = granted;
@@ -46,15 +46,15 @@ impl AdmittedAttempt {
             written_cap: cap.write,
             input_bytes: admission.input_bytes(),
             admitted: Instant::now(),
-            call_timeout_ms: context.limits.call_timeout_ms,
+            deadlines: admission.deadlines,
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
             deployment: admission.deployment().clone(),
             route,
         };
-        let note = admission.note();
+        let (note, call) = (admission.note(), admission.step.call.take());
         AdmittedAttempt {
-            hold: OpenHold::new(settler, grant, facts, note),
+            hold: OpenHold::new(settler, grant, facts, note, call),
             request: admission.request,
             context,
             endpoint: admission.endpoint,

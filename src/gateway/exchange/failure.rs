@@ -7,7 +7,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attempt::FailureClass;
 use crate::domain::event::Status;
 use crate::gateway::admission::refusal;
-use crate::gateway::exchange::hold::{Delivered, OpenHold};
+use crate::gateway::exchange::hold::{DeliveredPart, OpenHold};
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::meter::Receipt;
 use crate::store::AppendError;
@@ -134,7 +134,7 @@ pub(super) fn settled(
     status: Status,
     failure: AttemptFailure,
 ) -> AttemptFailure {
-    hold.note_failure(&failure, Delivered::Nothing);
+    hold.note_failure(&failure, DeliveredPart::Nothing);
     settle(hold, status).err().unwrap_or(failure)
 }
 

@@ -14,13 +14,14 @@ use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{ReportedUsage, Side, Usage};
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::deadlines::Deadlines;
 use crate::gateway::exchange::outcome::AttemptFailure;
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt};
 use crate::price::Bill;
-use crate::route::{Deployment, FailedAttempt};
+use crate::route::{Deployment, FailedAttempt, HealthChange, RunningCall};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
@@ -42,7 +43,7 @@ impl DisconnectFlag {
 
 /// Part of the response that the client has when an attempt fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Delivered {
+pub(in crate::gateway) enum DeliveredPart {
     Nothing,
     Content,
 }
@@ -63,7 +64,7 @@ pub(in crate::gateway) struct CallFacts {
     /// bytes of the request that are text
     pub input_bytes: u64,
     pub admitted: Instant,
-    pub call_timeout_ms: u64,
+    pub deadlines: Deadlines,
     /// members that the vendor receives changed or not at all, for the reply head
     pub changed_members: Option<String>,
     /// state of the request that decides after a failure
@@ -87,6 +88,8 @@ pub(in crate::gateway) struct OpenHold {
     pub delivered: DeliveredText,
     pub disconnect: DisconnectFlag,
     pub note: AttemptNote,
+    /// call at a deployment whose health is known
+    pub call: Option<RunningCall>,
     resolved: bool,
 }
 
@@ -96,6 +99,7 @@ impl OpenHold {
         grant: HoldGrant,
         facts: CallFacts,
         note: AttemptNote,
+        call: Option<RunningCall>,
     ) -> OpenHold {
         OpenHold {
             settler,
@@ -110,6 +114,7 @@ impl OpenHold {
             delivered: DeliveredText::default(),
             disconnect: DisconnectFlag::default(),
             note,
+            call,
             resolved: false,
         }
     }
@@ -140,11 +145,30 @@ impl OpenHold {
         let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
         self.learn(status);
+        if status == Status::Ok {
+            self.note_success();
+        }
         Ok(receipt)
     }
 
+    /// Tells the deployment's health of an answer.
+    fn note_success(&mut self) {
+        let (now_ms, first_content_ms) = (self.facts.route.boot_ms(), self.first_content_ms);
+        let change = self
+            .call
+            .as_mut()
+            .and_then(|call| call.succeeded(now_ms, first_content_ms));
+        log_health(change);
+    }
+
     /// Decides about the next attempt and notes the failure, before the settlement that stores the note.
-    pub fn note_failure(&mut self, failure: &AttemptFailure, delivered: Delivered) {
+    pub fn note_failure(&mut self, failure: &AttemptFailure, delivered: DeliveredPart) {
+        let now_ms = self.facts.route.boot_ms();
+        let change = self
+            .call
+            .as_mut()
+            .and_then(|call| call.failed(now_ms, failure.class, failure.retry_after_s));
+        log_health(change);
         // a client that is gone gets no further attempt
         if self.disconnect.is_set() || self.resolved {
             return;
@@ -152,7 +176,7 @@ impl OpenHold {
         let (decision, why) = self.facts.route.decide(FailedAttempt {
             class: failure.class,
             retry_after_s: failure.retry_after_s,
-            content_sent: delivered == Delivered::Content,
+            content_sent: delivered == DeliveredPart::Content,
         });
         self.note.failure = Some(FailureNote {
             class: failure.class,
@@ -187,8 +211,16 @@ impl OpenHold {
 
     /// Instant by which the response must be complete.
     pub fn call_deadline(&self) -> Instant {
-        let sent_at = self.sent_at.unwrap_or(self.facts.admitted);
-        sent_at + Duration::from_millis(self.facts.call_timeout_ms)
+        self.facts.deadlines.call_deadline(self.began())
+    }
+
+    /// Instant by which a stream must have content.
+    pub fn content_deadline(&self) -> Option<Instant> {
+        self.facts.deadlines.content_deadline(self.began())
+    }
+
+    fn began(&self) -> Instant {
+        self.sent_at.unwrap_or(self.facts.admitted)
     }
 
     /// Notes the first content: known to the client, or counted as delivered, whichever comes first.
@@ -370,6 +402,20 @@ impl OpenHold {
             estimates.learn(&deployment.provider.name, &deployment.model, size, visible);
         }
     }
+}
+
+/// Logs a change of a deployment's health: one line per change.
+fn log_health(change: Option<HealthChange>) {
+    let Some(change) = change else {
+        return;
+    };
+    let (deployment, state) = (change.deployment.as_str(), change.state.as_str());
+    tracing::warn!(
+        deployment,
+        state,
+        cooldown_ms = change.cooldown_ms,
+        "deployment health changed"
+    );
 }
 
 impl Drop for OpenHold {

@@ -3,6 +3,7 @@
 
 mod attempt;
 pub(super) mod context;
+pub(super) mod deadlines;
 mod drain;
 mod drain_slots;
 mod failure;

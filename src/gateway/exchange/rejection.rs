@@ -11,7 +11,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
 use crate::domain::id::RequestId;
 use crate::gateway::exchange::failure;
-use crate::gateway::exchange::hold::{Delivered, OpenHold};
+use crate::gateway::exchange::hold::{DeliveredPart, OpenHold};
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::exchange::response::reply_head;
 use crate::gateway::inflight::InflightGuard;
@@ -41,7 +41,7 @@ pub(super) async fn settle(
         () = guard.shutdown_deadline() => UpstreamRejection::new(client, upstream, head, Err(LATE)),
     };
     let rejected = rejection.failure(&hold.facts.deployment);
-    hold.note_failure(&rejected, Delivered::Nothing);
+    hold.note_failure(&rejected, DeliveredPart::Nothing);
     let receipt = match failure::settle(&mut hold, Status::UpstreamError) {
         Ok(receipt) => receipt,
         Err(failure) => return failure,

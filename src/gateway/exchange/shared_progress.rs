@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::attempt::Decision;
 use crate::domain::time::Time;
-use crate::route::{FailedAttempt, RouteProgress, Step};
+use crate::route::{FailedAttempt, Moment, RouteProgress, Step, mix};
 
 #[derive(Clone)]
 pub(in crate::gateway) struct SharedProgress {
@@ -36,7 +36,8 @@ impl SharedProgress {
 
     /// Skips the current step without an attempt.
     pub fn skip(&self) {
-        self.lock().skip();
+        let moment = self.moment();
+        self.lock().skip(moment);
     }
 
     /// Number of attempts made.
@@ -45,20 +46,24 @@ impl SharedProgress {
     }
 
     pub fn decide(&self, failed: FailedAttempt) -> (Decision, String) {
-        let mut progress = self.lock();
-        let random = mix(self.seed ^ u64::from(progress.attempts()));
-        progress.decide(failed, self.time.boot_ms(), random)
+        let moment = self.moment();
+        self.lock().decide(failed, moment)
+    }
+
+    pub fn boot_ms(&self) -> u64 {
+        self.time.boot_ms()
+    }
+
+    /// Later choices do not depend on the conversation: its own target has failed.
+    fn moment(&self) -> Moment {
+        Moment {
+            boot_ms: self.time.boot_ms(),
+            random: mix(self.seed ^ u64::from(self.attempts())),
+            conversation: None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, RouteProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Mixes the bits of a number (splitmix64).
-fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

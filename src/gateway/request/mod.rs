@@ -5,6 +5,7 @@ pub(super) mod compat;
 mod inline_images;
 pub(super) mod known_members;
 pub(super) mod reasoning_memory;
+pub(super) mod route_params;
 pub(super) mod translate;
 
 /// Longest answer assumed of a model whose price sheet row does not state one.

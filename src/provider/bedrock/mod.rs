@@ -6,7 +6,7 @@ mod sigv4;
 
 pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
-use super::failure_words;
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
 };

@@ -9,6 +9,12 @@ use crate::price::Sheet;
 use crate::route::table::RouteTable;
 use crate::route::table::tests::local_provider;
 
+const MOMENT: Moment = Moment {
+    boot_ms: 0,
+    random: 100,
+    conversation: None,
+};
+
 fn target(model: &str, weight: u32, order: u32) -> TargetConfig {
     TargetConfig {
         model: model.to_owned(),
@@ -23,6 +29,10 @@ fn route(name: &str, targets: &[&str]) -> RouteConfig {
         targets: targets.iter().map(|model| target(model, 1, 0)).collect(),
         strategy: Strategy::Ordered,
         retry: Default::default(),
+        affinity: false,
+        timeouts: Default::default(),
+        defaults: Vec::new(),
+        overrides: Vec::new(),
         fallbacks: Vec::new(),
         context_fallbacks: Vec::new(),
         content_fallbacks: Vec::new(),
@@ -44,12 +54,15 @@ fn progress_of(routes: Vec<RouteConfig>, asked: &str) -> RouteProgress {
     };
     let resolved = table.resolve(asked).expect("a route");
     let of_route = resolved.route.as_ref().expect("a route").config.clone();
-    RouteProgress::new(Plan {
-        targets: resolved.into_candidates().collect(),
-        fallbacks: candidates(&of_route.fallbacks),
-        context_fallbacks: candidates(&of_route.context_fallbacks),
-        content_fallbacks: candidates(&of_route.content_fallbacks),
-    })
+    RouteProgress::new(
+        Plan {
+            targets: resolved.into_candidates().collect(),
+            fallbacks: candidates(&of_route.fallbacks),
+            context_fallbacks: candidates(&of_route.context_fallbacks),
+            content_fallbacks: candidates(&of_route.content_fallbacks),
+        },
+        MOMENT,
+    )
 }
 
 /// Plays failures and returns the targets that were asked, and the last decision.
@@ -73,7 +86,7 @@ fn play(
             retry_after_s: *retry_after_s,
             content_sent: false,
         };
-        (last, _) = progress.decide(failed, 0, 100);
+        (last, _) = progress.decide(failed, MOMENT);
     }
     (asked.join(" "), last.as_str().to_owned())
 }
@@ -165,12 +178,12 @@ fn higher_order_is_used_once_the_lower_one_is_tried() {
 fn skipped_target_is_no_attempt_and_is_not_tried_again() {
     let mut progress = progress_of(vec![route("two", &["local/a", "local/b"])], "two");
     assert_eq!(progress.take_next().map(|step| step.attempt), Some(1));
-    progress.skip();
+    progress.skip(MOMENT);
     let step = progress.take_next().expect("the second target");
     assert_eq!(
         (step.attempt, step.candidate.deployment().model.as_str()),
         (1, "b")
     );
-    progress.skip();
+    progress.skip(MOMENT);
     assert!(progress.take_next().is_none());
 }

@@ -1,6 +1,8 @@
 //! Tests of the route table: bare, qualified, dated, aliased and ambiguous names, and error messages.
 
 use super::*;
+use crate::config::PriceSetting;
+use crate::price::{Mode, Price};
 use crate::provider;
 
 fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> Arc<Provider> {
@@ -8,6 +10,7 @@ fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> A
         name: name.to_owned(),
         preset: provider::find(preset).expect(preset),
         base_url: "http://127.0.0.1:1".to_owned(),
+        headers: Vec::new(),
         api_key: None,
         signer: None,
         price,

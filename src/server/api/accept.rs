@@ -1,10 +1,11 @@
 //! Content negotiation for lists and reports: `accept` header in, `ReportFormat` out.
 
-/// Format of an answer. CSV is for lists and reports; everything else is JSON.
+/// Format of an answer. CSV is for lists and reports, plain text for signed notes and proofs; everything else is JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
     Json,
     Csv,
+    Text,
 }
 
 impl ReportFormat {
@@ -26,6 +27,7 @@ impl ReportFormat {
         match self {
             ReportFormat::Json => "application/json",
             ReportFormat::Csv => "text/csv; charset=utf-8; header=present",
+            ReportFormat::Text => "text/plain; charset=utf-8",
         }
     }
 }

@@ -8,15 +8,13 @@ use serde_json::value::RawValue;
 use crate::domain::api_error::ApiError;
 use crate::domain::money::{Money, MoneyError};
 
-/// Members of later releases. They are refused by name: to ignore a limit would be dangerous.
-const PLANNED: [&str; 1] = ["metadata"];
-
 /// Members of an object that were not taken yet.
 pub struct Fields {
     /// path of the object in the body: empty, or `budgets[0].`
     prefix: String,
     members: Vec<(String, Box<RawValue>)>,
     known: Vec<&'static str>,
+    taken: usize,
 }
 
 impl Fields {
@@ -44,6 +42,7 @@ impl Fields {
             prefix,
             members,
             known: Vec::new(),
+            taken: 0,
         }
     }
 
@@ -73,6 +72,11 @@ impl Fields {
             .map_err(|_| self.invalid(name, format!("must be {expected}")))
     }
 
+    /// True if the body names the member, and it was not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(known, _)| known == name)
+    }
+
     /// Takes a member of a change; null is invalid, because nothing can be taken away.
     pub fn take_not_null<T: DeserializeOwned>(
         &mut self,
@@ -94,6 +98,27 @@ impl Fields {
     ) -> Result<T, ApiError> {
         self.take(name, expected)?
             .ok_or_else(|| self.invalid(name, format!("is missing; it must be {expected}")))
+    }
+
+    /// Takes an object as its text.
+    pub fn take_object_text(
+        &mut self,
+        name: &'static str,
+        bytes_max: usize,
+    ) -> Result<Option<Option<String>>, ApiError> {
+        let Some(value) = self.take_raw(name) else {
+            return Ok(None);
+        };
+        let text = value.get();
+        if text == "null" {
+            return Ok(Some(None));
+        }
+        let is_object = serde_json::from_str::<Members>(text).is_ok();
+        if !is_object || text.len() > bytes_max {
+            let problem = format!("must be a JSON object of at most {bytes_max} bytes");
+            return Err(self.invalid(name, problem));
+        }
+        Ok(Some(Some(text.to_owned())))
     }
 
     /// Takes an amount of dollars from its digits, a string or a number: never through a float.
@@ -179,14 +204,21 @@ impl Fields {
         })
     }
 
+    /// The same for a partial update, which must have a member.
+    pub fn finish_change(self) -> Result<(), ApiError> {
+        if self.members.is_empty() && self.taken == 0 {
+            let known = self.known.join("`, `");
+            let message = format!("nothing to change; give at least one of `{known}`");
+            return Err(ApiError::invalid(message));
+        }
+        self.finish()
+    }
+
     /// Refuses members that were not taken.
     pub fn finish(self) -> Result<(), ApiError> {
         let Some((name, _)) = self.members.first() else {
             return Ok(());
         };
-        if PLANNED.contains(&name.as_str()) {
-            return Err(self.invalid(name, "is not supported by this release yet; leave it out"));
-        }
         let name: String = name.chars().take(64).collect();
         Err(self.invalid(
             &name,
@@ -197,6 +229,7 @@ impl Fields {
     fn take_raw(&mut self, name: &'static str) -> Option<Box<RawValue>> {
         self.known.push(name);
         let index = self.members.iter().position(|(known, _)| known == name)?;
+        self.taken += 1;
         Some(self.members.swap_remove(index).1)
     }
 }
@@ -302,13 +335,6 @@ mod tests {
         let error = taken.finish().expect_err("left over");
         assert_eq!(error.param.as_deref(), Some("nmae"));
         assert!(error.message.contains("this call takes name"), "{error}");
-        let error = fields(r#"{"metadata": {}}"#)
-            .finish()
-            .expect_err("left over");
-        assert!(
-            error.message.contains("not supported by this release yet"),
-            "{error}"
-        );
     }
 
     #[test]

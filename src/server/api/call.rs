@@ -9,6 +9,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
 use crate::server::worker::Worker;
@@ -21,6 +22,8 @@ pub(crate) struct ApiCall {
     pub actor: Actor,
     /// `{id}` of the path; empty where the path has none
     pub id: String,
+    /// `{member}` of the path
+    pub member: String,
     pub query: String,
     pub body: Bytes,
     /// preferred format of a report
@@ -29,7 +32,11 @@ pub(crate) struct ApiCall {
 
 impl ApiCall {
     /// Authenticates the actor before it reads the body.
-    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<ApiCall, ApiError> {
+    pub async fn read(
+        request: &HttpRequest,
+        payload: Payload,
+        request_id: RequestId,
+    ) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
         let actor = extract::actor(request)?;
         let limits = BodyLimits {
@@ -38,11 +45,20 @@ impl ApiCall {
             setting: None,
         };
         let body = extract::body(request, payload, limits).await?;
-        let id = request.match_info().get("id").unwrap_or_default();
+        let part = |name| {
+            request
+                .match_info()
+                .get(name)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Ok(ApiCall {
-            control: worker.control.clone(),
+            control: worker
+                .control
+                .for_call(extract::origin(request, request_id)),
             actor,
-            id: id.to_owned(),
+            id: part("id"),
+            member: part("member"),
             query: request.query_string().to_owned(),
             body,
             format: ReportFormat::accepted(extract::header(request, "accept")),

@@ -2,14 +2,18 @@
 //! CSV. `resource` connects handlers to a URL. Nothing here decides what is allowed.
 
 pub(crate) mod accept;
+mod admin_keys;
+pub(crate) mod audit;
 mod body;
 mod budget_fields;
 mod call;
 pub(crate) mod clock;
 mod csv;
+mod expiry;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;
+mod list_query;
 pub(crate) mod organizations;
 mod query;
 pub(crate) mod reasoning_memory;
@@ -23,6 +27,8 @@ mod tenant_fields;
 mod test_calls;
 pub(crate) mod usage;
 mod usage_query;
+mod user_views;
+pub(crate) mod users;
 mod views;
 
 use std::future::ready;
@@ -124,12 +130,13 @@ async fn answer<R>(
 where
     R: Future<Output = Result<ApiReply, ApiError>>,
 {
-    let result = match ApiCall::read(&request, payload).await {
+    let id = Worker::of(&request).gateway.next_id();
+    let result = match ApiCall::read(&request, payload, id).await {
         Ok(call) => handler(call).await,
         Err(error) => Err(error),
     };
     match result {
-        Ok(reply) => reply.into_response(),
+        Ok(reply) => reply.into_response(id),
         Err(error) => respond::refusal(Worker::of(&request), Dialect::Chat, &error),
     }
 }

@@ -5,6 +5,8 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
+use crate::gateway::REQUEST_ID;
 use crate::server::api::accept::ReportFormat;
 
 /// Cursor of the next page, for formats that have no member for it.
@@ -29,6 +31,16 @@ impl ApiReply {
         ApiReply::json(201, body)
     }
 
+    /// 204: done, and nothing is left to show.
+    pub fn deleted() -> ApiReply {
+        ApiReply {
+            status: 204,
+            format: ReportFormat::Json,
+            text: String::new(),
+            next: None,
+        }
+    }
+
     pub fn csv(text: String, next: Option<String>) -> ApiReply {
         ApiReply {
             status: 200,
@@ -38,10 +50,21 @@ impl ApiReply {
         }
     }
 
+    /// A text that tools read as it is, such as a signed note.
+    pub fn text(text: String) -> ApiReply {
+        ApiReply {
+            status: 200,
+            format: ReportFormat::Text,
+            text,
+            next: None,
+        }
+    }
+
     /// The answer as an HTTP response.
-    pub fn into_response(self) -> HttpResponse {
+    pub fn into_response(self, id: RequestId) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let mut response = HttpResponse::build(status);
+        response.append_header((REQUEST_ID, id.to_string()));
         if let Some(next) = self.next {
             response.append_header((NEXT_HEADER, next));
         }

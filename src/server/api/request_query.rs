@@ -1,14 +1,14 @@
 //! Query string of `GET /v1/requests`: parameters in, `RequestQuery` out. An unknown parameter is refused, because an ignored
 //! filter would show too much.
 
-use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
 use crate::control::Control;
 use crate::control::requests::{REQUESTS_MAX, RequestCursor, RequestQuery};
-use crate::control::teams::resolve_team;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::event::{Flags, HoldId, Status, StatusClass};
-use crate::domain::id::{KeyId, RequestId};
+use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
 use crate::domain::zone::Zone;
 use crate::server::api::query::{parse_instant, unknown_parameter};
@@ -21,11 +21,12 @@ const KNOWN: &str =
 pub(super) fn parse(
     parameters: &[(String, String)],
     control: &Control,
+    grant: &Grant<may::ReadUsage>,
 ) -> Result<RequestQuery, ApiError> {
     let context = QueryContext {
         zone: control.zone(),
-        directory: &control.directory(),
         pseudonyms: control.pseudonyms(),
+        team: &|text| control.team_id(grant, text),
     };
     context.parse(parameters)
 }
@@ -33,7 +34,8 @@ pub(super) fn parse(
 /// State of the instance that values of a query refer to.
 struct QueryContext<'a> {
     zone: &'a Zone,
-    directory: &'a Directory,
+    /// the team with an id or a name
+    team: &'a dyn Fn(&str) -> Result<TeamId, ApiError>,
     pseudonyms: &'a Pseudonyms,
 }
 
@@ -71,7 +73,7 @@ impl QueryContext<'_> {
                     "the id of a virtual key",
                 )?)
             }
-            "team" => query.team = Some(resolve_team(self.directory, value)?),
+            "team" => query.team = Some((self.team)(value)?),
             "model" => query.model = Some(Pattern::new(value)),
             "provider" => query.provider = Some(value.to_owned()),
             "status" => (query.status, query.class) = parse_status(value)?,
@@ -168,7 +170,6 @@ fn parse_limit(value: &str) -> Result<usize, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Tenants;
 
     fn parse(text: &str) -> Result<RequestQuery, ApiError> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
@@ -178,7 +179,7 @@ mod tests {
             .collect();
         let context = QueryContext {
             zone: &Zone::utc(),
-            directory: &Directory::build(Tenants::default()),
+            team: &|_| Err(ApiError::invalid("unknown team").with_param("team")),
             pseudonyms: &Pseudonyms::new([7; 16]),
         };
         context.parse(&parameters)

@@ -51,11 +51,11 @@ const COLUMNS: [&str; 25] = [
 pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadUsage)?;
     let parameters = query::parameters(&call.query)?;
-    let query = request_query::parse(&parameters, &call.control)?;
+    let query = request_query::parse(&parameters, &call.control, &grant)?;
     let page = call.control.requests(&grant, query).await?;
     let rows: Vec<RequestJson<'_>> = page.entries.iter().map(RequestJson::of_entry).collect();
     match call.format {
-        ReportFormat::Json => {
+        ReportFormat::Json | ReportFormat::Text => {
             ApiReply::ok(&json!({"data": rows, "next": page.next, "follow": page.follow}))
         }
         ReportFormat::Csv => Ok(ApiReply::csv(table(&rows), page.next)),

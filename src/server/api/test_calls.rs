@@ -15,6 +15,7 @@ pub(super) fn call(instance: &TestControl) -> ApiCall {
         control: instance.control.clone(),
         actor: Actor::Local { uid: 0 },
         id: String::new(),
+        member: String::new(),
         query: String::new(),
         body: Bytes::new(),
         format: ReportFormat::Json,

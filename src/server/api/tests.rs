@@ -143,7 +143,7 @@ const INVALID_KEYS: [(&str, u16, Option<&str>); 8] = [
     (r#"{"name":"x","team":"nobody"}"#, 404, Some("team")),
     (r#"{"name":"x","team":"eng","rpm":0}"#, 400, Some("rpm")),
     (
-        r#"{"name":"x","team":"eng","metadata":{}}"#,
+        r#"{"name":"x","team":"eng","metadata":3}"#,
         400,
         Some("metadata"),
     ),
@@ -160,7 +160,7 @@ const INVALID_KEYS: [(&str, u16, Option<&str>); 8] = [
     (
         r#"{"name":"x","admin":true,"team":"eng"}"#,
         400,
-        Some("team"),
+        Some("role"),
     ),
     ("[]", 400, None),
 ];

@@ -27,7 +27,7 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let report = control.usage(&grant, &query).await?;
     let json = usage_json(&query, &report, control.zone(), &control.directory());
     match call.format {
-        ReportFormat::Json => ApiReply::ok(&json),
+        ReportFormat::Json | ReportFormat::Text => ApiReply::ok(&json),
         ReportFormat::Csv => Ok(ApiReply::csv(
             csv::table(&columns(&query), &json.data),
             None,

@@ -4,13 +4,16 @@
 use std::num::NonZeroU32;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::control::key_status::{KeyAncestor, KeyStatus};
 use crate::control::{BudgetWithStatus, LimitWithStatus, WithLimits};
 use crate::domain::budget::Owner;
 use crate::domain::pattern::Pattern;
 use crate::domain::secret::Secret;
-use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::tenant::{
+    Endpoint, Labels, MEMBER_KEYS_DEFAULT, Organization, Team, VirtualKey,
+};
 use crate::domain::zone::Zone;
 
 /// A page of resources. `next`: cursor of the next page; null on the last.
@@ -18,15 +21,6 @@ use crate::domain::zone::Zone;
 pub(crate) struct List<T> {
     pub data: Vec<T>,
     pub next: Option<String>,
-}
-
-impl<T> List<T> {
-    pub fn of(data: impl Iterator<Item = T>) -> List<T> {
-        List {
-            data: data.collect(),
-            next: None,
-        }
-    }
 }
 
 /// A budget with its status; members of the status are null while the ledger does not have it.
@@ -118,11 +112,34 @@ impl<'a> LimitsJson<'a> {
     }
 }
 
+/// Tags and metadata; metadata is the object that was given.
+#[derive(Serialize)]
+struct LabelsJson<'a> {
+    tags: &'a [String],
+    metadata: Option<Value>,
+}
+
+impl LabelsJson<'_> {
+    fn of(labels: &Labels) -> LabelsJson<'_> {
+        let metadata = labels.metadata.as_deref();
+        LabelsJson {
+            tags: &labels.tags,
+            metadata: metadata.and_then(|text| serde_json::from_str(text).ok()),
+        }
+    }
+}
+
+fn endpoint_words(endpoints: Option<&[Endpoint]>) -> Option<Vec<&'static str>> {
+    endpoints.map(|endpoints| endpoints.iter().map(|endpoint| endpoint.as_str()).collect())
+}
+
 #[derive(Serialize)]
 pub(crate) struct OrganizationJson<'a> {
     id: String,
     object: &'static str,
     name: &'a str,
+    /// null: no restriction
+    models: Option<Vec<&'a str>>,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -135,6 +152,7 @@ impl OrganizationJson<'_> {
             id: record.id.to_string(),
             object: "organization",
             name: &record.name,
+            models: record.models.texts(),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }
@@ -147,8 +165,15 @@ pub(crate) struct TeamJson<'a> {
     object: &'static str,
     name: &'a str,
     organization: String,
-    /// null: all
+    /// null: no restriction
     models: Option<Vec<&'a str>>,
+    /// null: all
+    allowed_endpoints: Option<Vec<&'static str>>,
+    #[serde(flatten)]
+    labels: LabelsJson<'a>,
+    /// highest monthly budget of a member's personal key; null: none is needed
+    member_key_budget: Option<String>,
+    member_keys_max: u32,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -157,12 +182,17 @@ pub(crate) struct TeamJson<'a> {
 impl TeamJson<'_> {
     pub fn of(owner: &WithLimits<Team>) -> TeamJson<'_> {
         let record = &owner.record;
+        let rules = record.member_keys;
         TeamJson {
             id: record.id.to_string(),
             object: "team",
             name: &record.name,
             organization: record.organization.to_string(),
             models: record.models.texts(),
+            allowed_endpoints: endpoint_words(record.endpoints.as_deref()),
+            labels: LabelsJson::of(&record.labels),
+            member_key_budget: rules.monthly_budget.map(|limit| limit.to_string()),
+            member_keys_max: rules.keys_max.unwrap_or(MEMBER_KEYS_DEFAULT),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }
@@ -181,8 +211,14 @@ pub(crate) struct KeyJson<'a> {
     organization: String,
     /// parent key
     parent: Option<String>,
-    /// null: all those of the team and the parent key
+    /// owner of a personal key
+    user: Option<String>,
+    /// null: no restriction
     models: Option<Vec<&'a str>>,
+    /// null: all that the team allows
+    allowed_endpoints: Option<Vec<&'static str>>,
+    #[serde(flatten)]
+    labels: LabelsJson<'a>,
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
@@ -209,46 +245,15 @@ impl<'k> KeyJson<'k> {
             team: record.team.to_string(),
             organization: record.organization.to_string(),
             parent: record.parent.map(|parent| parent.to_string()),
+            user: record.user.map(|user| user.to_string()),
             models: record.models.texts(),
+            allowed_endpoints: endpoint_words(record.endpoints.as_deref()),
+            labels: LabelsJson::of(&record.labels),
             expires_at: record.expires_ms.map(rfc3339),
             disabled: record.disabled,
             hint: &record.hint,
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct AdminKeyJson<'a> {
-    id: String,
-    object: &'static str,
-    /// secret, only in the answer to its creation
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    name: &'a str,
-    disabled: bool,
-    hint: &'a str,
-    created_at: String,
-}
-
-impl<'k> AdminKeyJson<'k> {
-    pub fn with_secret(self, secret: &'k Secret) -> AdminKeyJson<'k> {
-        AdminKeyJson {
-            key: Some(secret.expose()),
-            ..self
-        }
-    }
-
-    pub fn of(admin: &'k AdminKey) -> AdminKeyJson<'k> {
-        AdminKeyJson {
-            id: admin.id.to_string(),
-            object: "admin_key",
-            key: None,
-            name: &admin.name,
-            disabled: admin.disabled,
-            hint: &admin.hint,
-            created_at: rfc3339(admin.created_ms),
         }
     }
 }

@@ -26,7 +26,7 @@ const CONFIG: &str =
     "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
 
 /// Method, path, status, part of the body.
-const CASES: [(Method, &str, u16, &str); 15] = [
+const CASES: [(Method, &str, u16, &str); 16] = [
     (Method::GET, "/v1/teams", 200, "\"data\":[]"),
     (
         Method::GET,
@@ -42,10 +42,16 @@ const CASES: [(Method, &str, u16, &str); 15] = [
     ),
     (Method::GET, "/v1/keys/key_99", 404, "unknown key `key_99`"),
     (
-        Method::DELETE,
+        Method::PUT,
         "/v1/teams/team_3",
         405,
-        "/v1/teams/{id} does not take DELETE; it takes GET, PATCH",
+        "/v1/teams/{id} does not take PUT; it takes GET, PATCH, DELETE",
+    ),
+    (
+        Method::DELETE,
+        "/v1/teams/team_3",
+        404,
+        "unknown team `team_3`",
     ),
     (
         Method::PATCH,
@@ -69,7 +75,7 @@ const CASES: [(Method, &str, u16, &str); 15] = [
     ),
     (
         Method::GET,
-        "/v1/users",
+        "/v1/user",
         501,
         "is not served by this gateway",
     ),
@@ -140,7 +146,7 @@ const WRONG_METHODS: [(Method, &str, &str); 9] = [
     (Method::POST, "/v1/models", "GET"),
     (Method::DELETE, "/models/up/m-small", "GET"),
     (Method::PUT, "/v1/teams", "GET, POST"),
-    (Method::DELETE, "/v1/keys/key_3", "GET, PATCH"),
+    (Method::PUT, "/v1/keys/key_3", "GET, PATCH, DELETE"),
 ];
 
 #[actix_web::test]

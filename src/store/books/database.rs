@@ -8,9 +8,10 @@ use redb::{Database, ReadTransaction, WriteTransaction};
 use crate::domain::zone::Zone;
 use crate::store::backend::{Backend, IoState};
 use crate::store::books::tables::{
-    ADMIN_KEYS, ALERTS, AUDIT, BALANCES, BUDGETS, CARRIED, CORRECTIONS, DAYS, HOURS, KEYS, META,
-    NAMES, OPEN_HOLDS, ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, RECORDS_NOT_OK,
-    RECORDS_OF_KEY, SCHEMA, TEAMS, TIMEZONE, WORDS,
+    ADMIN_KEYS, ALERTS, AUDIT, AUDIT_CHECKPOINTS, AUDIT_NODES, AUDIT_SEGMENTS, AUDIT_STATE,
+    BALANCES, BUDGETS, CARRIED, CORRECTIONS, DAYS, HOURS, KEYS, META, NAMES, OPEN_HOLDS,
+    ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, SCHEMA, TEAMS,
+    TIMEZONE, USERS, WORDS,
 };
 use crate::store::error::StoreError;
 use crate::store::options::Options;
@@ -108,11 +109,12 @@ fn fill(database: &Database, zone: &Zone) -> Result<(), StoreError> {
 }
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    for table in [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, BUDGETS, RATE_LIMITS] {
+    let tenants = [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, USERS];
+    for table in tenants.into_iter().chain([BUDGETS, RATE_LIMITS]) {
         transaction.open_table(table)?;
     }
     transaction.open_table(NAMES)?;
-    transaction.open_table(AUDIT)?;
+    create_audit_tables(transaction)?;
     transaction.open_table(RECORDS)?;
     transaction.open_table(RECORDS_OF_KEY)?;
     transaction.open_table(RECORDS_NOT_OK)?;
@@ -124,5 +126,17 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(ALERTS)?;
     transaction.open_table(HOURS)?;
     transaction.open_table(DAYS)?;
+    Ok(())
+}
+
+/// Creates the tables of the audit log.
+pub(in crate::store) fn create_audit_tables(
+    transaction: &WriteTransaction,
+) -> Result<(), StoreError> {
+    transaction.open_table(AUDIT)?;
+    transaction.open_table(AUDIT_SEGMENTS)?;
+    transaction.open_table(AUDIT_NODES)?;
+    transaction.open_table(AUDIT_CHECKPOINTS)?;
+    transaction.open_table(AUDIT_STATE)?;
     Ok(())
 }

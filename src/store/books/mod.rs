@@ -3,6 +3,7 @@
 //! old rows (`retention`); reports read in transactions of their own. Nothing but the writer's thread commits.
 
 pub(in crate::store) mod alerts;
+pub(in crate::store) mod audit;
 pub(in crate::store) mod clock;
 mod concurrent_postings;
 pub(in crate::store) mod database;

@@ -83,16 +83,19 @@ impl Store {
 
     /// Rows read by reports since the start: roll-ups, and entries of the request log.
     pub fn rows_read(&self) -> (u64, u64) {
-        let RowsRead { rollups, requests } = &self.database.rows_read;
+        let RowsRead {
+            rollups, requests, ..
+        } = &self.database.rows_read;
         (
             rollups.load(Ordering::Relaxed),
             requests.load(Ordering::Relaxed),
         )
     }
 
-    /// Wakes the waiters for postings, so that they check their deadline and the shutdown.
+    /// Wakes the waiters for postings and audit events, so that they check their deadline and the shutdown.
     pub fn wake_followers(&self) {
         self.wal.notify_followers();
+        self.audit_end.send_modify(|_| {});
     }
 
     /// Pages of the books read from the disk since the start.

@@ -20,9 +20,11 @@ pub(in crate::store) struct DatabaseSlot {
     pub feed: Feed,
 }
 
-/// Rows read by reports since the start.
+/// Rows read by reports and changes since the start.
 #[derive(Default)]
 pub(in crate::store) struct RowsRead {
+    /// rows of tenants that control-plane changes read
+    pub changes: AtomicU64,
     pub rollups: AtomicU64,
     pub requests: AtomicU64,
 }

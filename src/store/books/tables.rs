@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 6;
+pub(in crate::store) const SCHEMA: u64 = 8;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
@@ -20,13 +20,27 @@ pub(in crate::store) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition:
 pub(in crate::store) const KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("keys");
 pub(in crate::store) const ADMIN_KEYS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("admin_keys");
+/// absent before the first user
+pub(in crate::store) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
 /// names in use, by (scope, name)
 pub(in crate::store) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
-/// sequence → event as a JSON line
+/// sequence → event as a JSON line, of the open segment
 pub(in crate::store) const AUDIT: TableDefinition<u64, &str> = TableDefinition::new("audit");
+/// sequence of the first event → lines of a sealed segment
+pub(in crate::store) const AUDIT_SEGMENTS: TableDefinition<u64, &[u8]> =
+    TableDefinition::new("audit_segments");
+/// (height, index) → node of the tree over all events, at every eighth height
+pub(in crate::store) const AUDIT_NODES: TableDefinition<(u8, u64), &[u8]> =
+    TableDefinition::new("audit_nodes");
+/// size → signed checkpoint
+pub(in crate::store) const AUDIT_CHECKPOINTS: TableDefinition<u64, &str> =
+    TableDefinition::new("audit_checkpoints");
+/// `log` → frontier of the tree, open segment; `seed` → sealed signing key; `public_keys` → its public keys
+pub(in crate::store) const AUDIT_STATE: TableDefinition<&str, &[u8]> =
+    TableDefinition::new("audit_state");
 /// Attempt number of a refusal; attempts are numbered from 1.
 pub(in crate::store) const REFUSED: u8 = 0;
 /// (request, attempt) → usage record, or refusal

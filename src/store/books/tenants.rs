@@ -1,21 +1,27 @@
 //! Rows of the control plane: typed reads, and `ChangeTransaction`, one write transaction on the writer's thread. A change is stored
 //! together with its audit event or not at all.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use crate::domain::budget::{Budget, Owner};
+use crate::audit::note::Signer;
+use crate::domain::budget::Budget;
 use crate::domain::event::{Correction, HoldId, Settlement};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::id::{
+    AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId, UserId,
+};
 use crate::domain::limit::RateLimit;
-use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::tenant::{AdminKey, Organization, Team, User, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::store::books::database::begin;
 use crate::store::books::post;
 use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
-    ADMIN_KEYS, AUDIT, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
-    RATE_LIMITS, RECORDS, TEAMS,
+    ADMIN_KEYS, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
+    RECORDS, TEAMS, USERS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -29,37 +35,35 @@ pub struct Tenants {
     pub teams: Vec<Team>,
     pub keys: Vec<VirtualKey>,
     pub admin_keys: Vec<AdminKey>,
+    pub users: Vec<User>,
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
 }
 
-/// Audit event of a control-plane change. It never contains a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEvent {
-    pub at_ms: u64,
-    /// `local:uid=0`, `admin:adm_1`
-    pub actor: String,
-    /// `key.create`
-    pub action: &'static str,
-    /// id of the changed object
-    pub subject: String,
-    /// a JSON object
-    pub detail: String,
-}
-
-#[derive(serde::Serialize)]
-struct AuditLine<'a> {
-    seq: u64,
-    at_ms: u64,
-    actor: &'a str,
-    action: &'a str,
-    subject: &'a str,
-    detail: &'a serde_json::value::RawValue,
+/// A row of a tenant or its limits as a change left it.
+#[derive(Clone, Debug)]
+pub enum RowChange {
+    Organization(Organization),
+    Team(Team),
+    Key(VirtualKey),
+    AdminKey(AdminKey),
+    User(User),
+    Budget(Budget),
+    BudgetRemoved(BudgetId),
+    Limit(RateLimit),
+    LimitRemoved(LimitId),
 }
 
 /// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
 pub struct ChangeTransaction<'t> {
     pub(in crate::store) transaction: &'t WriteTransaction,
+    /// key that signs the audit log; `None` before it is opened
+    pub(in crate::store) signer: Option<&'t Signer>,
+    /// last event that the change appended to the audit log
+    pub(in crate::store) appended: Option<u64>,
+    /// rows written so far
+    rows: Vec<RowChange>,
+    rows_read: u64,
 }
 
 impl Store {
@@ -72,16 +76,37 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static + From<StoreError>,
     {
+        self.write_and_publish(change, |_| {}).await
+    }
+
+    /// Like `write`; after the commit, and before the next change begins, passes the written rows to `publish` on the same thread.
+    pub async fn write_and_publish<T, E>(
+        &self,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E> + Send + 'static,
+        publish: impl FnOnce(Vec<RowChange>) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static + From<StoreError>,
+    {
         let (sender, receiver) = tokio::sync::oneshot::channel();
+        let store = self.clone();
         self.wal.submit(Box::new(move |database| {
-            let result = database
-                .map_err(E::from)
-                .and_then(|database| run(database, change));
+            let result = database.map_err(E::from).and_then(|database| {
+                let (result, rows) = store.run(database, change)?;
+                publish(rows);
+                Ok(result)
+            });
             let _ = sender.send(result);
         }))?;
         receiver
             .await
             .unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
+    }
+
+    /// Rows of tenants that changes read since the start.
+    pub fn change_rows_read(&self) -> u64 {
+        self.database.rows_read.changes.load(Ordering::Relaxed)
     }
 
     /// Reads all tenants and limits, as of the last commit.
@@ -92,33 +117,37 @@ impl Store {
             teams: all(&read.open_table(TEAMS)?)?,
             keys: all(&read.open_table(KEYS)?)?,
             admin_keys: all(&read.open_table(ADMIN_KEYS)?)?,
+            users: all(&read.open_table(USERS)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
             limits: all(&read.open_table(RATE_LIMITS)?)?,
         })
     }
 
-    /// Audit events after a sequence number, oldest first, as JSON lines.
-    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<String>, StoreError> {
-        let read = self.database.open()?.begin_read()?;
-        let table = read.open_table(AUDIT)?;
-        let mut lines = Vec::new();
-        for row in table.range(after.saturating_add(1)..)?.take(limit) {
-            lines.push(row?.1.value().to_owned());
+    /// Runs a change and commits it; publishes the new end of the audit log.
+    fn run<T, E: From<StoreError>>(
+        &self,
+        database: &redb::Database,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
+    ) -> Result<(T, Vec<RowChange>), E> {
+        let transaction = begin(database)?;
+        let mut books = ChangeTransaction {
+            transaction: &transaction,
+            signer: self.audit_signer.get().map(Arc::as_ref),
+            appended: None,
+            rows: Vec::new(),
+            rows_read: 0,
+        };
+        let result = change(&mut books);
+        let rows_read = &self.database.rows_read.changes;
+        rows_read.fetch_add(books.rows_read, Ordering::Relaxed);
+        let (result, rows) = (result?, std::mem::take(&mut books.rows));
+        let appended = books.appended;
+        transaction.commit().map_err(StoreError::from)?;
+        if let Some(seq) = appended {
+            self.audit_end.send_replace(seq);
         }
-        Ok(lines)
+        Ok((result, rows))
     }
-}
-
-fn run<T, E: From<StoreError>>(
-    database: &redb::Database,
-    change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    let transaction = begin(database)?;
-    let result = change(&mut ChangeTransaction {
-        transaction: &transaction,
-    })?;
-    transaction.commit().map_err(StoreError::from)?;
-    Ok(result)
 }
 
 fn all<N: StoredValue>(
@@ -145,12 +174,20 @@ impl ChangeTransaction<'_> {
             .is_none())
     }
 
+    /// Frees a name in its scope.
+    pub fn release_name(&mut self, scope: &str, name: &str) -> Result<(), StoreError> {
+        self.transaction.open_table(NAMES)?.remove((scope, name))?;
+        Ok(())
+    }
+
     pub fn organization(&mut self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
         self.row(ORGANIZATIONS, id.0)
     }
 
     pub fn organizations(&mut self) -> Result<Vec<Organization>, StoreError> {
-        all(&self.transaction.open_table(ORGANIZATIONS)?)
+        let organizations: Vec<Organization> = all(&self.transaction.open_table(ORGANIZATIONS)?)?;
+        self.rows_read += organizations.len() as u64;
+        Ok(organizations)
     }
 
     pub fn team(&mut self, id: TeamId) -> Result<Option<Team>, StoreError> {
@@ -165,48 +202,54 @@ impl ChangeTransaction<'_> {
         self.row(ADMIN_KEYS, id.0)
     }
 
-    pub fn budgets_of(&mut self, owner: Owner) -> Result<Vec<Budget>, StoreError> {
-        let mut budgets: Vec<Budget> = all(&self.transaction.open_table(BUDGETS)?)?;
-        budgets.retain(|budget| budget.owner == owner);
-        Ok(budgets)
-    }
-
-    pub fn limits_of(&mut self, owner: Owner) -> Result<Vec<RateLimit>, StoreError> {
-        let mut limits: Vec<RateLimit> = all(&self.transaction.open_table(RATE_LIMITS)?)?;
-        limits.retain(|limit| limit.owner == owner);
-        Ok(limits)
+    pub fn user(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.row(USERS, id.0)
     }
 
     pub fn put_organization(&mut self, organization: &Organization) -> Result<(), StoreError> {
+        self.rows
+            .push(RowChange::Organization(organization.clone()));
         self.put(ORGANIZATIONS, organization.id.0, organization)
     }
 
     pub fn put_team(&mut self, team: &Team) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Team(team.clone()));
         self.put(TEAMS, team.id.0, team)
     }
 
     pub fn put_key(&mut self, key: &VirtualKey) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Key(key.clone()));
         self.put(KEYS, key.id.0, key)
     }
 
     pub fn put_admin_key(&mut self, key: &AdminKey) -> Result<(), StoreError> {
+        self.rows.push(RowChange::AdminKey(key.clone()));
         self.put(ADMIN_KEYS, key.id.0, key)
     }
 
+    pub fn put_user(&mut self, user: &User) -> Result<(), StoreError> {
+        self.rows.push(RowChange::User(user.clone()));
+        self.put(USERS, user.id.0, user)
+    }
+
     pub fn put_budget(&mut self, budget: &Budget) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Budget(budget.clone()));
         self.put(BUDGETS, budget.id.0, budget)
     }
 
     pub fn remove_budget(&mut self, id: BudgetId) -> Result<(), StoreError> {
+        self.rows.push(RowChange::BudgetRemoved(id));
         self.transaction.open_table(BUDGETS)?.remove(id.0)?;
         self.remove_alerts(id)
     }
 
     pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {
+        self.rows.push(RowChange::Limit(limit.clone()));
         self.put(RATE_LIMITS, limit.id.0, limit)
     }
 
     pub fn remove_limit(&mut self, id: LimitId) -> Result<(), StoreError> {
+        self.rows.push(RowChange::LimitRemoved(id));
         self.transaction.open_table(RATE_LIMITS)?.remove(id.0)?;
         Ok(())
     }
@@ -235,34 +278,12 @@ impl ChangeTransaction<'_> {
         post::correct(self.transaction, corrected, zone)
     }
 
-    /// Appends to the audit log; returns the sequence number.
-    pub fn append_audit(&mut self, event: &AuditEvent) -> Result<u64, StoreError> {
-        let fault = |reason: String| StoreError::Record {
-            kind: "audit event",
-            reason,
-        };
-        let mut audit = self.transaction.open_table(AUDIT)?;
-        let seq = audit.last()?.map_or(1, |(last, _)| last.value() + 1);
-        let detail =
-            serde_json::from_str(&event.detail).map_err(|error| fault(error.to_string()))?;
-        let line = AuditLine {
-            seq,
-            at_ms: event.at_ms,
-            actor: &event.actor,
-            action: event.action,
-            subject: &event.subject,
-            detail,
-        };
-        let line = serde_json::to_string(&line).map_err(|error| fault(error.to_string()))?;
-        audit.insert(seq, line.as_str())?;
-        Ok(seq)
-    }
-
     pub(in crate::store) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {
         Ok(self.transaction.open_table(META)?)
     }
 
     fn row<N: StoredValue>(&mut self, table: Rows, id: u64) -> Result<Option<N>, StoreError> {
+        self.rows_read += 1;
         let table = self.transaction.open_table(table)?;
         let row = table.get(id)?;
         row.map(|row| N::decode(row.value())).transpose()

@@ -1,14 +1,17 @@
 //! Values as bytes: one version byte, then bincode's standard encoding. The only file that names bincode. Encoders write the newest
 //! version, decoders read every earlier one. A decoder trusts no length, leaves no byte unread, and never panics.
 
+mod audit;
 mod hold;
 mod ledger;
 mod note;
+mod owner_limits;
 mod refusal;
 pub(in crate::store) mod status;
 mod tenants;
 #[cfg(test)]
 pub(in crate::store) mod tests;
+mod users;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::Serialize;

@@ -1,51 +1,128 @@
-//! Organizations, teams, keys, budgets and rate limits as rows. Rows are positional: the order of the fields is stored.
-
-use std::num::NonZeroU32;
+//! Organizations, teams and virtual keys as rows. Rows are positional: the order of the fields is stored.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::allow_list::AllowList;
-use crate::domain::budget::{Action, Budget, Owner, Period};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
-use crate::domain::limit::RateLimit;
+use crate::domain::id::{KeyId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
-use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::tenant::{
+    Endpoint, Labels, MemberKeyRules, Organization, PreviousSecret, Team, VirtualKey,
+};
 use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 
 /// Patterns, or `None` for all models.
-fn allow_list_of(models: Option<Vec<String>>) -> AllowList {
+fn models_row(models: &AllowList) -> Option<Vec<String>> {
+    let texts = models.texts()?;
+    Some(texts.into_iter().map(str::to_owned).collect())
+}
+
+fn models_of(models: Option<Vec<String>>) -> AllowList {
     models.map_or(AllowList::All, |models| {
         AllowList::Only(models.into_iter().map(Pattern::new).collect())
     })
 }
 
 /// Version 2 stored all models as an empty list, and could not store none.
-fn allow_list_of_version_2(models: Vec<String>) -> Option<Vec<String>> {
+fn models_of_version_2(models: Vec<String>) -> Option<Vec<String>> {
     (!models.is_empty()).then_some(models)
+}
+
+#[derive(Serialize, Deserialize)]
+struct LabelsRow {
+    tags: Vec<String>,
+    metadata: Option<String>,
+}
+
+impl LabelsRow {
+    fn of(labels: &Labels) -> LabelsRow {
+        LabelsRow {
+            tags: labels.tags.clone(),
+            metadata: labels.metadata.clone(),
+        }
+    }
+
+    fn into_labels(self) -> Labels {
+        Labels {
+            tags: self.tags,
+            metadata: self.metadata,
+        }
+    }
+}
+
+/// Positions in `Endpoint::ALL`.
+type EndpointsRow = Option<Vec<u8>>;
+
+fn endpoints_row(endpoints: Option<&[Endpoint]>) -> EndpointsRow {
+    let position = |endpoint: &Endpoint| {
+        let position = Endpoint::ALL.iter().position(|known| known == endpoint);
+        position.unwrap_or_default() as u8
+    };
+    endpoints.map(|endpoints| endpoints.iter().map(position).collect())
+}
+
+fn endpoints_of(row: EndpointsRow) -> Result<Option<Vec<Endpoint>>, String> {
+    let endpoint = |position: u8| {
+        let endpoint = Endpoint::ALL.get(usize::from(position)).copied();
+        endpoint.ok_or_else(|| format!("unknown endpoint {position}"))
+    };
+    row.map(|row| row.into_iter().map(endpoint).collect())
+        .transpose()
 }
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct OrganizationRow {
     id: u64,
     name: String,
+    models: Option<Vec<String>>,
     created_ms: u64,
+    deleted_ms: Option<u64>,
 }
+
+/// Version 2: id, name, time of creation.
+type OrganizationRow2 = (u64, String, u64);
 
 impl StoredValue for Organization {
     const KIND: &'static str = "organization";
+    const VERSION: u8 = 3;
     type Row = OrganizationRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.id.0, &self.name, self.created_ms), into)
+        let row = OrganizationRow {
+            id: self.id.0,
+            name: self.name.clone(),
+            models: models_row(&self.models),
+            created_ms: self.created_ms,
+            deleted_ms: self.deleted_ms,
+        };
+        write_row(&row, into)
     }
 
     fn from_row(row: OrganizationRow) -> Result<Organization, String> {
         Ok(Organization {
             id: OrganizationId(row.id),
             name: row.name,
+            models: models_of(row.models),
             created_ms: row.created_ms,
+            deleted_ms: row.deleted_ms,
         })
+    }
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Organization, String> {
+        match version {
+            2 => {
+                let (id, name, created_ms): OrganizationRow2 = read_row(bytes)?;
+                Organization::from_row(OrganizationRow {
+                    id,
+                    name,
+                    models: None,
+                    created_ms,
+                    deleted_ms: None,
+                })
+            }
+            3 => read_row(bytes).and_then(Organization::from_row),
+            other => Err(unknown_version::<Organization>(other)),
+        }
     }
 }
 
@@ -55,54 +132,53 @@ pub(in crate::store) struct TeamRow {
     organization: u64,
     name: String,
     models: Option<Vec<String>>,
+    labels: LabelsRow,
+    endpoints: EndpointsRow,
+    /// pico-dollars
+    member_key_budget: Option<i128>,
+    member_keys_max: Option<u32>,
     created_ms: u64,
+    deleted_ms: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct TeamRowV2 {
-    id: u64,
-    organization: u64,
-    name: String,
-    models: Vec<String>,
-    created_ms: u64,
-}
+/// Version 3: id, organization, name, models, time of creation. Version 2 has no list for all models.
+type TeamRow3 = (u64, u64, String, Option<Vec<String>>, u64);
+type TeamRow2 = (u64, u64, String, Vec<String>, u64);
 
-impl From<TeamRowV2> for TeamRow {
-    fn from(row: TeamRowV2) -> TeamRow {
-        TeamRow {
-            id: row.id,
-            organization: row.organization,
-            name: row.name,
-            models: allow_list_of_version_2(row.models),
-            created_ms: row.created_ms,
-        }
+/// A team of a version without labels and rules.
+fn plain_team((id, organization, name, models, created_ms): TeamRow3) -> Team {
+    Team {
+        id: TeamId(id),
+        organization: OrganizationId(organization),
+        name,
+        models: models_of(models),
+        labels: Labels::default(),
+        endpoints: None,
+        member_keys: MemberKeyRules::default(),
+        created_ms,
+        deleted_ms: None,
     }
 }
 
 impl StoredValue for Team {
     const KIND: &'static str = "team";
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     type Row = TeamRow;
 
-    fn decode_version(version: u8, bytes: &[u8]) -> Result<Team, String> {
-        match version {
-            2 => read_row(bytes).and_then(|row: TeamRowV2| Team::from_row(row.into())),
-            3 => read_row(bytes).and_then(Team::from_row),
-            other => Err(unknown_version::<Team>(other)),
-        }
-    }
-
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(
-            &(
-                self.id.0,
-                self.organization.0,
-                &self.name,
-                self.models.texts(),
-                self.created_ms,
-            ),
-            into,
-        )
+        let row = TeamRow {
+            id: self.id.0,
+            organization: self.organization.0,
+            name: self.name.clone(),
+            models: models_row(&self.models),
+            labels: LabelsRow::of(&self.labels),
+            endpoints: endpoints_row(self.endpoints.as_deref()),
+            member_key_budget: self.member_keys.monthly_budget.map(Money::pico),
+            member_keys_max: self.member_keys.keys_max,
+            created_ms: self.created_ms,
+            deleted_ms: self.deleted_ms,
+        };
+        write_row(&row, into)
     }
 
     fn from_row(row: TeamRow) -> Result<Team, String> {
@@ -110,10 +186,46 @@ impl StoredValue for Team {
             id: TeamId(row.id),
             organization: OrganizationId(row.organization),
             name: row.name,
-            models: allow_list_of(row.models),
+            models: models_of(row.models),
+            labels: row.labels.into_labels(),
+            endpoints: endpoints_of(row.endpoints)?,
+            member_keys: MemberKeyRules {
+                monthly_budget: row.member_key_budget.map(Money::from_pico),
+                keys_max: row.member_keys_max,
+            },
             created_ms: row.created_ms,
+            deleted_ms: row.deleted_ms,
         })
     }
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Team, String> {
+        match version {
+            2 => {
+                let (id, organization, name, models, created_ms): TeamRow2 = read_row(bytes)?;
+                let models = models_of_version_2(models);
+                Ok(plain_team((id, organization, name, models, created_ms)))
+            }
+            3 => read_row(bytes).map(plain_team),
+            4 => read_row(bytes).and_then(Team::from_row),
+            other => Err(unknown_version::<Team>(other)),
+        }
+    }
+}
+
+/// Version 3 of a virtual key, and version 2, which has no list for all models.
+#[derive(Deserialize)]
+struct PlainKeyRow<M> {
+    id: u64,
+    team: u64,
+    organization: u64,
+    parent: Option<u64>,
+    name: String,
+    secret_hash: [u8; 32],
+    hint: String,
+    models: M,
+    expires_ms: Option<u64>,
+    disabled: bool,
+    created_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,60 +234,79 @@ pub(in crate::store) struct KeyRow {
     team: u64,
     organization: u64,
     parent: Option<u64>,
+    user: Option<u64>,
     name: String,
     secret_hash: [u8; 32],
     hint: String,
+    /// hash, hint, end of the grace period
+    previous: Option<([u8; 32], String, u64)>,
     models: Option<Vec<String>>,
+    labels: LabelsRow,
+    endpoints: EndpointsRow,
     expires_ms: Option<u64>,
     disabled: bool,
     created_ms: u64,
+    deleted_ms: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct KeyRowV2 {
-    id: u64,
-    team: u64,
-    organization: u64,
-    parent: Option<u64>,
-    name: String,
-    secret_hash: [u8; 32],
-    hint: String,
-    models: Vec<String>,
-    expires_ms: Option<u64>,
-    disabled: bool,
-    created_ms: u64,
+impl PlainKeyRow<Vec<String>> {
+    fn with_version_3_models(self) -> PlainKeyRow<Option<Vec<String>>> {
+        PlainKeyRow {
+            id: self.id,
+            team: self.team,
+            organization: self.organization,
+            parent: self.parent,
+            name: self.name,
+            secret_hash: self.secret_hash,
+            hint: self.hint,
+            models: models_of_version_2(self.models),
+            expires_ms: self.expires_ms,
+            disabled: self.disabled,
+            created_ms: self.created_ms,
+        }
+    }
 }
 
-impl From<KeyRowV2> for KeyRow {
-    fn from(row: KeyRowV2) -> KeyRow {
+impl From<PlainKeyRow<Option<Vec<String>>>> for KeyRow {
+    fn from(row: PlainKeyRow<Option<Vec<String>>>) -> KeyRow {
         KeyRow {
             id: row.id,
             team: row.team,
             organization: row.organization,
             parent: row.parent,
+            user: None,
             name: row.name,
             secret_hash: row.secret_hash,
             hint: row.hint,
-            models: allow_list_of_version_2(row.models),
+            previous: None,
+            models: row.models,
+            labels: LabelsRow::of(&Labels::default()),
+            endpoints: None,
             expires_ms: row.expires_ms,
             disabled: row.disabled,
             created_ms: row.created_ms,
+            deleted_ms: None,
         }
+    }
+}
+
+fn previous_row(previous: &PreviousSecret) -> ([u8; 32], String, u64) {
+    let hint = previous.hint.clone();
+    (previous.secret_hash, hint, previous.until_ms)
+}
+
+fn previous_of((secret_hash, hint, until_ms): ([u8; 32], String, u64)) -> PreviousSecret {
+    PreviousSecret {
+        secret_hash,
+        hint,
+        until_ms,
     }
 }
 
 impl StoredValue for VirtualKey {
     const KIND: &'static str = "virtual key";
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     type Row = KeyRow;
-
-    fn decode_version(version: u8, bytes: &[u8]) -> Result<VirtualKey, String> {
-        match version {
-            2 => read_row(bytes).and_then(|row: KeyRowV2| VirtualKey::from_row(row.into())),
-            3 => read_row(bytes).and_then(VirtualKey::from_row),
-            other => Err(unknown_version::<VirtualKey>(other)),
-        }
-    }
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = KeyRow {
@@ -183,16 +314,18 @@ impl StoredValue for VirtualKey {
             team: self.team.0,
             organization: self.organization.0,
             parent: self.parent.map(|parent| parent.0),
+            user: self.user.map(|user| user.0),
             name: self.name.clone(),
             secret_hash: self.secret_hash,
             hint: self.hint.clone(),
-            models: self
-                .models
-                .texts()
-                .map(|texts| texts.into_iter().map(str::to_owned).collect()),
+            previous: self.previous.as_ref().map(previous_row),
+            models: models_row(&self.models),
+            labels: LabelsRow::of(&self.labels),
+            endpoints: endpoints_row(self.endpoints.as_deref()),
             expires_ms: self.expires_ms,
             disabled: self.disabled,
             created_ms: self.created_ms,
+            deleted_ms: self.deleted_ms,
         };
         write_row(&row, into)
     }
@@ -203,188 +336,33 @@ impl StoredValue for VirtualKey {
             team: TeamId(row.team),
             organization: OrganizationId(row.organization),
             parent: row.parent.map(KeyId),
+            user: row.user.map(UserId),
             name: row.name,
             secret_hash: row.secret_hash,
             hint: row.hint,
-            models: allow_list_of(row.models),
+            previous: row.previous.map(previous_of),
+            models: models_of(row.models),
+            labels: row.labels.into_labels(),
+            endpoints: endpoints_of(row.endpoints)?,
             expires_ms: row.expires_ms,
             disabled: row.disabled,
             created_ms: row.created_ms,
+            deleted_ms: row.deleted_ms,
         })
     }
-}
 
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct AdminKeyRow {
-    id: u64,
-    name: String,
-    secret_hash: [u8; 32],
-    hint: String,
-    disabled: bool,
-    created_ms: u64,
-}
-
-impl StoredValue for AdminKey {
-    const KIND: &'static str = "administrative key";
-    type Row = AdminKeyRow;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(
-            &(
-                self.id.0,
-                &self.name,
-                self.secret_hash,
-                &self.hint,
-                self.disabled,
-                self.created_ms,
-            ),
-            into,
-        )
-    }
-
-    fn from_row(row: AdminKeyRow) -> Result<AdminKey, String> {
-        Ok(AdminKey {
-            id: AdminKeyId(row.id),
-            name: row.name,
-            secret_hash: row.secret_hash,
-            hint: row.hint,
-            disabled: row.disabled,
-            created_ms: row.created_ms,
-        })
-    }
-}
-
-/// Kind (0 organization, 1 team, 2 key) and id.
-fn owner_row(owner: Owner) -> (u8, u64) {
-    match owner {
-        Owner::Organization(id) => (0, id.0),
-        Owner::Team(id) => (1, id.0),
-        Owner::Key(id) => (2, id.0),
-    }
-}
-
-fn owner_of(kind: u8, number: u64) -> Result<Owner, String> {
-    match kind {
-        0 => Ok(Owner::Organization(OrganizationId(number))),
-        1 => Ok(Owner::Team(TeamId(number))),
-        2 => Ok(Owner::Key(KeyId(number))),
-        other => Err(format!("unknown owner kind {other}")),
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct BudgetRow {
-    id: u64,
-    owner_kind: u8,
-    owner: u64,
-    limit: i128,
-    period: u8,
-    warn_only: bool,
-    model: Option<String>,
-}
-
-impl StoredValue for Budget {
-    const KIND: &'static str = "budget";
-    type Row = BudgetRow;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        let (owner_kind, owner) = owner_row(self.owner);
-        let row = BudgetRow {
-            id: self.id.0,
-            owner_kind,
-            owner,
-            limit: self.limit.pico(),
-            period: Period::ALL
-                .iter()
-                .position(|period| *period == self.period)
-                .unwrap_or_default() as u8,
-            warn_only: self.action == Action::Warn,
-            model: self
-                .model
-                .as_ref()
-                .map(|pattern| pattern.as_str().to_owned()),
-        };
-        write_row(&row, into)
-    }
-
-    fn from_row(row: BudgetRow) -> Result<Budget, String> {
-        let period = Period::ALL
-            .get(usize::from(row.period))
-            .ok_or_else(|| format!("unknown period {}", row.period))?;
-        Ok(Budget {
-            id: BudgetId(row.id),
-            owner: owner_of(row.owner_kind, row.owner)?,
-            limit: Money::from_pico(row.limit),
-            period: *period,
-            action: if row.warn_only {
-                Action::Warn
-            } else {
-                Action::Block
-            },
-            model: row.model.map(Pattern::new),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct RateLimitRow {
-    id: u64,
-    owner_kind: u8,
-    owner: u64,
-    rpm: Option<NonZeroU32>,
-    tpm: Option<NonZeroU32>,
-    max_parallel: Option<NonZeroU32>,
-    model: Option<String>,
-}
-
-impl StoredValue for RateLimit {
-    const KIND: &'static str = "rate limit";
-    type Row = RateLimitRow;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        let (owner_kind, owner) = owner_row(self.owner);
-        let RateLimit {
-            id,
-            rpm,
-            tpm,
-            max_parallel,
-            ..
-        } = *self;
-        let model = self
-            .model
-            .as_ref()
-            .map(|pattern| pattern.as_str().to_owned());
-        write_row(
-            &RateLimitRow {
-                id: id.0,
-                owner_kind,
-                owner,
-                rpm,
-                tpm,
-                max_parallel,
-                model,
-            },
-            into,
-        )
-    }
-
-    fn from_row(row: RateLimitRow) -> Result<RateLimit, String> {
-        let owner = owner_of(row.owner_kind, row.owner)?;
-        let RateLimitRow {
-            id,
-            rpm,
-            tpm,
-            max_parallel,
-            model,
-            ..
-        } = row;
-        Ok(RateLimit {
-            id: LimitId(id),
-            owner,
-            rpm,
-            tpm,
-            max_parallel,
-            model: model.map(Pattern::new),
-        })
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<VirtualKey, String> {
+        match version {
+            2 => {
+                let row: PlainKeyRow<Vec<String>> = read_row(bytes)?;
+                VirtualKey::from_row(row.with_version_3_models().into())
+            }
+            3 => {
+                let row: PlainKeyRow<Option<Vec<String>>> = read_row(bytes)?;
+                VirtualKey::from_row(row.into())
+            }
+            4 => read_row(bytes).and_then(VirtualKey::from_row),
+            other => Err(unknown_version::<VirtualKey>(other)),
+        }
     }
 }

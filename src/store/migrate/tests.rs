@@ -313,7 +313,7 @@ fn upgrade_from_schema_5_turns_an_empty_list_of_models_into_an_absent_one() {
                 .value()
                 .to_vec()
         };
-        assert_eq!(row(2)[0], 3, "stored in the newest version");
+        assert_eq!(row(2)[0], Team::VERSION, "stored in the newest version");
         assert_eq!(decoded(&row(2)), AllowList::All);
         let listed = AllowList::Only(vec![Pattern::new("m*")]);
         assert_eq!(decoded(&row(3)), listed);

@@ -11,6 +11,7 @@ use crate::control::test_control::{NOW_MS, TestControl, grant};
 use crate::domain::event::{CallResult, CostLine, Flags, Hold, HoldId, Progress, Status, Subject};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
+use crate::domain::tenant::{Labels, MemberKeyRules};
 use crate::domain::usage::Usage;
 use crate::meter::{Claim, Tokens};
 use crate::server::api::test_calls::{answer, with_query};
@@ -34,6 +35,9 @@ async fn subject(instance: &TestControl, team: &str) -> Subject {
         name: name.clone(),
         organization: None,
         models: Models::default(),
+        endpoints: None,
+        labels: Labels::default(),
+        member_keys: MemberKeyRules::default(),
         budgets: Budgets::default(),
         limits: Limits::default(),
     };
@@ -46,7 +50,10 @@ async fn subject(instance: &TestControl, team: &str) -> Subject {
     let new = NewVirtualKey {
         name,
         parent: KeyParent::Team(team.to_owned()),
+        user: None,
         models,
+        endpoints: None,
+        labels: Labels::default(),
         expires_ms: None,
         budgets,
         limits,

@@ -35,7 +35,7 @@ use FailureClass::{
 };
 
 /// OpenAI, and the vendors that borrow its errors.
-pub(super) const OPENAI: &[FailureWord] = &[
+pub(in crate::provider) const OPENAI: &[FailureWord] = &[
     code("context_length_exceeded", ContextTooLong),
     code("string_above_max_length", ContextTooLong),
     code("insufficient_quota", QuotaExhausted),
@@ -53,7 +53,7 @@ pub(super) const OPENAI: &[FailureWord] = &[
     phrase("content management policy", ContentFiltered),
 ];
 
-pub(super) const ANTHROPIC: &[FailureWord] = &[
+pub(in crate::provider) const ANTHROPIC: &[FailureWord] = &[
     phrase("prompt is too long", ContextTooLong),
     phrase("exceed context limit", ContextTooLong),
     phrase("credit balance is too low", QuotaExhausted),
@@ -65,7 +65,7 @@ pub(super) const ANTHROPIC: &[FailureWord] = &[
 ];
 
 /// Google: the status word is the code.
-pub(super) const GEMINI: &[FailureWord] = &[
+pub(in crate::provider) const GEMINI: &[FailureWord] = &[
     code("API_KEY_INVALID", BadCredential),
     phrase("exceeds the maximum number of tokens", ContextTooLong),
     phrase("check your plan and billing", QuotaExhausted),
@@ -75,7 +75,7 @@ pub(super) const GEMINI: &[FailureWord] = &[
 ];
 
 /// AWS: exception names, from the body or the header `x-amzn-errortype`.
-pub(super) const BEDROCK: &[FailureWord] = &[
+pub(in crate::provider) const BEDROCK: &[FailureWord] = &[
     phrase("input is too long", ContextTooLong),
     phrase("prompt is too long", ContextTooLong),
     phrase("maximum context length", ContextTooLong),
@@ -89,14 +89,14 @@ pub(super) const BEDROCK: &[FailureWord] = &[
     code("UnrecognizedClientException", BadCredential),
 ];
 
-pub(super) const COHERE: &[FailureWord] = &[
+pub(in crate::provider) const COHERE: &[FailureWord] = &[
     phrase("too many tokens", ContextTooLong),
     phrase("trial key", QuotaExhausted),
     phrase("invalid api token", BadCredential),
 ];
 
 /// Mistral, Groq and Together, besides OpenAI's words.
-pub(super) const BORROWED: &[FailureWord] = &[
+pub(in crate::provider) const BORROWED: &[FailureWord] = &[
     code("context_length_exceeded", ContextTooLong),
     phrase("maximum context length", ContextTooLong),
     phrase("model maximum", ContextTooLong),
@@ -112,7 +112,7 @@ pub(super) const BORROWED: &[FailureWord] = &[
 ];
 
 /// Ollama's, in messages alone.
-pub(super) const OLLAMA: &[FailureWord] = &[
+pub(in crate::provider) const OLLAMA: &[FailureWord] = &[
     phrase("exceeds the available context size", ContextTooLong),
     phrase("input length exceeds", ContextTooLong),
     phrase("try pulling it first", ModelNotFound),
@@ -153,93 +153,100 @@ fn of_status(status: Option<u16>) -> FailureClass {
 mod tests {
     use super::*;
 
+    type Sample = (
+        &'static [FailureWord],
+        u16,
+        &'static str,
+        &'static str,
+        FailureClass,
+    );
+
+    const SAMPLES: &[Sample] = &[
+        (
+            OPENAI,
+            429,
+            "insufficient_quota",
+            "You exceeded your current quota",
+            QuotaExhausted,
+        ),
+        (OPENAI, 400, "context_length_exceeded", "…", ContextTooLong),
+        (
+            OPENAI,
+            400,
+            "content_filter",
+            "The response was filtered",
+            ContentFiltered,
+        ),
+        (
+            ANTHROPIC,
+            400,
+            "invalid_request_error",
+            "prompt is too long: 210000 tokens > 200000 maximum",
+            ContextTooLong,
+        ),
+        (
+            ANTHROPIC,
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low to access the API",
+            QuotaExhausted,
+        ),
+        (
+            GEMINI,
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            ContextTooLong,
+        ),
+        (
+            GEMINI,
+            429,
+            "RESOURCE_EXHAUSTED",
+            "Resource has been exhausted",
+            RateLimited,
+        ),
+        (
+            BEDROCK,
+            400,
+            "ValidationException",
+            "Input is too long for requested model.",
+            ContextTooLong,
+        ),
+        (
+            BEDROCK,
+            400,
+            "ServiceQuotaExceededException",
+            "quota",
+            QuotaExhausted,
+        ),
+        (
+            COHERE,
+            400,
+            "upstream_error",
+            "too many tokens: size limit exceeded by 12 tokens",
+            ContextTooLong,
+        ),
+        (
+            BORROWED,
+            404,
+            "model_not_found",
+            "The model does not exist",
+            ModelNotFound,
+        ),
+        (
+            OLLAMA,
+            404,
+            "upstream_error",
+            "model 'x' not found, try pulling it first",
+            ModelNotFound,
+        ),
+    ];
+
     #[test]
     fn vendor_words_outrank_the_status() {
-        for (words, status, code, message, class) in [
-            (
-                OPENAI,
-                429,
-                "insufficient_quota",
-                "You exceeded your current quota",
-                QuotaExhausted,
-            ),
-            (OPENAI, 400, "context_length_exceeded", "…", ContextTooLong),
-            (
-                OPENAI,
-                400,
-                "content_filter",
-                "The response was filtered",
-                ContentFiltered,
-            ),
-            (
-                ANTHROPIC,
-                400,
-                "invalid_request_error",
-                "prompt is too long: 210000 tokens > 200000 maximum",
-                ContextTooLong,
-            ),
-            (
-                ANTHROPIC,
-                400,
-                "invalid_request_error",
-                "Your credit balance is too low to access the API",
-                QuotaExhausted,
-            ),
-            (
-                GEMINI,
-                400,
-                "INVALID_ARGUMENT",
-                "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-                ContextTooLong,
-            ),
-            (
-                GEMINI,
-                429,
-                "RESOURCE_EXHAUSTED",
-                "Resource has been exhausted",
-                RateLimited,
-            ),
-            (
-                BEDROCK,
-                400,
-                "ValidationException",
-                "Input is too long for requested model.",
-                ContextTooLong,
-            ),
-            (
-                BEDROCK,
-                400,
-                "ServiceQuotaExceededException",
-                "quota",
-                QuotaExhausted,
-            ),
-            (
-                COHERE,
-                400,
-                "upstream_error",
-                "too many tokens: size limit exceeded by 12 tokens",
-                ContextTooLong,
-            ),
-            (
-                BORROWED,
-                404,
-                "model_not_found",
-                "The model does not exist",
-                ModelNotFound,
-            ),
-            (
-                OLLAMA,
-                404,
-                "upstream_error",
-                "model 'x' not found, try pulling it first",
-                ModelNotFound,
-            ),
-        ] {
-            assert_eq!(
-                classify(words, Some(status), code, message),
-                class,
-                "{message}"
-            );
+        for (words, status, code, message, class) in SAMPLES {
+            let found = classify(words, Some(*status), code, message);
+            assert_eq!(found, *class, "{message}");
         }
     }
 

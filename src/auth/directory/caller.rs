@@ -1,0 +1,46 @@
+//! `Caller`: a virtual key with all that its calls depend on.
+
+use crate::domain::budget::Owner;
+use crate::domain::id::{BudgetId, LimitId};
+use crate::domain::tenant::{Organization, Team, User, VirtualKey};
+
+/// A virtual key with its ancestors, team and organization.
+#[derive(Debug)]
+pub struct Caller {
+    pub key: VirtualKey,
+    /// ancestor keys, nearest first
+    pub parents: Vec<VirtualKey>,
+    pub team: Team,
+    pub organization: Organization,
+    /// owner of a personal key
+    pub user: Option<User>,
+    /// budgets of the key, then of its ancestors, team and organization
+    pub budgets: Vec<BudgetId>,
+    /// rate limits, in the same order
+    pub limits: Vec<LimitId>,
+}
+
+impl Caller {
+    /// Describes the owner of a budget or limit in a refusal message.
+    pub fn describe_owner(&self, owner: Owner) -> String {
+        match owner {
+            Owner::Organization(_) => "this organization".to_owned(),
+            Owner::Team(_) => "this team".to_owned(),
+            Owner::Key(id) if id == self.key.id => "this key".to_owned(),
+            Owner::Key(id) => format!("{id}, the key above this one,"),
+        }
+    }
+
+    /// The key and its ancestors; a restriction of any of them applies to the key.
+    pub fn keys(&self) -> impl Iterator<Item = &VirtualKey> + Clone {
+        std::iter::once(&self.key).chain(&self.parents)
+    }
+
+    /// The key, its ancestors, its team and its organization as owners of budgets and limits, in this order.
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
+        self.keys().map(|key| Owner::Key(key.id)).chain([
+            Owner::Team(self.team.id),
+            Owner::Organization(self.organization.id),
+        ])
+    }
+}
