@@ -4,26 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::deployment::Deployments;
+use super::remarks::{Remark, Remarks};
 use super::toml_file::{Route, TomlFile, array};
 use super::yaml::{self, Node, Value};
-
-/// Something that could not be translated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Remark {
-    pub line: usize,
-    pub text: String,
-}
-
-/// Remarks in the order of the file.
-#[derive(Debug, Default)]
-pub(super) struct Remarks(pub Vec<Remark>);
-
-impl Remarks {
-    pub fn add(&mut self, node: &Node, text: impl Into<String>) {
-        let (line, text) = (node.line, text.into());
-        self.0.push(Remark { line, text });
-    }
-}
 
 pub(super) struct Translation {
     pub toml: String,

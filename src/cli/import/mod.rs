@@ -2,6 +2,8 @@
 
 mod deployment;
 mod litellm;
+mod rates;
+mod remarks;
 mod toml_file;
 mod yaml;
 

@@ -99,10 +99,8 @@ impl AdmissionControl {
         let url = deployment
             .provider
             .url(endpoint, &deployment.model, request.streamed);
-        let user = request
-            .user
-            .as_deref()
-            .map(|user| self.pseudonyms.user(user));
+        let user = request.user.as_deref();
+        let user = user.map(|user| self.pseudonyms.user(user));
         let attribution = Attribution { user, tag };
         Ok(Admission {
             caller,

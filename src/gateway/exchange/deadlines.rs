@@ -3,15 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::{Limits, RouteTimeouts};
-
-/// Timeouts that the client asked for, counted from its request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientTimeouts {
-    /// without data from the upstream
-    pub read_ms: Option<u64>,
-    /// of the whole call
-    pub call_ms: Option<u64>,
-}
+use crate::gateway::client_timeouts::ClientTimeouts;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gateway) struct Deadlines {

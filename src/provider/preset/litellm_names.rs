@@ -92,13 +92,18 @@ pub fn litellm_vendor<'m>(
             .unwrap_or(rest);
         return Some((*vendor, rest));
     }
-    let listing = presets.iter().find(|preset| match preset.price {
-        PriceRule::Sheet(listed) => sheet.find(listed, model).is_some(),
-        _ => false,
-    })?;
+    let lists = |vendor: &&LiteLlmVendor| {
+        let preset = presets.iter().find(|preset| preset.name == vendor.preset);
+        match preset.map(|preset| preset.price) {
+            Some(PriceRule::Sheet(listed)) => sheet.find(listed, model).is_some(),
+            _ => false,
+        }
+    };
+    // the table's order: a vendor before those that resell its models
     let vendor = VENDORS
         .iter()
-        .find(|vendor| vendor.preset == listing.name)?;
+        .filter(|vendor| vendor.preset != "azure")
+        .find(lists)?;
     Some((*vendor, model))
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::PriceSetting;
+use crate::domain::api_error::ErrorCode;
 use crate::price::{Mode, Price};
 use crate::provider;
 
