@@ -46,7 +46,8 @@ fn p01_request_passes_through_byte_for_byte() {
 
 #[test]
 fn p01_qualified_model_is_replaced_at_top_level_only() {
-    let fixture = Fixture::new();
+    let priced = |provider: Provider| provider.models(&["m-small", "c-small", "org/some-model"]);
+    let fixture = Fixture::with_providers(Upstream::start(), priced, |setup| setup);
     assert_upstream_body(&fixture, Chat, &odd("up/m-small"), &odd("m-small"));
     assert_upstream_body(&fixture, Messages, &odd("ant/c-small"), &odd("c-small"));
     let escaped = "{\"mod\\u0065l\":\"\\u0075p/m-small\",\"messages\":[]}";
