@@ -5,6 +5,7 @@ use serde_json::json;
 use super::fixture::{Chat, Dialect, Fixture, Messages};
 use crate::harness::client::{HttpClient, Response};
 use crate::harness::process::{Provider, text};
+use crate::harness::upstream::Upstream;
 
 /// Body that no serializer writes: unusual order and spacing, numbers in every notation, escapes, unknown fields.
 const ODD: &str = "{ \"zebra\" : 1.0,\"messages\":[ {\"role\":\"user\",\"content\":\"\\u00fc \\/ up/m-small \u{e9}\"} ],\r\n\t\
