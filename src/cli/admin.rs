@@ -2,7 +2,7 @@
 //! administrative key. Returns the response, or the server's error message as a `Failure`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -10,10 +10,34 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::failure::Failure;
 use super::settings::SettingsArgs;
+use super::style::{OutputArgs, Style};
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
-use crate::config::{self, Config, SecretSource};
+use crate::cli::settings::DEMO_FOLDER;
+use crate::config::{self, SecretSource};
 use crate::domain::secret::Secret;
 use crate::process::ADMIN_SOCKET;
+
+/// Members of request bodies and query strings, and the flags that set them.
+const FLAGS: [(&str, &str); 18] = [
+    ("name", "the name"),
+    ("team", "--team"),
+    ("parent", "--parent"),
+    ("organization", "--organization"),
+    ("models", "--models"),
+    ("model", "--model"),
+    ("expires", "--expires"),
+    ("budgets", "--budget"),
+    ("limits", "--rpm, --tpm or --max-parallel"),
+    ("rpm", "--rpm"),
+    ("tpm", "--tpm"),
+    ("max_parallel", "--max-parallel"),
+    ("group_by", "--group-by"),
+    ("start", "--start"),
+    ("end", "--end"),
+    ("status", "--status"),
+    ("limit", "--limit"),
+    ("reason", "--reason"),
+];
 
 /// Rows of a page, the most that the server gives.
 const PAGE_ROWS: usize = 1_000;
@@ -32,16 +56,39 @@ pub struct ServerArgs {
     /// Print the server's response as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Show method, path and status of a failed call
+    #[arg(long)]
+    verbose: bool,
 }
 
 impl ServerArgs {
     pub fn admin(&self) -> Result<AdminClient, Failure> {
-        match &self.url {
-            Some(url) => AdminClient::at_url(url, self.admin_key_file.clone()),
-            None => Ok(AdminClient::local(
-                &config::load_base(&self.settings.overrides())?.config,
-            )),
+        let client = match &self.url {
+            Some(url) => AdminClient::at_url(url, self.admin_key_file.clone())?,
+            None => AdminClient::in_folder(&self.local_folder()?),
+        };
+        Ok(AdminClient {
+            is_verbose: self.verbose,
+            ..client
+        })
+    }
+
+    /// Form of the output.
+    pub fn style(&self) -> Style {
+        self.output.style()
+    }
+
+    /// The configured data folder; the demo's in the current folder where no other is named and none has a server.
+    fn local_folder(&self) -> Result<PathBuf, Failure> {
+        let configured = config::load_base(&self.settings.overrides())?.config.folder;
+        let demo = PathBuf::from(DEMO_FOLDER);
+        let has_server = |folder: &Path| folder.join(ADMIN_SOCKET).exists();
+        if !self.settings.is_named() && !has_server(&configured) && has_server(&demo) {
+            return Ok(demo);
         }
+        Ok(configured)
     }
 }
 
@@ -51,6 +98,8 @@ pub struct AdminClient {
     transport: Transport,
     /// path prefix of a reverse proxy
     prefix: String,
+    /// failures show method, path and status
+    is_verbose: bool,
 }
 
 #[derive(Debug)]
@@ -66,10 +115,11 @@ enum Transport {
 
 impl AdminClient {
     /// Connects to the socket in the data folder.
-    pub fn local(config: &Config) -> AdminClient {
+    pub fn in_folder(folder: &Path) -> AdminClient {
         AdminClient {
-            transport: Transport::Socket(config.folder.join(ADMIN_SOCKET)),
+            transport: Transport::Socket(folder.join(ADMIN_SOCKET)),
             prefix: String::new(),
+            is_verbose: false,
         }
     }
 
@@ -97,6 +147,7 @@ impl AdminClient {
                 key,
             },
             prefix: prefix.to_owned(),
+            is_verbose: false,
         })
     }
 
@@ -167,7 +218,7 @@ impl AdminClient {
             .call_for(CSV, "GET", path, None)
             .await
             .map_err(|error| Failure::runtime(error.to_string()))?;
-        body_of("GET", path, response)
+        self.body_of("GET", path, response)
     }
 
     /// Returns a plain text, such as a signed note.
@@ -176,7 +227,7 @@ impl AdminClient {
             .call("GET", path, None)
             .await
             .map_err(|error| Failure::runtime(error.to_string()))?;
-        body_of("GET", path, response)
+        self.body_of("GET", path, response)
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -218,22 +269,46 @@ impl AdminClient {
             .call(method, path, body)
             .await
             .map_err(|error| Failure::runtime(error.to_string()))?;
-        Ok(serde_json::from_str(&body_of(method, path, response)?).unwrap_or(Value::Null))
+        let text = self.body_of(method, path, response)?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Returns the body of a 2xx response, or the server's error in the words of the command line.
+    fn body_of(
+        &self,
+        method: &str,
+        path: &str,
+        (status, text): (u16, String),
+    ) -> Result<String, Failure> {
+        if (200..300).contains(&status) {
+            return Ok(text);
+        }
+        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let message = refusal_message(&body["error"], status);
+        Err(Failure::runtime(if self.is_verbose {
+            format!("{message} ({method} {path} answered {status})")
+        } else {
+            message
+        }))
     }
 }
 
-/// Returns the body of a 2xx response, or the server's error message.
-fn body_of(method: &str, path: &str, (status, text): (u16, String)) -> Result<String, Failure> {
-    if (200..300).contains(&status) {
-        return Ok(text);
+/// Message of the server with the flag that the member of the body came from.
+fn refusal_message(error: &Value, status: u16) -> String {
+    let Some(message) = error["message"].as_str() else {
+        return format!("the server answered {status} without a reason; check its log");
+    };
+    let Some(param) = error["param"].as_str() else {
+        return message.to_owned();
+    };
+    let member = param.split(['.', '[']).next().unwrap_or(param);
+    let Some((_, flag)) = FLAGS.iter().find(|(name, _)| *name == member) else {
+        return message.to_owned();
+    };
+    match message.replace(&format!("`{param}`"), flag) {
+        replaced if replaced.contains(flag) => replaced,
+        message => format!("{flag}: {message}"),
     }
-    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    let cause = body["error"]["message"]
-        .as_str()
-        .unwrap_or("no reason given; check the server's log");
-    Err(Failure::runtime(format!(
-        "{method} {path} failed with {status}: {cause}"
-    )))
 }
 
 /// Percent-encodes a query parameter.
@@ -301,6 +376,31 @@ mod tests {
                 .exit_code(),
             2
         );
+    }
+
+    #[test]
+    fn server_error_names_the_flag_instead_of_the_member() {
+        for (error, expected) in [
+            (
+                serde_json::json!({"message": "`expires` must be in the future", "param": "expires"}),
+                "--expires must be in the future",
+            ),
+            (
+                serde_json::json!({"message": "`budgets[1].limit` is missing", "param": "budgets[1].limit"}),
+                "--budget is missing",
+            ),
+            (
+                serde_json::json!({"message": "no such team", "param": "team"}),
+                "--team: no such team",
+            ),
+            (
+                serde_json::json!({"message": "refused", "param": null}),
+                "refused",
+            ),
+        ] {
+            assert_eq!(refusal_message(&error, 400), expected);
+        }
+        assert!(refusal_message(&Value::Null, 502).contains("502"));
     }
 
     #[test]

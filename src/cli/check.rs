@@ -9,7 +9,9 @@ use super::failure::Failure;
 use super::routes;
 use super::settings::SettingsArgs;
 use crate::cli::data_dir;
-use crate::cli::table::{print, table};
+use crate::cli::output::print;
+use crate::cli::style::Style;
+use crate::cli::table::Table;
 use crate::config::{self, LoadedConfig, PriceSetting, Provider};
 use crate::domain::money::Money;
 use crate::price::Sheet;
@@ -93,10 +95,8 @@ fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String 
         ]
     };
     let rows: Vec<Vec<String>> = providers.iter().map(row).collect();
-    table(
-        &["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"],
-        &rows,
-    )
+    let titles = ["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"];
+    Table::of_texts(&titles, rows).render(&Style::default())
 }
 
 fn render_remarks(providers: &[Arc<Provider>]) -> String {

@@ -4,7 +4,7 @@
 use super::failure::Failure;
 use super::settings::SettingsArgs;
 use crate::cli::data_dir;
-use crate::cli::table::print;
+use crate::cli::output::print;
 use crate::config;
 use crate::process;
 

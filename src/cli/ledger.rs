@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use super::admin::{AdminClient, ServerArgs, percent_encode};
 use super::failure::Failure;
+use crate::cli::output::{print, print_json};
 use crate::cli::parse::correction;
-use crate::cli::table::{cell, print, print_json, table};
+use crate::cli::style::Style;
+use crate::cli::table::Table;
+use crate::cli::values::cell;
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -190,7 +193,8 @@ fn render_orphans(page: &Value) -> String {
         "ESTIMATE USD",
         "LAST PROGRESS",
     ];
-    table(&heading, &rows) + "\ncorrect them with `gatekeeper ledger orphans --settle-estimated`\n"
+    Table::of_texts(&heading, rows).render(&Style::default())
+        + "\ncorrect them with `gatekeeper ledger orphans --settle-estimated`\n"
 }
 
 async fn settle_orphans(args: OrphansArgs) -> Result<(), Failure> {

@@ -4,7 +4,8 @@ use clap::Subcommand;
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
-use crate::cli::table::{cell, print, print_json};
+use crate::cli::output::{print, print_json};
+use crate::cli::values::cell;
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]

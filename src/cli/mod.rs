@@ -3,28 +3,37 @@
 
 mod admin;
 mod audit;
+mod budgets;
+mod changes;
 mod check;
 mod clock;
+mod completions;
 mod data_dir;
 mod demo;
 mod failure;
 mod http;
 mod import;
 mod init;
+mod json;
 mod keys;
 mod ledger;
 mod manual;
 mod memory;
+mod organizations;
+mod output;
 mod parse;
 mod requests;
+mod resolve;
 mod routes;
 mod serve;
 mod service_manager;
 mod settings;
 mod signals;
+mod style;
 mod table;
 mod teams;
 mod usage;
+mod values;
 mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -60,17 +69,23 @@ enum Command {
     Init(init::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
-    /// Create, list and disable keys
+    /// Create, list and change organizations
+    #[command(subcommand)]
+    Organizations(organizations::Command),
+    /// Create, list and change keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create and list teams
+    /// Create, list and change teams
     #[command(subcommand)]
     Teams(teams::Command),
+    /// List, set and raise budgets
+    #[command(subcommand)]
+    Budgets(budgets::Command),
     /// Show the permissions of a key, or the reason why it is refused
     Verify(verify::Args),
     /// Show usage and cost, by default of this month by team and model
     Usage(usage::Args),
-    /// Explain the cost of a request
+    /// List, follow and explain requests
     #[command(subcommand)]
     Requests(requests::Command),
     /// Translate the configuration of another gateway
@@ -90,6 +105,8 @@ enum Command {
     Memory(memory::Command),
     /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
+    /// Print a completion script for bash, zsh or fish
+    Completions(completions::Args),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Manual(manual::Args),
@@ -107,6 +124,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
+        Command::Organizations(command) => organizations::run(command),
+        Command::Budgets(command) => budgets::run(command),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Keys(command) => keys::run(command),
         Command::Teams(command) => teams::run(command),
         Command::Verify(args) => verify::run(args),
@@ -158,6 +178,14 @@ mod tests {
             "gatekeeper keys create --team eng --budget $10/day --budget $100/month --label laptop --json",
             "gatekeeper keys create --admin --name ops",
             "gatekeeper keys disable key_1",
+            "gatekeeper keys enable eng/laptop",
+            "gatekeeper keys update laptop --models all --expires never --rpm none",
+            "gatekeeper teams update eng --budget $20/month --max-parallel 4",
+            "gatekeeper organizations update default --no-budgets",
+            "gatekeeper budgets list --owner eng",
+            "gatekeeper budgets set eng $10/month --model gpt-5* --warn",
+            "gatekeeper budgets raise bud_8 +$5",
+            "gatekeeper completions zsh",
             "gatekeeper teams create eng --models gpt-* --budget 100/month",
             "gatekeeper verify sk-gk-eng-x --url http://127.0.0.1:4000 --admin-key-file /root/key",
             "gatekeeper usage --json",
@@ -166,6 +194,10 @@ mod tests {
             "gatekeeper import litellm config.yaml --out gatekeeper.toml --strict",
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
+            "gatekeeper requests explain --last",
+            "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
+            "gatekeeper requests list --top-cost",
+            "gatekeeper requests tail --model gpt-*",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",
@@ -183,6 +215,7 @@ mod tests {
         for line in [
             "gatekeeper keys create",
             "gatekeeper usage --csv --json",
+            "gatekeeper requests explain",
             "gatekeeper keys create --admin --team eng",
             "gatekeeper keys create --team eng --budget ten",
             "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12",

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use crate::domain::budget::Period;
+use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
 
@@ -75,6 +76,47 @@ impl LimitArguments {
     }
 }
 
+/// A new rate limit; `None` removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitChange(pub Option<NonZeroU32>);
+
+/// Parses a limit or `none`.
+pub fn limit_change(text: &str) -> Result<LimitChange, String> {
+    match text {
+        "none" => Ok(LimitChange(None)),
+        text => count(text).map(|limit| LimitChange(Some(limit))),
+    }
+}
+
+/// New limit of a budget, `$20`, or the amount to add, `+$5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raise {
+    To(Money),
+    By(Money),
+}
+
+/// Parses `$20` or `+$5`.
+pub fn raise(text: &str) -> Result<Raise, String> {
+    let (amount, is_added) = match text.strip_prefix('+') {
+        Some(amount) => (amount, true),
+        None => (text, false),
+    };
+    let amount = match amount.parse::<BudgetArgument>()? {
+        BudgetArgument {
+            limit,
+            period: Period::Total,
+        } => limit,
+        BudgetArgument { .. } => {
+            return Err("a budget keeps its period; write '$20' or '+$5'".to_owned());
+        }
+    };
+    Ok(if is_added {
+        Raise::By(amount)
+    } else {
+        Raise::To(amount)
+    })
+}
+
 fn count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| {
         format!(
@@ -94,13 +136,40 @@ pub fn correction(text: &str) -> Result<String, String> {
     Ok(amount.to_string())
 }
 
+/// Parses an expiry, or `never`: JSON null.
+pub fn expiry_change(text: &str) -> Result<Value, String> {
+    match text {
+        "never" => Ok(Value::Null),
+        text => expiry(text).map(Value::String),
+    }
+}
+
+/// Parses `7d`, `12h`, `30m` before now, a date or an instant; returns an instant, or the date for the server's timezone.
+pub fn since(text: &str) -> Result<String, String> {
+    if let Some(ago_ms) = duration_ms(text) {
+        let now_ms = SystemClock { boot: None }.wall_ms();
+        return Ok(Zone::utc().rfc3339(now_ms.saturating_sub(ago_ms)));
+    }
+    let is_date = text.len() == 10 && Zone::utc().date_start_ms(text).is_some();
+    if is_date || Zone::parse_rfc3339(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "invalid time `{text}`; write 7d, 12h, 30m, a date such as 2026-11-01 or an instant"
+    ))
+}
+
+fn duration_ms(text: &str) -> Option<u64> {
+    let units = [('d', 86_400_000), ('h', 3_600_000), ('m', 60_000)];
+    units.into_iter().find_map(|(letter, unit_ms)| {
+        let count: u32 = text.strip_suffix(letter)?.parse().ok()?;
+        (count > 0).then(|| u64::from(count) * unit_ms)
+    })
+}
+
 /// Validates `7d`, `12h`, `30m` or an instant and returns it unchanged: durations count from the server's clock.
 pub fn expiry(text: &str) -> Result<String, String> {
-    let (digits, unit) =
-        text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
-    let duration =
-        matches!(unit, "d" | "h" | "m") && digits.parse::<u32>().is_ok_and(|count| count > 0);
-    if duration || Zone::parse_rfc3339(text).is_some() {
+    if duration_ms(text).is_some() || Zone::parse_rfc3339(text).is_some() {
         return Ok(text.to_owned());
     }
     Err(format!(
@@ -152,6 +221,17 @@ mod tests {
             let message = typed.parse::<BudgetArgument>().expect_err(typed);
             assert!(message.contains(expected), "{typed}: {message}");
         }
+    }
+
+    #[test]
+    fn raise_is_a_new_limit_or_an_addition() {
+        assert_eq!(raise("$20"), Ok(Raise::To(Money::from_usd(20))));
+        assert_eq!(raise("+$5"), Ok(Raise::By(Money::from_usd(5))));
+        for typed in ["", "+", "-$5", "$5/month", "ten"] {
+            assert!(raise(typed).is_err(), "{typed}");
+        }
+        assert_eq!(limit_change("none"), Ok(LimitChange(None)));
+        assert!(limit_change("0").is_err());
     }
 
     #[test]

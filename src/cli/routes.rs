@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::settings::SettingsArgs;
-use crate::cli::table::{print, print_json, table};
+use crate::cli::output::{print, print_json};
+use crate::cli::style::Style;
+use crate::cli::table::Table;
 use crate::config;
 use crate::price::Sheet;
 use crate::route::{Resolution, Route, RouteTable};
@@ -128,7 +130,7 @@ fn render(name: &str, resolved: &Resolution, fallbacks: &[FallbackRow]) -> Strin
         .collect();
     let mut text = format!(
         "{name}: {leads_to}\n\n{}",
-        table(&["TARGET", "WEIGHT", "ORDER"], &rows)
+        Table::of_texts(&["TARGET", "WEIGHT", "ORDER"], rows).render(&Style::default())
     );
     for row in fallbacks {
         let targets = match row.targets.as_slice() {
@@ -153,10 +155,15 @@ pub(super) fn render_routes(routes: &RouteTable) -> String {
         vec![name.clone(), strategy.to_owned(), targets.join(", ")]
     };
     let rows: Vec<Vec<String>> = routes.all_routes().map(row).collect();
-    let mut text = match rows.as_slice() {
-        [] => String::new(),
-        rows => format!("\n{}", table(&["ROUTE", "STRATEGY", "TARGETS"], rows)),
-    };
+    let mut text = String::new();
+    if !rows.is_empty() {
+        let table = Table::of_texts(&["ROUTE", "STRATEGY", "TARGETS"], rows);
+        text = format!(
+            "
+{}",
+            table.render(&Style::default())
+        );
+    }
     for lost in routes.unreachable() {
         let (owner, name, reason) = (&lost.owner, &lost.name, &lost.reason);
         text += &format!("\nremark: {name} under {owner} is never reached: {reason}\n");

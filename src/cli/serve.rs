@@ -11,7 +11,7 @@ use super::service_manager::{self, ServiceManager};
 use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
-use crate::cli::table::print;
+use crate::cli::output::print;
 use crate::config::{self, LoadedConfig};
 use crate::process::{self, Platform, RunningServer};
 
@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let manager = ServiceManager::from_environment();
-    let admin = AdminClient::local(&loaded.config);
+    let admin = AdminClient::in_folder(&loaded.config.folder);
     let platform = Platform {
         listener,
         ..Platform::system()

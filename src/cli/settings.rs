@@ -6,6 +6,9 @@ use clap::Args;
 
 use crate::config::Overrides;
 
+/// Data folder of the demo, unless it is started with another.
+pub const DEMO_FOLDER: &str = "gatekeeper-demo";
+
 /// Configuration file and data folder.
 #[derive(Clone, Debug, Args)]
 pub struct SettingsArgs {
@@ -18,6 +21,11 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
+    /// True if the file or the data folder was named.
+    pub fn is_named(&self) -> bool {
+        self.config.is_some() || self.data.is_some()
+    }
+
     pub fn overrides(&self) -> Overrides {
         Overrides {
             config: self.config.clone(),

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
-use crate::cli::table::{budgets, cell, limits, print, print_json};
+use crate::cli::output::{print, print_json};
+use crate::cli::style::Style;
+use crate::cli::values::{budgets, cell, limits};
 use crate::process;
 
 const KEY_BYTES_MAX: u64 = 4096;
@@ -57,11 +59,11 @@ async fn verify(key: String, server: ServerArgs) -> Result<(), Failure> {
     if server.json {
         Ok(())
     } else {
-        print(&render_status(&status))
+        print(&render_status(&status, &server.style()))
     }
 }
 
-fn render_status(status: &Value) -> String {
+fn render_status(status: &Value, style: &Style) -> String {
     if status["kind"] == "administrative" {
         return format!(
             "valid: administrative key {}; it cannot call models\n",
@@ -71,7 +73,12 @@ fn render_status(status: &Value) -> String {
     let key = &status["key"];
     let owners = status["above"]
         .as_array()
-        .map(|owners| owners.iter().map(render_owner).collect::<String>())
+        .map(|owners| {
+            owners
+                .iter()
+                .map(|owner| render_owner(owner, style))
+                .collect::<String>()
+        })
         .unwrap_or_default();
     format!(
         "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  limits    {}\n{owners}  expires   {}\n",
@@ -79,18 +86,25 @@ fn render_status(status: &Value) -> String {
         cell(&key["id"]),
         cell(&status["team_name"]),
         render_models(&status["models"]),
-        budgets(&key["budgets"]),
+        budgets(&key["budgets"], style),
         limits(&key["limits"]),
-        key["expires_at"].as_str().unwrap_or("never"),
+        expires(&key["expires_at"], style),
     )
 }
 
-/// Renders `above     eng (team_2): $10 monthly, $9 left; limits none`.
-fn render_owner(owner: &Value) -> String {
+fn expires(at: &Value, style: &Style) -> String {
+    match at {
+        Value::Null => "never".to_owned(),
+        at => style.date(at),
+    }
+}
+
+/// Renders `above     eng (team_2): $10.00/month, $9.00 left; limits none`.
+fn render_owner(owner: &Value, style: &Style) -> String {
     let (name, id) = (cell(&owner["name"]), cell(&owner["owner"]));
     format!(
         "  above     {name} ({id}): {}; limits {}\n",
-        budgets(&owner["budgets"]),
+        budgets(&owner["budgets"], style),
         limits(&owner["limits"])
     )
 }
@@ -114,23 +128,25 @@ mod tests {
         let budget = json!({"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "9"});
         let key = json!({"id": "key_1", "name": "laptop", "team": "team_1", "expires_at": null, "budgets": [budget]});
         let mut status = json!({"valid": true, "kind": "virtual", "key": key, "team_name": "eng", "models": ["gpt-5.1"]});
-        let text = render_status(&status);
+        let text = render_status(&status, &Style::default());
         assert_eq!(
             text,
-            "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10 total, $9 left\n  limits    none\n  expires   never\n"
+            "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10.00 total, $9.00 left\n  limits    none\n  expires   never\n"
         );
         let monthly = json!([{"limit": "5", "period": "monthly", "remaining": "1", "resets_at": "2026-12-01T00:00:00Z"}]);
         status["above"] =
             json!([{"owner": "team_2", "name": "eng", "budgets": monthly, "limits": []}]);
-        let above = "  above     eng (team_2): $5 monthly, $1 left until 2026-12-01T00:00:00Z; limits none\n";
+        let above = "  above     eng (team_2): $5.00/month, $1.00 left until 1 Dec 2026 00:00 UTC; limits none\n";
         assert!(
-            render_status(&status).contains(above),
+            render_status(&status, &Style::default()).contains(above),
             "{}",
-            render_status(&status)
+            render_status(&status, &Style::default())
         );
         let administrative =
             json!({"valid": true, "kind": "administrative", "admin_key": "adm_1", "models": []});
-        assert!(render_status(&administrative).contains("administrative key adm_1"));
+        assert!(
+            render_status(&administrative, &Style::default()).contains("administrative key adm_1")
+        );
     }
 
     #[test]

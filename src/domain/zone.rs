@@ -116,6 +116,12 @@ impl Zone {
         self.at(at_ms).date().to_string()
     }
 
+    /// Day and time for people, without the year: `1 Dec 00:00 UTC`.
+    pub fn day_and_time(&self, at_ms: u64) -> String {
+        let zoned = self.at(at_ms);
+        zoned.strftime("%-d %b %H:%M %Z").to_string()
+    }
+
     /// RFC 3339 in UTC, with milliseconds unless they are zero.
     pub fn rfc3339(&self, at_ms: u64) -> String {
         timestamp(at_ms).to_string()

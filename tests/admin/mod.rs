@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod commands;
 mod demo;
 mod init;
 mod keys;

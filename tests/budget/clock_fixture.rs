@@ -70,7 +70,7 @@ impl Fixture {
                     response
                         .assert_status(402)
                         .error_message()
-                        .contains("the daily budget"),
+                        .contains(" daily budget; resets "),
                     "{}",
                     response.error_message()
                 );

@@ -40,7 +40,7 @@ fn request_over_remaining_budget_is_refused_before_upstream() {
     let message = refusal.error_message();
     for part in [
         "total budget",
-        "of this team",
+        "team small has used",
         "$0.002",
         "up/m-small",
         "400 output tokens",

@@ -148,7 +148,7 @@ fn queue_wait_past_deadline_returns_budget_held() {
     assert!(
         response
             .error_message()
-            .contains("the rest of the total budget bud_"),
+            .contains("the rest of the total budget of "),
         "{}",
         response.error_message()
     );

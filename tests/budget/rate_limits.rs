@@ -133,8 +133,7 @@ fn rate_limit_refusal_names_limit_owner_in_both_dialects() {
     assert_eq!(chat.header("x-ratelimit-remaining-requests"), Some("0"));
     assert_eq!(chat.header("x-ratelimit-reset-requests"), Some("1m0s"));
     assert!(
-        chat.error_message()
-            .contains("of this team allows 1 requests a minute"),
+        chat.error_message().contains("allows 1 requests a minute"),
         "{}",
         chat.error_message()
     );

@@ -79,11 +79,11 @@ fn budget_windows_of_all_periods_apply_together_and_reset_on_time() {
         let (count, message) = count_served(&gateway, &key);
         assert_eq!(count, expected, "at {instant}: {message}");
         assert!(
-            message.contains(&format!("the {by} budget")),
+            message.contains(&format!(" {by} budget")),
             "at {instant}: {message}"
         );
         assert_eq!(
-            message.contains("Z; this request"),
+            message.contains(" UTC (bud_"),
             by != "total",
             "a refusal names the end of the window: {message}"
         );
@@ -291,7 +291,8 @@ fn remaining_and_reset_headers_are_in_responses_streams_and_refusals() {
     );
     let message = refusal.error_message();
     assert!(
-        message.contains(" on m-sm* of this team") && message.contains("Name a smaller max_tokens"),
+        message.contains("budget on m-sm*; resets ")
+            && message.contains("Name a smaller max_tokens"),
         "{message}"
     );
     let mut long = call();

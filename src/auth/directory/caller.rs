@@ -24,10 +24,13 @@ impl Caller {
     /// Describes the owner of a budget or limit in a refusal message.
     pub fn describe_owner(&self, owner: Owner) -> String {
         match owner {
-            Owner::Organization(_) => "this organization".to_owned(),
-            Owner::Team(_) => "this team".to_owned(),
+            Owner::Organization(_) => format!("organization {}", self.organization.name),
+            Owner::Team(_) => format!("team {}", self.team.name),
             Owner::Key(id) if id == self.key.id => "this key".to_owned(),
-            Owner::Key(id) => format!("{id}, the key above this one,"),
+            Owner::Key(id) => match self.parents.iter().find(|parent| parent.id == id) {
+                Some(parent) => format!("key {} above this one", parent.name),
+                None => format!("key {id} above this one"),
+            },
         }
     }
 

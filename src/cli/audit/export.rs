@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::cli::admin::{ServerArgs, percent_encode};
 use crate::cli::failure::Failure;
-use crate::cli::table::{cell, print, print_json};
+use crate::cli::json::cell;
+use crate::cli::output::{print, print_json};
 
 /// Files of an export.
 pub const EVENTS: &str = "events.jsonl";

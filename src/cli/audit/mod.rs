@@ -11,7 +11,7 @@ use clap::Subcommand;
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
-use crate::cli::table::print;
+use crate::cli::output::print;
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cli::admin::{AdminClient, ServerArgs, percent_encode};
 use crate::cli::failure::Failure;
-use crate::cli::table::print;
+use crate::cli::output::print;
 
 /// Longest wait of one call that follows the log.
 const WAIT_S: u64 = 25;

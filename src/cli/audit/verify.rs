@@ -16,7 +16,7 @@ use crate::audit::proof::InclusionProof;
 use crate::audit::tree::Frontier;
 use crate::audit::verify::{Coverage, Provenance, Verification, Verifier};
 use crate::cli::failure::Failure;
-use crate::cli::table::{print, print_json};
+use crate::cli::output::{print, print_json};
 use crate::domain::zone::Zone;
 
 /// The log is not the one that was signed.

@@ -16,7 +16,8 @@ use super::failure::Failure;
 use super::serve;
 use super::signals::Signals;
 use crate::cli::data_dir;
-use crate::cli::table::print;
+use crate::cli::output::print;
+use crate::cli::settings::DEMO_FOLDER;
 use crate::config::{self, Config, Overrides};
 use crate::process::{self, Platform};
 use crate::simulator::Simulator;
@@ -26,7 +27,7 @@ use teams::{LARGE, SMALL, TEAMS};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Data folder of the demo
-    #[arg(long, value_name = "FOLDER", default_value = "gatekeeper-demo")]
+    #[arg(long, value_name = "FOLDER", default_value = DEMO_FOLDER)]
     data: PathBuf,
     /// Listen address [default: the first free port of 127.0.0.1 from 4000]
     #[arg(long, value_name = "ADDRESS")]
@@ -112,7 +113,7 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
         config: None,
     };
     let config = settings(&simulator_settings(&simulator.base_url()), &overrides)?;
-    let admin = AdminClient::local(&config);
+    let admin = AdminClient::in_folder(&config.folder);
     let running = process::start(config, Platform::system()).await?;
     let address = running.address;
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::failure::Failure;
-use crate::cli::table::print;
+use crate::cli::output::print;
 
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 

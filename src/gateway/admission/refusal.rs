@@ -26,20 +26,32 @@ pub(super) fn budget_exceeded(
     let output = cap.tokens.map_or(String::new(), |tokens| {
         format!(" with up to {tokens} output tokens")
     });
-    let remedy = remedy(input_fits(admission, left));
     let message = format!(
-        "the {} budget {}{} of {} has ${left} left of ${}{}; this request to {} can cost up to ${}{output}. \
-         {remedy} your administrator to raise the budget",
-        budget.period.as_str(),
-        budget.id,
-        models(budget),
+        "{} has used {} of its {} {} budget{}{} ({}). This request to {} can cost up to {}{output}, {} is left. \
+         {} your administrator to raise the budget: `gatekeeper budgets raise {} AMOUNT`",
         admission.caller.describe_owner(budget.owner),
-        status.limit,
-        until(status),
+        usd(status.settled),
+        usd(status.limit),
+        budget.period.as_str(),
+        models(budget),
+        resets(status),
+        budget.id,
         admission.deployment().qualified(),
-        cap.ceiling,
+        usd(cap.ceiling),
+        usd(left),
+        remedy(input_fits(admission, left)),
+        budget.id,
     );
     ApiError::new(ErrorCode::BudgetExceeded, message)
+}
+
+/// `$5`, `$4.50`, `$0.000019`: whole dollars without a point, every digit that the amount has.
+fn usd(amount: Money) -> String {
+    let digits = amount.to_string();
+    match digits.split_once('.') {
+        Some((whole, tenths)) if tenths.len() == 1 => format!("${whole}.{tenths}0"),
+        _ => format!("${digits}"),
+    }
 }
 
 fn remedy(smaller_output_fits: bool) -> &'static str {
@@ -95,16 +107,18 @@ pub(super) fn budget_label(ledger: &Ledger, caller: &Caller, id: BudgetId) -> St
     };
     let (period, owner) = (budget.period.as_str(), caller.describe_owner(budget.owner));
     format!(
-        "the {period} budget {id}{} of {owner} (${}{})",
+        "the {period} budget{} of {owner} ({id}, {}{})",
         models(&budget),
-        status.limit,
-        until(&status)
+        usd(status.limit),
+        resets(&status)
     )
 }
 
-fn until(status: &BudgetStatus) -> String {
-    let reset = status.resets_at_ms.map(|at_ms| Zone::utc().rfc3339(at_ms));
-    reset.map_or(String::new(), |at| format!(" until {at}"))
+fn resets(status: &BudgetStatus) -> String {
+    let reset = status
+        .resets_at_ms
+        .map(|at_ms| Zone::utc().day_and_time(at_ms));
+    reset.map_or(String::new(), |at| format!("; resets {at}"))
 }
 
 fn models(budget: &Budget) -> String {

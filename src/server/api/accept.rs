@@ -1,5 +1,7 @@
 //! Content negotiation for lists and reports: `accept` header in, `ReportFormat` out.
 
+use crate::domain::api_error::ApiError;
+
 /// Format of an answer. CSV is for lists and reports, plain text for signed notes and proofs; everything else is JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
@@ -20,6 +22,22 @@ impl ReportFormat {
             ReportFormat::Csv
         } else {
             ReportFormat::Json
+        }
+    }
+
+    /// Format of a report: the parameter `format`, which a browser can send, else the one that the header prefers. Removes the
+    /// parameter.
+    pub fn take(
+        parameters: &mut Vec<(String, String)>,
+        accepted: ReportFormat,
+    ) -> Result<ReportFormat, ApiError> {
+        let Some(at) = parameters.iter().position(|(name, _)| name == "format") else {
+            return Ok(accepted);
+        };
+        match parameters.remove(at).1.as_str() {
+            "json" => Ok(ReportFormat::Json),
+            "csv" => Ok(ReportFormat::Csv),
+            _ => Err(ApiError::invalid("`format` must be json or csv").with_param("format")),
         }
     }
 

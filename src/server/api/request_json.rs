@@ -3,9 +3,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::auth::directory::Directory;
 use crate::domain::attempt::FailureNote;
 use crate::domain::attribution::Tag;
 use crate::domain::event::{Charge, Correction, CostLine, StatusClass};
+use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
@@ -21,7 +23,12 @@ pub(crate) struct RequestJson<'a> {
     at: String,
     organization: String,
     team: String,
+    /// names of tenants in a list; null once they are deleted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team_name: Option<String>,
     key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_name: Option<String>,
     model_asked: &'a str,
     /// null for a refusal
     model: Option<&'a str>,
@@ -67,6 +74,16 @@ impl RequestJson<'_> {
         }
     }
 
+    /// Adds the names of team and key.
+    pub fn with_names(self, directory: &Directory) -> Self {
+        let key = KeyId::parse(&self.key).and_then(|id| directory.key(id));
+        RequestJson {
+            team_name: key.map(|caller| caller.team.name.clone()),
+            key_name: key.map(|caller| caller.key.name.clone()),
+            ..self
+        }
+    }
+
     /// A refusal: nothing was held, sent or booked.
     pub fn of_refusal(refusal: &Refusal) -> RequestJson<'_> {
         let zero = Money::ZERO.to_string();
@@ -77,6 +94,8 @@ impl RequestJson<'_> {
             at: rfc3339(refusal.at_ms),
             organization: refusal.organization.to_string(),
             team: refusal.team.to_string(),
+            team_name: None,
+            key_name: None,
             key: refusal.key.to_string(),
             model_asked: &refusal.model_asked,
             model: None,
@@ -117,6 +136,8 @@ impl RequestJson<'_> {
             at: rfc3339(hold.at_ms),
             organization: subject.organization.to_string(),
             team: subject.team.to_string(),
+            team_name: None,
+            key_name: None,
             key: subject.key.to_string(),
             model_asked: &subject.model_asked,
             model: Some(&subject.model),

@@ -19,13 +19,15 @@ use crate::server::api::{csv, query, request_query};
 use crate::store::Record;
 
 /// Columns of the list in CSV.
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 27] = [
     "id",
     "attempt",
     "at",
     "organization",
     "team",
+    "team_name",
     "key",
+    "key_name",
     "model_asked",
     "provider",
     "model",
@@ -50,11 +52,14 @@ const COLUMNS: [&str; 25] = [
 /// `GET /v1/requests`, with filters, and a cursor to page backwards (`before`) or to follow (`after`, `wait`).
 pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadUsage)?;
-    let parameters = query::parameters(&call.query)?;
+    let mut parameters = query::parameters(&call.query)?;
+    let format = ReportFormat::take(&mut parameters, call.format)?;
     let query = request_query::parse(&parameters, &call.control, &grant)?;
     let page = call.control.requests(&grant, query).await?;
-    let rows: Vec<RequestJson<'_>> = page.entries.iter().map(RequestJson::of_entry).collect();
-    match call.format {
+    let directory = call.control.directory();
+    let named = |entry| RequestJson::of_entry(entry).with_names(&directory);
+    let rows: Vec<RequestJson<'_>> = page.entries.iter().map(named).collect();
+    match format {
         ReportFormat::Json | ReportFormat::Text => {
             ApiReply::ok(&json!({"data": rows, "next": page.next, "follow": page.follow}))
         }

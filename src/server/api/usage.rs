@@ -18,15 +18,16 @@ use crate::server::api::views::rfc3339;
 use crate::server::api::{csv, query, usage_query};
 use crate::store::RollupSums;
 
-/// `GET /v1/usage?start=&end=&group_by=`, in JSON or CSV.
+/// `GET /v1/usage?month=&start=&end=&group_by=&format=`, in JSON or CSV.
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadUsage)?;
     let control = &call.control;
-    let parameters = query::parameters(&call.query)?;
+    let mut parameters = query::parameters(&call.query)?;
+    let format = ReportFormat::take(&mut parameters, call.format)?;
     let query = usage_query::parse(&parameters, control.zone(), control.now_ms())?;
     let report = control.usage(&grant, &query).await?;
     let json = usage_json(&query, &report, control.zone(), &control.directory());
-    match call.format {
+    match format {
         ReportFormat::Json | ReportFormat::Text => ApiReply::ok(&json),
         ReportFormat::Csv => Ok(ApiReply::csv(
             csv::table(&columns(&query), &json.data),

@@ -3,10 +3,13 @@
 
 use crate::control::reports::{Dimension, ReportInterval, UsageQuery};
 use crate::domain::api_error::ApiError;
-use crate::domain::zone::Zone;
+use crate::domain::zone::{Window, Zone};
 use crate::server::api::query::{parse_instant, unknown_parameter};
 
-/// Reads `start`, `end`, `group_by`; the default range is the current month.
+/// Dimensions of a report besides the interval; its rows have a limit of their own.
+const DIMENSIONS_MAX: usize = 4;
+
+/// Reads `month` or `start` and `end`, and `group_by`; the default range is the current month.
 pub(super) fn parse(
     parameters: &[(String, String)],
     zone: &Zone,
@@ -21,10 +24,20 @@ pub(super) fn parse(
     };
     for (name, value) in parameters {
         match name.as_str() {
+            "month" => {
+                let month = parse_month(value, zone, now_ms)?;
+                (query.start_ms, query.end_ms) = (month.start_ms, month.end_ms);
+            }
             "start" => query.start_ms = zone.hour(parse_instant("start", value, zone)?).start_ms,
             "end" => query.end_ms = round_up_to_hour(parse_instant("end", value, zone)?, zone),
             "group_by" => parse_groups(&mut query, value)?,
-            other => return Err(unknown_parameter(other, "usage", "start, end, group_by")),
+            other => {
+                return Err(unknown_parameter(
+                    other,
+                    "usage",
+                    "month, start, end, group_by, format",
+                ));
+            }
         }
     }
     if query.start_ms >= query.end_ms {
@@ -33,6 +46,20 @@ pub(super) fn parse(
         return Err(empty_range(is_given("start"), is_given("end"), defaults));
     }
     Ok(query)
+}
+
+/// `2026-10`, or `last` for the month before this one.
+fn parse_month(value: &str, zone: &Zone, now_ms: u64) -> Result<Window, ApiError> {
+    if value == "last" {
+        return Ok(zone.month(zone.month(now_ms).start_ms.saturating_sub(1)));
+    }
+    let is_month = value.len() == 7;
+    let first = zone
+        .date_start_ms(&format!("{value}-01"))
+        .filter(|_| is_month);
+    first.map(|first_ms| zone.month(first_ms)).ok_or_else(|| {
+        ApiError::invalid("`month` must be a month like 2026-10, or `last`").with_param("month")
+    })
 }
 
 /// 400 for a range that is empty; names the default of the end that was not given.
@@ -69,9 +96,9 @@ fn parse_groups(query: &mut UsageQuery, value: &str) -> Result<(), ApiError> {
     for word in words {
         parse_group(query, word)?;
     }
-    if query.dimensions.len() > 2 {
+    if query.dimensions.len() > DIMENSIONS_MAX {
         return Err(invalid_group(
-            "takes at most two of provider, model, team, organization, key, status",
+            "takes at most four of provider, model, team, organization, key, status",
         ));
     }
     Ok(())
@@ -189,7 +216,23 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_two_dimensions_and_one_interval_at_most() {
+    fn month_is_cut_in_the_zone() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        for (month, start, end) in [
+            ("2026-03", "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z"),
+            ("last", "2026-09-30T22:00:00Z", "2026-10-31T23:00:00Z"),
+        ] {
+            let query = query(&berlin, &[("month", month)]).expect("a query");
+            assert_eq!(
+                (query.start_ms, query.end_ms),
+                (ms(start), ms(end)),
+                "{month}"
+            );
+        }
+    }
+
+    #[test]
+    fn groups_are_four_dimensions_and_one_interval_at_most() {
         let utc = Zone::utc();
         let parsed = query(&utc, &[("group_by", "team,day,model")]).expect("a query");
         assert_eq!(
@@ -200,7 +243,9 @@ mod tests {
             )
         );
         for parameters in [
-            [("group_by", "team,model,key")],
+            [("group_by", "team,model,key,status,provider")],
+            [("month", "2026-13")],
+            [("month", "october")],
             [("group_by", "hour,day")],
             [("group_by", "team,team")],
             [("group_by", "colour")],

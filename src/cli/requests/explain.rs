@@ -1,55 +1,56 @@
 //! `gatekeeper requests explain`: renders the cost of a request as the sum in its usage record. Must never compute a
 //! figure that is not in the record.
 
-use clap::Subcommand;
 use serde_json::Value;
 
-use super::admin::ServerArgs;
-use super::failure::Failure;
-use crate::cli::table::{cell, print, print_json};
-use crate::process;
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Show the cost of a request line by line: counts, rates, hold, charged budgets
-    Explain(ExplainArgs),
-}
+use crate::cli::admin::{AdminClient, ServerArgs};
+use crate::cli::failure::Failure;
+use crate::cli::output::{print, print_json};
+use crate::cli::values::{cell, rows};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainArgs {
     /// Id of the request, from the header x-gatekeeper-request-id
-    request: String,
+    #[arg(required_unless_present = "last", conflicts_with = "last")]
+    request: Option<String>,
+    /// The newest request
+    #[arg(long)]
+    last: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-pub fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Explain(args) => process::block_on(explain(args)),
-    }
-}
-
-async fn explain(args: ExplainArgs) -> Result<(), Failure> {
-    let id = &args.request;
-    if !id.starts_with("req_")
-        || !id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    {
-        return Err(Failure::usage(
-            "invalid request id; write `req_` and 26 characters, as in the header x-gatekeeper-request-id",
-        ));
-    }
-    let request = args
-        .server
-        .admin()?
-        .get(&format!("/v1/requests/{id}"))
-        .await?;
+pub async fn explain(args: ExplainArgs) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let id = match &args.request {
+        Some(id) => checked_id(id)?.to_owned(),
+        None => newest_id(&admin).await?,
+    };
+    let request = admin.get(&format!("/v1/requests/{id}")).await?;
     if args.server.json {
         print_json(&request)
     } else {
         print(&render_request(&request))
     }
+}
+
+/// Checks that the text is an id, so that it is safe in a path.
+fn checked_id(id: &str) -> Result<&str, Failure> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if id.starts_with("req_") && id.bytes().all(is_plain) {
+        return Ok(id);
+    }
+    Err(Failure::usage(
+        "invalid request id; write `req_` and 26 characters, as in the header x-gatekeeper-request-id",
+    ))
+}
+
+async fn newest_id(admin: &AdminClient) -> Result<String, Failure> {
+    let newest = admin.get("/v1/requests?limit=1").await?;
+    let newest = rows(&newest["data"])
+        .first()
+        .map(|request| cell(&request["id"]));
+    newest.ok_or_else(|| Failure::runtime("no request yet; a request is booked once it has ended"))
 }
 
 fn render_request(request: &Value) -> String {
@@ -132,13 +133,13 @@ fn render_attempt(attempt: &Value, budgets: &Value) -> String {
         "\n  held     ${} before the call{cap}\n",
         cell(&attempt["ceiling_usd"])
     );
-    for charge in list(&attempt["charges"]) {
+    for charge in rows(&attempt["charges"]) {
         text += &format!("  charged  {}\n", render_charge(charge, budgets));
     }
-    if list(&attempt["charges"]).is_empty() {
+    if rows(&attempt["charges"]).is_empty() {
         text += "  charged  no budget\n";
     }
-    for flag in list(&attempt["flags"]) {
+    for flag in rows(&attempt["flags"]) {
         text += &format!(
             "  flag     {}: {}\n",
             cell(flag),
@@ -186,24 +187,20 @@ fn render_choice(attempt: &Value) -> String {
     text
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
 /// Renders cost lines, total and corrections, with the amounts in one column.
 fn render_sum(attempt: &Value) -> String {
-    let mut rows: Vec<(String, String)> = Vec::new();
-    for line in list(&attempt["cost_lines"]) {
+    let mut sums: Vec<(String, String)> = Vec::new();
+    for line in rows(&attempt["cost_lines"]) {
         let label = format!(
             "{:<14} {:>12} × ${}",
             cell(&line["class"]),
             cell(&line["count"]),
             cell(&line["rate_usd"])
         );
-        rows.push((label, cell(&line["amount_usd"])));
+        sums.push((label, cell(&line["amount_usd"])));
     }
-    rows.push(("cost".to_owned(), cell(&attempt["cost_usd"])));
-    let corrections = list(&attempt["corrections"]);
+    sums.push(("cost".to_owned(), cell(&attempt["cost_usd"])));
+    let corrections = rows(&attempt["corrections"]);
     for entry in corrections {
         let label = format!(
             "corrected {} by {}: {}",
@@ -211,24 +208,24 @@ fn render_sum(attempt: &Value) -> String {
             cell(&entry["actor"]),
             cell(&entry["reason"])
         );
-        rows.push((label, cell(&entry["amount_usd"])));
+        sums.push((label, cell(&entry["amount_usd"])));
     }
     if !corrections.is_empty() {
-        rows.push(("net cost".to_owned(), cell(&attempt["net_cost_usd"])));
+        sums.push(("net cost".to_owned(), cell(&attempt["net_cost_usd"])));
     }
-    let width = rows
+    let width = sums
         .iter()
         .map(|(label, _)| label.chars().count())
         .max()
         .unwrap_or(0);
-    rows.iter()
+    sums.iter()
         .map(|(label, amount)| format!("  {label:<width$} = ${amount}\n"))
         .collect()
 }
 
 /// Renders `bud_3 of team eng: $10 monthly, blocks; window START to END`.
 fn render_charge(charge: &Value, budgets: &Value) -> String {
-    let Some(budget) = list(budgets)
+    let Some(budget) = rows(budgets)
         .iter()
         .find(|budget| budget["id"] == charge["budget"])
     else {

@@ -1,14 +1,21 @@
-//! `gatekeeper keys`: creates, lists and disables keys of the running server. The secret of a new key is printed once;
-//! it must never be stored.
+//! `gatekeeper keys`: creates, lists and changes keys of the running server. The secret of a new key is printed once; it must
+//! never be stored.
+
+mod list;
 
 use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
 use super::admin::{AdminClient, ServerArgs};
+use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
-use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, model_list};
-use crate::cli::table::{budgets, cell, limits, models, print, print_json, table};
+use super::resolve;
+use crate::cli::output::{print, print_json};
+use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, expiry_change, model_list};
+use crate::cli::style::Style;
+use crate::cli::values::{budgets, cell, limits, models};
 use crate::process;
+use list::{KeyState, KeyTenants, state_of};
 
 /// Team names listed in the error about an unknown team.
 const TEAMS_SHOWN: usize = 20;
@@ -17,10 +24,14 @@ const TEAMS_SHOWN: usize = 20;
 pub enum Command {
     /// Create a virtual key of a team or, with --admin, an administrative key
     Create(CreateArgs),
-    /// List keys with their budgets
-    List(ServerArgs),
+    /// List virtual keys with the models and the budget that hold for them
+    List(ListArgs),
+    /// Change models, budgets, limits or expiry of a key
+    Update(UpdateArgs),
     /// Disable a key; requests with it are refused from now on
-    Disable(DisableArgs),
+    Disable(NamedKeyArgs),
+    /// Enable a disabled key
+    Enable(NamedKeyArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +40,7 @@ pub struct CreateArgs {
     /// Team that owns the key
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
-    /// Parent key, e.g. key_3; its budgets and limits apply in addition to the key's own
+    /// Parent key, by id or name; its budgets and limits apply in addition to the key's own
     #[arg(long, value_name = "KEY")]
     parent: Option<String>,
     /// Name of the key [default: name of the team or parent with a random suffix]
@@ -54,9 +65,36 @@ pub struct CreateArgs {
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub struct DisableArgs {
-    /// Id of the key, e.g. key_3, from `gatekeeper keys list`
-    id: String,
+pub struct ListArgs {
+    /// Only keys of this team, by id or name
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
+    /// Only keys in this state
+    #[arg(long)]
+    state: Option<KeyState>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpdateArgs {
+    /// Key, by id, name, `team/key` or a prefix that only one has
+    key: String,
+    #[command(flatten)]
+    models: ModelsChangeArgs,
+    /// Expiry: 7d, 12h, 30m, an instant such as 2026-12-31T00:00:00Z, or `never`
+    #[arg(long, value_name = "TIME", value_parser = expiry_change)]
+    expires: Option<Value>,
+    #[command(flatten)]
+    changes: ChangeArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct NamedKeyArgs {
+    /// Key, by id, name, `team/key` or a prefix that only one has
+    key: String,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -64,8 +102,10 @@ pub struct DisableArgs {
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(args) => process::block_on(create(args)),
-        Command::List(server) => process::block_on(list(server)),
-        Command::Disable(args) => process::block_on(disable(args)),
+        Command::List(args) => process::block_on(list(args)),
+        Command::Update(args) => process::block_on(update(args)),
+        Command::Disable(args) => process::block_on(set_disabled(args, true)),
+        Command::Enable(args) => process::block_on(set_disabled(args, false)),
     }
 }
 
@@ -80,11 +120,11 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     let mut notice = String::new();
     let (body, owner) = match (&args.parent, &args.team) {
         (Some(parent), _) => {
-            let parent_key = admin.get(&format!("/v1/keys/{}", key_id(parent)?)).await?;
-            (
-                virtual_key(&args, &cell(&parent_key["name"]))?,
-                format!(" below {} ({parent})", cell(&parent_key["name"])),
-            )
+            let parent = resolve::key(&admin, parent).await?;
+            let mut body = virtual_key(&args, &cell(&parent["name"]))?;
+            body["parent"] = parent["id"].clone();
+            let (name, id) = (cell(&parent["name"]), cell(&parent["id"]));
+            (body, format!(" below {name} ({id})"))
         }
         (None, Some(team)) => {
             if find_or_create_team(&admin, team).await? {
@@ -99,7 +139,8 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
         eprint!("{notice}");
         return print_json(&key);
     }
-    print(&format!("{notice}{}", render_created(&key, &owner)))
+    let style = args.server.style();
+    print(&format!("{notice}{}", render_created(&key, &owner, &style)))
 }
 
 /// Builds the request body for a virtual key. `owner` is the name of its team or parent key.
@@ -110,10 +151,8 @@ fn virtual_key(args: &CreateArgs, owner: &str) -> Result<Value, Failure> {
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
     let mut body = json!({"name": name, "models": model_list(&args.models), "expires": args.expires, "budgets": budgets});
-    for (field, value) in [("team", &args.team), ("parent", &args.parent)] {
-        if let Some(value) = value {
-            body[field] = json!(value);
-        }
+    if let Some(team) = &args.team {
+        body["team"] = json!(team);
     }
     args.limits.add_to(&mut body);
     Ok(body)
@@ -164,103 +203,99 @@ fn unknown_team(name: &str, teams: &[Value]) -> String {
 }
 
 /// Renders a new key. `owner` is empty for an administrative key.
-fn render_created(key: &Value, owner: &str) -> String {
+fn render_created(key: &Value, owner: &str, style: &Style) -> String {
     let (id, name, secret) = (cell(&key["id"]), cell(&key["name"]), cell(&key["key"]));
     let summary = match owner {
         "" => format!("created administrative key {name} ({id}); it cannot call models\n"),
         owner => format!(
-            "created key {name} ({id}){owner}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
-            models(&key["models"]),
-            budgets(&key["budgets"]),
-            limits(&key["limits"]),
-            expires(key)
+            "created key {name} ({id}){owner}\n{}",
+            render_terms(key, style)
         ),
     };
     format!("{summary}\n  {secret}\n\nThe key is shown only now.\n")
 }
 
-fn expires(key: &Value) -> String {
-    key["expires_at"].as_str().unwrap_or("never").to_owned()
+fn render_terms(key: &Value, style: &Style) -> String {
+    let expires = match &key["expires_at"] {
+        Value::Null => "never".to_owned(),
+        at => style.date(at),
+    };
+    format!(
+        "  models   {}\n  budgets  {}\n  limits   {}\n  expires  {expires}\n",
+        models(&key["models"]),
+        budgets(&key["budgets"], style),
+        limits(&key["limits"]),
+    )
 }
 
-async fn list(server: ServerArgs) -> Result<(), Failure> {
-    let admin = server.admin()?;
-    let keys = admin.list("/v1/keys").await?;
-    if server.json {
-        return print_json(&Value::Array(keys));
+async fn list(args: ListArgs) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let tenants = KeyTenants::fetch(&admin, args.team.as_deref()).await?;
+    let style = args.server.style();
+    let is_shown = |key: &&Value| {
+        args.state
+            .is_none_or(|state| state_of(key, &style) == state)
+    };
+    let keys: Vec<&Value> = tenants.keys.iter().filter(is_shown).collect();
+    if args.server.json {
+        return print_json(&keys.into_iter().cloned().collect());
     }
-    if keys.is_empty() {
+    if tenants.keys.is_empty() {
         return print("no keys yet; create one with `gatekeeper keys create --team NAME`\n");
     }
-    let teams = admin.list("/v1/teams").await?;
-    let rows: Vec<Vec<String>> = keys.iter().map(|key| row(key, &teams)).collect();
-    print(&table(
-        &[
-            "ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS", "LIMITS",
-        ],
-        &rows,
-    ))
+    if keys.is_empty() {
+        return print("no key in this state\n");
+    }
+    print(&tenants.render(&keys, &style))
 }
 
-fn row(key: &Value, teams: &[Value]) -> Vec<String> {
-    let team = teams
-        .iter()
-        .find(|team| team["id"] == key["team"])
-        .map_or(cell(&key["team"]), |team| cell(&team["name"]));
-    let state = if key["disabled"] == true {
-        "disabled"
-    } else {
-        "active"
-    };
-    let (models, budgets, limits) = (
-        models(&key["models"]),
-        budgets(&key["budgets"]),
-        limits(&key["limits"]),
-    );
-    let name = match key["parent"].as_str() {
-        Some(parent) => format!("{} (below {parent})", cell(&key["name"])),
-        None => cell(&key["name"]),
-    };
-    vec![
-        cell(&key["id"]),
-        name,
-        team,
-        state.to_owned(),
-        expires(key),
-        models,
-        budgets,
-        limits,
-    ]
-}
-
-async fn disable(args: DisableArgs) -> Result<(), Failure> {
-    let path = format!("/v1/keys/{}", key_id(&args.id)?);
-    let key = args
-        .server
-        .admin()?
-        .patch(&path, &json!({"disabled": true}))
-        .await?;
+async fn update(args: UpdateArgs) -> Result<(), Failure> {
+    let mut body = json!({});
+    args.models.add_to(&mut body);
+    args.changes.add_to(&mut body);
+    if let Some(expires) = &args.expires {
+        body["expires"] = expires.clone();
+    }
+    require_change(
+        &body,
+        "--models, --budget, --no-budgets, --rpm, --tpm, --max-parallel or --expires",
+    )?;
+    let key = change(&args.key, &args.server, &body).await?;
     if args.server.json {
         return print_json(&key);
     }
+    let style = args.server.style();
     print(&format!(
-        "disabled key {} ({}); requests with it are refused from now on\n",
+        "changed key {} ({})\n{}",
         cell(&key["name"]),
-        args.id
+        cell(&key["id"]),
+        render_terms(&key, &style)
     ))
 }
 
-/// Checks that the text is an id, so that it is safe in a path.
-fn key_id(text: &str) -> Result<&str, Failure> {
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    {
-        return Ok(text);
+async fn set_disabled(args: NamedKeyArgs, disabled: bool) -> Result<(), Failure> {
+    let key = change(&args.key, &args.server, &json!({"disabled": disabled})).await?;
+    if args.server.json {
+        return print_json(&key);
     }
-    Err(Failure::usage(
-        "invalid key id; name the key by its id, e.g. key_3, as shown by `gatekeeper keys list`",
+    let (done, effect) = if disabled {
+        ("disabled", "refused")
+    } else {
+        ("enabled", "accepted")
+    };
+    print(&format!(
+        "{done} key {} ({}); requests with it are {effect} from now on\n",
+        cell(&key["name"]),
+        cell(&key["id"]),
     ))
+}
+
+/// Changes the key with this id or name.
+async fn change(key: &str, server: &ServerArgs, body: &Value) -> Result<Value, Failure> {
+    let admin = server.admin()?;
+    let key = resolve::key(&admin, key).await?;
+    let path = format!("/v1/keys/{}", cell(&key["id"]));
+    admin.patch(&path, body).await
 }
 
 #[cfg(test)]
@@ -284,7 +319,7 @@ mod tests {
     #[test]
     fn created_key_secret_is_alone_on_its_line() {
         let key = json!({"id": "key_1", "name": "eng-1", "key": "sk-gk-eng-x", "models": [], "budgets": []});
-        let text = render_created(&key, " of team eng");
+        let text = render_created(&key, " of team eng", &Style::default());
         assert!(
             text.lines().any(|line| line.trim() == "sk-gk-eng-x"),
             "{text}"

@@ -1,0 +1,29 @@
+//! `gatekeeper requests`: lists, follows and explains the requests of the running server.
+
+mod explain;
+mod list;
+mod row;
+mod tail;
+
+use clap::Subcommand;
+
+use super::failure::Failure;
+use crate::process;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// List requests, the newest or the most expensive first
+    List(list::ListArgs),
+    /// Show requests as they end
+    Tail(tail::TailArgs),
+    /// Show the cost of a request line by line: counts, rates, hold, charged budgets
+    Explain(explain::ExplainArgs),
+}
+
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List(args) => process::block_on(list::list(args)),
+        Command::Tail(args) => process::block_on(tail::tail(args)),
+        Command::Explain(args) => process::block_on(explain::explain(args)),
+    }
+}
