@@ -11,6 +11,7 @@ mod attempts;
 mod call;
 mod client_timeouts;
 mod conversation;
+mod deadlines;
 mod exchange;
 mod inflight;
 mod metrics;

@@ -27,7 +27,7 @@ pub(super) use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
-use crate::gateway::exchange::deadlines::Deadlines;
+use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::compat;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::route::Step;

@@ -10,7 +10,7 @@ use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
-use crate::gateway::exchange::deadlines::Deadlines;
+use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::request::{compat, known_members};
 use crate::meter::{Claim, HoldGrant, Tokens};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::domain::secret::Secret;
 use crate::gateway::call::is_forwarded;
-use crate::gateway::exchange::deadlines::Deadlines;
+use crate::gateway::deadlines::Deadlines;
 use crate::provider::RequestToSign;
 use crate::route::Deployment;
 use crate::upstream::{Client, IncomingResponse, OutgoingRequest, TransportError};

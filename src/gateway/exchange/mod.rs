@@ -3,7 +3,6 @@
 
 mod attempt;
 pub(super) mod context;
-pub(super) mod deadlines;
 mod drain;
 mod drain_slots;
 mod failure;
