@@ -76,9 +76,14 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
     let inherited = platform.listener.take();
+    let binary = platform.binary.take();
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     instance.control.open_audit(&seal_key).await?;
+    instance
+        .control
+        .record_start(config.listen.to_string(), &config.written, &seal_key)
+        .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let roots = TlsRoots::built_in()?;
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
@@ -94,12 +99,13 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
+        denials: control.denials().clone(),
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
-    let tasks = BackgroundTasks::start(&control, alerts).await;
+    let tasks = BackgroundTasks::start(&control, alerts, binary).await;
     let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
     Ok(RunningServer {
         address,
@@ -156,6 +162,7 @@ impl RunningServer {
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;
         self.tasks.stop().await;
+        self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
         let (store, memory) = (self.store, self.memory);
@@ -179,6 +186,8 @@ pub struct Platform {
     pub disk: Option<Arc<dyn Disk>>,
     /// listening socket passed by the service manager, instead of the configured address
     pub listener: Option<TcpListener>,
+    /// file of this process, to be hashed for the audit log
+    pub binary: Option<PathBuf>,
 }
 
 impl Platform {
@@ -187,6 +196,7 @@ impl Platform {
             clock: Arc::new(SystemClock { boot: boot_id() }),
             disk: None,
             listener: None,
+            binary: Some(PathBuf::from("/proc/self/exe")),
         }
     }
 }

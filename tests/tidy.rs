@@ -43,7 +43,13 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clock_gettime", &["domain/clock.rs"]),
     (
         "env::var",
-        &["config/", "cli/", "main.rs", "meter/tests.rs"],
+        &[
+            "config/",
+            "cli/",
+            "main.rs",
+            "meter/tests.rs",
+            "store/tests/",
+        ],
     ),
     ("env::vars", &["config/", "cli/", "main.rs"]),
     ("env::var_os", &["config/", "cli/", "main.rs"]),

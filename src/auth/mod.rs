@@ -2,6 +2,7 @@
 //! reveals more of a key than its last four characters.
 
 pub mod bearer;
+pub mod denials;
 pub mod directory;
 pub mod grant;
 pub mod key;

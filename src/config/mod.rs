@@ -14,6 +14,7 @@ mod resolve;
 mod routes;
 mod secret;
 mod settings;
+mod written;
 
 pub use base_url::parse_base_url;
 pub use file::{ConfigError, ConfigErrors};
@@ -25,3 +26,4 @@ pub use settings::{
     Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync, UnsupportedFieldPolicy,
     Webhook,
 };
+pub use written::{Setting, WrittenConfig};

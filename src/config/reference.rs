@@ -30,6 +30,13 @@ pub fn markdown() -> String {
     text
 }
 
+/// True for a key that names the source of a secret.
+pub(super) fn may_hold_secret(name: &str) -> bool {
+    let keys = SECTIONS.iter().flat_map(|section| section.keys);
+    keys.into_iter()
+        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret))
+}
+
 fn provider_types() -> String {
     let names = REGISTRY.iter().map(|preset| format!("`{}`", preset.name));
     names.collect::<Vec<_>>().join(", ")

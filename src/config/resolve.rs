@@ -9,6 +9,7 @@ use super::file::{self, ConfigErrors, Section, Spanned};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
+use super::written::WrittenConfig;
 use super::{alerts, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
@@ -127,6 +128,7 @@ fn resolve(
             aliases: routes::resolve_aliases(top.section("aliases", errs), errs),
             routes: routes::resolve_all(top.section("routes", errs), errs),
         },
+        written: WrittenConfig::of(text),
     };
     top.finish(errs);
     if errors.0.is_empty() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::routes::RoutingConfig;
+use super::written::WrittenConfig;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
@@ -34,6 +35,8 @@ pub struct Config {
     pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
     pub routing: RoutingConfig,
+    /// the file as it is written
+    pub written: WrittenConfig,
 }
 
 impl Config {

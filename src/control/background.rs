@@ -1,10 +1,12 @@
 //! Background tasks of the instance: started before the first request, stopped and awaited before the books close.
 
+use std::path::PathBuf;
+
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
-use crate::control::audit::checkpoints;
+use crate::control::audit::{checkpoints, denials, process_events};
 use crate::control::plane::Control;
 use crate::control::{clock, retention, unlogged_endings};
 
@@ -15,12 +17,19 @@ pub struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
-    pub async fn start(control: &Control, alerts: Alerts) -> BackgroundTasks {
+    /// `binary`: file of this process, to be hashed.
+    pub async fn start(
+        control: &Control,
+        alerts: Alerts,
+        binary: Option<PathBuf>,
+    ) -> BackgroundTasks {
         clock::store_time(control).await;
         let (shutdown, receiver) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));
         tasks.spawn(checkpoints::run(control.clone(), receiver.clone()));
+        tasks.spawn(denials::run(control.clone(), receiver.clone()));
+        tasks.spawn(process_events::hash_binary(control.clone(), binary));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
@@ -42,6 +43,8 @@ pub struct Control {
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// denied uses on their way to the audit log
+    pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
     pub(super) origin: Arc<CallOrigin>,
 }
@@ -68,6 +71,7 @@ impl Control {
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            denials: Arc::default(),
             origin: Arc::default(),
         }
     }
@@ -108,6 +112,11 @@ impl Control {
 
     pub fn pseudonyms(&self) -> &Pseudonyms {
         &self.pseudonyms
+    }
+
+    /// Denied uses, for those that notice them.
+    pub fn denials(&self) -> &Arc<Denials> {
+        &self.denials
     }
 
     pub fn directory(&self) -> Arc<Directory> {

@@ -1,5 +1,7 @@
 //! A model request as the listener hands it over, before anything of its body is read.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use crate::dialect::{Dialect, Operation};
@@ -32,6 +34,8 @@ pub struct Call {
     pub dialect: Dialect,
     pub operation: Operation,
     pub credential: Option<String>,
+    /// of the peer
+    pub address: Option<IpAddr>,
     /// the client's headers for which [`is_forwarded`] holds, names in lower case
     pub headers: Vec<(String, String)>,
     /// raw value of [`TAG_HEADER`]

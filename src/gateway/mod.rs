@@ -19,11 +19,13 @@ mod rate_limit_headers;
 mod reply;
 mod request;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
+use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits};
 use crate::conversation::StateSealer;
@@ -64,6 +66,7 @@ pub struct GatewayParts {
     pub pseudonyms: Pseudonyms,
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
+    pub denials: Arc<Denials>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
@@ -138,7 +141,7 @@ impl Gateway {
             settler,
             exchange,
             inflight,
-            refusals: RefusalLog::new(ledger, parts.pseudonyms, time.clone()),
+            refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
@@ -176,6 +179,7 @@ impl Gateway {
             Err(error) => return Err(self.log_unauthenticated(&call, id, error).into()),
         };
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
+        entry.address = call.address;
         let is_unmetered = call.operation.is_unmetered();
         let routed = self.route(&mut entry, caller, call);
         let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
@@ -238,9 +242,10 @@ impl Gateway {
     /// Logs the refusal of a key that is known but may not call.
     fn log_unauthenticated(&self, call: &Call, id: RequestId, error: ApiError) -> ApiError {
         let Some(caller) = self.access.find_caller(call.credential.as_deref()) else {
-            return error;
+            return self.refusals.note_stranger(id, call.address, error);
         };
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller);
+        entry.address = call.address;
         entry.tag = call.tag.as_deref().and_then(Tag::parse);
         if let Ok(request) = dialect::read(call.dialect, call.operation, call.body.clone()) {
             entry.note_request(&request);
@@ -253,16 +258,17 @@ impl Gateway {
         &self,
         dialect: Dialect,
         operation: Operation,
-        credential: Option<&str>,
+        (credential, address): (Option<&str>, Option<IpAddr>),
         error: ApiError,
     ) -> Reply {
         let id = self.next_id();
         let error = match self.access.find_caller(credential) {
             Some(caller) => {
-                let entry = RefusalEntry::new(id, dialect, operation, caller);
+                let mut entry = RefusalEntry::new(id, dialect, operation, caller);
+                entry.address = address;
                 self.refusals.log(&entry, error)
             }
-            None => error,
+            None => self.refusals.note_stranger(id, address, error),
         };
         self.metrics().refused(error.code);
         Reply::refusal(dialect, &error, id)

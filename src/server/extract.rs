@@ -2,6 +2,7 @@
 //! of size and time. Errors are `ApiError`s; renders no response.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -76,9 +77,14 @@ fn local_actor(request: &HttpRequest) -> Option<Actor> {
 /// Origin of a control-plane call, for the audit log.
 pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
     CallOrigin {
-        address: request.peer_addr().map(|peer| peer.ip().to_string()),
+        address: address(request).map(|address| address.to_string()),
         request: Some(id),
     }
+}
+
+/// Address of the peer; `None` on the local socket.
+pub(super) fn address(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip())
 }
 
 /// Credential of the client, from any of the three headers.

@@ -67,6 +67,7 @@ async fn read_call(
         dialect,
         operation,
         credential,
+        address: extract::address(request),
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
         timeouts,
@@ -90,9 +91,12 @@ fn refuse_call(
     error: ApiError,
 ) -> HttpResponse {
     let credential = extract::credential(request);
-    let refusal = worker
-        .gateway
-        .refuse_call(dialect, operation, credential.as_deref(), error);
+    let refusal = worker.gateway.refuse_call(
+        dialect,
+        operation,
+        (credential.as_deref(), extract::address(request)),
+        error,
+    );
     respond::reply(worker, dialect, refusal)
 }
 
@@ -195,7 +199,7 @@ pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) ->
     let mut refusal = worker.gateway.refuse_call(
         dialect,
         Operation::Conversation,
-        credential.as_deref(),
+        (credential.as_deref(), extract::address(&request)),
         error,
     );
     let allow = ("allow".to_owned(), allowed.to_owned());

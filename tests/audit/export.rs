@@ -97,7 +97,6 @@ fn export_verifies_without_a_server_and_says_what_its_checkpoint_covers() {
             "not covered  whether events were dropped",
         ],
     );
-    let now = fixture.checkpoint("now");
     let found = events(&export);
     assert_eq!(found.last().expect("an event")["action"], "audit.export");
     let first = &found[0];
@@ -105,7 +104,9 @@ fn export_verifies_without_a_server_and_says_what_its_checkpoint_covers() {
         (&first["seq"], &first["action"]),
         (&json!(1), &json!("audit.key"))
     );
-    let newer = [path(&export), "--checkpoint", path(&now)];
+    let now = fixture.checkpoint("now");
+    let later = fixture.export("later", &[]);
+    let newer = [path(&later), "--checkpoint", path(&now)];
     verify(&newer).assert(0, &["complete and unchanged", "verified"]);
 }
 

@@ -1,6 +1,9 @@
 //! The audit log as evidence: exports, checkpoints and proofs of a running server, checked by the command as on another machine.
 
+mod attacks;
 mod export;
+mod kill;
+mod recorded;
 
 use std::path::Path;
 use std::process::Output;

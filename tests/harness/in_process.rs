@@ -217,6 +217,7 @@ impl InProcessGateway {
                     config,
                     Platform {
                         listener: None,
+                        binary: None,
                         clock,
                         disk: Some(disk),
                     },
@@ -292,6 +293,14 @@ impl InProcessGateway {
             .collect()
     }
 
+    /// Asserts that the stored audit log agrees with its tree and its checkpoints.
+    pub fn assert_audit_log_is_intact(&self) {
+        let store = &self.run.as_ref().expect("the gateway runs").store;
+        let verified = store.verify_audit(&[], || true);
+        let verified = verified.expect("the audit log can be read");
+        assert!(verified.is_intact(), "{:?}", verified.findings);
+    }
+
     /// Advances the clock to this instant.
     pub fn advance_to(&self, instant: &str) {
         self.clock
@@ -312,6 +321,7 @@ impl Drop for InProcessGateway {
         self.disk.heal();
         if !std::thread::panicking() && self.check_books {
             self.assert_books_agree();
+            self.assert_audit_log_is_intact();
         }
         let Run {
             store,

@@ -3,9 +3,8 @@
 
 use std::fmt::Display;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::audit::note::PublicKey;
 use crate::auth::role::Actor;
 use crate::control::call_origin::CallOrigin;
 use crate::control::plane::Control;
@@ -43,12 +42,11 @@ impl Control {
         }
     }
 
-    /// Opens the key that signs the log; the log announces a new one. Returns its public key in text form.
+    /// Opens the key that signs the log; the log announces a new one, and the first opening after a restore. Returns its public key in text form.
     pub async fn open_audit(&self, seal_key: &SealKey) -> Result<String, ApiError> {
         let (control, at_ms) = (self.clone(), self.now_ms());
-        let announce = move |public: &PublicKey| {
-            let detail = json!({ "public_key": public.to_string() });
-            control.event(Actor::Process, at_ms, "audit.key", "audit".into(), detail)
+        let announce = move |action: &'static str, detail: Value| {
+            control.event(Actor::Process, at_ms, action, "audit".into(), detail)
         };
         let public = self.store.open_audit_key(seal_key, announce).await?;
         Ok(public.to_string())

@@ -2,6 +2,8 @@
 //! needs to check the log, `checkpoints` signs it.
 
 pub(super) mod checkpoints;
+pub(super) mod denials;
 pub mod events;
 pub mod export;
+pub(super) mod process_events;
 pub mod queries;

@@ -2,8 +2,10 @@
 //! request that was refused, returns it unchanged. Admitted requests never come here.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::auth::denials::{Denial, Denials};
 use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Operation, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -15,6 +17,14 @@ use crate::meter::Ledger;
 
 const ROWS_PER_MINUTE: u32 = 10;
 const MINUTE_MS: u64 = 60_000;
+/// Refusals that are denied uses; the others are of malformed or untimely requests.
+const DENIED: [ErrorCode; 5] = [
+    ErrorCode::Authentication,
+    ErrorCode::KeyExpired,
+    ErrorCode::PermissionDenied,
+    ErrorCode::ModelNotAllowed,
+    ErrorCode::BudgetExceeded,
+];
 
 /// Row quota of the current minute: no more entries than keys times error codes.
 #[derive(Default)]
@@ -50,6 +60,8 @@ pub(in crate::gateway) struct RefusalEntry {
     operation: Operation,
     caller: Arc<Caller>,
     pub tag: Option<Tag>,
+    /// of the peer
+    pub address: Option<IpAddr>,
     /// empty until the body is decoded
     model_asked: String,
     /// as the client names it: the pseudonym is computed only for a refusal
@@ -69,6 +81,7 @@ impl RefusalEntry {
             operation,
             caller,
             tag: None,
+            address: None,
             model_asked: String::new(),
             user: None,
         }
@@ -85,15 +98,22 @@ impl RefusalEntry {
 pub(in crate::gateway) struct RefusalLog {
     ledger: Arc<Ledger>,
     pseudonyms: Pseudonyms,
+    denials: Arc<Denials>,
     time: Arc<Time>,
     sampler: RefusalSampler,
 }
 
 impl RefusalLog {
-    pub fn new(ledger: Arc<Ledger>, pseudonyms: Pseudonyms, time: Arc<Time>) -> RefusalLog {
+    pub fn new(
+        ledger: Arc<Ledger>,
+        pseudonyms: Pseudonyms,
+        denials: Arc<Denials>,
+        time: Arc<Time>,
+    ) -> RefusalLog {
         RefusalLog {
             ledger,
             pseudonyms,
+            denials,
             time,
             sampler: RefusalSampler::default(),
         }
@@ -119,7 +139,41 @@ impl RefusalLog {
         };
         let as_row = self.sampler.take_row(key.id, code, self.time.boot_ms());
         self.ledger.wal().refusals().add(refusal, as_row);
+        self.note(entry.request, entry.address, Some(key.id), code);
         error
+    }
+
+    /// Notes a refusal whose credential is of no key; returns its error.
+    pub fn note_stranger(
+        &self,
+        request: RequestId,
+        address: Option<IpAddr>,
+        error: ApiError,
+    ) -> ApiError {
+        self.note(request, address, None, error.code);
+        error
+    }
+
+    /// Passes a denied use on to the audit log.
+    fn note(
+        &self,
+        request: RequestId,
+        address: Option<IpAddr>,
+        key: Option<KeyId>,
+        code: ErrorCode,
+    ) {
+        if !DENIED.contains(&code) {
+            return;
+        }
+        let denial = Denial {
+            at_ms: self.time.now_ms(),
+            action: "use.denied",
+            subject: key.map(|key| key.to_string()),
+            address,
+            request: Some(request),
+            reason: code.as_str(),
+        };
+        self.denials.note(denial, self.time.boot_ms());
     }
 }
 

@@ -39,12 +39,14 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
+use crate::auth::denials::Denial;
 use crate::dialect::Dialect;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::RequestId;
 use crate::server::api::call::ApiCall;
 use crate::server::api::reply::ApiReply;
-use crate::server::respond;
 use crate::server::worker::Worker;
+use crate::server::{extract, respond};
 
 /// A URL of the control plane with a handler per method. Any other method is a 405 that names these.
 pub(super) struct ApiResource {
@@ -137,8 +139,31 @@ where
     };
     match result {
         Ok(reply) => reply.into_response(id),
-        Err(error) => respond::refusal(Worker::of(&request), Dialect::Chat, &error),
+        Err(error) => {
+            note_denial(&request, id, &error);
+            respond::refusal(Worker::of(&request), Dialect::Chat, &error)
+        }
     }
+}
+
+/// Passes a denied call on to the audit log.
+fn note_denial(request: &HttpRequest, id: RequestId, error: &ApiError) {
+    if !matches!(
+        error.code,
+        ErrorCode::Authentication | ErrorCode::PermissionDenied
+    ) {
+        return;
+    }
+    let worker = Worker::of(request);
+    let denial = Denial {
+        at_ms: worker.time.now_ms(),
+        action: "access.denied",
+        subject: extract::actor(request).ok().map(|actor| actor.to_string()),
+        address: extract::address(request),
+        request: Some(id),
+        reason: error.code.as_str(),
+    };
+    worker.control.denials().note(denial, worker.time.boot_ms());
 }
 
 /// Refuses a method, after authentication like every call; the caller learns the allowed ones from the header `Allow`.

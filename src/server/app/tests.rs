@@ -98,6 +98,7 @@ fn worker(instance: &TestControl) -> Worker {
     let config = config();
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
     let parts = GatewayParts {
+        denials: Arc::default(),
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         pseudonyms: instance.control.pseudonyms().clone(),

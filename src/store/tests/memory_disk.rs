@@ -16,6 +16,7 @@ struct DiskState {
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
     changes: u64,
+    bytes_written: u64,
     dies_at: Option<u64>,
     dead: bool,
     free_mb: Option<u64>,
@@ -40,6 +41,11 @@ enum Change {
 }
 
 impl MemoryDisk {
+    /// Bytes of all writes so far.
+    pub(in crate::store) fn bytes_written(&self) -> u64 {
+        self.lock().bytes_written
+    }
+
     /// Number of changes so far.
     pub(in crate::store) fn changes(&self) -> u64 {
         self.lock().changes
@@ -243,6 +249,7 @@ impl DiskFile for MemoryFile {
             file.resize(end, 0);
         }
         file[start..end].copy_from_slice(written);
+        state.bytes_written += (end - start) as u64;
         state.check()
     }
 

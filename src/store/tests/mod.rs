@@ -1,5 +1,7 @@
 //! The store on a real folder, through its public interface: restarts, kills, damage and failing disks. This file has the helpers.
 
+mod audit;
+mod audit_attacks;
 mod failing_disk;
 mod faults;
 pub(super) mod memory_disk;

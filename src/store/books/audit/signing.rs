@@ -1,13 +1,18 @@
 //! The key that signs checkpoints: an Ed25519 seed, sealed, in the books. If the seal key is another one, a new seed is made, and the log
 //! says so; the public keys of earlier seeds are kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use redb::{ReadableDatabase, ReadableTable};
+use serde_json::{Value, json};
 
 use crate::audit::checkpoint::origin;
 use crate::audit::note::{PublicKey, Signer};
-use crate::store::books::audit::append::AuditEvent;
+use crate::audit::verify::RESTORED;
+use crate::store::books::audit::append::{AuditEvent, AuditLog};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{AUDIT_STATE, META};
 use crate::store::books::tenants::ChangeTransaction;
@@ -18,22 +23,30 @@ const PURPOSE: &str = "audit";
 /// Row of the sealed seed, and of the public keys, one per line, the present one last.
 const SEED: &str = "seed";
 const PUBLIC_KEYS: &str = "public_keys";
+/// Row of the settings at the last start, as JSON; secrets only as digests.
+const SETTINGS: &str = "settings";
 
 impl Store {
-    /// Opens the signing key, or makes one, and signs with it from now on. The event that `announce` makes of a new key is stored with
-    /// it.
+    /// Opens the signing key, or makes one, and signs with it from now on. A new key, and the first opening after a restore, are events,
+    /// which `announce` makes of action and detail.
     pub async fn open_audit_key(
         &self,
         seal_key: &SealKey,
-        announce: impl FnOnce(&PublicKey) -> AuditEvent + Send + 'static,
+        announce: impl Fn(&'static str, Value) -> AuditEvent + Send + 'static,
     ) -> Result<PublicKey, StoreError> {
         let seal = Seal::new(seal_key.for_purpose(PURPOSE));
         let instance = self.instance;
         let open = move |books: &mut ChangeTransaction<'_>| {
             let (signer, is_new) = books.open_signer(&seal, &instance)?;
-            if is_new {
-                books.append_audit(&announce(signer.public_key()))?;
+            let public = signer.public_key();
+            if let Some(detail) = books.restored(public.name())? {
+                books.append_audit(&announce(RESTORED, detail))?;
             }
+            if is_new {
+                let detail = json!({ "public_key": public.to_string() });
+                books.append_audit(&announce("audit.key", detail))?;
+            }
+            books.remember_key(public)?;
             Ok::<_, StoreError>(signer)
         };
         let signer = self.write(open).await?;
@@ -83,15 +96,53 @@ impl ChangeTransaction<'_> {
                 (signer, true)
             }
         };
-        let known = rows
-            .get(PUBLIC_KEYS)?
-            .map(|row| String::from_utf8_lossy(row.value()).into_owned())
-            .unwrap_or_default();
-        let public = signer.public_key().to_string();
-        if !known.lines().any(|line| line == public) {
+        Ok((signer, is_new))
+    }
+
+    /// Detail of the event that begins a generation: the log that it continues. `None`: the generation has begun already.
+    fn restored(&mut self, origin: &str) -> Result<Option<Value>, StoreError> {
+        let keys = self.public_keys()?;
+        let before = keys.lines().last().and_then(PublicKey::parse);
+        let Some(before) = before.filter(|key| key.name() != origin) else {
+            return Ok(None);
+        };
+        let tree = AuditLog::open(self.transaction, None)?.state.tree;
+        let root = STANDARD.encode(tree.root());
+        let from = json!({ "origin": before.name(), "size": tree.size(), "root": root });
+        Ok(Some(json!({ "origin": origin, "from": from })))
+    }
+
+    fn remember_key(&mut self, public: &PublicKey) -> Result<(), StoreError> {
+        let (known, public) = (self.public_keys()?, public.to_string());
+        if known.lines().all(|line| line != public) {
+            let mut rows = self.transaction.open_table(AUDIT_STATE)?;
             rows.insert(PUBLIC_KEYS, format!("{known}{public}\n").as_bytes())?;
         }
-        Ok((signer, is_new))
+        Ok(())
+    }
+
+    fn public_keys(&mut self) -> Result<String, StoreError> {
+        let rows = self.transaction.open_table(AUDIT_STATE)?;
+        let row = rows.get(PUBLIC_KEYS)?;
+        Ok(row.map_or(String::new(), |row| {
+            String::from_utf8_lossy(row.value()).into_owned()
+        }))
+    }
+}
+
+impl ChangeTransaction<'_> {
+    /// Remembers the settings of a start; returns those of the start before.
+    pub fn replace_settings(
+        &mut self,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let mut rows = self.transaction.open_table(AUDIT_STATE)?;
+        let before = rows
+            .get(SETTINGS)?
+            .and_then(|row| serde_json::from_slice(row.value()).ok());
+        let bytes = serde_json::to_vec(settings).map_err(|error| fault(&error.to_string()))?;
+        rows.insert(SETTINGS, bytes.as_slice())?;
+        Ok(before)
     }
 }
 
