@@ -99,6 +99,7 @@ impl Bench {
             dialect: "chat".into(),
             streamed: true,
             attribution: Default::default(),
+            second_models: Vec::new(),
         });
         Bench {
             ledger: Arc::new(ledger),
@@ -145,11 +146,13 @@ impl Bench {
                 class: "input",
                 count: 642,
                 rate_pico: 1_250_000,
+                ..CostLine::default()
             },
             CostLine {
                 class: "output",
                 count: 318,
                 rate_pico: 10_000_000,
+                ..CostLine::default()
             },
         ];
         let ending = CallResult {

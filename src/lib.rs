@@ -9,7 +9,7 @@
 //!  6  auth policy route meter   identity / permission / deployment / budgets and rate limits
 //!  5  config store upstream     settings / WAL and books / calls to vendors
 //!  4  provider                  vendors as data
-//!  3  dialect price audit       wire formats / money arithmetic / tree, notes and verifier of the audit log
+//!  3  dialect limits price audit   wire formats / limits of vendors / money arithmetic / tree, notes and verifier of the audit log
 //!  2  conversation              canonical model between wire formats
 //!  1  domain                    types without IO
 //! ```
@@ -26,6 +26,7 @@ pub mod conversation;
 pub mod dialect;
 pub mod domain;
 pub mod gateway;
+pub mod limits;
 pub mod meter;
 pub mod policy;
 pub mod price;

@@ -2,6 +2,9 @@
 //! `RunningServer::stop` ends them in the reverse order. Inputs: the resolved configuration and the platform (clock, disk).
 //! Decides nothing about a request and renders no response.
 
+pub mod backup;
+mod certificate_watch;
+
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,11 +16,12 @@ use std::sync::Arc;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, SealKeySource, Sync};
+use crate::config::{Config, SealKeySource, Sync, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::{BackgroundTasks, Control};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
@@ -25,12 +29,14 @@ use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::RouteTable;
-use crate::server::{self, Listener, Sockets, Worker};
+use crate::server::{self, CertificateError, Certificates, Listener, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
-use crate::upstream::{Client, FetchRules, TlsRoots};
+use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
+
+use certificate_watch::CertificateWatch;
 
 pub use crate::server::block_on;
 
@@ -85,12 +91,13 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
-    let roots = TlsRoots::built_in()?;
+    let egress = egress(&config)?;
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
     let routes = Arc::new(routes.with_routing(&config.routing));
     warn_of_unreachable(&routes);
-    let control = control(&config, &instance, &routes, memory.clone());
-    let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
+    let control =
+        control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
+    let webhook_client = Client::new(&egress, None);
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
     let parts = GatewayParts {
         seal_key,
@@ -103,14 +110,22 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
+    let certificates = match &config.listener.tls {
+        Some(source) => Some(Certificates::open(source, &config.folder)?),
+        None => None,
+    };
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
+    let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
     let tasks = BackgroundTasks::start(&control, alerts, binary).await;
-    let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
+    let new_worker = new_worker(&config, &instance, &gateway, &control, egress);
     Ok(RunningServer {
         address,
+        admin_address: admin_address.transpose()?,
         keys: instance.directory.load().keys().count(),
-        listener: server::listen(&config, new_worker, sockets)?,
+        listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
+        certificates: certificates
+            .map(|certificates| CertificateWatch::start(certificates, &control)),
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -132,6 +147,8 @@ fn warn_of_unreachable(routes: &RouteTable) {
 /// A process that serves requests.
 pub struct RunningServer {
     pub address: SocketAddr,
+    /// of the control plane, if it has its own
+    pub admin_address: Option<SocketAddr>,
     /// virtual keys at the start
     pub keys: usize,
     pub gateway: Arc<Gateway>,
@@ -140,12 +157,23 @@ pub struct RunningServer {
     control: Control,
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
+    certificates: Option<CertificateWatch>,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
 }
 
 impl RunningServer {
+    /// Reads again what may change while the process runs: the certificate of the listener.
+    pub async fn reload(&self) {
+        match &self.certificates {
+            Some(certificates) => certificates.reload().await,
+            None => {
+                tracing::info!("nothing to reload; other settings take effect at the next start")
+            }
+        }
+    }
+
     /// Returns once the data folder was found deleted or replaced: what is booked from then on is lost.
     pub async fn folder_lost(&self) {
         self.store.wal().folder_lost().await;
@@ -162,6 +190,9 @@ impl RunningServer {
         self.gateway.inflight().drain(self.drain_ms).await;
         self.listener.stop().await;
         self.tasks.stop().await;
+        if let Some(certificates) = self.certificates {
+            certificates.stop().await;
+        }
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
@@ -229,8 +260,10 @@ pub enum StartError {
     Timezone(String),
     #[error("{0}")]
     Setup(#[from] ApiError),
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error("unusable certificate {0}")]
+    Certificate(#[from] CertificateError),
+    #[error("unusable certificates {0}")]
+    TlsFile(#[from] TlsFileError),
     #[error("no random numbers from the system: {0}")]
     Random(#[from] getrandom::Error),
     #[error("failed to run the server: {0}")]
@@ -347,6 +380,10 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     let key = match &config.seal_key {
         SealKeySource::Folder => SealKey::in_folder(&config.folder),
         SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
+        SealKeySource::Unread(source) => source
+            .read(&process_environment)
+            .map(|secret| SealKey::of_secret(&secret))
+            .map_err(io::Error::other),
     };
     key.map_err(|error| StartError::Folder {
         folder: config.folder.join(KEY_FILE),
@@ -380,7 +417,7 @@ fn control(
     instance: &Instance,
     routes: &Arc<RouteTable>,
     memory: Option<Arc<ReasoningMemory>>,
-) -> Control {
+) -> Result<Control, StartError> {
     let routes = routes.clone();
     let catalogue = Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
         for (name, deployment) in routes.names() {
@@ -393,26 +430,25 @@ fn control(
             }
         }
     });
-    instance
+    Ok(instance
         .control
         .clone()
         .with_retention(config.retention)
         .with_catalogue(catalogue)
         .with_memory(memory)
-        .with_admission_wait_ms(config.admission_wait_ms_max())
+        .with_sessions(instance.store.sessions()?)
+        .with_admission_wait_ms(config.admission_wait_ms_max()))
 }
 
 fn bind(config: &Config, inherited: Option<TcpListener>) -> Result<Sockets, StartError> {
-    let api = match inherited {
-        Some(listener) => listener,
-        None => server::bind(config.listen).map_err(|error| StartError::Listen {
-            address: config.listen,
-            error,
-        })?,
+    let bind = |address: SocketAddr| {
+        server::bind(address).map_err(|error| StartError::Listen { address, error })
     };
+    let api = inherited.map_or_else(|| bind(config.listen), Ok)?;
+    let admin = config.listener.admin.map(bind).transpose()?;
     let path = config.folder.join(ADMIN_SOCKET);
-    let admin = admin_socket(&path).map_err(|error| StartError::Socket { path, error })?;
-    Ok(Sockets { api, admin })
+    let local = admin_socket(&path).map_err(|error| StartError::Socket { path, error })?;
+    Ok(Sockets { api, admin, local })
 }
 
 /// A socket that only its owner can open. A file left behind by a crash is replaced: this process holds the folder's lock.
@@ -426,20 +462,32 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Outgoing connections to the providers and the webhook.
+fn egress(config: &Config) -> Result<Egress, TlsFileError> {
+    let providers = config.providers.iter().map(|provider| &provider.connection);
+    let webhook = config
+        .alerts
+        .webhook
+        .iter()
+        .map(|webhook| &webhook.connection);
+    let timeout_ms = config.limits.connect_timeout_ms;
+    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
+}
+
 /// Makes the parts of a worker thread on that thread: an upstream client belongs to one thread.
 fn new_worker(
     config: &Config,
     instance: &Instance,
     gateway: &Arc<Gateway>,
     control: &Control,
-    roots: TlsRoots,
+    egress: Egress,
 ) -> impl Fn() -> Worker + Clone + Send + 'static + use<> {
     let fetch_rules = config.fetch.clone().map(|fetch| FetchRules {
         private_hosts: fetch.private_hosts,
         bytes_max: fetch.bytes_max,
         timeout_ms: fetch.timeout_ms,
     });
-    let connect_timeout_ms = config.limits.connect_timeout_ms;
+    let trusted_proxies: Arc<[Network]> = config.listener.trusted_proxies.as_slice().into();
     let (gateway, control) = (gateway.clone(), control.clone());
     let (directory, ledger, time) = (
         instance.directory.clone(),
@@ -452,6 +500,7 @@ fn new_worker(
         directory: directory.clone(),
         ledger: ledger.clone(),
         time: time.clone(),
-        client: Client::new(&roots, connect_timeout_ms, fetch_rules.as_ref()),
+        client: Client::new(&egress, fetch_rules.as_ref()),
+        trusted_proxies: trusted_proxies.clone(),
     }
 }

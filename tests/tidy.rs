@@ -24,7 +24,7 @@ const ROWS: &[(u8, &[&str])] = &[
     (6, &["auth", "policy", "route", "meter", "cache"]),
     (5, &["config", "store", "upstream"]),
     (4, &["provider"]),
-    (3, &["dialect", "price", "audit"]),
+    (3, &["dialect", "limits", "price", "audit"]),
     (2, &["conversation"]),
     (1, &["domain"]),
 ];

@@ -185,6 +185,7 @@ impl Workload {
                 team: key.team,
                 key: key.id,
                 attribution: Default::default(),
+                second_models: Vec::new(),
                 model_asked: format!("model-{model}"),
                 provider: format!("provider-{}", model % PROVIDERS),
                 model: format!("model-{model}-2026-11-01"),
@@ -236,6 +237,7 @@ fn cost_lines(input: u64, output: u64) -> Vec<CostLine> {
         class,
         count,
         rate_pico,
+        ..CostLine::default()
     };
     vec![
         line("input", input, 1_250_000),

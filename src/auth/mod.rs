@@ -6,7 +6,10 @@ pub mod denials;
 pub mod directory;
 pub mod grant;
 pub mod key;
+pub mod password;
 pub mod role;
+pub mod session;
+pub mod throttle;
 
 use std::sync::Arc;
 

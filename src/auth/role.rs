@@ -205,6 +205,12 @@ table! {
     /// metrics, and the reasons of a degraded state
     ReadMetrics, "metrics.read",
         [Owner Auditor Viewer], own [];
+    /// copy all books
+    TakeBackup, "backup.take",
+        [Owner], own [];
+    /// end the degraded state after a restore
+    AcceptRestore, "restore.accept",
+        [Owner], own [];
 }
 
 /// An action as a type.

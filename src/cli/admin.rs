@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::failure::Failure;
 use super::settings::SettingsArgs;
 use super::style::{OutputArgs, Style};
+use crate::cli::http::download::{Download, download};
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::cli::settings::DEMO_FOLDER;
 use crate::config::{self, SecretSource};
@@ -64,6 +65,11 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Address at which the configured server listens.
+    pub fn listen_address(&self) -> Result<SocketAddr, Failure> {
+        Ok(config::load_base(&self.settings.overrides())?.config.listen)
+    }
+
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         let client = match &self.url {
             Some(url) => AdminClient::at_url(url, self.admin_key_file.clone())?,
@@ -208,6 +214,40 @@ impl AdminClient {
         }
     }
 
+    /// Writes the body of the answer to a new file; returns its bytes.
+    pub async fn download(&self, path: &str, file: &Path) -> Result<u64, Failure> {
+        let path = &format!("{}{path}", self.prefix);
+        let mut request = Request {
+            method: "POST",
+            path,
+            host: "localhost",
+            key: None,
+            accept: "application/octet-stream",
+            body: None,
+        };
+        let written = match &self.transport {
+            Transport::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await;
+                let stream =
+                    stream.map_err(|error| connect_error(socket.display().to_string(), error));
+                download(stream.map_err(failed)?, request, file).await
+            }
+            Transport::Tcp { address, host, key } => {
+                (request.host, request.key) = (host, Some(key));
+                let stream = TcpStream::connect(address).await;
+                let stream = stream.map_err(|error| connect_error(address.to_string(), error));
+                download(stream.map_err(failed)?, request, file).await
+            }
+        };
+        match written.map_err(failed)? {
+            Download::Complete(bytes) => Ok(bytes),
+            Download::Refused(status, text) => {
+                self.body_of("POST", path, (status, text))?;
+                Err(Failure::runtime(format!("unexpected status {status}")))
+            }
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.call_json("GET", path, None).await
     }
@@ -291,6 +331,10 @@ impl AdminClient {
             message
         }))
     }
+}
+
+fn failed(error: CallError) -> Failure {
+    Failure::runtime(error.to_string())
 }
 
 /// Message of the server with the flag that the member of the body came from.

@@ -12,7 +12,8 @@ use crate::cli::data_dir;
 use crate::cli::output::print;
 use crate::cli::style::Style;
 use crate::cli::table::Table;
-use crate::config::{self, LoadedConfig, PriceSetting, Provider};
+use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider};
+use crate::domain::egress::ConnectionConfig;
 use crate::domain::money::Money;
 use crate::price::Sheet;
 use crate::route::RouteTable;
@@ -27,6 +28,9 @@ pub struct Args {
     /// Listen address; overrides `listen` in the configuration
     #[arg(long, value_name = "ADDRESS", env = "GATEKEEPER_LISTEN")]
     listen: Option<String>,
+    /// List every destination that the configuration can reach, and nothing else
+    #[arg(long)]
+    egress: bool,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -34,6 +38,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         listen: args.listen,
         ..args.settings.overrides()
     })?;
+    if args.egress {
+        return print(&render_egress(&loaded.config));
+    }
     let providers = &loaded.config.providers;
     if providers.is_empty() {
         print(&render_settings(&loaded))?;
@@ -44,10 +51,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()))
         .with_routing(&loaded.config.routing);
     print(&format!(
-        "{}\n{}{}{}{}",
+        "{}\n{}{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
         routes::render_routes(&routes),
+        render_listener_remark(&loaded),
         render_remarks(providers),
         render_ambiguous(&routes)
     ))
@@ -99,6 +107,90 @@ fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String 
     Table::of_texts(&titles, rows).render(&Style::default())
 }
 
+/// Every outgoing connection that the process may open: its purpose, host and port, and way.
+fn render_egress(config: &Config) -> String {
+    let mut rows = Vec::new();
+    let mut add = |purpose: String, url: &str, connection: &ConnectionConfig| {
+        let (host, authority) = host_of(url);
+        let proxy = config
+            .egress
+            .proxy
+            .as_ref()
+            .filter(|proxy| !proxy.bypasses(&host));
+        let way = match proxy {
+            Some(proxy) => format!("through proxy {}", proxy.authority),
+            None => "direct".to_owned(),
+        };
+        let private: Vec<String> = connection
+            .private_hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let private = match private.is_empty() {
+            true => "-".to_owned(),
+            false => private.join(", "),
+        };
+        rows.push(vec![purpose, authority, way, private]);
+    };
+    for provider in &config.providers {
+        let purpose = format!("provider {}", provider.name);
+        add(purpose, &provider.base_url, &provider.connection);
+    }
+    if let Some(webhook) = &config.alerts.webhook {
+        add(
+            "alerts".to_owned(),
+            webhook.url.expose(),
+            &webhook.connection,
+        );
+    }
+    if let Some(fetch) = &config.fetch {
+        let private: Vec<String> = fetch
+            .private_hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let hosts = "any public host that a client names".to_owned();
+        rows.push(vec![
+            "images".to_owned(),
+            hosts,
+            "direct".to_owned(),
+            private.join(", "),
+        ]);
+    }
+    if rows.is_empty() {
+        return "the configuration reaches no destination\n".to_owned();
+    }
+    let names = "names are resolved by the servers in /etc/resolv.conf, or by the proxy\n";
+    let titles = ["PURPOSE", "DESTINATION", "WAY", "PRIVATE ADDRESSES"];
+    Table::of_texts(&titles, rows).render(&Style::default()) + names
+}
+
+/// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.
+fn host_of(url: &str) -> (String, String) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let after_ip = authority.rfind(']').map_or(0, |end| end + 1);
+    match authority[after_ip..].rfind(':') {
+        Some(at) => (authority[..after_ip + at].to_owned(), authority.to_owned()),
+        None => {
+            let port = if scheme == "http" { 80 } else { 443 };
+            (authority.to_owned(), format!("{authority}:{port}"))
+        }
+    }
+}
+
+/// A plain listener that other machines can reach.
+fn render_listener_remark(loaded: &LoadedConfig) -> String {
+    let config = &loaded.config;
+    if config.listener.tls.is_some() || config.listen.ip().is_loopback() {
+        return String::new();
+    }
+    format!(
+        "\nremark: {} is reachable from other machines without TLS; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy\n",
+        config.listen
+    )
+}
+
 fn render_remarks(providers: &[Arc<Provider>]) -> String {
     let mut text = String::new();
     for provider in providers {
@@ -111,7 +203,7 @@ fn render_remarks(providers: &[Arc<Provider>]) -> String {
                 provider.name, preset.name
             );
         }
-        let fixed = matches!(provider.price, PriceSetting::Fixed { .. });
+        let fixed = matches!(provider.price, PriceSetting::Own(_));
         if fixed && provider.models.is_empty() && !provider.prices_all_models {
             let _ = writeln!(
                 text,
@@ -129,9 +221,11 @@ fn render_price(price: PriceSetting) -> String {
     match price {
         PriceSetting::Sheet(_) => "list prices".to_owned(),
         PriceSetting::Free => "free".to_owned(),
-        PriceSetting::Fixed { input, output } => {
+        PriceSetting::Own(rates) => {
+            let (input, output) = rates.input_and_output();
             format!("${} in, ${} out per million", usd(input), usd(output))
         }
+        PriceSetting::Reported => "as reported".to_owned(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! HTTP/1.1 client of the control plane: sends one request over a stream, returns status and body. Bounded in size and
 //! time; must never follow a redirect or reuse a connection.
 
+pub mod download;
+
 use std::io;
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod budgets;
 mod changes;
 mod check;
@@ -24,10 +25,12 @@ mod output;
 mod parse;
 mod requests;
 mod resolve;
+mod restore;
 mod routes;
 mod serve;
 mod service_manager;
 mod settings;
+mod setup;
 mod signals;
 mod style;
 mod table;
@@ -67,6 +70,8 @@ enum Command {
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
+    /// Print a one-time link to the dashboard: for the first owner, or for a forgotten password
+    Setup(setup::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
     /// Create, list and change organizations
@@ -107,6 +112,10 @@ enum Command {
     Clock(clock::Args),
     /// Print a completion script for bash, zsh or fish
     Completions(completions::Args),
+    /// Write a hot backup of the books to a file, or verify one
+    Backup(backup::Args),
+    /// Put a backup into the data folder, or accept restored books
+    Restore(restore::Args),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Manual(manual::Args),
@@ -123,6 +132,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
+        Command::Setup(args) => setup::run(args),
         Command::Check(args) => check::run(args),
         Command::Organizations(command) => organizations::run(command),
         Command::Budgets(command) => budgets::run(command),
@@ -138,6 +148,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Manual(args) => manual::run(args, Cli::command()),
     }
 }

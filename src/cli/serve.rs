@@ -12,7 +12,7 @@ use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
 use crate::cli::output::print;
-use crate::config::{self, LoadedConfig};
+use crate::config::{self, ListenerConfig, LoadedConfig};
 use crate::process::{self, Platform, RunningServer};
 
 /// actix-web reports its own starts and stops at level `info`.
@@ -57,10 +57,7 @@ async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<()
     };
     let running = process::start(loaded.config.clone(), platform).await?;
     log_start(&loaded, &running);
-    print(&format!(
-        "gatekeeper listens on http://{}\n",
-        running.address
-    ))?;
+    print(&render_addresses(&loaded.config.listener, &running))?;
     manager.ready();
     let drain_ms = loaded.config.limits.drain_ms;
     tokio::select! {
@@ -68,6 +65,22 @@ async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<()
         never = manager.keep_alive(&admin) => match never {},
     }
     print("gatekeeper has stopped\n")
+}
+
+fn render_addresses(listener: &ListenerConfig, running: &RunningServer) -> String {
+    let scheme = if listener.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let mut text = format!("gatekeeper listens on {scheme}://{}\n", running.address);
+    if let Some(admin) = running.admin_address {
+        text += &format!("control plane on {scheme}://{admin}\n");
+    }
+    if let Some(url) = &listener.public_url {
+        text += &format!("browsers reach it at {url}\n");
+    }
+    text
 }
 
 /// Everything that an operator asks about a running process, in one line.
@@ -97,6 +110,12 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         zone = config.timezone.as_str(),
         "gatekeeper started"
     );
+    if config.listener.tls.is_none() && !running.address.ip().is_loopback() {
+        tracing::warn!(
+            address = %running.address,
+            "keys and prompts cross the network unencrypted; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy"
+        );
+    }
     if config.providers.is_empty() {
         tracing::warn!(
             "no providers configured, so every model is unknown; add one and `gatekeeper check` it"

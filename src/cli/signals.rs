@@ -1,16 +1,17 @@
-//! Stop signals of the process: SIGTERM and SIGINT (Ctrl-C). The first starts a graceful shutdown, a second one ends it
-//! at once.
+//! Signals of the process: SIGTERM and SIGINT (Ctrl-C) stop it, the first with a graceful shutdown, a second one at once;
+//! SIGHUP reloads what can change while it runs.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 use crate::process::RunningServer;
 
-/// Handlers of both signals, installed on creation.
+/// Handlers of the signals, installed on creation.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -23,10 +24,11 @@ impl Signals {
         Ok(Signals {
             terminate: handler(SignalKind::terminate())?,
             interrupt: handler(SignalKind::interrupt())?,
+            hangup: handler(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for either signal.
+    /// Waits for either stop signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -40,9 +42,13 @@ impl Signals {
         server: RunningServer,
         on_stop: impl FnOnce(),
     ) -> Result<(), Failure> {
-        let stopped = tokio::select! {
-            () = self.next() => Ok(()),
-            () = server.folder_lost() => Err(Failure::folder_lost()),
+        let stopped = loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break Ok(()),
+                _ = self.interrupt.recv() => break Ok(()),
+                _ = self.hangup.recv() => server.reload().await,
+                () = server.folder_lost() => break Err(Failure::folder_lost()),
+            }
         };
         on_stop();
         tokio::select! {

@@ -2,9 +2,11 @@
 //! message: many contain a token.
 
 use super::base_url::parse_base_url;
+use super::egress;
 use super::file::{ConfigErrors, Section, Spanned};
 use super::secret::{Environment, SecretSource};
 use super::settings::{AlertConfig, Webhook};
+use crate::domain::egress::ConnectionConfig;
 use crate::domain::secret::Secret;
 
 const TIMEOUT_S_DEFAULT: u64 = 5;
@@ -27,6 +29,7 @@ pub(super) fn resolve(
     let secret = section.string("webhook_secret", errors);
     let timeout_ms =
         section.integer("webhook_timeout_s", TIMEOUT_S_DEFAULT, 1..=60, errors) * 1_000;
+    let private_hosts = egress::networks(&mut section, errors);
     section.finish(errors);
     if let (None, Some(secret)) = (&url, &secret) {
         secret.report(
@@ -42,6 +45,10 @@ pub(super) fn resolve(
         Some(Webhook {
             url: url.parse(errors, |url| parse_webhook_url(url))?,
             secret,
+            connection: ConnectionConfig {
+                private_hosts,
+                ..ConnectionConfig::default()
+            },
             timeout_ms,
         })
     });

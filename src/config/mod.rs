@@ -4,9 +4,12 @@
 mod alerts;
 mod base_url;
 mod credential;
+mod egress;
 mod fetch;
 mod file;
+mod listener;
 mod members;
+mod price;
 mod provider;
 mod reasoning_memory;
 pub mod reference;
@@ -18,12 +21,13 @@ mod written;
 
 pub use base_url::parse_base_url;
 pub use file::{ConfigError, ConfigErrors};
-pub use resolve::{LoadedConfig, Overrides, load, load_base, parse, parse_listen};
+pub use listener::{ListenerConfig, TlsSource, parse_listen};
+pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceSetting,
-    Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync, UnsupportedFieldPolicy,
-    Webhook,
+    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceEntry,
+    PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
+    UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

@@ -2,20 +2,21 @@
 //! never use the network or repeat a URL, which may hold a password.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-
-use toml::de::DeValue;
 
 use super::base_url::parse_base_url;
 use super::credential::{Credential, CredentialSettings};
-use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::egress;
+use super::file::{ConfigErrors, Section, Spanned};
 use super::members;
+use super::price::{amount_digits, default_price, parse_entries, parse_price};
 use super::secret::{Environment, SecretSource};
 use super::settings::{PriceSetting, Provider, UnsupportedFieldPolicy};
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::price::Sheet;
-use crate::provider::{self, BaseUrl, OnDisconnect, Preset, PriceRule};
+use crate::provider::{self, BaseUrl, OnDisconnect, Preset};
 
 const PROVIDERS_MAX: usize = 100;
 const MODELS_MAX: usize = 1000;
@@ -30,12 +31,11 @@ const UNSUPPORTED: [(&str, UnsupportedFieldPolicy); 2] = [
     ("drop", UnsupportedFieldPolicy::Drop),
     ("error", UnsupportedFieldPolicy::Error),
 ];
-/// 1 pico-dollar per token is a micro-dollar per million tokens.
-const TOKENS_PER_RATE: i128 = 1_000_000;
 
 /// Resolves the whole `[providers]` section.
 pub(super) fn resolve_all(
     mut section: Section<'_>,
+    path: &Path,
     environment: Environment<'_>,
     errors: &mut ConfigErrors,
 ) -> Vec<Arc<Provider>> {
@@ -51,13 +51,14 @@ pub(super) fn resolve_all(
     }
     let resolved = sections
         .into_iter()
-        .filter_map(|(name, section)| resolve(name, section, environment, errors));
+        .filter_map(|(name, section)| resolve(name, section, path, environment, errors));
     resolved.map(Arc::new).collect()
 }
 
 fn resolve(
     name: Spanned<String>,
     mut section: Section<'_>,
+    path: &Path,
     environment: Environment<'_>,
     errors: &mut ConfigErrors,
 ) -> Option<Provider> {
@@ -82,6 +83,7 @@ fn resolve(
         })
     });
     let priced_as = section.section("priced_as", errors).named_strings(errors);
+    let prices = parse_entries(section.section("prices", errors), errors);
     let api_version = section
         .string("api_version", errors)
         .and_then(|written| written.parse(errors, |text| parse_version(text, preset)));
@@ -92,6 +94,7 @@ fn resolve(
         errors,
     );
     let on_disconnect = section.choice("on_disconnect", None, &ON_DISCONNECT, errors);
+    let connection = egress::connection(&mut section, path, errors);
     section.finish(errors);
 
     let preset = preset?;
@@ -101,14 +104,17 @@ fn resolve(
     let price = price.unwrap_or_else(|| default_price(preset, &name, errors));
     let (models, all_models) = models(written_models, price, errors);
     let priced_as = price.map(|price| resolve_priced_as(priced_as, price, errors));
+    let base_url = base_url?;
     Some(Provider {
         name: valid_name?,
         preset,
-        base_url: base_url?,
+        place: preset.place.of(&base_url, credential.region.as_deref()),
+        base_url,
         headers,
         api_key: credential.api_key,
         signer: credential.signer,
         price: price?,
+        prices,
         models,
         // the price of a type without list prices is meant for all that it serves
         prices_all_models: all_models || !own_price,
@@ -118,6 +124,7 @@ fn resolve(
         api_version,
         unsupported,
         on_disconnect: on_disconnect.unwrap_or(preset.on_disconnect),
+        connection,
     })
 }
 
@@ -259,7 +266,7 @@ fn models(
         .into_iter()
         .partition(|model| model.value == ALL_MODELS);
     if let Some(all) = all.first()
-        && !matches!(price, None | Some(PriceSetting::Fixed { .. }))
+        && !matches!(price, None | Some(PriceSetting::Own(_)))
     {
         all.report(
             errors,
@@ -325,98 +332,6 @@ fn parse_version(text: &str, preset: Option<&'static Preset>) -> Result<String, 
         return Err("invalid API version; use e.g. \"2024-10-21\"".to_owned());
     }
     Ok(text.to_owned())
-}
-
-/// Returns the preset's price, for a section without `price`.
-fn default_price(
-    preset: &Preset,
-    name: &Spanned<String>,
-    errors: &mut ConfigErrors,
-) -> Option<PriceSetting> {
-    match preset.price {
-        PriceRule::Sheet(vendor) => Some(PriceSetting::Sheet(vendor)),
-        PriceRule::Fixed { input, output } => Some(PriceSetting::Fixed { input, output }),
-        PriceRule::Free => Some(PriceSetting::Free),
-        PriceRule::Required => {
-            let message = "missing price; write price = \"free\" or price = { input = \"1.00\", output = \"5.00\" } in USD per million tokens";
-            name.report(errors, message);
-            None
-        }
-    }
-}
-
-fn parse_price(
-    section: &Section<'_>,
-    written: Spanned<DeValue<'_>>,
-    preset: Option<&'static Preset>,
-    errors: &mut ConfigErrors,
-) -> Option<PriceSetting> {
-    if matches!(written.value, DeValue::Table(_)) {
-        let mut rates = section.nested(written.clone(), errors);
-        let input = take_rate(&mut rates, "input", &written, errors);
-        let output = take_rate(&mut rates, "output", &written, errors);
-        rates.finish(errors);
-        if (input, output) == (Some(0), Some(0)) {
-            // zero rates may stand for an unknown price, so a free model must be declared as such
-            written.report(
-                errors,
-                "no rate above zero; write price = \"free\" for a free model",
-            );
-            return None;
-        }
-        return Some(PriceSetting::Fixed {
-            input: input?,
-            output: output?,
-        });
-    }
-    written.parse(errors, |value| match (value.as_str(), preset.map(|preset| preset.price)) {
-        (Some("free"), _) => Ok(PriceSetting::Free),
-        (Some("sheet"), Some(PriceRule::Sheet(vendor))) => Ok(PriceSetting::Sheet(vendor)),
-        (Some("sheet"), Some(_)) => {
-            Err("no embedded price sheet for this type; write \"free\" or { input, output }".to_owned())
-        }
-        // the unknown type is reported already; any price will do
-        (Some("sheet"), None) => Ok(PriceSetting::Free),
-        _ => Err("invalid price; write \"sheet\", \"free\" or { input = \"1.00\", output = \"5.00\" } in USD per million tokens".to_owned()),
-    })
-}
-
-/// Takes one rate of `price = { input, output }`, in pico-USD per token, rounded up.
-fn take_rate(
-    rates: &mut Section<'_>,
-    key: &'static str,
-    price: &Spanned<DeValue<'_>>,
-    errors: &mut ConfigErrors,
-) -> Option<u64> {
-    let Some(written) = rates.take(key) else {
-        price.report(
-            errors,
-            format_args!("missing {key} rate; write both rates in USD per million tokens"),
-        );
-        return None;
-    };
-    written.parse(errors, |value| {
-        let usd = Money::parse(&amount_digits(value)?).map_err(|error| error.to_string())?;
-        let pico_per_token = (usd.pico() + TOKENS_PER_RATE - 1) / TOKENS_PER_RATE;
-        u64::try_from(pico_per_token)
-            .map_err(|_| format!("rate of {usd} USD per million tokens too large"))
-    })
-}
-
-/// Returns the digits of an amount. Fractions must be quoted, so that no float is involved; whole dollars need no quotes.
-fn amount_digits(value: &DeValue<'_>) -> Result<String, String> {
-    match value {
-        DeValue::String(text) => Ok(text.to_string()),
-        DeValue::Integer(digits) if digits.radix() == 10 => Ok(digits.as_str().to_owned()),
-        DeValue::Float(digits) => Err(format!(
-            "unquoted fraction; write it in quotes: \"{}\"",
-            digits.as_str()
-        )),
-        other => Err(format!(
-            "expected an amount, found {}; write USD in quotes, e.g. \"0.50\"",
-            type_name(other)
-        )),
-    }
 }
 
 #[cfg(test)]

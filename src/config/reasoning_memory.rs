@@ -6,7 +6,6 @@ use toml::de::DeValue;
 use super::file::{ConfigErrors, Section, Spanned, type_name};
 use super::secret::{Environment, SecretSource};
 use super::settings::{DAY_MS, MIB, ReasoningMemoryConfig, SealKeySource};
-use crate::domain::secret::Secret;
 
 const KEY_BYTES_MIN: usize = 32;
 
@@ -52,7 +51,11 @@ pub(super) fn seal_key(
 ) -> SealKeySource {
     let (written, environment) = match (written, environment) {
         (None, _) => return SealKeySource::Folder,
-        (Some(_), None) => return unread_key(),
+        (Some(written), None) => {
+            return written
+                .parse(errors, |source| SecretSource::parse(source))
+                .map_or(SealKeySource::Folder, SealKeySource::Unread);
+        }
         (Some(written), Some(environment)) => (written, environment),
     };
     let read_key = |source: &String| {
@@ -66,11 +69,7 @@ pub(super) fn seal_key(
     };
     written
         .parse(errors, read_key)
-        .map_or_else(unread_key, SealKeySource::Configured)
-}
-
-fn unread_key() -> SealKeySource {
-    SealKeySource::Configured(Secret::new(""))
+        .map_or(SealKeySource::Folder, SealKeySource::Configured)
 }
 
 #[cfg(test)]

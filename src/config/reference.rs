@@ -5,6 +5,8 @@ mod key;
 mod keys;
 #[cfg(test)]
 mod packaged;
+mod price_keys;
+mod provider_keys;
 mod routing_keys;
 
 use std::fmt::Write;
@@ -67,6 +69,7 @@ impl KeyKind {
             KeyKind::Targets => "array of strings or tables".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
+            KeyKind::Tables => "table of tables".to_owned(),
             KeyKind::Table => "table".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
         }

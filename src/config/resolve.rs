@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, ConfigErrors, Section, Spanned};
+use super::listener::{self, parse_listen};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, fetch, provider, reasoning_memory};
+use super::{alerts, egress, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -103,6 +104,8 @@ fn resolve(
     let mut top = file::parse(&path.display().to_string(), text, errs);
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
+        listener: listener::resolve(&mut top, path, errs),
+        egress: egress::resolve(top.section("egress", errs), environment, path, errs),
         folder: folder(top.string("data", errs), path, overrides, errs),
         timezone: timezone(top.string("timezone", errs), errs),
         workers: top.integer("workers", processors(), 1..=256, errs) as usize,
@@ -121,7 +124,7 @@ fn resolve(
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),
         providers: match (top.section("providers", errs), environment) {
-            (section, Some(environment)) => provider::resolve_all(section, environment, errs),
+            (section, Some(environment)) => provider::resolve_all(section, path, environment, errs),
             (_, None) => Vec::new(),
         },
         routing: RoutingConfig {
@@ -151,17 +154,6 @@ fn listen(
     let placeholder = SocketAddr::from(([127, 0, 0, 1], 0));
     text.parse(errors, |text| parse_listen(text))
         .unwrap_or(placeholder)
-}
-
-/// Parses a listen address. `localhost` is replaced here, because a static binary cannot resolve it.
-pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text
-        .strip_prefix("localhost:")
-        .map(|port| format!("127.0.0.1:{port}"));
-    let parsed = numeric.as_deref().unwrap_or(text).parse();
-    parsed.map_err(|_| {
-        format!("invalid listen address `{text}`; use IP:PORT, e.g. 127.0.0.1:4000, 0.0.0.0:4000 or [::]:4000")
-    })
 }
 
 fn listen_setting(location: &str, value: &str) -> Spanned<String> {

@@ -6,16 +6,24 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::listener::ListenerConfig;
 use super::routes::RoutingConfig;
+use super::secret::SecretSource;
 use super::written::WrittenConfig;
+use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
+use crate::domain::network::Network;
+use crate::domain::pattern::Pattern;
 use crate::domain::secret::Secret;
+use crate::price::{Factor, OwnRates};
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
 /// Settings, fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub listener: ListenerConfig,
+    pub egress: EgressConfig,
     /// data folder: `gatekeeper.redb`, `ledger/`, `memory.redb`, `seal.key`, `admin.sock`, `lock`
     pub folder: PathBuf,
     /// IANA timezone of budget windows and reports
@@ -121,7 +129,7 @@ impl Default for Retention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchConfig {
     /// addresses outside the public Internet that may be contacted
-    pub private_hosts: Vec<std::net::IpAddr>,
+    pub private_hosts: Vec<Network>,
     pub bytes_max: usize,
     /// per image
     pub timeout_ms: u64,
@@ -185,8 +193,10 @@ impl Default for Limits {
 pub enum SealKeySource {
     /// `seal.key` in the data folder, created if absent
     Folder,
-    /// set by the operator, at least 32 bytes; empty for commands that read no secrets
+    /// set by the operator, at least 32 bytes
     Configured(Secret),
+    /// source of a configured key, for commands that start without reading secrets
+    Unread(SecretSource),
 }
 
 /// Bounds of the reasoning stored for clients whose dialect cannot carry it.
@@ -235,6 +245,7 @@ pub struct Webhook {
     pub url: Secret,
     /// HMAC key of the signature
     pub secret: Option<Secret>,
+    pub connection: ConnectionConfig,
     /// per attempt
     pub timeout_ms: u64,
 }
@@ -252,6 +263,10 @@ pub struct Provider {
     /// signs requests instead of sending a key
     pub signer: Option<Signer>,
     pub price: PriceSetting,
+    /// prices of some models over `price`, the most specific pattern first
+    pub prices: Vec<PriceEntry>,
+    /// place whose list prices apply: region, data zone or residency of the address
+    pub place: Option<String>,
     /// bare names that resolve to this provider, in addition to those of its price sheet
     pub models: Vec<String>,
     /// a fixed price applies to every model, not only to `models`
@@ -266,6 +281,7 @@ pub struct Provider {
     pub api_version: Option<String>,
     pub unsupported: UnsupportedFieldPolicy,
     pub on_disconnect: OnDisconnect,
+    pub connection: ConnectionConfig,
 }
 
 /// Treatment of a request field that the vendor does not support.
@@ -333,9 +349,28 @@ pub enum PriceSetting {
     /// embedded price sheet of this vendor
     Sheet(&'static str),
     Free,
-    /// pico-USD per token
-    Fixed {
-        input: u64,
-        output: u64,
-    },
+    /// rates of the operator
+    Own(OwnRates),
+    /// cost that the vendor reports with each response
+    Reported,
+}
+
+/// Price of the models of a provider that match a pattern.
+#[derive(Clone, Debug)]
+pub struct PriceEntry {
+    pub pattern: Pattern,
+    /// `None`: the rates of `price`
+    pub rates: Option<OwnRates>,
+    /// discount or surcharge on all token rates
+    pub factor: Factor,
+    /// place of the deployment, such as Azure's data zone
+    pub place: Option<String>,
+}
+
+impl Provider {
+    /// The entry of `prices` for a model, by the most specific pattern.
+    pub fn price_entry(&self, model: &str) -> Option<&PriceEntry> {
+        let mut entries = self.prices.iter();
+        entries.find(|entry| entry.pattern.matches(model))
+    }
 }

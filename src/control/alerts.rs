@@ -265,6 +265,7 @@ async fn post(client: &Client, webhook: &Webhook, message: &str) -> Result<(), S
     let body = Bytes::copy_from_slice(message.as_bytes());
     let outgoing = OutgoingRequest {
         url: webhook.url.expose(),
+        connection: &webhook.connection,
         headers,
         body,
         head_timeout_ms: webhook.timeout_ms,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::control::alerts::Alerts;
 use crate::control::audit::{checkpoints, denials, process_events};
 use crate::control::plane::Control;
-use crate::control::{clock, retention, unlogged_endings};
+use crate::control::{clock, retention, session_times, unlogged_endings};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -31,6 +31,7 @@ impl BackgroundTasks {
         tasks.spawn(denials::run(control.clone(), receiver.clone()));
         tasks.spawn(process_events::hash_binary(control.clone(), binary));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
+        tasks.spawn(session_times::run(control.clone(), receiver.clone()));
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),
             receiver.clone(),

@@ -7,8 +7,10 @@ use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::Retention;
 use crate::control::call_origin::CallOrigin;
+use crate::control::sign_in_state::SignInState;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
+use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
@@ -41,6 +43,11 @@ pub struct Control {
     pub(super) adoption_lock: Arc<tokio::sync::Mutex<()>>,
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(super) sign_in: Arc<SignInState>,
+    /// held while a backup is copied
+    pub(super) backup_lock: Arc<tokio::sync::Mutex<()>>,
+    /// id of the seal key, for backups
+    pub(super) seal_key_id: Arc<str>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
     /// denied uses on their way to the audit log
@@ -68,8 +75,11 @@ impl Control {
             memory: None,
             retention: None,
             admission_wait_ms: 0,
+            sign_in: Arc::new(SignInState::new(Vec::new())),
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
+            backup_lock: Arc::default(),
+            seal_key_id: Arc::from(""),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
             denials: Arc::default(),
             origin: Arc::default(),
@@ -82,10 +92,26 @@ impl Control {
         Control { catalogue, ..self }
     }
 
+    /// Id of the seal key, which backups name.
+    #[must_use]
+    pub fn with_seal_key_id(self, id: String) -> Control {
+        Control {
+            seal_key_id: id.into(),
+            ..self
+        }
+    }
+
     /// The reasoning memory that can be purged.
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// Sessions of the earlier run.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Vec<Session>) -> Control {
+        let sign_in = Arc::new(SignInState::new(sessions));
+        Control { sign_in, ..self }
     }
 
     /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.

@@ -122,7 +122,24 @@ impl Control {
             change.audit("user.change", id, &detail.into())?;
             Ok(user)
         };
-        self.apply(grant.actor(), rewrite).await
+        let user = self.apply(grant.actor(), rewrite).await?;
+        if user.disabled {
+            self.end_sessions_of(grant.actor(), id).await?;
+        }
+        Ok(user)
+    }
+
+    /// Refuses a user of whom a role lies outside the scope of the grant.
+    pub(super) fn user_within(
+        &self,
+        grant: &Grant<may::ChangeUsers>,
+        id: UserId,
+    ) -> Result<(), ApiError> {
+        let directory = self.directory();
+        let user = directory
+            .live_user(id)
+            .filter(|user| is_visible(grant, user));
+        check_whole(grant, user.ok_or_else(|| not_found("user", id))?)
     }
 
     /// Gives a user a role in a team, in place of the user's earlier role there. The user is any of the team's organization.
@@ -263,6 +280,31 @@ fn check_scopes(directory: &Directory, memberships: &[Membership]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// A new owner of the instance, as a part of a change.
+pub(super) fn insert_owner(
+    change: &mut Change<'_, '_>,
+    name: Name,
+    email: Email,
+) -> Result<UserId, ApiError> {
+    if !change.books.claim_name(EMAILS, email.as_str())? {
+        return Err(name_taken("a user", email.as_str(), "this instance").with_param("email"));
+    }
+    let user = User {
+        id: UserId(change.books.next_id()?),
+        email: email.into_string(),
+        name: name.into_string(),
+        memberships: vec![Membership::OWNER],
+        disabled: false,
+        created_ms: change.at_ms,
+        deleted_ms: None,
+    };
+    change.books.put_user(&user)?;
+    let memberships = memberships_to_audit(&user.memberships);
+    let detail = json!({ "email": user.email, "name": user.name, "memberships": memberships });
+    change.audit("user.create", user.id, &detail)?;
+    Ok(user.id)
 }
 
 fn live(change: &mut Change<'_, '_>, id: UserId) -> Result<User, ApiError> {

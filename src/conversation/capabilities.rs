@@ -53,6 +53,8 @@ pub struct Capabilities {
     pub ids: IdRule,
     /// the first call of a turn must be returned with its signature
     pub signed_calls: bool,
+    /// the text of reasoning is sent only if it is asked for
+    pub summaries_on_request: bool,
     /// media can be inside a tool result, not only after it (Gemini dialect)
     pub media_within_results: bool,
 }
@@ -152,6 +154,25 @@ impl Capabilities {
             },
             signed_calls: false,
             media_within_results: false,
+            summaries_on_request: false,
+        }
+    }
+
+    /// Capabilities of the same model at the Responses endpoint, which has fewer parameters than chat.
+    pub const fn at_responses(self) -> Capabilities {
+        Capabilities {
+            top_k: false,
+            penalties: false,
+            seed: false,
+            stop_sequences_max: 0,
+            tool_result_images: true,
+            summaries_on_request: true,
+            ids: IdRule {
+                min: 1,
+                max: 64,
+                also: "_-",
+            },
+            ..self
         }
     }
 }

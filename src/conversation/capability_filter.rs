@@ -4,7 +4,7 @@
 
 use crate::conversation::{
     Capabilities, ChatRequest, Content, ContentBlock, Effort, FieldNames, Format, Media,
-    ReasoningOptions, ReasoningStyle, Role, Source, SystemTurns, ToolChoice, raw,
+    ReasoningOptions, ReasoningStyle, Role, Source, Summary, SystemTurns, ToolChoice, Turn, raw,
 };
 use crate::domain::api_error::ApiError;
 
@@ -16,6 +16,10 @@ pub const ANSWER_TOKENS_AFTER_THINKING: u64 = 1_024;
 /// Markers of a system turn that is sent as a user turn.
 const SYSTEM_OPEN: &str = "<system>\n";
 const SYSTEM_CLOSE: &str = "\n</system>";
+/// Instructions in place of an answer format that the model does not have.
+const SCHEMA_INSTRUCTION: &str =
+    "Answer with one JSON object and nothing else. It must match this JSON schema:\n";
+const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
 
 impl ChatRequest {
     /// Fits the request to a model with the client-facing name `model`. Names of dropped fields are
@@ -77,7 +81,7 @@ impl CapabilityFilter<'_> {
     fn apply(&mut self) -> Result<(), ApiError> {
         self.media()?;
         self.tools()?;
-        self.format();
+        self.format()?;
         self.stop()?;
         self.sampling();
         self.reasoning();
@@ -192,33 +196,57 @@ impl CapabilityFilter<'_> {
         Ok(())
     }
 
-    fn format(&mut self) {
+    /// A format that the model lacks is emulated by a wider one, or refused: an answer in another format is not the one asked for.
+    fn format(&mut self) -> Result<(), ApiError> {
+        let capabilities = self.capabilities;
         let is_supported = match &self.request.format {
             Format::Text => true,
-            Format::JsonObject => self.capabilities.json_object,
-            Format::JsonSchema { .. } => self.capabilities.json_schema,
+            Format::JsonObject => capabilities.json_object,
+            Format::JsonSchema { .. } => capabilities.json_schema,
         };
         if is_supported {
-            return;
+            return Ok(());
         }
-        self.request.format = match &self.request.format {
+        match &self.request.format {
             // a schema of any object is equivalent
-            Format::JsonObject
-                if self.capabilities.json_schema && self.capabilities.open_schemas =>
-            {
-                Format::JsonSchema {
+            Format::JsonObject if capabilities.json_schema && capabilities.open_schemas => {
+                self.request.format = Format::JsonSchema {
                     name: "object".to_owned(),
                     description: None,
                     schema: raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
                     strict: None,
-                }
+                };
             }
-            Format::JsonSchema { .. } if self.capabilities.json_object => Format::JsonObject,
-            _ => Format::Text,
-        };
+            Format::JsonSchema { schema, .. } if capabilities.json_object => {
+                let instruction = format!("{SCHEMA_INSTRUCTION}{}", schema.as_str());
+                self.request.format = Format::JsonObject;
+                self.instruct(instruction);
+            }
+            // any text can hold JSON, if the model is told to
+            Format::JsonObject => {
+                self.request.format = Format::Text;
+                self.instruct(JSON_INSTRUCTION.to_owned());
+            }
+            Format::JsonSchema { .. } | Format::Text => {
+                let reason =
+                    "cannot answer by a JSON schema; ask for a JSON object, or use another model";
+                return Err(self.refusal(reason, self.field_names.format));
+            }
+        }
         if !matches!(self.request.format, Format::JsonSchema { .. }) {
             self.request.drop_param(self.field_names.format);
         }
+        Ok(())
+    }
+
+    /// Adds an instruction after the system turns at the beginning.
+    fn instruct(&mut self, text: String) {
+        let turns = &mut self.request.turns;
+        let heads = turns.iter().take_while(|turn| turn.role == Role::System);
+        let at = heads.count();
+        let blocks = vec![Content::Text(text).into()];
+        let role = Role::System;
+        turns.insert(at, Turn { role, blocks });
     }
 
     fn stop(&self) -> Result<(), ApiError> {
@@ -278,9 +306,14 @@ impl CapabilityFilter<'_> {
     /// Reasoning in the model's style: the nearest effort, or a budget that leaves tokens for the
     /// answer.
     fn reasoning(&mut self) {
-        let requested = std::mem::take(&mut self.request.reasoning);
+        let mut requested = std::mem::take(&mut self.request.reasoning);
         if !requested.is_named() {
             return;
+        }
+        if self.capabilities.summaries_on_request
+            && (requested.adaptive || requested.budget.is_some())
+        {
+            requested.summary.get_or_insert(Summary::Shown);
         }
         let effort = requested
             .effort
@@ -306,7 +339,14 @@ impl CapabilityFilter<'_> {
                 budget: None,
                 summary: None,
             })
-            .filter(|_| !requested.is_off()),
+            .map(|options| {
+                // these models think unless they are told not to
+                let off = requested.is_off().then_some(Effort::None);
+                ReasoningOptions {
+                    effort: off.or(options.effort),
+                    ..options
+                }
+            }),
             ReasoningStyle::Budget { min, max } => self.budget(&requested, min, max),
             ReasoningStyle::Switch => Some(ReasoningOptions {
                 effort: effort.filter(|effort| *effort == Effort::None),

@@ -38,6 +38,8 @@ pub struct ResponseMeta {
     /// name of the model upstream
     pub model: String,
     pub created_s: u64,
+    /// estimate of the input, for dialects that state it before the upstream does
+    pub input_estimate: u64,
     /// seals reasoning that only the vendor can read
     pub sealer: StateSealer,
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::dialect::embeddings;
-use crate::dialect::error::{self, KindField, UpstreamError};
+use crate::dialect::error::UpstreamError;
 use crate::dialect::messages;
 use crate::dialect::name::{Dialect, Operation};
 use crate::dialect::request::{Request, RequestBody, unreadable};
@@ -75,26 +75,21 @@ pub fn ping(client: Dialect) -> Bytes {
     client.client_or_chat().ping()
 }
 
-/// Cost of a stream in USD, as a comment that clients skip.
+/// Cost of a stream in USD, as a comment that clients skip. A line of the next event: some SDKs make an event of a comment that stands
+/// alone.
 pub fn cost_comment(cost: &str) -> Bytes {
-    Bytes::from(format!(": x-gatekeeper-cost-usd {cost}\n\n"))
+    Bytes::from(format!(": x-gatekeeper-cost-usd {cost}\n"))
 }
 
 /// Reads the body of an upstream's error response.
 pub fn upstream_error(upstream: Dialect, body: &[u8]) -> UpstreamError {
-    match upstream.upstream() {
-        Some(dialect) => dialect.error(body),
-        None => error::read_error_body(body, KindField::Code),
-    }
+    upstream.upstream().error(body)
 }
 
 /// The status that an upstream's rejection stands for. Some vendors have numbers of their own; a fault of the gateway's account must
 /// not reach a client as the client's mistake.
 pub fn effective_status(upstream: Dialect, status: u16, error: &UpstreamError) -> u16 {
-    match upstream.upstream() {
-        Some(dialect) => dialect.effective_status(status, error),
-        None => error::effective_status(status),
-    }
+    upstream.upstream().effective_status(status, error)
 }
 
 #[cfg(test)]

@@ -27,21 +27,16 @@ impl Dialect {
         self.client().unwrap_or(&Chat)
     }
 
-    /// The upstream's side; `None` for a dialect that is only passed through.
-    pub(super) const fn upstream(self) -> Option<&'static dyn UpstreamDialect> {
-        Some(match self {
+    /// The upstream's side.
+    pub(super) const fn upstream(self) -> &'static dyn UpstreamDialect {
+        match self {
             Dialect::Chat => &Chat,
             Dialect::Messages => &Messages,
             Dialect::Gemini => &Gemini,
             Dialect::Converse => &Converse,
             Dialect::Cohere => &Cohere,
             Dialect::Ollama => &Ollama,
-            Dialect::Responses => return None,
-        })
-    }
-
-    /// A request of another dialect can be translated into this one.
-    pub const fn can_encode(self) -> bool {
-        self.upstream().is_some()
+            Dialect::Responses => &Responses,
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::dialect::wire::json::{Leaf, lenient};
 use crate::dialect::wire::raw_object::{RawObject, RawObjectError};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::input_bound::InputBound;
+use crate::domain::usage::CacheLifetime;
 
 /// Longer model names are refused: names are stored in usage records.
 const MODEL_BYTES_MAX: usize = 256;
@@ -73,6 +74,18 @@ impl Request {
     pub fn resolve_alias(&mut self, name: String) {
         self.model = name;
         self.aliased = true;
+    }
+
+    /// Longest lifetime of cache writes that the body names. A text in the conversation cannot have unescaped quotes.
+    pub fn cache_lifetime(&self) -> CacheLifetime {
+        let names = |text: &[u8]| memchr::memmem::find(&self.body, text).is_some();
+        if names(b"\"12h\"") || names(b"\"24h\"") {
+            CacheLifetime::HalfDay
+        } else if names(b"\"1h\"") {
+            CacheLifetime::Hour
+        } else {
+            CacheLifetime::Shortest
+        }
     }
 
     /// Raw value of a top-level field.

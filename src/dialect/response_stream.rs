@@ -89,7 +89,7 @@ impl ResponseStream {
         names: ToolNames,
         options: StreamOptions,
     ) -> Option<ResponseStream> {
-        let decoder = upstream.upstream()?.decoder(&meta);
+        let decoder = upstream.upstream().decoder(&meta);
         let encoder = request.dialect.client()?.encoder(request, meta);
         let builder = if request.streamed {
             ResponseBuilder::reasoning_only()
@@ -107,6 +107,7 @@ impl ResponseStream {
                 builder,
                 delivered: DeliveredText::default(),
                 events: Vec::new(),
+                has_call: false,
             })),
         })
     }
@@ -123,21 +124,31 @@ impl ResponseStream {
     }
 
     fn forward(&mut self, event: &Bytes, fields: &Fields<'_>) -> ForwardedEvent {
+        let lenient = self.usage_rules.ends_without_reason;
         match &mut self.mode {
-            StreamMode::Passthrough { tap, terminal, .. } => match tap.read(fields) {
-                EventKind::Terminal => {
-                    terminal.clone_from(event);
-                    ForwardedEvent::without_bytes(EventKind::Terminal)
+            StreamMode::Passthrough { tap, terminal, .. } => {
+                match end_by_usage(tap.read(fields), lenient && is_complete(&tap.report())) {
+                    EventKind::Terminal => {
+                        terminal.clone_from(event);
+                        ForwardedEvent::without_bytes(EventKind::Terminal)
+                    }
+                    kind @ (EventKind::Content | EventKind::Head) => ForwardedEvent {
+                        kind,
+                        bytes: event.clone(),
+                    },
+                    kind @ (EventKind::Hidden | EventKind::Error(_) | EventKind::Truncated) => {
+                        ForwardedEvent::without_bytes(kind)
+                    }
                 }
-                kind @ (EventKind::Content | EventKind::Head) => ForwardedEvent {
-                    kind,
-                    bytes: event.clone(),
-                },
-                kind @ (EventKind::Hidden | EventKind::Error(_) | EventKind::Truncated) => {
-                    ForwardedEvent::without_bytes(kind)
-                }
-            },
-            StreamMode::Translated(response) => response.forward(fields),
+            }
+            StreamMode::Translated(response) => {
+                let mut forwarded = response.forward(fields);
+                // a call may be cut, which a text alone never harms
+                let is_end =
+                    lenient && !response.has_call && is_complete(&response.decoder.report());
+                forwarded.kind = end_by_usage(forwarded.kind, is_end);
+                forwarded
+            }
         }
     }
 
@@ -287,6 +298,7 @@ struct TranslatedResponse {
     delivered: DeliveredText,
     /// decoded, not yet encoded
     events: Vec<OutputEvent>,
+    has_call: bool,
 }
 
 impl TranslatedResponse {
@@ -341,6 +353,13 @@ impl TranslatedResponse {
             {
                 *name = self.names.original(name).to_owned();
             }
+            self.has_call |= matches!(
+                event,
+                OutputEvent::Open {
+                    block_kind: BlockKind::Call { .. },
+                    ..
+                }
+            );
             has_content |= self.delivered.count_event(&event);
             self.builder.add(&event);
             if let Some(out) = &mut out {
@@ -365,4 +384,17 @@ fn kind(state: Result<StreamState, UpstreamError>, has_content: bool) -> EventKi
 fn last_event(events: &[u8]) -> usize {
     let before = events.strip_suffix(b"\n\n").unwrap_or(events);
     memchr::memmem::rfind(before, b"\n\n").map_or(0, |end| end + 2)
+}
+
+/// A vendor of whom nothing is known may leave the finish reason out; what it sends is passed on, and a translation wants its usage.
+fn end_by_usage(kind: EventKind, is_end: bool) -> EventKind {
+    if kind == EventKind::Truncated && is_end {
+        tracing::warn!("stream ended without a finish reason");
+        return EventKind::Terminal;
+    }
+    kind
+}
+
+fn is_complete(report: &ReportedUsage) -> bool {
+    matches!(report, ReportedUsage::Complete(_))
 }

@@ -177,6 +177,7 @@ pub(super) fn head(model: &str) -> ResponseMeta {
         request_id: "req_1".into(),
         model: model.into(),
         created_s: 1,
+        input_estimate: 0,
         sealer: StateSealer::new([7; 32]),
     }
 }

@@ -29,11 +29,11 @@ pub fn field_names(client: Dialect) -> &'static FieldNames {
         .map_or(&chat::FIELD_NAMES, |client| client.field_names())
 }
 
-/// Encodes a request that fits the model as the body of an upstream request; `None` if the dialect is only passed through.
+/// Encodes a request that fits the model as the body of an upstream request.
 pub fn encode_request(
     upstream: Dialect,
     request: &ChatRequest,
     options: &EncodeOptions<'_>,
-) -> Option<String> {
-    Some(upstream.upstream()?.encode_request(request, options))
+) -> String {
+    upstream.upstream().encode_request(request, options)
 }

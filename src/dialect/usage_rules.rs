@@ -8,15 +8,21 @@ use crate::domain::usage::{ReportedUsage, Side};
 pub struct UsageRules {
     /// trust a reported zero; otherwise the side was not counted
     pub zero_is_real: bool,
+    /// a stream that ends with its usage but without a finish reason is complete
+    pub ends_without_reason: bool,
 }
 
 impl UsageRules {
     /// For a vendor that counts as the author of its dialect does.
-    pub const EXACT: UsageRules = UsageRules { zero_is_real: true };
+    pub const EXACT: UsageRules = UsageRules {
+        zero_is_real: true,
+        ends_without_reason: false,
+    };
 
     /// For vendors of whom nothing is known: some report zeros for what they did not count.
     pub const UNKNOWN_VENDOR: UsageRules = UsageRules {
         zero_is_real: false,
+        ends_without_reason: true,
     };
 
     /// The report of a response with this text.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::domain::attempt::AttemptNote;
 use crate::domain::attribution::Attribution;
+pub use crate::domain::cost_line::{CostLine, LineUnit, PriceCard};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
+use crate::domain::pattern::Pattern;
 use crate::domain::usage::Usage;
 
 /// Id of one attempt's hold. `attempt` distinguishes the attempts of a request and starts at 1.
@@ -48,6 +50,17 @@ pub struct Subject {
     pub dialect: String,
     pub streamed: bool,
     pub attribution: Attribution,
+    /// other models that the request lets run inside the call, in the vendor's tools
+    pub second_models: Vec<String>,
+}
+
+impl Subject {
+    /// Returns true if a pattern of a budget or rate limit counts the call: it matches the model or one that runs inside it.
+    pub fn is_counted_by(&self, pattern: &Pattern) -> bool {
+        let runs_inside = |model: &String| pattern.matches_deployment(model, &self.provider, model);
+        pattern.matches_deployment(&self.model_asked, &self.provider, &self.model)
+            || self.second_models.iter().any(runs_inside)
+    }
 }
 
 /// Final status of an attempt.
@@ -207,46 +220,6 @@ impl Flags {
     }
 }
 
-/// One line of a bill: count × rate = amount, stored with the rate used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CostLine {
-    /// one of `CLASSES`; `ceiling` if the full hold was charged
-    pub class: &'static str,
-    pub count: u64,
-    /// pico-USD per unit
-    pub rate_pico: u64,
-}
-
-impl CostLine {
-    /// Classes of cost lines; stored records contain the position.
-    pub const CLASSES: [&'static str; 20] = [
-        "input",
-        "cache_read",
-        "cache_read_audio",
-        "cache_write_5m",
-        "cache_write_1h",
-        "cache_write",
-        "output",
-        "audio_in",
-        "audio_out",
-        "image_out",
-        "reasoning",
-        "web_search",
-        "ceiling",
-        "web_search_preview",
-        "google_search",
-        "google_maps",
-        "browser_search",
-        "browser_open",
-        "file_search",
-        "code_interpreter",
-    ];
-
-    pub fn amount(&self) -> Money {
-        Money::from_pico(i128::from(self.rate_pico)).times(self.count)
-    }
-}
-
 /// Known progress of an attempt. At admission nothing is delivered and the cost is that of the input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -332,6 +305,8 @@ impl CallResult {
             class: "ceiling",
             count: 1,
             rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX),
+            unit: LineUnit::Request,
+            ..CostLine::default()
         }];
         self
     }

@@ -1,10 +1,13 @@
 //! Token usage of a model call in the canonical form from which `price` computes the cost.
 
+use crate::domain::money::Money;
+use crate::domain::server_tool::ServerTool;
+
 /// Prefix of an Anthropic inference region when it is recorded as service tier; like a faster tier it costs more than the base
 /// rates.
 pub const INFERENCE_GEO_PREFIX: &str = "inference_geo=";
 
-/// Tokens by price class. Every token counts in exactly one of the five input classes or in `out_total`; the fields after
+/// Tokens by price class. Every token counts in exactly one of the six input classes or in `out_total`; the fields after
 /// `out_total` are subsets that may have their own price.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -13,6 +16,7 @@ pub struct Usage {
     pub cache_read: u64,
     pub cache_write_5m: u64,
     pub cache_write_1h: u64,
+    pub cache_write_12h: u64,
     /// cache writes without a reported lifetime
     pub cache_write_other: u64,
     /// output tokens including reasoning
@@ -27,10 +31,31 @@ pub struct Usage {
     pub audio_out: u64,
     /// subset of `out_total`
     pub image_out: u64,
+    /// subset of `uncached_in`
+    pub image_in: u64,
+    /// subset of `cache_read`
+    pub image_cached: u64,
     /// hosted web searches, billed per call
     pub web_searches: u64,
+    /// tool that made `web_searches`, if the response or request tells
+    pub search_tool: Option<ServerTool>,
+    /// uses of other tools that the vendor ran
+    pub tools: Vec<(ServerTool, u64)>,
     /// service tier as reported by the upstream (`default`, `flex`, `priority`, `batch`, …)
     pub service_tier: Option<String>,
+    /// models that ran inside the call; their tokens are in none of the counts above
+    pub second_models: Vec<SecondModel>,
+    /// impossible counts were cut
+    pub is_clamped: bool,
+    /// cost that the vendor reports
+    pub reported_cost: Option<Money>,
+}
+
+/// Usage of a model that ran inside a call of another model, in a tool of the vendor or as its substitute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecondModel {
+    pub model: String,
+    pub usage: Usage,
 }
 
 impl Usage {
@@ -39,18 +64,49 @@ impl Usage {
         [
             self.cache_write_5m,
             self.cache_write_1h,
+            self.cache_write_12h,
             self.cache_write_other,
         ]
         .into_iter()
         .fold(0, u64::saturating_add)
     }
 
+    /// Adds the tokens and searches of another report.
+    pub fn add(&mut self, more: &Usage) {
+        for (class, count) in [
+            (&mut self.uncached_in, more.uncached_in),
+            (&mut self.cache_read, more.cache_read),
+            (&mut self.cache_write_5m, more.cache_write_5m),
+            (&mut self.cache_write_1h, more.cache_write_1h),
+            (&mut self.cache_write_12h, more.cache_write_12h),
+            (&mut self.cache_write_other, more.cache_write_other),
+            (&mut self.out_total, more.out_total),
+            (&mut self.reasoning, more.reasoning),
+            (&mut self.web_searches, more.web_searches),
+        ] {
+            *class = class.saturating_add(count);
+        }
+    }
+
+    /// Adds the usage of a model that ran inside the call, by model.
+    pub fn add_second_model(&mut self, model: &str, usage: &Usage) {
+        let known = |second: &&mut SecondModel| second.model == model;
+        match self.second_models.iter_mut().find(known) {
+            Some(second) => second.usage.add(usage),
+            None => self.second_models.push(SecondModel {
+                model: model.to_owned(),
+                usage: usage.clone(),
+            }),
+        }
+    }
+
     /// Cuts cached and written tokens to the complete prompt of which they are a part, reads first,
-    /// because writes cost more. Returns true if a count was impossible.
+    /// because writes cost more; the rest of the prompt is not cached. Returns true if a count was impossible.
     pub fn clamp_to_prompt(&mut self, prompt: u64) -> bool {
         let mut left = prompt;
         let mut is_clamped = false;
         for count in [
+            &mut self.cache_write_12h,
             &mut self.cache_write_1h,
             &mut self.cache_write_other,
             &mut self.cache_write_5m,
@@ -62,8 +118,28 @@ impl Usage {
         }
         is_clamped |= self.audio_cached > self.cache_read;
         self.audio_cached = self.audio_cached.min(self.cache_read);
-        self.uncached_in = self.uncached_in.min(left);
+        self.uncached_in = left;
+        self.is_clamped |= is_clamped;
         is_clamped
+    }
+
+    /// Tokens of images, read, cached and made.
+    pub fn image_tokens(&self) -> u64 {
+        let counts = [self.image_in, self.image_cached, self.image_out];
+        counts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Tokens of sound, heard, cached and made.
+    pub fn audio_tokens(&self) -> u64 {
+        let counts = [self.audio_in, self.audio_cached, self.audio_out];
+        counts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Searches of the web by any tool.
+    pub fn searches(&self) -> u64 {
+        let others = self.tools.iter().filter(|(tool, _)| tool.is_search());
+        let others = others.map(|(_, uses)| *uses);
+        others.fold(self.web_searches, u64::saturating_add)
     }
 
     /// All input tokens; selects the long-context band.
@@ -73,11 +149,22 @@ impl Usage {
             self.cache_read,
             self.cache_write_5m,
             self.cache_write_1h,
+            self.cache_write_12h,
             self.cache_write_other,
         ]
         .into_iter()
         .fold(0, u64::saturating_add)
     }
+}
+
+/// Lifetime of cache writes that a response reports without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheLifetime {
+    /// shortest lifetime that the vendor sells
+    #[default]
+    Shortest,
+    Hour,
+    HalfDay,
 }
 
 /// Largest plausible token count in one field; a larger or negative count makes the report invalid.

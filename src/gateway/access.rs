@@ -7,11 +7,12 @@ use crate::auth;
 use crate::auth::directory::{Caller, Directory, DirectoryCell};
 use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::api_error::ApiError;
+use crate::domain::input_bound::{InputBound, SecondModelBound};
 use crate::domain::tenant::Endpoint;
 use crate::domain::time::Time;
 use crate::gateway::call::Call;
 use crate::policy::{access, similar_names};
-use crate::route::{Candidate, Plan, Resolution, RouteError, RouteTable};
+use crate::route::{Candidate, Deployment, Plan, Resolution, RouteError, RouteTable};
 
 /// A key that may call at most this many models is told their names where a name is unknown.
 const NAMES_SHOWN_MAX: usize = 10;
@@ -121,6 +122,22 @@ impl Access {
         candidate: &Candidate,
     ) -> Result<(), ApiError> {
         check_granted(caller, asked, candidate)
+    }
+
+    /// Refuses models that a tool of the vendor would run inside the call and that the caller may not use.
+    pub fn authorize_tools(
+        &self,
+        caller: &Caller,
+        deployment: &Deployment,
+        input: &InputBound,
+    ) -> Result<(), ApiError> {
+        let provider = &deployment.provider.name;
+        for SecondModelBound { model, .. } in &input.second_models {
+            let owners = (&caller.organization, &caller.team);
+            access::check_model_allowed(owners, caller.keys(), model, &[model], (provider, model))
+                .map_err(|error| error.with_param("tools"))?;
+        }
+        Ok(())
     }
 
     /// The error of a name without a deployment; a mistyped name gets a suggestion among those that the caller may call.

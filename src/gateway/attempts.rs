@@ -12,7 +12,7 @@ use crate::domain::attribution::Tag;
 use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
-use crate::gateway::admission::{Admission, AdmissionControl, NewAttempt};
+use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
@@ -195,9 +195,13 @@ impl AttemptRunner {
             max_cost: routed.max_cost,
             step,
             id,
-            tag: routed.tag.clone(),
         };
-        self.admission.plan(attempt, client.fetcher()).await
+        let parts = CallParts {
+            tag: routed.tag.as_ref(),
+            headers: &routed.headers,
+            fetcher: client.fetcher(),
+        };
+        self.admission.plan(attempt, parts).await
     }
 }
 

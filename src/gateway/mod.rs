@@ -114,6 +114,7 @@ impl Gateway {
                 ledger: ledger.clone(),
             },
             metrics: Metrics::default(),
+            routes: access.routes.clone(),
         });
         let inflight = Arc::new(Inflight::default());
         let admission = AdmissionControl {

@@ -9,7 +9,6 @@ use foldhash::fast::RandomState;
 use crate::domain::event::{Hold, HoldId};
 use crate::domain::id::LimitId;
 use crate::domain::limit::{Allowance, Gauge, RateLimit};
-use crate::domain::pattern::Pattern;
 
 const MINUTE_MS: u64 = 60_000;
 /// Retry delay when the parallel limit is reached; the end of a running call is unknown.
@@ -145,10 +144,8 @@ impl RateLimitState {
 
     fn counts(&self, hold: &Hold) -> bool {
         let subject = &hold.subject;
-        let matches = |model: &Pattern| {
-            model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
-        };
-        self.limit.model.as_ref().is_none_or(matches)
+        let model = self.limit.model.as_ref();
+        model.is_none_or(|model| subject.is_counted_by(model))
     }
 
     /// The measure with the longest wait for this claim; `None` if it fits.

@@ -301,7 +301,7 @@ impl LedgerState {
         let state = self.budgets.get(&id)?;
         let subject = &hold.subject;
         if let Some(pattern) = &state.budget.model
-            && !pattern.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
+            && !subject.is_counted_by(pattern)
         {
             return None;
         }

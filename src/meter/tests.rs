@@ -209,6 +209,7 @@ impl Run {
             dialect: "chat".into(),
             streamed: false,
             attribution: Default::default(),
+            second_models: Vec::new(),
         });
         Hold {
             id,

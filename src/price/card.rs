@@ -223,7 +223,11 @@ pub(super) struct SheetCard {
 
 impl SheetCard {
     /// Complete cards. `has_output` is false for a model without output tokens.
-    pub(super) fn complete(self, has_output: bool) -> PlaceCard {
+    pub(super) fn complete(mut self, has_output: bool) -> PlaceCard {
+        // of a model that makes images only, any output costs what images cost
+        let output = self.rates.get(TokenClass::Output);
+        let output = output.or(self.rates.get(TokenClass::OutputImage));
+        self.rates = self.rates.with(TokenClass::Output, output);
         let mut bands = vec![RateCard::new(0, |tier| self.base(tier))];
         bands.extend(self.long_context.iter().filter_map(|band| self.band(band)));
         bands.sort_by_key(|band| band.above);

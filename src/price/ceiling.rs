@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::card::Quote;
 use super::context::PricingContext;
 use super::cost::ToolUsage;
-use super::line::CardLabel;
 use super::pricing::{Price, PriceUnknown};
+use super::row::Row;
 use super::tier::ServiceLevel;
+use crate::domain::cost_line::PriceCard;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
+use crate::domain::server_tool::ServerTool;
 
 /// Maximum tokens of an image: 10,000 patches of 32 × 32 pixels at full detail, plus a quarter for
 /// the model's multiplier. The sheet lists models with a higher maximum (`image_tokens`).
@@ -121,6 +123,7 @@ impl Price {
         let rates = self.highest_rates(tokens, input, context)?;
         let fees = self.highest_fees(input, context)?;
         let cost = |rate: u64, count| Money::from_pico(i128::from(rate)).times(count);
+        let fees = fees.plus(cost(self.per_request(), 1));
         Ok((cost(rates.input, tokens).plus(fees), cost(rates.output, 1)))
     }
 
@@ -137,10 +140,19 @@ impl Price {
             return Err(CeilingError::Unbounded(reason.clone()));
         }
         let prompts = input.prompts.max(1);
-        if input.searches > 0 {
-            // the results of each search are input again
-            return Ok(context_window("a web search")?
-                .saturating_mul(input.searches.saturating_add(prompts)));
+        let searches_each_call = self.searches_each_call();
+        if input.search_options && !searches_each_call {
+            return Err(CeilingError::Unbounded("hosted tool web_search".to_owned()));
+        }
+        let uses = input.hosted_uses.iter().map(|(_, uses)| *uses);
+        let rounds = uses
+            .chain([input.searches, input.tool_rounds])
+            .fold(0, u64::saturating_add);
+        if rounds > 0 || searches_each_call {
+            // the results of each round are input again
+            return Ok(
+                context_window("a hosted tool")?.saturating_mul(rounds.saturating_add(prompts))
+            );
         }
         if input.documents > 0 {
             return Ok(context_window("a document")?.saturating_mul(prompts));
@@ -149,6 +161,12 @@ impl Price {
             .context()
             .map(|context| context.saturating_mul(prompts));
         Ok(self.counted_tokens(input).min(windows.unwrap_or(u64::MAX)))
+    }
+
+    /// Returns true if the model searches for each request by itself.
+    fn searches_each_call(&self) -> bool {
+        let fee = |row: &Row| row.fee(ServerTool::WebSearchEachCall, None);
+        self.row().and_then(fee).is_some()
     }
 
     fn counted_tokens(&self, input: &InputBound) -> u64 {
@@ -178,9 +196,9 @@ impl Price {
         input: &InputBound,
         context: &PricingContext<'_>,
     ) -> Result<HighestRates, CeilingError> {
-        let base = self.highest_quote(tokens, context, &ServiceLevel::STANDARD);
-        let base = HighestRates::of(&base, input);
-        let Some(words) = context.tier else {
+        let base = self.highest_quote(tokens, context.place, &ServiceLevel::STANDARD);
+        let base = HighestRates::of(&base.map_err(|_| no_rates())?, input);
+        let Some(words) = context.tier.filter(|_| self.has_listed_rates()) else {
             return Ok(base);
         };
         let level = ServiceLevel::parse(words);
@@ -189,22 +207,9 @@ impl Price {
             let why = format!("the price sheet has no rates for {words}");
             return Err(CeilingError::Unbounded(why));
         }
-        let requested = self.highest_quote(tokens, context, &level);
+        let requested = self.highest_quote(tokens, context.place, &level);
+        let requested = requested.map_err(|_| CeilingError::Unpriced)?;
         Ok(base.max(HighestRates::of(&requested, input)))
-    }
-
-    fn highest_quote(
-        &self,
-        tokens: u64,
-        context: &PricingContext<'_>,
-        level: &ServiceLevel,
-    ) -> Quote {
-        match self {
-            Price::Sheet(row) => row.highest_quote(tokens, context.place, level),
-            other => other
-                .quote(tokens, context.place, level)
-                .unwrap_or_else(|_| Quote::of(Default::default())),
-        }
     }
 
     /// Maximum fees of the tools that the call can use.
@@ -216,8 +221,9 @@ impl Price {
         if self.row().is_none() {
             return Ok(Money::ZERO);
         }
-        let searches = (input.searches > 0).then(|| self.search(input.searches, context));
-        let tools = context.tools.iter();
+        let tool = input.search_tool.or(context.search_tool);
+        let searches = (input.searches > 0).then(|| self.search(input.searches, tool, context));
+        let tools = input.hosted_uses.iter();
         let tools = tools.map(|(tool, uses)| self.tool_usage(*tool, *uses, context));
         let possible = self.each_call_search(context).into_iter().chain(searches);
         possible
@@ -227,13 +233,18 @@ impl Price {
     }
 }
 
+/// A known price without rates: only the vendor's report says it.
+fn no_rates() -> CeilingError {
+    CeilingError::Unbounded("the price is what the vendor reports after the call".to_owned())
+}
+
 fn tool_ceiling(usage: &ToolUsage) -> Result<Money, CeilingError> {
     if usage.fee.is_none() {
         let tool = usage.tool.name();
         let why = format!("the price sheet has no fee for {tool}");
         return Err(CeilingError::Unbounded(why));
     }
-    Ok(usage.line(&Arc::new(CardLabel::default())).amount())
+    Ok(usage.line(&Arc::new(PriceCard::default())).amount())
 }
 
 #[cfg(test)]

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use super::card::Quote;
 use super::class::TokenClass;
-use super::context::{CacheLifetime, PricingContext};
-use super::factor::Factor;
-use super::fees::{FeeUnit, ServerTool, ToolFee};
-use super::line::{CardLabel, LineUnit, PricedLine};
+use super::context::PricingContext;
+use super::fees::{FeeUnit, ToolFee};
 use super::pricing::{Price, PriceUnknown};
 use super::rates::Rates;
 use super::tier::ServiceLevel;
-use crate::domain::event::CostLine;
+use crate::domain::cost_line::{CostLine, LineUnit, PriceCard};
 use crate::domain::money::Money;
-use crate::domain::usage::Usage;
+use crate::domain::server_tool::ServerTool;
+use crate::domain::usage::{CacheLifetime, Usage};
 
 /// Stands in for a fee that the sheet lacks: the highest fee of a search in November 2026.
 const UNLISTED_FEE: ToolFee = ToolFee {
@@ -26,14 +25,26 @@ const UNLISTED_FEE: ToolFee = ToolFee {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bill {
     pub total: Money,
-    /// lines as the record keeps them
     pub lines: Vec<CostLine>,
-    /// the same lines with card, listed rate and factor
-    pub priced: Vec<PricedLine>,
     /// other rates stood in for a tier, place or fee that the sheet lacks
     pub rates_estimated: bool,
-    /// more cached audio was reported than cached tokens; the excess is not billed
+    /// impossible counts were reported; the excess is not billed
     pub is_clamped: bool,
+}
+
+impl Bill {
+    /// Adds the bill of a model that ran inside the call.
+    pub fn add(&mut self, more: Bill) {
+        self.total = self.total.plus(more.total);
+        self.lines.extend(more.lines);
+        self.rates_estimated |= more.rates_estimated;
+        self.is_clamped |= more.is_clamped;
+    }
+
+    /// Returns true if the vendor's reported cost is the bill, which includes everything.
+    pub fn is_reported(&self) -> bool {
+        self.lines.iter().any(|line| line.class == "reported")
+    }
 }
 
 impl Price {
@@ -45,32 +56,69 @@ impl Price {
         context: impl Into<PricingContext<'a>>,
     ) -> Result<Bill, PriceUnknown> {
         let context = context.into();
+        if let Some(bill) = self.reported_bill(usage) {
+            return Ok(bill);
+        }
         let level = ServiceLevel::billed(usage.service_tier.as_deref(), context.tier);
         let quote = self.quote(usage.in_total(), context.place, &level)?;
         let tools = self.tool_uses(usage, &context);
-        let card = Arc::new(self.label(&quote, &context));
+        let card = Arc::new(self.card(&quote, &context));
         let fees = tools.iter().map(|usage| usage.line(&card));
-        let priced: Vec<PricedLine> = token_lines(&quote, usage, context.cache_lifetime, &card)
+        let mut lines: Vec<CostLine> = token_lines(&quote, usage, context.cache_lifetime, &card)
             .chain(fees)
-            .filter(|line| line.count > 0 && line.listed_pico > 0)
+            .chain(self.request_fee(usage, &card))
             .collect();
-        let lines: Vec<CostLine> = priced.iter().map(PricedLine::cost_line).collect();
+        lines.retain(|line| line.count > 0 && line.listed_pico > 0);
         Ok(Bill {
             total: lines.iter().map(CostLine::amount).sum(),
             lines,
-            priced,
             rates_estimated: !quote.is_known || tools.iter().any(|usage| usage.fee.is_none()),
-            is_clamped: usage.audio_cached > usage.cache_read,
+            is_clamped: usage.is_clamped || usage.audio_cached > usage.cache_read,
         })
     }
 
-    fn label(&self, quote: &Quote, context: &PricingContext<'_>) -> CardLabel {
+    /// Bill of the cost that the vendor reports, where the operator takes it.
+    fn reported_bill(&self, usage: &Usage) -> Option<Bill> {
+        let cost = usage.reported_cost.filter(|_| self.is_reported())?;
+        let rate_pico = u64::try_from(cost.pico()).unwrap_or(u64::MAX);
+        let line = CostLine {
+            class: "reported",
+            count: 1,
+            rate_pico,
+            unit: LineUnit::Request,
+            listed_pico: rate_pico,
+            card: None,
+        };
+        Some(Bill {
+            total: line.amount(),
+            lines: vec![line],
+            is_clamped: usage.is_clamped,
+            ..Bill::default()
+        })
+    }
+
+    /// Fee of the operator for a request that the vendor has worked on.
+    fn request_fee(&self, usage: &Usage, card: &Arc<PriceCard>) -> Option<CostLine> {
+        let has_tokens = usage.in_total() > 0 || usage.out_total > 0;
+        has_tokens.then(|| CostLine {
+            class: "request",
+            count: 1,
+            rate_pico: self.per_request(),
+            unit: LineUnit::Request,
+            listed_pico: self.per_request(),
+            card: Some(card.clone()),
+        })
+    }
+
+    fn card(&self, quote: &Quote, context: &PricingContext<'_>) -> PriceCard {
         let row = self.row();
-        CardLabel {
+        PriceCard {
             model: row.map(|row| row.model.clone()).unwrap_or_default(),
-            tier: quote.tier,
-            place: row.and(context.place).map(str::to_owned),
+            tier: quote.tier.to_owned(),
+            place: context.place.map(str::to_owned),
             above_input_tokens: quote.above,
+            factor_millionths: quote.factor.millionths(),
+            is_own: !self.has_listed_rates(),
         }
     }
 
@@ -84,9 +132,10 @@ impl Price {
             uses.extend(self.each_call_search(context));
         }
         if usage.web_searches > 0 {
-            uses.push(self.search(usage.web_searches, context));
+            let tool = usage.search_tool.or(context.search_tool);
+            uses.push(self.search(usage.web_searches, tool, context));
         }
-        let named = context.tools.iter().filter(|(_, uses)| *uses > 0);
+        let named = usage.tools.iter().filter(|(_, uses)| *uses > 0);
         uses.extend(named.map(|(tool, count)| self.tool_usage(*tool, *count, context)));
         uses
     }
@@ -97,9 +146,14 @@ impl Price {
         usage.fee.is_some().then_some(usage)
     }
 
-    /// Searches of the tool that the context names, else of the dearest one.
-    pub(super) fn search(&self, uses: u64, context: &PricingContext<'_>) -> ToolUsage {
-        if let Some(tool) = context.search_tool {
+    /// Searches of this tool, else of the dearest one.
+    pub(super) fn search(
+        &self,
+        uses: u64,
+        tool: Option<ServerTool>,
+        context: &PricingContext<'_>,
+    ) -> ToolUsage {
+        if let Some(tool) = tool {
             return self.tool_usage(tool, uses, context);
         }
         let dearest = self.row().and_then(|row| row.dearest_search(context.place));
@@ -131,15 +185,16 @@ pub(super) struct ToolUsage {
 }
 
 impl ToolUsage {
-    pub(super) fn line(&self, card: &Arc<CardLabel>) -> PricedLine {
+    /// Fee of all uses, which no factor changes.
+    pub(super) fn line(&self, card: &Arc<PriceCard>) -> CostLine {
         let fee = self.fee.unwrap_or(UNLISTED_FEE);
-        PricedLine {
-            card: card.clone(),
+        CostLine {
             class: self.tool.cost_class(),
             count: fee.units(self.uses),
-            unit: LineUnit::Fee(fee.per),
+            rate_pico: fee.pico,
+            unit: fee.per.line_unit(),
             listed_pico: fee.pico,
-            factor: Factor::ONE,
+            card: Some(card.clone()),
         }
     }
 }
@@ -148,17 +203,17 @@ fn token_lines(
     quote: &Quote,
     usage: &Usage,
     lifetime: CacheLifetime,
-    card: &Arc<CardLabel>,
-) -> impl Iterator<Item = PricedLine> {
+    card: &Arc<PriceCard>,
+) -> impl Iterator<Item = CostLine> {
     let input = input_counts(&quote.rates, usage, lifetime);
     let counts = input.into_iter().chain(output_counts(&quote.rates, usage));
-    let line = |(class, count, rate)| PricedLine {
-        card: card.clone(),
+    let line = |(class, count, rate)| CostLine {
         class,
         count,
+        rate_pico: quote.factor.rate(rate),
         unit: LineUnit::Token,
         listed_pico: rate,
-        factor: quote.factor,
+        card: Some(card.clone()),
     };
     counts.map(line)
 }
@@ -166,32 +221,36 @@ fn token_lines(
 /// Class, count and rate.
 type ClassCount = (&'static str, u64, u64);
 
-fn input_counts(rates: &Rates, usage: &Usage, lifetime: CacheLifetime) -> [ClassCount; 7] {
+fn input_counts(rates: &Rates, usage: &Usage, lifetime: CacheLifetime) -> [ClassCount; 10] {
     let rate = |class| rates.rate(class);
     let own = |class| rates.own(class);
-    let (text, audio, audio_rate) = split_subset(
-        usage.uncached_in,
-        usage.audio_in,
-        own(TokenClass::InputAudio),
-    );
-    let (cached, cached_audio, cached_audio_rate) = split_subset(
-        usage.cache_read,
-        usage.audio_cached,
-        own(TokenClass::CacheReadAudio),
-    );
+    let plain = usage.uncached_in;
+    let (plain, audio, audio_rate) =
+        split_subset(plain, usage.audio_in, own(TokenClass::InputAudio));
+    let (plain, image, image_rate) =
+        split_subset(plain, usage.image_in, own(TokenClass::InputImage));
+    let cached = usage.cache_read;
+    let (cached, cached_audio, cached_audio_rate) =
+        split_subset(cached, usage.audio_cached, own(TokenClass::CacheReadAudio));
+    let (cached, cached_image, cached_image_rate) =
+        split_subset(cached, usage.image_cached, own(TokenClass::CacheReadImage));
     let unnamed_write = match lifetime {
         CacheLifetime::Shortest => TokenClass::CacheWrite,
         CacheLifetime::Hour => TokenClass::CacheWrite1h,
         CacheLifetime::HalfDay => TokenClass::CacheWrite12h,
     };
     let (write, write_1h) = (rate(TokenClass::CacheWrite), rate(TokenClass::CacheWrite1h));
+    let write_12h = rate(TokenClass::CacheWrite12h);
     [
-        ("input", text, rate(TokenClass::Input)),
+        ("input", plain, rate(TokenClass::Input)),
         ("audio_in", audio, audio_rate),
+        ("image_in", image, image_rate),
         ("cache_read", cached, rate(TokenClass::CacheRead)),
         ("cache_read_audio", cached_audio, cached_audio_rate),
+        ("cache_read_image", cached_image, cached_image_rate),
         ("cache_write_5m", usage.cache_write_5m, write),
         ("cache_write_1h", usage.cache_write_1h, write_1h),
+        ("cache_write_12h", usage.cache_write_12h, write_12h),
         ("cache_write", usage.cache_write_other, rate(unnamed_write)),
     ]
 }

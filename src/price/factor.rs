@@ -21,6 +21,19 @@ impl Factor {
         scaled(pico, self.0, MILLION)
     }
 
+    /// Factor in millionths.
+    pub fn millionths(self) -> u64 {
+        self.0
+    }
+
+    /// Factor of a decimal such as `0.85`, if it is above zero.
+    pub fn parse(text: &str) -> Option<Factor> {
+        let pico = Money::parse(text).ok()?.pico();
+        let millionths = (pico + i128::from(MILLION) - 1) / i128::from(MILLION);
+        let millionths = u64::try_from(millionths).ok();
+        millionths.filter(|millionths| *millionths > 0).map(Factor)
+    }
+
     /// Both factors at once.
     #[must_use]
     pub fn and(self, other: Factor) -> Factor {
@@ -44,12 +57,7 @@ impl fmt::Display for Factor {
 impl<'de> Deserialize<'de> for Factor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Factor, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let pico = Money::parse(&text).map_err(de::Error::custom)?.pico();
-        let millionths = (pico + i128::from(MILLION) - 1) / i128::from(MILLION);
-        match u64::try_from(millionths) {
-            Ok(millionths) if millionths > 0 => Ok(Factor(millionths)),
-            _ => Err(de::Error::custom(format!("invalid factor `{text}`"))),
-        }
+        Factor::parse(&text).ok_or_else(|| de::Error::custom(format!("invalid factor `{text}`")))
     }
 }
 

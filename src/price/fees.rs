@@ -5,76 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::domain::cost_line::LineUnit;
 use crate::domain::money::Money;
+use crate::domain::server_tool::ServerTool;
 
 /// Beginnings of fees of the sheet's head that are kept and not priced: no response reports their units.
 const UNCOUNTED_TOOLS: [&str; 2] = ["file_search_storage", "guardrail."];
-
-/// Tool that a vendor runs for a call and bills by use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ServerTool {
-    WebSearch,
-    WebSearchPreview,
-    /// search that a model runs for each request
-    WebSearchEachCall,
-    GoogleSearch,
-    GoogleMaps,
-    BrowserSearch,
-    BrowserOpen,
-    FileSearch,
-    CodeInterpreter,
-}
-
-impl ServerTool {
-    pub const ALL: [ServerTool; 9] = [
-        ServerTool::WebSearch,
-        ServerTool::WebSearchPreview,
-        ServerTool::WebSearchEachCall,
-        ServerTool::GoogleSearch,
-        ServerTool::GoogleMaps,
-        ServerTool::BrowserSearch,
-        ServerTool::BrowserOpen,
-        ServerTool::FileSearch,
-        ServerTool::CodeInterpreter,
-    ];
-
-    /// Tools that `Usage::web_searches` can count.
-    const SEARCHES: [ServerTool; 4] = [
-        ServerTool::WebSearch,
-        ServerTool::WebSearchPreview,
-        ServerTool::GoogleSearch,
-        ServerTool::BrowserSearch,
-    ];
-
-    /// Name in the sheet.
-    pub fn name(self) -> &'static str {
-        match self {
-            ServerTool::WebSearch => "web_search",
-            ServerTool::WebSearchPreview => "web_search_preview",
-            ServerTool::WebSearchEachCall => "web_search_each_call",
-            ServerTool::GoogleSearch => "google_search",
-            ServerTool::GoogleMaps => "google_maps",
-            ServerTool::BrowserSearch => "browser_search",
-            ServerTool::BrowserOpen => "browser_open",
-            ServerTool::FileSearch => "file_search",
-            ServerTool::CodeInterpreter => "code_interpreter",
-        }
-    }
-
-    /// Class of the cost line of this tool.
-    pub fn cost_class(self) -> &'static str {
-        match self {
-            ServerTool::WebSearchEachCall => "web_search",
-            tool => tool.name(),
-        }
-    }
-
-    /// Tool of a name in the sheet.
-    pub fn parse(name: &str) -> Option<ServerTool> {
-        let mut tools = ServerTool::ALL.into_iter();
-        tools.find(|tool| tool.name() == name)
-    }
-}
 
 /// Unit that a fee is charged for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -92,6 +28,18 @@ pub enum FeeUnit {
 pub struct ToolFee {
     pub pico: u64,
     pub per: FeeUnit,
+}
+
+impl FeeUnit {
+    /// Unit of a cost line.
+    pub fn line_unit(self) -> LineUnit {
+        match self {
+            FeeUnit::Call => LineUnit::Call,
+            FeeUnit::Query => LineUnit::Query,
+            FeeUnit::Prompt => LineUnit::Prompt,
+            FeeUnit::Session => LineUnit::Session,
+        }
+    }
 }
 
 impl ToolFee {
@@ -197,8 +145,9 @@ impl Fees {
 
     /// Search with the highest fee among those that the card lists.
     pub(super) fn dearest_search(&self) -> Option<(ServerTool, ToolFee)> {
-        let listed = ServerTool::SEARCHES
+        let listed = ServerTool::ALL
             .into_iter()
+            .filter(|tool| tool.is_search())
             .filter_map(|tool| Some((tool, self.of(tool)?)));
         // of equal fees the first, so that a plain search keeps its name
         listed.reduce(|best, next| {
@@ -221,7 +170,7 @@ fn pico<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::CostLine;
+    use crate::domain::cost_line::CostLine;
 
     #[test]
     fn tool_names_round_trip_and_have_a_cost_class() {

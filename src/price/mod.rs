@@ -8,7 +8,7 @@ mod context;
 mod cost;
 mod factor;
 mod fees;
-mod line;
+mod own;
 mod pricing;
 #[cfg(test)]
 mod properties;
@@ -16,13 +16,14 @@ mod rates;
 mod row;
 pub mod sheet;
 mod tier;
+#[cfg(test)]
+mod words;
 
 pub use ceiling::CeilingError;
-pub use context::{CacheLifetime, PricingContext};
+pub use context::PricingContext;
 pub use cost::Bill;
 pub use factor::Factor;
-pub use fees::{FeeUnit, ServerTool, ToolFee};
-pub use line::{CardLabel, LineUnit, PricedLine};
+pub use own::{OwnPrice, OwnRates};
 pub use pricing::{Price, PriceUnknown};
 pub use row::{Mode, Row, Support};
 pub use sheet::{Sheet, SheetError};

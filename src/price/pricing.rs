@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use super::card::Quote;
+use super::factor::Factor;
+use super::own::{OwnPrice, OwnRates};
 use super::rates::Rates;
 use super::row::{Mode, Row};
 use super::tier::ServiceLevel;
@@ -15,9 +17,8 @@ pub enum Price {
     Sheet(Arc<Row>),
     /// declared free by the operator
     Free,
-    /// the operator's rates in pico-USD per token: `input` for all classes of input, `output` for
-    /// all output
-    Fixed { input: u64, output: u64 },
+    /// set by the operator
+    Own(Arc<OwnPrice>),
     /// no price known: refused under a `block` budget
     Unknown,
 }
@@ -47,15 +48,53 @@ impl Price {
     pub fn is_known(&self) -> bool {
         match self {
             Price::Sheet(row) => row.is_priced(),
-            Price::Free | Price::Fixed { .. } => true,
+            Price::Own(own) => {
+                let is_listed = || own.row.as_ref().is_some_and(|row| row.is_priced());
+                own.is_reported || own.rates.is_some() || is_listed()
+            }
+            Price::Free => true,
             Price::Unknown => false,
         }
     }
 
-    pub(super) fn row(&self) -> Option<&Row> {
+    /// One rate for all input and one for all output, in pico-USD per token.
+    pub fn fixed(input: u64, output: u64) -> Price {
+        Price::Own(Arc::new(OwnPrice {
+            rates: Some(OwnRates::fixed(input, output)),
+            factor: Factor::ONE,
+            row: None,
+            is_reported: false,
+        }))
+    }
+
+    /// Returns true if the vendor's reported cost is the cost.
+    pub fn is_reported(&self) -> bool {
+        matches!(self, Price::Own(own) if own.is_reported)
+    }
+
+    /// Returns true if the token rates are those of the sheet.
+    pub(super) fn has_listed_rates(&self) -> bool {
+        match self {
+            Price::Sheet(_) => true,
+            Price::Own(own) => own.rates.is_none() && own.row.is_some(),
+            Price::Free | Price::Unknown => false,
+        }
+    }
+
+    /// Fee of the operator for each request, in pico-USD.
+    pub(super) fn per_request(&self) -> u64 {
+        match self {
+            Price::Own(own) => own.rates.map_or(0, |rates| rates.per_request),
+            Price::Sheet(_) | Price::Free | Price::Unknown => 0,
+        }
+    }
+
+    /// Row of the price sheet: limits and fees, and rates unless the operator sets them.
+    pub fn row(&self) -> Option<&Row> {
         match self {
             Price::Sheet(row) => Some(row),
-            Price::Free | Price::Fixed { .. } | Price::Unknown => None,
+            Price::Own(own) => own.row.as_deref(),
+            Price::Free | Price::Unknown => None,
         }
     }
 
@@ -69,8 +108,41 @@ impl Price {
         match self {
             Price::Sheet(row) if row.is_priced() => Ok(row.quote(in_total, place, level)),
             Price::Free => Ok(Quote::of(Rates::default())),
-            Price::Fixed { input, output } => Ok(Quote::of(Rates::fixed(*input, *output))),
+            Price::Own(own) => match (&own.rates, &own.row) {
+                (Some(own_rates), _) => Ok(own.factored(Quote::of(own_rates.rates))),
+                (None, Some(row)) if row.is_priced() => {
+                    Ok(own.factored(row.quote(in_total, place, level)))
+                }
+                (None, _) => Err(PriceUnknown),
+            },
             Price::Sheet(_) | Price::Unknown => Err(PriceUnknown),
+        }
+    }
+
+    /// Highest rates for a prompt of at most `in_total` tokens.
+    pub(super) fn highest_quote(
+        &self,
+        in_total: u64,
+        place: Option<&str>,
+        level: &ServiceLevel,
+    ) -> Result<Quote, PriceUnknown> {
+        match self {
+            Price::Sheet(row) => Ok(row.highest_quote(in_total, place, level)),
+            Price::Own(own) if own.rates.is_none() && self.is_known() => {
+                let quote = |row: &Arc<Row>| row.highest_quote(in_total, place, level);
+                let quote = own.row.as_ref().map(quote).ok_or(PriceUnknown)?;
+                Ok(own.factored(quote))
+            }
+            other => other.quote(in_total, place, level),
+        }
+    }
+}
+
+impl OwnPrice {
+    fn factored(&self, quote: Quote) -> Quote {
+        Quote {
+            factor: quote.factor.and(self.factor),
+            ..quote
         }
     }
 }

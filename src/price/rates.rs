@@ -120,10 +120,9 @@ fn pico_per_token(text: &str) -> Result<u64, String> {
 pub(super) struct Rates(SheetRates);
 
 impl Rates {
-    /// Rates set by the operator. They are complete: a search costs only its tokens.
-    pub(super) fn fixed(input: u64, output: u64) -> Rates {
-        let rates = SheetRates::default().with(TokenClass::Input, Some(input));
-        Rates(rates.with(TokenClass::Output, Some(output)))
+    /// Rates set by the operator, as they are.
+    pub(super) fn own_rates(rates: SheetRates) -> Rates {
+        Rates(rates)
     }
 
     /// Rates of a sheet; omitted classes are filled.

@@ -8,9 +8,10 @@ use serde::{Deserialize, de};
 use super::card::{ContextBand, PlaceCard, Quote, SheetCard, TierRates};
 use super::class::TokenClass;
 use super::factor::Factor;
-use super::fees::{Fees, ServerTool, ToolFee};
+use super::fees::{Fees, ToolFee};
 use super::rates::SheetRates;
 use super::tier::ServiceLevel;
+use crate::domain::server_tool::ServerTool;
 
 /// Purpose of a model; only `Chat` and `Embedding` models are offered by their bare names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, de::Error};
 
-use super::fees::{ServerTool, ToolFee, VendorFee};
+use super::fees::{ToolFee, VendorFee};
 use super::row::Row;
+use crate::domain::server_tool::ServerTool;
 use crate::domain::snapshot::{self, SnapshotAge};
 
 const EMBEDDED: &str = include_str!("../../assets/prices.json");

@@ -3,7 +3,9 @@
 //! fewest parameters.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -16,12 +18,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/messages"),
         Endpoint::token_count("/messages/count_tokens"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("anthropic"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
     failure_words: failure_words::ANTHROPIC,
+    limits: Some("anthropic"),
     capabilities,
 };
 

@@ -3,7 +3,9 @@
 //! never be that of the model that a response names.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -20,11 +22,13 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::embeddings("/openai/v1/embeddings")
             .with_versioned_path("/openai/deployments/{model}/embeddings"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("azure"),
     output_cap_field: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OPENAI,
+    limits: Some("azure"),
     capabilities: super::openai::capabilities,
 };

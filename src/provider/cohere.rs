@@ -1,7 +1,9 @@
 //! Cohere: its own `/v2/chat`, and embeddings at its OpenAI-compatible path; embedded prices.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -14,12 +16,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Cohere, "/v2/chat"),
         Endpoint::embeddings("/compatibility/v1/embeddings").borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("cohere"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::COHERE,
+    limits: Some("cohere"),
     capabilities,
 };
 

@@ -4,7 +4,7 @@
 
 use super::preset::failure_words;
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
@@ -20,12 +20,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/anthropic/v1/messages").borrowed(),
         Endpoint::at(Dialect::Responses, "/responses").borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("deepseek"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::BORROWED,
+    limits: Some("deepseek"),
     capabilities,
 };
 

@@ -2,7 +2,9 @@
 //! generation determines how reasoning is requested and whether signatures must be returned.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -15,12 +17,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
             .with_stream_path("/models/{model}:streamGenerateContent?alt=sse"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("gemini"),
     output_cap_field: "maxOutputTokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::GEMINI,
+    limits: Some("gemini"),
     capabilities,
 };
 

@@ -3,7 +3,7 @@
 
 use super::preset::failure_words;
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
@@ -15,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT)],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("groq"),
     output_cap_field: "max_completion_tokens",
     // streams always report usage in `x_groq`; the opt-in adds the standard place
@@ -22,6 +23,7 @@ pub(super) static PRESET: Preset = Preset {
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::BORROWED,
+    limits: Some("groq"),
     capabilities,
 };
 
@@ -40,6 +42,7 @@ fn capabilities(model: &str) -> Capabilities {
     };
     Capabilities {
         reasoning: ReasoningStyle::Effort(efforts),
+        images: !model.contains("gpt-oss") && !model.starts_with("llama-3"),
         documents: false,
         ..Capabilities::chat()
     }

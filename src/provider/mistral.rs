@@ -3,7 +3,7 @@
 
 use super::preset::failure_words;
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::{Capabilities, Effort, IdRule, ReasoningStyle};
@@ -18,12 +18,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
         Endpoint::embeddings("/embeddings").with_compat(&EMBEDDINGS),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Sheet("mistral"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::BORROWED,
+    limits: Some("mistral"),
     capabilities,
 };
 

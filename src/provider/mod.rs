@@ -22,8 +22,8 @@ mod together;
 pub use bedrock::{AwsKeys, RequestToSign, Signer};
 pub use preset::litellm_names::{LiteLlmVendor, litellm_vendor};
 pub use preset::{
-    BaseUrl, BodyWrapper, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
-    SupportedFields,
+    BaseUrl, BodyWrapper, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset,
+    PriceRule, SupportedFields,
 };
 
 /// Presets that `[providers.NAME]` can name; each has a file of its own.

@@ -3,7 +3,7 @@
 
 use super::preset::failure_words;
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::Capabilities;
@@ -19,12 +19,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Messages, "/messages").borrowed(),
         Endpoint::embeddings("/embeddings").borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Free,
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OLLAMA,
+    limits: Some("ollama"),
     capabilities: |_| Capabilities::chat(),
 };
 

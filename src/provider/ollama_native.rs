@@ -4,7 +4,9 @@
 //! keeps more of a request.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing};
 
@@ -17,12 +19,14 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Ollama, "/api/chat").with_framing(Framing::Lines),
         Endpoint::embeddings("/v1/embeddings"),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Free,
     output_cap_field: "num_predict",
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OLLAMA,
+    limits: Some("ollama"),
     capabilities,
 };
 

@@ -2,7 +2,9 @@
 //! request.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
 
@@ -16,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Responses, "/responses"),
         Endpoint::embeddings("/embeddings"),
     ],
+    place: PlaceRule::HostLabel("api.openai.com"),
     price: PriceRule::Sheet("openai"),
     // reasoning models reject `max_tokens`; all current models accept this field
     output_cap_field: "max_completion_tokens",
@@ -23,6 +26,7 @@ pub(super) static PRESET: Preset = Preset {
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OPENAI,
+    limits: Some("openai"),
     capabilities,
 };
 

@@ -1,7 +1,9 @@
 //! Any server with OpenAI's chat dialect: the configuration sets base URL and price.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};
 
@@ -18,6 +20,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_usage_rules(UsageRules::UNKNOWN_VENDOR)
             .borrowed(),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Required,
     // the older name: some servers do not know `max_completion_tokens`
     output_cap_field: "max_tokens",
@@ -25,5 +28,6 @@ pub(super) static PRESET: Preset = Preset {
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OPENAI,
+    limits: None,
     capabilities: |_| Capabilities::chat(),
 };

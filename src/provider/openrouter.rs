@@ -3,7 +3,7 @@
 
 use super::preset::failure_words;
 use super::preset::{
-    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
 use crate::conversation::Capabilities;
@@ -18,12 +18,14 @@ pub(super) static PRESET: Preset = Preset {
         .with_compat(&CHAT)
         .with_open_names(is_open_name)
         .with_usage_rules(UsageRules::UNKNOWN_VENDOR)],
+    place: PlaceRule::None,
     price: PriceRule::Required,
     output_cap_field: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OPENAI,
+    limits: Some("openrouter"),
     capabilities: |_| Capabilities::chat(),
 };
 

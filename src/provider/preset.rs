@@ -21,6 +21,7 @@ pub struct Preset {
     pub endpoints: &'static [Endpoint],
     /// default of the provider's `price`
     pub price: PriceRule,
+    pub place: PlaceRule,
     /// field for the output cap of a chat request that names none
     pub output_cap_field: &'static str,
     /// a chat stream reports usage only with `stream_options.include_usage`
@@ -31,6 +32,8 @@ pub struct Preset {
     pub default_headers: &'static [(&'static str, &'static str)],
     /// the vendor's own words for failures
     pub failure_words: &'static [FailureWord],
+    /// vendor in the table of limits, whose rules hold for requests that the gateway writes
+    pub limits: Option<&'static str>,
     /// capabilities of a model, for requests translated from another dialect
     pub capabilities: fn(&str) -> Capabilities,
 }
@@ -89,6 +92,28 @@ impl Endpoint {
             borrowed: false,
             is_open_name: |_| false,
         }
+    }
+
+    /// Name of the endpoint in the table of limits.
+    pub fn limits_name(&self) -> &'static str {
+        match (self.operation, self.dialect) {
+            (Operation::Embeddings, _) => "embeddings",
+            (Operation::TokenCount, _) => "",
+            (Operation::Conversation, Dialect::Chat) => "chat",
+            (Operation::Conversation, Dialect::Responses) => "responses",
+            (Operation::Conversation, Dialect::Messages) if self.wrapper.is_some() => "invoke",
+            (Operation::Conversation, Dialect::Messages) => "messages",
+            (Operation::Conversation, Dialect::Gemini) => "generate_content",
+            (Operation::Conversation, Dialect::Converse) => "converse",
+            (Operation::Conversation, Dialect::Cohere) => "cohere_chat",
+            (Operation::Conversation, Dialect::Ollama) => "ollama_chat",
+        }
+    }
+
+    /// A conversation in the client's own dialect is fitted to the vendor's limits: the client wrote it for another vendor.
+    pub fn fits_passthrough(&self) -> bool {
+        let is_foreign = self.borrowed || self.wrapper.is_some();
+        is_foreign && self.operation == Operation::Conversation
     }
 
     pub(super) const fn borrowed(self) -> Endpoint {
@@ -247,6 +272,33 @@ pub enum CredentialStyle {
     BearerOrSigned(&'static str),
 }
 
+/// Origin of the place whose list prices apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceRule {
+    /// one price for every place, or a place that only the operator knows
+    None,
+    /// region of the credential
+    Region,
+    /// label before this host: `eu` in `https://eu.api.example.com/v1`
+    HostLabel(&'static str),
+}
+
+impl PlaceRule {
+    /// Place of a base URL and a region.
+    pub fn of(self, base_url: &str, region: Option<&str>) -> Option<String> {
+        match self {
+            PlaceRule::None => None,
+            PlaceRule::Region => region.map(str::to_owned),
+            PlaceRule::HostLabel(host) => {
+                let (_, rest) = base_url.split_once("://")?;
+                let authority = rest.split(['/', ':']).next()?.to_ascii_lowercase();
+                let label = authority.strip_suffix(host)?.strip_suffix('.')?;
+                (!label.is_empty()).then(|| label.to_owned())
+            }
+        }
+    }
+}
+
 /// Default price of a vendor's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PriceRule {
@@ -282,8 +334,8 @@ impl Preset {
             })
         };
         let own = endpoints().find(|endpoint| endpoint.dialect == client);
-        let other = || endpoints().find(|endpoint| endpoint.dialect.can_encode());
-        own.or_else(other)
+        // an operation other than a conversation is not translated
+        own.or_else(|| endpoints().find(|_| operation == Operation::Conversation))
     }
 
     /// Path of an endpoint at the end of a base URL, where calls would repeat it.

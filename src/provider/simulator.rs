@@ -3,7 +3,9 @@
 //! budgets are charged.
 
 use super::preset::failure_words;
-use super::preset::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, UsageRules};
 
@@ -17,6 +19,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
         Endpoint::at(Dialect::Messages, "/messages").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
     ],
+    place: PlaceRule::None,
     price: PriceRule::Fixed {
         input: 1_000_000,
         output: 5_000_000,
@@ -26,5 +29,6 @@ pub(super) static PRESET: Preset = Preset {
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     failure_words: failure_words::OPENAI,
+    limits: None,
     capabilities: |_| Capabilities::chat(),
 };

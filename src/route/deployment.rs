@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::Provider;
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::price::Price;
+use crate::price::{Price, PricingContext, Support};
 
 /// A model at a provider, with its price.
 #[derive(Clone, Debug)]
@@ -14,9 +14,20 @@ pub struct Deployment {
     /// model name as sent upstream
     pub model: String,
     pub price: Price,
+    /// place whose list prices apply
+    pub place: Option<String>,
 }
 
 impl Deployment {
+    /// Facts that select the card of a call besides its usage.
+    pub fn pricing<'a>(&'a self, tier: Option<&'a str>) -> PricingContext<'a> {
+        PricingContext {
+            tier,
+            place: self.place.as_deref(),
+            ..PricingContext::default()
+        }
+    }
+
     /// Unambiguous name of the deployment: `provider/model`.
     pub fn qualified(&self) -> String {
         format!("{}/{}", self.provider.name, self.model)
@@ -26,13 +37,15 @@ impl Deployment {
     /// excludes.
     pub fn capabilities(&self) -> Capabilities {
         let capabilities = (self.provider.preset.capabilities)(&self.model);
-        let Price::Sheet(row) = &self.price else {
+        let Some(row) = self.price.row() else {
             return capabilities;
         };
+        // the silence of the sheet is no refusal
+        let is_possible = |capability: &str| row.capability(capability) != Support::No;
         Capabilities {
-            images: capabilities.images && row.has_capability("vision"),
-            documents: capabilities.documents && row.has_capability("pdf"),
-            json_schema: capabilities.json_schema && row.has_capability("json_schema"),
+            images: capabilities.images && is_possible("vision"),
+            documents: capabilities.documents && is_possible("pdf"),
+            json_schema: capabilities.json_schema && is_possible("json_schema"),
             reasoning: if row.supports_reasoning() {
                 capabilities.reasoning
             } else {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::config::{PriceSetting, Provider};
-use crate::price::{Mode, Price, Sheet};
+use crate::price::{Factor, Mode, OwnPrice, Price, Sheet};
 use crate::route::deployment::{Deployment, RouteError};
 
 /// All configured model names with their deployments.
@@ -166,29 +166,53 @@ impl ModelTable {
     }
 
     fn deployment(&self, provider: &Arc<Provider>, model: &str) -> Arc<Deployment> {
-        let price = match provider.price {
-            PriceSetting::Sheet(vendor) => {
-                let listed = provider.priced_as.get(model).map_or(model, String::as_str);
-                self.sheet
-                    .find(vendor, listed)
-                    .map_or(Price::Unknown, Price::Sheet)
-            }
-            PriceSetting::Free => Price::Free,
-            PriceSetting::Fixed { input, output } if provider.fixed_price_covers(model) => {
-                Price::Fixed { input, output }
-            }
-            PriceSetting::Fixed { .. } => Price::Unknown,
-        };
+        let entry = provider.price_entry(model);
         Arc::new(Deployment {
+            place: entry
+                .and_then(|entry| entry.place.clone())
+                .or_else(|| provider.place.clone()),
+            price: self.price(provider, model),
             provider: provider.clone(),
             model: model.to_owned(),
-            price,
         })
+    }
+
+    /// Price of a model of a provider: the operator's entry for it over the provider's price.
+    fn price(&self, provider: &Provider, model: &str) -> Price {
+        let listed = provider.priced_as.get(model).map_or(model, String::as_str);
+        let row = sheet_vendor(provider).and_then(|vendor| self.sheet.find(vendor, listed));
+        let entry = provider.price_entry(model);
+        let factor = entry.map_or(Factor::ONE, |entry| entry.factor);
+        let own = |rates| OwnPrice {
+            rates,
+            factor,
+            row: row.clone(),
+            is_reported: provider.price == PriceSetting::Reported,
+        };
+        match (entry.and_then(|entry| entry.rates), provider.price) {
+            (Some(rates), _) => Price::Own(Arc::new(own(Some(rates)))),
+            (None, PriceSetting::Own(rates)) if provider.fixed_price_covers(model) => {
+                Price::Own(Arc::new(own(Some(rates))))
+            }
+            (None, PriceSetting::Own(_)) => Price::Unknown,
+            (None, PriceSetting::Reported) => Price::Own(Arc::new(own(None))),
+            (None, PriceSetting::Free) => Price::Free,
+            (None, PriceSetting::Sheet(_)) => match row.clone() {
+                None => Price::Unknown,
+                Some(row) if factor == Factor::ONE => Price::Sheet(row),
+                Some(_) => Price::Own(Arc::new(own(None))),
+            },
+        }
+    }
+
+    /// Deployment of another model at the same provider, in a tool of the vendor.
+    pub fn beside(&self, deployment: &Deployment, model: &str) -> Arc<Deployment> {
+        self.deployment(&deployment.provider, model)
     }
 }
 
 /// Returns true if models of this mode are listed by bare name, because an endpoint serves them.
-fn is_offered(mode: Mode) -> bool {
+pub(super) fn is_offered(mode: Mode) -> bool {
     matches!(mode, Mode::Chat | Mode::Responses | Mode::Embedding)
 }
 
@@ -196,7 +220,7 @@ fn is_offered(mode: Mode) -> bool {
 fn sheet_vendor(provider: &Provider) -> Option<&'static str> {
     match provider.price {
         PriceSetting::Sheet(vendor) => Some(vendor),
-        PriceSetting::Free | PriceSetting::Fixed { .. } => None,
+        PriceSetting::Free | PriceSetting::Own(_) | PriceSetting::Reported => None,
     }
 }
 

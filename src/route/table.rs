@@ -176,6 +176,11 @@ impl RouteTable {
             || self.routes.aliases.contains_key(name)
     }
 
+    /// Deployment of another model at the same provider, in a tool of the vendor.
+    pub fn beside(&self, deployment: &Deployment, model: &str) -> Arc<Deployment> {
+        self.models.beside(deployment, model)
+    }
+
     /// Names of models for model lists, sorted: bare if unambiguous, else `provider/model`.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Arc<Deployment>)> {
         self.models.names()

@@ -5,9 +5,10 @@ use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    audit, clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
-    users,
+    audit, backup, clock, keys, ledger, organizations, reasoning_memory, requests, resource,
+    sign_in, teams, usage, users,
 };
+use crate::server::surface::Surface;
 use crate::server::{health, home_page, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
@@ -24,16 +25,22 @@ const INFERENCE: [(&str, Dialect, Operation); 5] = [
     ("/embeddings", Dialect::Chat, Operation::Embeddings),
 ];
 
-pub(super) fn routes(app: &mut ServiceConfig) {
-    operation(app);
-    for prefix in PREFIXES {
-        data_plane(app, prefix);
+pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
+    health(app);
+    if surface != Surface::Administration {
+        for prefix in PREFIXES {
+            data_plane(app, prefix);
+        }
     }
-    control_plane(app);
+    if surface != Surface::Models {
+        operation(app);
+        sign_in(app);
+        control_plane(app);
+    }
     app.default_service(web::to(inference::not_served));
 }
 
-fn operation(app: &mut ServiceConfig) {
+fn health(app: &mut ServiceConfig) {
     let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
     app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
@@ -42,7 +49,18 @@ fn operation(app: &mut ServiceConfig) {
     for path in ["/readyz", "/health/readiness"] {
         app.route(path, web::get().to(health::ready));
     }
+}
+
+fn operation(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
+}
+
+/// Calls without a credential that start a session.
+fn sign_in(app: &mut ServiceConfig) {
+    let start = web::post().to(sign_in::start);
+    app.service(url("/v1/sign-in", "POST").route(start));
+    let redeem = web::post().to(sign_in::redeem);
+    app.service(url("/v1/sign-in/link", "POST").route(redeem));
 }
 
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
@@ -113,6 +131,18 @@ fn control_plane(app: &mut ServiceConfig) {
     .service(resource("/v1/ledger/corrections").post(ledger::correct))
     .service(resource("/v1/ledger/verify").get(ledger::verify))
     .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
+    .service(
+        resource("/v1/session")
+            .get(sign_in::current)
+            .delete(sign_in::sign_out),
+    )
+    .service(resource("/v1/session/password").post(sign_in::change_password))
+    .service(resource("/v1/sessions").get(sign_in::sessions))
+    .service(resource("/v1/sessions/{id}").delete(sign_in::end_session))
+    .service(resource("/v1/setup").post(sign_in::create_setup_link))
+    .service(resource("/v1/users/{id}/invitation").post(sign_in::invite))
+    .service(url("/v1/backup", "POST").route(web::post().to(backup::take)))
+    .service(resource("/v1/restore/accept").post(backup::accept))
     .service(resource("/v1/audit").get(audit::list))
     .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
     .service(resource("/v1/audit/public-keys").get(audit::public_keys))

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::http::header::CONTENT_LENGTH;
@@ -19,6 +20,10 @@ use crate::auth::{self, bearer};
 use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
+use crate::domain::sign_in::Session;
+use crate::server::cookie;
+pub(super) use crate::server::headers::header;
+use crate::server::surface::{Encrypted, Surface};
 use crate::server::worker::Worker;
 
 /// A body up to this length is read before its credential is checked.
@@ -39,15 +44,26 @@ pub(super) struct BodyLimits {
     pub setting: Option<&'static str>,
 }
 
-/// On a new connection: records the peer's uid, as the kernel reports it, for the local socket; for TCP, sets the time after
-/// which a client that reads nothing loses its connection.
-pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u64) {
+/// On a new connection: records the peer's uid, as the kernel reports it, for the local socket, and the listener's surface; for
+/// TCP, sets the time after which a client that reads nothing loses its connection.
+pub(super) fn note_peer(
+    connection: &dyn Any,
+    data: &mut Extensions,
+    surface: Surface,
+    stall_ms: u64,
+) {
+    data.insert(surface);
     if let Some(stream) = connection.downcast_ref::<UnixStream>()
         && let Ok(peer) = stream.peer_cred()
     {
         data.insert(LocalPeer { uid: peer.uid() });
     }
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+    let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+    if tls.is_some() {
+        data.insert(Encrypted);
+    }
+    let tcp = tls.map(|stream| stream.get_ref().0);
+    if let Some(stream) = tcp.or(connection.downcast_ref::<TcpStream>())
         && let Err(error) =
             set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
     {
@@ -55,16 +71,58 @@ pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u
     }
 }
 
-/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key.
-pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
-    match local_actor(request) {
-        Some(actor) => Ok(actor),
-        None => auth::authenticate_admin(
-            &Worker::of(request).directory.load(),
-            credential(request).as_deref(),
-            Worker::of(request).time.now_ms(),
-        ),
+/// True on the listener that only administrators can reach.
+pub(super) fn is_on_admin_listener(request: &HttpRequest) -> bool {
+    request.conn_data::<Surface>() == Some(&Surface::Administration)
+}
+
+/// Address of the client, `None` on the local socket: the peer, or behind trusted proxies the last address in `x-forwarded-for` that is not one of them.
+pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
+    let trusted = &Worker::of(request).trusted_proxies;
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(*address));
+    let peer = request.peer_addr()?.ip().to_canonical();
+    if !is_trusted(&peer) {
+        return Some(peer);
     }
+    let headers = request.headers().get_all("x-forwarded-for");
+    let texts: Vec<&str> = headers.filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = texts.iter().flat_map(|text| text.split(',')).rev();
+    let mut nearest = peer;
+    for text in forwarded {
+        // an invalid entry ends the list: nothing before it was written by a trusted proxy
+        let Ok(address) = text.trim().parse::<IpAddr>() else {
+            break;
+        };
+        nearest = address.to_canonical();
+        if !is_trusted(&nearest) {
+            break;
+        }
+    }
+    Some(nearest)
+}
+
+/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key, else the user of a
+/// session, which is returned too.
+pub(super) fn actor(request: &HttpRequest) -> Result<(Actor, Option<Session>), ApiError> {
+    if let Some(actor) = local_actor(request) {
+        return Ok((actor, None));
+    }
+    let credential = credential(request);
+    if credential.is_none()
+        && let Some((actor, session)) = cookie::session(request)?
+    {
+        return Ok((actor, Some(session)));
+    }
+    let worker = Worker::of(request);
+    let actor = auth::authenticate_admin(
+        &worker.directory.load(),
+        credential.as_deref(),
+        worker.time.now_ms(),
+    )
+    .inspect_err(|error| {
+        tracing::debug!(client = ?client_address(request), %error, "control-plane call refused");
+    })?;
+    Ok((actor, None))
 }
 
 /// Peer of the local admin socket, if it is root or the service's own user.
@@ -77,14 +135,9 @@ fn local_actor(request: &HttpRequest) -> Option<Actor> {
 /// Origin of a control-plane call, for the audit log.
 pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
     CallOrigin {
-        address: address(request).map(|address| address.to_string()),
+        address: client_address(request).map(|address| address.to_string()),
         request: Some(id),
     }
-}
-
-/// Address of the peer; `None` on the local socket.
-pub(super) fn address(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip())
 }
 
 /// Credential of the client, from any of the three headers.
@@ -95,13 +148,6 @@ pub(super) fn credential(request: &HttpRequest) -> Option<String> {
         header(request, "api-key"),
     )
     .map(str::to_owned)
-}
-
-pub(super) fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
-    request
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
 }
 
 /// `content-length` of the request.

@@ -9,6 +9,7 @@ use crate::auth::role::may;
 use crate::dialect::Dialect;
 use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
+use crate::domain::zone::Zone;
 use crate::route::{BreakerState, HealthStatus};
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
@@ -44,7 +45,7 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
 }
 
 fn metrics_grant(request: &HttpRequest) -> Result<Grant<may::ReadMetrics>, ApiError> {
-    Grant::for_actor(&extract::actor(request)?, may::ReadMetrics)
+    Grant::for_actor(&extract::actor(request)?.0, may::ReadMetrics)
 }
 
 fn unready_reason(worker: &Worker) -> Option<&'static str> {
@@ -73,6 +74,12 @@ fn degraded_reasons(worker: &Worker) -> Vec<String> {
     if wal.books_failing {
         reasons.push("failed to write the books; new records stay in the log".to_owned());
     }
+    if let Some(restored_ms) = worker.control.restored_ms() {
+        let taken = Zone::utc().rfc3339(restored_ms);
+        reasons.push(format!(
+            "books restored from the backup of {taken}; revoke again what was revoked since, then `gatekeeper restore accept`"
+        ));
+    }
     let clock = worker.time.status();
     if !clock.in_step() {
         reasons.push(clock_reason(&clock));
@@ -97,10 +104,12 @@ fn status(code: u16, word: &str) -> HttpResponse {
         .body(format!("{{\"status\":\"{word}\"}}"))
 }
 
-/// Metrics for Prometheus, for administrators.
+/// Metrics for Prometheus: for administrators, and without a key on the listener of the control plane.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let worker = Worker::of(&request);
-    if let Err(error) = metrics_grant(&request) {
+    if !extract::is_on_admin_listener(&request)
+        && let Err(error) = metrics_grant(&request)
+    {
         return respond::refusal(worker, Dialect::Chat, &error);
     }
     let mut text = String::with_capacity(4096);

@@ -67,7 +67,7 @@ async fn read_call(
         dialect,
         operation,
         credential,
-        address: extract::address(request),
+        address: extract::client_address(request),
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
         timeouts,
@@ -94,7 +94,7 @@ fn refuse_call(
     let refusal = worker.gateway.refuse_call(
         dialect,
         operation,
-        (credential.as_deref(), extract::address(request)),
+        (credential.as_deref(), extract::client_address(request)),
         error,
     );
     respond::reply(worker, dialect, refusal)
@@ -199,7 +199,7 @@ pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) ->
     let mut refusal = worker.gateway.refuse_call(
         dialect,
         Operation::Conversation,
-        (credential.as_deref(), extract::address(&request)),
+        (credential.as_deref(), extract::client_address(&request)),
         error,
     );
     let allow = ("allow".to_owned(), allowed.to_owned());

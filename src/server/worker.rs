@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 
 use crate::auth::directory::DirectoryCell;
 use crate::control::Control;
+use crate::domain::network::Network;
 use crate::domain::time::Time;
 use crate::gateway::Gateway;
 use crate::meter::Ledger;
@@ -20,6 +21,8 @@ pub struct Worker {
     pub ledger: Arc<Ledger>,
     pub time: Arc<Time>,
     pub client: Client,
+    /// peers whose `x-forwarded-for` is believed
+    pub trusted_proxies: Arc<[Network]>,
 }
 
 impl Worker {

@@ -131,6 +131,27 @@ impl Migrations {
         }))
     }
 
+    /// Runs the steps from a known schema to the present one.
+    pub(in crate::store) fn upgrade(
+        &self,
+        database: &Database,
+        from: u64,
+    ) -> Result<(), StoreError> {
+        let to = self.schema;
+        for schema in from..to {
+            let step = self.step(schema).ok_or(StoreError::OlderSchema {
+                found: schema as u32,
+                known: to as u32,
+            })?;
+            run_step(step, database).map_err(|error| StoreError::Upgrade {
+                from: schema,
+                to: schema + 1,
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(())
+    }
+
     fn step(&self, from: u64) -> Option<&Step> {
         self.steps.iter().find(|step| step.from == from)
     }
@@ -140,20 +161,7 @@ impl Upgrade<'_> {
     /// Runs every step; returns a remark for the start log.
     pub(in crate::store) fn run(self, database: &Database) -> Result<String, StoreError> {
         let (from, to) = (self.from, self.migrations.schema);
-        for schema in from..to {
-            let step = self
-                .migrations
-                .step(schema)
-                .ok_or(StoreError::OlderSchema {
-                    found: schema as u32,
-                    known: to as u32,
-                })?;
-            run_step(step, database).map_err(|error| StoreError::Upgrade {
-                from: schema,
-                to: schema + 1,
-                reason: error.to_string(),
-            })?;
-        }
+        self.migrations.upgrade(database, from)?;
         Ok(format!(
             "{FILE}: upgraded from schema {from} to {to}; the books before the upgrade are kept in {}",
             self.copy

@@ -4,6 +4,7 @@
 
 mod audit_state;
 mod backend;
+pub mod backup;
 mod books;
 mod codec;
 pub mod disk;

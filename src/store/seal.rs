@@ -62,6 +62,15 @@ impl SealKey {
         Ok(SealKey::of_secret(&Secret::new(letters)))
     }
 
+    /// Name of the key, which reveals nothing of it: tells an operator which key a backup needs.
+    pub fn id(&self) -> String {
+        let derived = self.for_purpose("name of the seal key");
+        derived[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
     /// Derives the key for one purpose; it reveals neither this key nor that of another purpose.
     pub fn for_purpose(&self, purpose: &str) -> [u8; 32] {
         let mut key = [0; 32];

@@ -2,7 +2,10 @@
 //! change a byte of the body or follow a redirect.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use awc::Connector;
@@ -10,48 +13,91 @@ use awc::http::StatusCode;
 use awc::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 
-use super::connection::{TlsRoots, build_client};
+use super::address;
+use super::connection::{ClientTls, TlsFileError, build_client};
 use super::destination;
-use super::error::TransportError;
+use super::error::{ConnectCause, TransportError};
 use super::fetch::{FetchRules, Fetcher};
 use super::response::IncomingResponse;
+use crate::domain::egress::{ConnectionConfig, EgressConfig};
+use crate::domain::network::Network;
 
 /// A request to an upstream.
 pub struct OutgoingRequest<'a> {
     pub url: &'a str,
+    pub connection: &'a ConnectionConfig,
     pub headers: Vec<(&'a str, &'a str)>,
     pub body: Bytes,
     /// until the head of the response
     pub head_timeout_ms: u64,
 }
 
+/// Settings of outgoing connections, checked once and shared by the clients of all workers.
+#[derive(Clone)]
+pub struct Egress {
+    config: Arc<EgressConfig>,
+    connect_timeout: Duration,
+}
+
+impl Egress {
+    /// Reads the files of the settings, and those of every destination that is known at the start.
+    pub fn open<'a>(
+        config: &EgressConfig,
+        connect_timeout_ms: u64,
+        destinations: impl IntoIterator<Item = &'a ConnectionConfig>,
+    ) -> Result<Egress, TlsFileError> {
+        ClientTls::load(config, &ConnectionConfig::default())?;
+        for destination in destinations {
+            ClientTls::load(config, destination)?;
+        }
+        Ok(Egress {
+            config: Arc::new(config.clone()),
+            connect_timeout: Duration::from_millis(connect_timeout_ms),
+        })
+    }
+}
+
 /// Client of one worker thread; not `Send`.
 #[derive(Clone)]
 pub struct Client {
-    client: Rc<RefCell<awc::Client>>,
-    /// builds a client without open connections
-    new_client: Rc<dyn Fn() -> awc::Client>,
+    egress: Egress,
+    /// one client with its open connections per kind of destination
+    clients: Rc<RefCell<HashMap<ConnectionConfig, awc::Client>>>,
     fetcher: Option<Fetcher>,
 }
 
 impl Client {
     /// `fetch_rules` is `None` if the operator does not allow fetching.
-    pub fn new(
-        roots: &TlsRoots,
-        connect_timeout_ms: u64,
-        fetch_rules: Option<&FetchRules>,
-    ) -> Client {
-        let fetcher = fetch_rules.map(|rules| Fetcher::new(roots, connect_timeout_ms, rules));
-        let roots = roots.clone();
-        let new_client = move || {
-            let connector = Connector::new().connector(destination::connector());
-            build_client(connector, &roots, Duration::from_millis(connect_timeout_ms))
-        };
+    pub fn new(egress: &Egress, fetch_rules: Option<&FetchRules>) -> Client {
+        let default = ClientTls::load(&egress.config, &ConnectionConfig::default());
+        let fetcher = fetch_rules
+            .zip(default.ok())
+            .map(|(rules, tls)| Fetcher::new(&tls, egress.connect_timeout, rules));
         Client {
-            client: Rc::new(RefCell::new(new_client())),
-            new_client: Rc::new(new_client),
+            egress: egress.clone(),
+            clients: Rc::default(),
             fetcher,
         }
+    }
+
+    /// The client of a kind of destination, made at its first call.
+    fn client_for(&self, destination: &ConnectionConfig) -> Result<awc::Client, TransportError> {
+        if let Some(client) = self.clients.borrow().get(destination) {
+            return Ok(client.clone());
+        }
+        let tls = ClientTls::load(&self.egress.config, destination);
+        let tls = tls.map_err(|error| TransportError::Connect {
+            cause: ConnectCause::Tls,
+            text: error.to_string(),
+        })?;
+        let private: Rc<[Network]> = destination.private_hosts.as_slice().into();
+        let guard = move |host: &str, at: IpAddr| address::is_permitted_for(host, at, &private);
+        let proxy = self.egress.config.proxy.clone().map(Rc::new);
+        let connector = Connector::new().connector(destination::connector(Rc::new(guard), proxy));
+        let client = build_client(connector, &tls, self.egress.connect_timeout);
+        let mut clients = self.clients.borrow_mut();
+        clients.insert(destination.clone(), client.clone());
+        Ok(client)
     }
 
     /// Returns the fetcher of images by URL, if the operator allows fetching.
@@ -66,7 +112,7 @@ impl Client {
         keep: impl Fn(&str) -> bool,
     ) -> Result<IncomingResponse, TransportError> {
         let malformed = |cause: &str| TransportError::Malformed(cause.to_owned());
-        let request = self.client.borrow().post(outgoing.url);
+        let request = self.client_for(outgoing.connection)?.post(outgoing.url);
         let mut request = request
             .no_decompress()
             .timeout(Duration::from_millis(outgoing.head_timeout_ms));
@@ -84,7 +130,7 @@ impl Client {
         let status = response.status();
         if is_without_body(status) {
             // awc reuses the connection, and late bytes on it would be read as the response to the next request
-            self.client.replace((self.new_client)());
+            self.clients.borrow_mut().remove(outgoing.connection);
         }
         if status.is_informational() {
             return Err(TransportError::Exchange(format!(

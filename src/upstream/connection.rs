@@ -1,6 +1,7 @@
-//! Connection settings that all upstream clients share: TLS roots, HTTP/1.1, no redirects, no implicit headers, no
+//! Connection settings of the upstream clients: TLS roots and client certificates, HTTP/1.1, no redirects, no implicit headers, no
 //! implicit timeouts.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,30 +10,79 @@ use actix_service::Service;
 use actix_tls::connect::{self as awc_connect, ConnectInfo, Connection};
 use awc::Connector;
 use awc::http::Uri;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Certificates that upstreams are verified against, shared by all workers.
+use crate::domain::egress::{ConnectionConfig, EgressConfig};
+
+/// TLS settings of connections to one kind of destination.
 #[derive(Clone)]
-pub struct TlsRoots(Arc<rustls::ClientConfig>);
+pub(super) struct ClientTls(Arc<rustls::ClientConfig>);
 
-impl TlsRoots {
-    /// Returns the roots compiled into the binary; HTTP/1.1 only.
-    pub fn built_in() -> Result<TlsRoots, rustls::Error> {
+/// Reason why a file of certificates cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {cause}", file.display())]
+pub struct TlsFileError {
+    file: PathBuf,
+    cause: String,
+}
+
+impl ClientTls {
+    /// The roots compiled into the binary and those of the files; HTTP/1.1 only.
+    pub(super) fn load(
+        egress: &EgressConfig,
+        connection: &ConnectionConfig,
+    ) -> Result<ClientTls, TlsFileError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        for file in [&egress.ca_file, &connection.ca_file].into_iter().flatten() {
+            for certificate in certificates(file)? {
+                roots
+                    .add(certificate)
+                    .map_err(|error| failed(file, error))?;
+            }
+        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(Path::new("TLS"), error))?
+            .with_root_certificates(roots);
+        let mut config = match &connection.client_pair {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let private = PrivateKeyDer::from_pem_file(key)
+                    .map_err(|_| failed(key, "no private key in PEM in the file"))?;
+                config
+                    .with_client_auth_cert(certificates(certificate)?, private)
+                    .map_err(|error| failed(key, error))?
+            }
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsRoots(Arc::new(config)))
+        Ok(ClientTls(Arc::new(config)))
+    }
+}
+
+/// Certificates of a PEM file, at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let found: Vec<CertificateDer<'static>> = read.map_err(|error| failed(file, error))?;
+    match found.is_empty() {
+        true => Err(failed(file, "no certificate in the file")),
+        false => Ok(found),
+    }
+}
+
+fn failed(file: &Path, cause: impl ToString) -> TlsFileError {
+    TlsFileError {
+        file: file.to_owned(),
+        cause: cause.to_string(),
     }
 }
 
 /// Builds a client on a connector.
 pub(super) fn build_client<S>(
     connector: Connector<S>,
-    roots: &TlsRoots,
+    tls: &ClientTls,
     connect_timeout: Duration,
 ) -> awc::Client
 where
@@ -44,7 +94,7 @@ where
         + 'static,
 {
     let connector = connector
-        .rustls_0_23(roots.0.clone())
+        .rustls_0_23(tls.0.clone())
         .timeout(connect_timeout)
         .handshake_timeout(connect_timeout)
         // no connection limit: admission control must be the only queue

@@ -1,23 +1,25 @@
 //! Fetcher of images by URL. Because the client chooses the URL, it connects only to public addresses and to hosts that
 //! the operator allows. Must never follow a redirect, send a credential or read beyond the size limit.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use awc::Connector;
 use bytes::Bytes;
 
-use super::connection::{TlsRoots, build_client};
+use super::address;
+use super::connection::{ClientTls, build_client};
 use super::destination;
 use super::error::TransportError;
 use super::response::IncomingResponse;
+use crate::domain::network::Network;
 
 /// Limits of fetching.
 #[derive(Clone, Debug)]
 pub struct FetchRules {
     /// addresses outside the public Internet that may be contacted
-    pub private_hosts: Vec<IpAddr>,
+    pub private_hosts: Vec<Network>,
     pub bytes_max: usize,
     /// of one fetch, connecting included
     pub timeout_ms: u64,
@@ -32,13 +34,12 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, rules: &FetchRules) -> Fetcher {
-        let private: Rc<[IpAddr]> = rules.private_hosts.as_slice().into();
-        let is_allowed =
-            move |address: IpAddr| is_public(address) || private.contains(&address.to_canonical());
-        let connector =
-            Connector::new().connector(destination::guarded_connector(Rc::new(is_allowed)));
-        let client = build_client(connector, roots, Duration::from_millis(connect_timeout_ms));
+    pub(super) fn new(tls: &ClientTls, connect_timeout: Duration, rules: &FetchRules) -> Fetcher {
+        // the client chooses the host, so an address that it writes is no permission
+        let private: Rc<[Network]> = rules.private_hosts.as_slice().into();
+        let guard = move |_: &str, address: IpAddr| address::is_permitted(address, &private);
+        let connector = Connector::new().connector(destination::connector(Rc::new(guard), None));
+        let client = build_client(connector, tls, connect_timeout);
         Fetcher {
             client,
             bytes_max: rules.bytes_max,
@@ -75,79 +76,5 @@ impl Fetcher {
         tokio::time::timeout(timeout, body)
             .await
             .unwrap_or(Err(TransportError::HeadTimeout(self.timeout_ms)))
-    }
-}
-
-/// Returns true for addresses of the public Internet: not loopback, private, link-local, reserved or multicast.
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let reserved = matches!(
-        (a, b, c),
-        (0 | 10 | 127 | 224.., ..)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 168, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (198, 18 | 19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-    );
-    !reserved
-}
-
-/// Returns true for global unicast, except reserved ranges and ranges that embed IPv4 addresses.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    let global = a & 0xe000 == 0x2000;
-    let reserved =
-        (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
-    global && !reserved
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reserved_and_private_addresses_are_not_public() {
-        for (address, public) in [
-            ("8.8.8.8", true),
-            ("1.1.1.1", true),
-            ("2606:4700::1111", true),
-            ("127.0.0.1", false),
-            ("0.0.0.0", false),
-            ("10.1.2.3", false),
-            ("172.20.0.1", false),
-            ("172.32.0.1", true),
-            ("192.168.1.1", false),
-            ("169.254.169.254", false),
-            ("100.100.0.1", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("::1", false),
-            ("::", false),
-            ("::ffff:127.0.0.1", false),
-            ("::ffff:8.8.8.8", true),
-            ("fe80::1", false),
-            ("fd00::1", false),
-            ("64:ff9b::7f00:1", false),
-            ("2002:7f00:1::", false),
-            ("2001:db8::1", false),
-        ] {
-            assert_eq!(
-                is_public(address.parse().expect(address)),
-                public,
-                "{address}"
-            );
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Upstream calls: the only folder that uses awc. Sends requests unchanged, follows no redirect, and bounds every wait
 //! with a timeout.
 
+mod address;
 mod client;
 mod connection;
 mod destination;
@@ -8,8 +9,8 @@ mod error;
 mod fetch;
 mod response;
 
-pub use client::{Client, OutgoingRequest};
-pub use connection::TlsRoots;
+pub use client::{Client, Egress, OutgoingRequest};
+pub use connection::TlsFileError;
 pub use error::{ConnectCause, TransportError};
 pub use fetch::{FetchRules, Fetcher};
 pub use response::IncomingResponse;

@@ -1,12 +1,15 @@
 //! Administration: the command line, its messages and exit codes, the audit log, and the secrecy of credentials.
 
 mod audit;
+mod backup;
 mod check;
 mod commands;
 mod demo;
 mod init;
 mod keys;
 mod secrets;
+mod sign_in;
+mod tls;
 
 use std::process::Output;
 

@@ -1,6 +1,7 @@
 //! Money arithmetic: properties of all amounts, checked with seeded amounts of every size up to the ends of the range.
 
 use gatekeeper::domain::money::Money;
+use gatekeeper::domain::server_tool::ServerTool;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::price::{Price, Sheet};
 
@@ -117,13 +118,7 @@ fn cost_of_any_usage_is_sum_of_lines_and_never_negative() {
         .flat_map(|vendor| sheet.models(vendor))
         .map(|row| Price::Sheet(row.clone()))
         .collect();
-    prices.extend([
-        Price::Free,
-        Price::Fixed {
-            input: u64::MAX,
-            output: u64::MAX,
-        },
-    ]);
+    prices.extend([Price::Free, Price::fixed(u64::MAX, u64::MAX)]);
     let mut rng = SeededRng::new(4);
     let mut priced = 0;
     for round in 0..rounds() {
@@ -143,6 +138,11 @@ fn cost_of_any_usage_is_sum_of_lines_and_never_negative() {
             web_searches: tokens(),
             service_tier: [None, Some("flex"), Some("priority"), Some("nonsense")][round % 4]
                 .map(str::to_owned),
+            cache_write_12h: tokens(),
+            image_in: tokens(),
+            image_cached: tokens(),
+            tools: vec![(ServerTool::FileSearch, tokens())],
+            ..Usage::default()
         };
         let Ok(bill) = prices[round % prices.len()].cost(&usage, None) else {
             continue;

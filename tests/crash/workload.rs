@@ -159,6 +159,7 @@ impl Workload {
             dialect: "chat".into(),
             streamed: true,
             attribution: Default::default(),
+            second_models: Vec::new(),
         });
         LedgerEvent::Hold(Hold {
             id,
@@ -206,6 +207,7 @@ impl Workload {
                 class: "input",
                 count,
                 rate_pico,
+                ..CostLine::default()
             }],
             output_cap: None,
             upstream_status: 200,

@@ -20,6 +20,7 @@ pub mod rng;
 pub mod script;
 pub mod setup;
 pub mod simulated_disk;
+pub mod strict;
 pub mod upstream;
 pub mod workers;
 

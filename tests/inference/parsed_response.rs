@@ -159,7 +159,7 @@ fn parse_unary_message(body: &Value) -> ParsedResponse {
 pub fn parse_events(dialect: Dialect, events: &[SseEvent]) -> ParsedResponse {
     let events: Vec<&SseEvent> = events
         .iter()
-        .filter(|event| event.comment.is_empty())
+        .filter(|event| !event.data.is_empty())
         .collect();
     assert!(
         events

@@ -7,7 +7,7 @@ use super::fixture::{Chat, Fixture};
 use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
-const COST: &str = ": x-gatekeeper-cost-usd 0.000035\n\n";
+const COST: &str = ": x-gatekeeper-cost-usd 0.000035\n";
 
 /// Recording with irregular content: Azure's first chunk, comments, unknown fields and events, multi-byte characters, a
 /// tool call, and usage as the last chunk.
@@ -53,7 +53,7 @@ fn p02_chat_stream_without_usage_option_is_metered_and_hides_usage_chunk() {
         "{events:?}"
     );
     assert_eq!(
-        events[events.len() - 2].comment,
+        events[events.len() - 1].comment,
         "x-gatekeeper-cost-usd 0.00011"
     );
     assert_eq!(events[events.len() - 1].data, "[DONE]");
@@ -74,7 +74,7 @@ fn p03_chat_stream_with_usage_option_gets_one_last_usage_chunk() {
     let with_usage: Vec<usize> = (0..events.len())
         .filter(|at| events[*at].json()["usage"].is_object())
         .collect();
-    assert_eq!(with_usage, [events.len() - 3]);
+    assert_eq!(with_usage, [events.len() - 2]);
     assert_eq!(events[events.len() - 1].data, "[DONE]");
     fixture
         .assert_recorded()
@@ -220,7 +220,7 @@ fn chat_stream_without_usage_is_estimated_and_flagged() {
         .assert_ended("ok", &["estimated"])
         .assert_usage_about(10, 5);
     let cost = format!(
-        ": x-gatekeeper-cost-usd {}\n\n",
+        ": x-gatekeeper-cost-usd {}\n",
         record.0["cost_usd"].as_str().expect("a cost")
     );
     assert_eq!(

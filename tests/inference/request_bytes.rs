@@ -58,13 +58,16 @@ fn p01_qualified_model_is_replaced_at_top_level_only() {
         escaped,
         "{\"mod\\u0065l\":\"m-small\",\"messages\":[]}",
     );
+    // a model without a price of its own
     let unlisted = "{\"model\":\"up/org/some-model\",\"messages\":[]}";
-    assert_upstream_body(
-        &fixture,
-        Chat,
-        unlisted,
-        "{\"model\":\"org/some-model\",\"messages\":[]}",
+    let response = fixture.user().post_bytes(Chat.path(), unlisted.as_bytes());
+    response.assert_status(200);
+    let sent = fixture.upstream.last_request();
+    assert_eq!(
+        String::from_utf8_lossy(&sent.body),
+        "{\"model\":\"org/some-model\",\"messages\":[]}"
     );
+    fixture.assert_recorded().assert_ended("ok", &["unpriced"]);
 }
 
 #[test]

@@ -3,7 +3,12 @@
 
 mod allow_lists;
 mod names;
+mod own_prices;
+mod places_and_tiers;
+mod race;
 mod reported_totals;
+mod second_models;
+mod server_tools;
 
 use serde_json::Value;
 
@@ -32,4 +37,18 @@ fn start(providers: &[Provider], budget_usd: &str) -> (Gatekeeper, Key) {
 fn newest(gatekeeper: &Gatekeeper) -> Value {
     gatekeeper.usage();
     gatekeeper.requests().remove(0)
+}
+
+/// Texts of the cost lines of a record.
+fn texts(row: &Value) -> Vec<String> {
+    let lines = row["cost_lines"].as_array().expect("lines");
+    let text = |line: &Value| line["text"].as_str().expect("a text").to_owned();
+    lines.iter().map(text).collect()
+}
+
+/// Amount of the lines of a class.
+fn amount(row: &Value, class: &str) -> Value {
+    let lines = row["cost_lines"].as_array().expect("lines");
+    let line = lines.iter().find(|line| line["class"] == class);
+    line.map_or(Value::Null, |line| line["amount_usd"].clone())
 }

@@ -31,8 +31,8 @@ VALUES = ["one_of", "types", "media_types", "schema_keywords", "betas", "only_at
 OTHERS = ["pattern", "not_with", "not_after", "less_than"]
 LIMITS = NAMES + NUMBERS + FLAGS + VALUES + OTHERS
 
-MEMBERS = {"vendor", "endpoint", "models", "but_models", "field", "when", "per", "which", "scope", "limit",
-           "value", "status", "code", "source"}
+MEMBERS = {"vendor", "endpoint", "models", "but_models", "field", "when", "per", "which", "scope", "served_at",
+           "limit", "value", "status", "code", "source"}
 ACCEPTED_MEMBERS = {"vendor", "endpoint", "model", "headers", "request"}
 REFUSAL_MEMBERS = {"vendor", "endpoint", "model", "headers", "request", "status", "message", "source", "rule"}
 
@@ -85,11 +85,8 @@ def bound(body, path, rule_steps, trail):
 def holds(condition, body, rule_steps, trail):
     """A condition: the field is absent, present, or has one of the values."""
     found = bound(body, condition["field"], rule_steps, trail)
-    if condition.get("absent"):
-        return not found
-    if "values" in condition:
-        return any(value in condition["values"] for value in found)
-    return bool(found)
+    met = any(value in condition["values"] for value in found) if "values" in condition else bool(found)
+    return met != bool(condition.get("absent"))
 
 
 def judged(rule, body):
@@ -315,6 +312,8 @@ def rule_faults(rule):
         yield "source has no address"
     elif len(source["says"].split()) > 20:
         yield "source says more than 20 words"
+    if rule.get("served_at", "chat") not in ENDPOINTS:
+        yield "served at an unknown endpoint"
     if "status" in rule and rule["limit"] == "ignored_fields":
         yield "an ignored field has no status"
 

@@ -197,9 +197,16 @@ fn render_sum(attempt: &Value) -> String {
             cell(&line["count"]),
             cell(&line["rate_usd"])
         );
-        sums.push((label, cell(&line["amount_usd"])));
+        let priced = priced_by(line);
+        sums.push((format!("{label}{priced}"), cell(&line["amount_usd"])));
     }
     sums.push(("cost".to_owned(), cell(&attempt["cost_usd"])));
+    if let Some(reported) = attempt["reported_cost_usd"].as_str() {
+        sums.push((
+            "cost as the upstream reports it".to_owned(),
+            reported.to_owned(),
+        ));
+    }
     let corrections = rows(&attempt["corrections"]);
     for entry in corrections {
         let label = format!(
@@ -221,6 +228,41 @@ fn render_sum(attempt: &Value) -> String {
     sums.iter()
         .map(|(label, amount)| format!("  {label:<width$} = ${amount}\n"))
         .collect()
+}
+
+/// Renders the card of a line: ` per token, × 1.1 (standard tier of gpt-5.4 in eu above 272000 tokens)`.
+fn priced_by(line: &Value) -> String {
+    let card = &line["card"];
+    let Some(model) = card["model"].as_str() else {
+        return String::new();
+    };
+    let mut text = format!(" per {}", cell(&line["unit"]));
+    if line["listed_rate_usd"] != line["rate_usd"] {
+        text += &format!(
+            ", ${} × {}",
+            cell(&line["listed_rate_usd"]),
+            cell(&card["factor"])
+        );
+    }
+    let source = if card["own"] == true {
+        "own price".to_owned()
+    } else {
+        format!("{} tier", cell(&card["tier"]))
+    };
+    text += &format!(" ({source}");
+    if !model.is_empty() {
+        text += &format!(" of {model}");
+    }
+    if let Some(place) = card["place"].as_str() {
+        text += &format!(" in {place}");
+    }
+    if let Some(above) = card["above_input_tokens"]
+        .as_u64()
+        .filter(|above| *above > 0)
+    {
+        text += &format!(" above {above} tokens");
+    }
+    text + ")"
 }
 
 /// Renders `bud_3 of team eng: $10 monthly, blocks; window START to END`.
@@ -273,7 +315,7 @@ fn describe_flag(flag: &str) -> &'static str {
         "unpriced" => "price unknown; nothing was charged",
         "over_warning" => "a warn-only budget was over its limit",
         "clamped" => {
-            "more cached tokens were reported than the prompt has; the excess is not billed"
+            "impossible counts were reported, such as more cached tokens than the prompt has; the excess is not billed"
         }
         _ => "unknown flag; update this command",
     }

@@ -6,6 +6,7 @@ use crate::config::file::ConfigErrors;
 use crate::config::resolve::{Overrides, parse};
 use crate::config::settings::{Config, PriceSetting, Provider};
 use crate::dialect::{Dialect, Operation};
+use crate::price::OwnRates;
 
 const KEY: &str = "sk-canary-0123456789";
 
@@ -76,10 +77,7 @@ fn openai_compatible_provider_needs_base_url_and_price() {
     assert_eq!(lan.base_url, "http://10.0.0.5:8000/v1");
     assert_eq!(
         lan.price,
-        PriceSetting::Fixed {
-            input: 250_000,
-            output: 5_000_000
-        }
+        PriceSetting::Own(OwnRates::fixed(250_000, 5_000_000))
     );
     assert_eq!(
         (lan.models.as_slice(), lan.api_key.is_none()),

@@ -37,6 +37,8 @@ pub(super) enum KeyKind {
     StringTable,
     /// a table whose keys are chosen by the operator
     Table,
+    /// tables with keys chosen by the operator
+    Tables,
     /// one of the keywords, or a table
     ChoiceOrTable(&'static [&'static str]),
 }
@@ -50,6 +52,7 @@ pub(super) enum KeyDefault {
     Absent,
 }
 
+/// A key of a section.
 pub(super) const fn key(
     name: &'static str,
     kind: KeyKind,

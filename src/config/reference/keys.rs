@@ -1,10 +1,10 @@
 //! Table of all keys of the TOML file, in the order of the packaged file. A new key is added here and to the resolver.
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
-use super::key::KeyKind::{
-    Amount, Boolean, Choice, ChoiceOrTable, Secret, String, StringTable, Strings,
-};
+use super::key::KeyKind::{Boolean, Choice, Secret, String, StringTable, Strings};
 use super::key::{DAY_S, KeyReference, SectionReference, key, range};
+use super::price_keys::{MODEL_PRICE, PRICE};
+use super::provider_keys::PROVIDER;
 
 pub(super) const SECTIONS: &[SectionReference] = &[
     SectionReference {
@@ -27,6 +27,14 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         name: "limits",
         summary: "Size limits and timeouts of requests.",
         keys: LIMITS,
+    },
+    SectionReference {
+        name: "egress",
+        summary: "Outgoing connections to providers and webhooks. The gateway contacts no other host than those that this file names. A host \
+                  written as an IP address, and `localhost`, permit exactly that address; a name that resolves to a private address needs \
+                  `private_hosts` in its own section. Link-local addresses are never contacted. `gatekeeper check --egress` lists all \
+                  destinations.",
+        keys: EGRESS,
     },
     SectionReference {
         name: "fetch",
@@ -54,8 +62,15 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     },
     SectionReference {
         name: "providers.NAME.price",
-        summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. Both rates are required.",
+        summary: "Usually written inline: `price = { input = \"1.00\", output = \"5.00\" }`. `input` and `output` are required; a class without a \
+                  rate costs as much as the class that contains it.",
         keys: PRICE,
+    },
+    SectionReference {
+        name: "providers.NAME.prices.MODEL",
+        summary: "Price of some models over `price`: `MODEL` is a model with its snapshots or a pattern such as `\"gpt-5*\"`; the most \
+                  specific entry applies. Rates replace those of `price`, and the fees of tools stay; a factor or a place needs no rates.",
+        keys: MODEL_PRICE,
     },
     SectionReference {
         name: "routes.NAME",
@@ -73,6 +88,51 @@ const TOP: &[KeyReference] = &[
         Toml("\"127.0.0.1:4000\""),
         "",
         "Listen address, `IP:PORT` or `localhost:PORT`.",
+    ),
+    key(
+        "tls",
+        Choice(&["off", "self-signed"]),
+        Derived("on with `tls_cert` and `tls_key`, else off"),
+        "",
+        "`self-signed` makes a certificate at the first start and keeps it in the data folder; clients must be told to trust it. \
+         `off` turns the two files off.",
+    ),
+    key(
+        "tls_cert",
+        String,
+        Absent,
+        "",
+        "PEM file of the certificate chain, the server's own first. Read again when it changes and on SIGHUP; a pair that cannot be \
+         used leaves the old one in force. A relative path is resolved against the folder of this file.",
+    ),
+    key(
+        "tls_key",
+        String,
+        Absent,
+        "",
+        "PEM file of the private key; the service's user must be able to read it.",
+    ),
+    key(
+        "admin_listen",
+        String,
+        Absent,
+        "",
+        "Second address, for the control plane, metrics and the pages; the main one then serves models and health only. It uses TLS \
+         if the main one does.",
+    ),
+    key(
+        "public_url",
+        String,
+        Derived("the listen address"),
+        "",
+        "Address by which browsers reach the gateway, e.g. behind a proxy. Links are made from it, never from a Host header.",
+    ),
+    key(
+        "trusted_proxies",
+        Strings,
+        Toml("[]"),
+        "",
+        "Addresses and ranges of reverse proxies whose `x-forwarded-for` is believed.",
     ),
     key(
         "data",
@@ -283,6 +343,45 @@ const LIMITS: &[KeyReference] = &[
     ),
 ];
 
+const EGRESS: &[KeyReference] = &[
+    key(
+        "proxy",
+        String,
+        Absent,
+        "",
+        "HTTP proxy, `http://HOST:PORT`, through which every connection is tunnelled with CONNECT. The proxy resolves the names. Images \
+         that clients name by URL are never fetched through it.",
+    ),
+    key(
+        "proxy_user",
+        String,
+        Absent,
+        "",
+        "User for the proxy (Basic).",
+    ),
+    key(
+        "proxy_password",
+        Secret,
+        Absent,
+        "",
+        "Password of `proxy_user`.",
+    ),
+    key(
+        "no_proxy",
+        Strings,
+        Toml("[]"),
+        "",
+        "Destinations reached directly: addresses, ranges, hosts, or `.domain` for a domain and all hosts below it.",
+    ),
+    key(
+        "ca_file",
+        String,
+        Absent,
+        "",
+        "PEM file of certificates to trust beside the built-in ones.",
+    ),
+];
+
 const FETCH: &[KeyReference] = &[
     key(
         "images",
@@ -310,7 +409,7 @@ const FETCH: &[KeyReference] = &[
         Strings,
         Toml("[]"),
         "",
-        "IP addresses outside the public Internet that may be contacted.",
+        "Addresses and ranges outside the public Internet that may be contacted, such as `10.0.0.7` or `10.0.0.0/8`.",
     ),
 ];
 
@@ -343,6 +442,13 @@ const ALERTS: &[KeyReference] = &[
         "s",
         "Time per attempt.",
     ),
+    key(
+        "private_hosts",
+        Strings,
+        Toml("[]"),
+        "",
+        "Private addresses and ranges that the webhook's host name may resolve to.",
+    ),
 ];
 
 const REASONING_MEMORY: &[KeyReference] = &[
@@ -361,135 +467,5 @@ const REASONING_MEMORY: &[KeyReference] = &[
         Toml("1024"),
         "MiB",
         "Size kept; the oldest entries are deleted first.",
-    ),
-];
-
-const PROVIDER: &[KeyReference] = &[
-    key(
-        "type",
-        String,
-        Derived("`NAME`"),
-        "",
-        "Provider type; optional if `NAME` is a type.",
-    ),
-    key(
-        "api_key",
-        Secret,
-        Absent,
-        "",
-        "API key; required by most types unless `base_url` is set.",
-    ),
-    key(
-        "base_url",
-        String,
-        Derived("of the type"),
-        "",
-        "Scheme, host, port and path, or `env:NAME`; required by types without a fixed host.",
-    ),
-    key(
-        "headers",
-        StringTable,
-        Toml("{}"),
-        "",
-        "Headers sent with every request: `{ \"x-org\" = \"env:ORG\" }`. A value is a text or a secret source.",
-    ),
-    key(
-        "price",
-        ChoiceOrTable(&["sheet", "free"]),
-        Derived("of the type"),
-        "",
-        "Embedded list prices, no cost, or fixed rates. `openai_compatible` and `openrouter` must state it.",
-    ),
-    key(
-        "models",
-        Strings,
-        Toml("[]"),
-        "",
-        "Model names that this provider serves, in addition to those on its price sheet; at most 1000. A fixed `price` of the section \
-         applies to these models alone: others have no known price and are refused where a budget blocks. `[\"*\"]` applies it to all.",
-    ),
-    key(
-        "takes",
-        Strings,
-        Toml("[]"),
-        "",
-        "Request members that a vendor of a borrowed dialect is sent although they are not in the gateway's table; at most 100. Without a \
-         budget that blocks, every member is sent.",
-    ),
-    key(
-        "request_ceiling",
-        Amount,
-        Absent,
-        "USD",
-        "Cost ceiling of a request whose cost is otherwise unbounded.",
-    ),
-    key(
-        "priced_as",
-        StringTable,
-        Toml("{}"),
-        "",
-        "Custom model names, each with the model of the price sheet whose rates apply: `{ ours = \"gpt-4.1\" }`.",
-    ),
-    key(
-        "unsupported",
-        Choice(&["drop", "error"]),
-        Toml("\"drop\""),
-        "",
-        "Request field that a vendor with a borrowed dialect does not support: removed and named in \
-         `x-gatekeeper-dropped-params`, or refused with 400.",
-    ),
-    key(
-        "on_disconnect",
-        Choice(&["abort", "drain"]),
-        Derived("`\"drain\"` for bedrock, else `\"abort\"`"),
-        "",
-        "Call whose client disconnects: closed within a second and billed by estimate, or read to its end for the reported \
-         usage (at most 60 s, 64 calls at once).",
-    ),
-    key("region", String, Absent, "", "AWS region (`bedrock` only)."),
-    key(
-        "access_key_id",
-        Secret,
-        Absent,
-        "",
-        "AWS access key that signs requests instead of `api_key` (`bedrock` only).",
-    ),
-    key(
-        "secret_access_key",
-        Secret,
-        Absent,
-        "",
-        "Secret of the AWS access key (`bedrock` only).",
-    ),
-    key(
-        "session_token",
-        Secret,
-        Absent,
-        "",
-        "Session token of temporary AWS keys (`bedrock` only).",
-    ),
-    key(
-        "api_version",
-        String,
-        Absent,
-        "",
-        "Uses the versioned URLs `/openai/deployments/NAME/...?api-version=` (`azure` only).",
-    ),
-];
-
-const PRICE: &[KeyReference] = &[
-    key(
-        "input",
-        Amount,
-        Absent,
-        "USD per million tokens",
-        "Rate of input tokens.",
-    ),
-    key(
-        "output",
-        Amount,
-        Absent,
-        "USD per million tokens",
-        "Rate of output tokens.",
     ),
 ];

@@ -17,6 +17,11 @@ const PROVIDER_EXAMPLES: &str = include_str!("../../../packaging/provider-exampl
 /// Values of keys without a default, which cannot be made from their kind.
 const EXAMPLES: &[(&str, &str, &str)] = &[
     ("", "data", "\"/var/lib/gatekeeper\""),
+    ("", "tls", "\"off\""),
+    ("", "tls_cert", "\"/etc/gatekeeper/tls/cert.pem\""),
+    ("", "tls_key", "\"/etc/gatekeeper/tls/key.pem\""),
+    ("", "admin_listen", "\"127.0.0.1:4001\""),
+    ("", "public_url", "\"https://gatekeeper.example.com\""),
     ("", "seal_key", "\"credential:seal_key\""),
     ("", "workers", "2"),
     ("", "user_header", "\"x-openwebui-user-email\""),
@@ -108,7 +113,7 @@ fn value(section: &str, key: &KeyReference) -> String {
         KeyKind::Boolean => "false".to_owned(),
         KeyKind::Choice(words) | KeyKind::ChoiceOrTable(words) => format!("\"{}\"", words[0]),
         KeyKind::Strings | KeyKind::Targets => "[]".to_owned(),
-        KeyKind::StringTable | KeyKind::Table => "{}".to_owned(),
+        KeyKind::StringTable | KeyKind::Table | KeyKind::Tables => "{}".to_owned(),
         KeyKind::Amount => "\"1.00\"".to_owned(),
         KeyKind::String => "\"\"".to_owned(),
     }

@@ -78,7 +78,9 @@ fn invalid_value(kind: KeyKind) -> (String, String) {
         ),
         KeyKind::Strings | KeyKind::Targets => ("1".to_owned(), "expected an array".to_owned()),
         KeyKind::Amount => ("true".to_owned(), "expected an amount".to_owned()),
-        KeyKind::StringTable | KeyKind::Table => ("1".to_owned(), "expected a table".to_owned()),
+        KeyKind::StringTable | KeyKind::Table | KeyKind::Tables => {
+            ("1".to_owned(), "expected a table".to_owned())
+        }
         KeyKind::ChoiceOrTable(choices) => ("\"?\"".to_owned(), words(choices, ", ")),
     };
     (value, expected)
@@ -101,8 +103,9 @@ fn configuration_reference_defaults_match_resolver() {
         // without these lines the other keys of the section have no effect
         let enabling = match section.name {
             "fetch" => "images = \"on\"\n",
+            "egress" => "proxy = \"http://proxy:1\"\n",
             "alerts" => "webhook = \"http://localhost/\"\n",
-            "providers.NAME.price" => "input = 1\noutput = 1\n",
+            "providers.NAME.price" | "providers.NAME.prices.MODEL" => "input = 1\noutput = 1\n",
             "routes.NAME" => "targets = [\"ollama/m\"]\n",
             _ => "",
         };

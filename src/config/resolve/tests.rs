@@ -109,7 +109,7 @@ const INVALID_FILE_ERRORS: [&str; 14] = [
     "gatekeeper.toml:1: listen: invalid listen address `everywhere`",
     "gatekeeper.toml:2: timezone: invalid timezone `Mars/Olympus`",
     "gatekeeper.toml:3: workers: invalid value 0; use an integer from 1 to 256",
-    "gatekeeper.toml:4: colour: unknown key; the keys are listen, data,",
+    "gatekeeper.toml:4: colour: unknown key; the keys are listen, tls, tls_cert,",
     "gatekeeper.toml:6: ledger.sync: invalid value \"never\"; use \"os\" or \"disk\"",
     "gatekeeper.toml:8: limits.ping_s: expected an integer, found a string",
     "gatekeeper.toml:9: limits.pings: unknown key",

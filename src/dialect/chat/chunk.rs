@@ -7,6 +7,7 @@ use crate::dialect::chat::usage::{ChatUsage, UsageObject};
 use crate::dialect::error::{ErrorReader, UpstreamError};
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
+use crate::domain::server_tool::ServerTool;
 
 /// The fields beside the choices.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,7 @@ struct Choice<'c>(&'c mut Chunk);
 impl FieldVisitor for Choice<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "delta" | "message" => map.next_value_seed(ElementsSeed(&mut self.0.output)),
+            "delta" | "message" => map.next_value_seed(ElementsSeed(&mut Message(self.0))),
             "text" => map.next_value_seed(ElementsSeed(&mut self.0.plain)),
             "finish_reason" => {
                 let reason: Leaf<'_> = map.next_value()?;
@@ -88,6 +89,56 @@ impl FieldVisitor for Choice<'_> {
 
     fn end(&mut self) {
         self.0.choices += 1;
+    }
+}
+
+/// A delta or message: its text, and the tools that the vendor ran.
+struct Message<'c>(&'c mut Chunk);
+
+impl FieldVisitor for Message<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name != "executed_tools" {
+            return self.0.output.member(name, map);
+        }
+        let mut executed = ExecutedTools::default();
+        map.next_value_seed(ElementsSeed(&mut executed))?;
+        self.0.output.has_content |= !executed.0.is_empty();
+        self.0.head.usage.add_tools(&executed.0);
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.output.text(text);
+    }
+
+    fn other(&mut self) {
+        self.0.output.other();
+    }
+
+    fn end(&mut self) {
+        self.0.output.end();
+    }
+}
+
+/// Tools that Groq ran, each once in the response.
+#[derive(Default)]
+struct ExecutedTools(Vec<(ServerTool, u64)>);
+
+impl FieldVisitor for ExecutedTools {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name != "type" {
+            return skip(map);
+        }
+        match map.next_value::<Leaf<'_>>()?.text() {
+            Some("browser.search" | "browser_search" | "search") => {
+                self.0.push((ServerTool::BrowserSearch, 1));
+            }
+            Some("browser.open" | "browser_open" | "visit") => {
+                self.0.push((ServerTool::BrowserOpen, 1));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 

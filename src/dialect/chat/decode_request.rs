@@ -94,6 +94,12 @@ fn field(decoded: &mut ChatRequest, request: &Request, name: &str) -> Result<(),
                 .unwrap_or_default()
         }
         "reasoning_effort" => decoded.reasoning = effort(typed(request, name)?)?,
+        "cache_control" => {
+            let hint = typed::<CacheControl>(request, name)?;
+            if let Some(turn) = decoded.turns.last_mut() {
+                mark_last(&mut turn.blocks, hint.as_ref());
+            }
+        }
         // from the shallow read
         "service_tier" | "user" | "modalities" => {}
         name if KNOWN.contains(&name) => {}
@@ -132,7 +138,11 @@ fn turn(message: Message, position: usize, sealer: &StateSealer) -> Result<Turn,
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        "tool" | "function" => return tool_turn(message.tool_call_id, blocks).map_err(refused),
+        "tool" | "function" => {
+            let mut turn = tool_turn(message.tool_call_id, blocks).map_err(refused)?;
+            mark_last(&mut turn.blocks, message.cache_control.as_ref());
+            return Ok(turn);
+        }
         other => {
             return Err(refused(format!(
                 "the role `{}` is not known",
@@ -143,7 +153,23 @@ fn turn(message: Message, position: usize, sealer: &StateSealer) -> Result<Turn,
     for call in message.tool_calls.unwrap_or_default() {
         blocks.push(Content::ToolCall(tool_call(call, sealer).map_err(refused)?).into());
     }
+    mark_last(&mut blocks, message.cache_control.as_ref());
     Ok(Turn { role, blocks })
+}
+
+fn cache(hint: &CacheControl) -> Cache {
+    if hint.ttl.as_deref() == Some("1h") {
+        Cache::Hour
+    } else {
+        Cache::FiveMinutes
+    }
+}
+
+/// Marks the last part, up to which the conversation can be cached.
+fn mark_last(blocks: &mut [ContentBlock], hint: Option<&CacheControl>) {
+    if let (Some(last), Some(hint)) = (blocks.last_mut(), hint) {
+        last.cache.get_or_insert(cache(hint));
+    }
 }
 
 fn push_text(blocks: &mut Vec<ContentBlock>, text: String) {
@@ -184,13 +210,7 @@ fn tool_call(call: Call, sealer: &StateSealer) -> Result<ToolCall, String> {
 }
 
 fn block(part: Part) -> Result<Option<ContentBlock>, String> {
-    let cache = part.cache_control.map(|hint| {
-        if hint.ttl.as_deref() == Some("1h") {
-            Cache::Hour
-        } else {
-            Cache::FiveMinutes
-        }
-    });
+    let cache = part.cache_control.as_ref().map(cache);
     let content = match part.kind.as_str() {
         "text" | "refusal" | "input_text" | "output_text" => {
             let text = part.text.or(part.refusal).unwrap_or_default();
@@ -318,13 +338,7 @@ fn tool(declared: ToolEntry) -> Result<Tool, ApiError> {
         );
         return Err(ApiError::invalid(message).with_param("tools"));
     };
-    let cache = declared.cache_control.map(|hint| {
-        if hint.ttl.as_deref() == Some("1h") {
-            Cache::Hour
-        } else {
-            Cache::FiveMinutes
-        }
-    });
+    let cache = declared.cache_control.as_ref().map(cache);
     let schema = function
         .parameters
         .filter(|schema| schema.as_str() != "null");

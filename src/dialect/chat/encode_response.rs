@@ -21,6 +21,8 @@ pub(in crate::dialect) struct ChatEncoder {
     /// blocks by number: text, reasoning, or a call with the client's index
     blocks: Vec<(u32, Kind)>,
     calls: u64,
+    /// calls without arguments so far: block and the client's index
+    empty_calls: Vec<(u32, u64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -146,6 +148,7 @@ impl ChatEncoder {
             begun: false,
             blocks: Vec::new(),
             calls: 0,
+            empty_calls: Vec::new(),
         }
     }
 
@@ -204,10 +207,43 @@ impl ChatEncoder {
                     },
                     out,
                 );
+                self.empty_calls.push((block, index));
                 Kind::Call(index)
             }
         };
         self.blocks.push((block, kind));
+    }
+
+    /// Ends calls without arguments as an empty object: the SDKs parse what the pieces add up to.
+    fn complete_calls(&mut self, of_block: Option<u32>, out: &mut Vec<u8>) {
+        let is_ended = |block: u32| of_block.is_none_or(|of| of == block);
+        let ended: Vec<u64> = self
+            .empty_calls
+            .extract_if(.., |(block, _)| is_ended(*block))
+            .map(|(_, index)| index)
+            .collect();
+        for index in ended {
+            self.arguments(index, "{}", out);
+        }
+    }
+
+    fn arguments(&mut self, index: u64, text: &str, out: &mut Vec<u8>) {
+        let call = Call {
+            index: Some(index),
+            id: None,
+            kind: None,
+            function: Function {
+                name: None,
+                arguments: text,
+            },
+        };
+        self.chunk(
+            Delta {
+                tool_calls: Some([call]),
+                ..Delta::default()
+            },
+            out,
+        );
     }
 
     fn delta(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
@@ -230,19 +266,8 @@ impl ChatEncoder {
                 ..Delta::default()
             },
             Kind::Call(index) => {
-                let call = Call {
-                    index: Some(index),
-                    id: None,
-                    kind: None,
-                    function: Function {
-                        name: None,
-                        arguments: text,
-                    },
-                };
-                Delta {
-                    tool_calls: Some([call]),
-                    ..Delta::default()
-                }
+                self.empty_calls.retain(|(empty, _)| *empty != block);
+                return self.arguments(index, text, out);
             }
         };
         self.chunk(delta, out);
@@ -254,7 +279,8 @@ impl ResponseEncoder for ChatEncoder {
         match event {
             OutputEvent::Open { block, block_kind } => self.open(*block, block_kind, out),
             OutputEvent::Delta { block, text } => self.delta(*block, text, out),
-            OutputEvent::State { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => {}
+            OutputEvent::Close { block } => self.complete_calls(Some(*block), out),
+            OutputEvent::State { .. } | OutputEvent::Stop(_) => {}
         }
     }
 
@@ -268,6 +294,7 @@ impl ResponseEncoder for ChatEncoder {
                 out,
             );
         }
+        self.complete_calls(None, out);
         let last = Choice {
             index: 0,
             delta: Some(Delta::default()),
@@ -351,133 +378,4 @@ fn reason(stop: &StopReason) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conversation::{ResponseBuilder, StateSealer};
-    use crate::dialect::{Dialect, Operation, read};
-    use serde_json::{Value, json};
-
-    const USAGE: Usage = Usage {
-        uncached_in: 10,
-        cache_read: 20,
-        cache_write_5m: 3,
-        cache_write_1h: 4,
-        cache_write_other: 0,
-        out_total: 8,
-        reasoning: 5,
-        audio_in: 0,
-        audio_cached: 0,
-        audio_out: 0,
-        image_out: 0,
-        web_searches: 0,
-        service_tier: None,
-    };
-
-    fn encoder(more: &str) -> ChatEncoder {
-        let body = format!(r#"{{"model":"m","messages":[]{more}}}"#);
-        let request = read(Dialect::Chat, Operation::Conversation, body.into()).expect("a request");
-        let sealer = StateSealer::new([0; 32]);
-        ChatEncoder::new(
-            &request,
-            ResponseMeta {
-                request_id: "req_1".into(),
-                model: "their-m".into(),
-                created_s: 9,
-                sealer,
-            },
-        )
-    }
-
-    fn events() -> Vec<OutputEvent> {
-        let delta = |block, text: &str| OutputEvent::Delta {
-            block,
-            text: text.into(),
-        };
-        vec![
-            OutputEvent::Open {
-                block: 0,
-                block_kind: BlockKind::Reasoning,
-            },
-            delta(0, "hm"),
-            OutputEvent::Open {
-                block: 1,
-                block_kind: BlockKind::Text,
-            },
-            delta(1, "so"),
-            OutputEvent::Open {
-                block: 2,
-                block_kind: BlockKind::Call {
-                    id: "a".into(),
-                    name: "f".into(),
-                },
-            },
-            delta(2, "{}"),
-            OutputEvent::Stop(StopReason::Tool),
-        ]
-    }
-
-    #[test]
-    fn stream_has_one_role_its_deltas_and_one_end() {
-        let mut encoder = encoder(r#","stream":true,"stream_options":{"include_usage":true}"#);
-        let mut out = Vec::new();
-        events()
-            .iter()
-            .for_each(|event| encoder.event(event, &mut out));
-        encoder.end(&StopReason::Tool, &USAGE, &mut out);
-        let text = String::from_utf8(out).expect("UTF-8");
-        let (chunks, end) = text.trim_end().rsplit_once("\n\n").expect("events");
-        assert_eq!(end, "data: [DONE]");
-        let chunks: Vec<Value> = chunks
-            .split("\n\n")
-            .map(|event| {
-                serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON")
-            })
-            .collect();
-        assert_eq!(
-            chunks[0]["choices"][0]["delta"],
-            json!({"role": "assistant", "reasoning_content": "hm"})
-        );
-        assert_eq!(chunks[1]["choices"][0]["delta"], json!({"content": "so"}));
-        assert_eq!(chunks[2]["choices"][0]["delta"]["tool_calls"][0]["id"], "a");
-        assert_eq!(chunks[4]["choices"][0]["finish_reason"], "tool_calls");
-        let usage = &chunks[5];
-        assert_eq!(
-            (&usage["choices"], &usage["usage"]["prompt_tokens"]),
-            (&json!([]), &json!(37))
-        );
-        assert_eq!(chunks.len(), 6);
-        assert!(
-            chunks
-                .iter()
-                .all(|chunk| chunk["id"] == "chatcmpl-req_1" && chunk["model"] == "their-m")
-        );
-    }
-
-    #[test]
-    fn c01_unary_prompt_tokens_include_cache_reads_and_writes() {
-        let mut builder = ResponseBuilder::default();
-        events().iter().for_each(|event| builder.add(event));
-        let answer: Value =
-            serde_json::from_str(&encoder("").encode_unary(&builder.build(), &USAGE))
-                .expect("JSON");
-        let message = &answer["choices"][0]["message"];
-        assert_eq!(
-            (&message["content"], &message["reasoning_content"]),
-            (&json!("so"), &json!("hm"))
-        );
-        assert_eq!(
-            message["tool_calls"][0]["function"],
-            json!({"name": "f", "arguments": "{}"})
-        );
-        let usage = &answer["usage"];
-        assert_eq!(
-            (
-                &usage["prompt_tokens"],
-                &usage["completion_tokens"],
-                &usage["total_tokens"]
-            ),
-            (&json!(37), &json!(8), &json!(45))
-        );
-        assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 20);
-    }
-}
+mod tests;

@@ -42,5 +42,5 @@ pub(in crate::dialect) fn is_error_body(body: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
 }
 
-/// A comment, which clients skip.
-pub(in crate::dialect) const PING: &[u8] = b": ping\n\n";
+/// A comment, which clients skip. A line of the next event: some SDKs make an event of a comment that stands alone.
+pub(in crate::dialect) const PING: &[u8] = b": ping\n";

@@ -31,7 +31,7 @@ pub(super) fn input_bound(
         .raw("web_search_options")
         .is_some_and(|json| json != "null")
     {
-        input.add_unbounded("hosted tool web_search");
+        input.add_search_options();
     }
     if body.leaf("plugins").is_some() {
         input.add_unbounded("hosted tool plugins");

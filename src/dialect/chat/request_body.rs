@@ -17,6 +17,8 @@ pub(super) struct Message {
     pub(super) tool_calls: Option<Vec<Call>>,
     #[serde(default)]
     pub(super) tool_call_id: Option<String>,
+    #[serde(default)]
+    pub(super) cache_control: Option<CacheControl>,
 }
 
 #[derive(Deserialize)]

@@ -55,7 +55,8 @@ impl PassthroughTap for ChatTap {
                 return EventKind::Error(read_error_event(data, KindField::Code));
             }
             b"" => return EventKind::Head,
-            b"[DONE]" => return EventKind::Terminal,
+            b"[DONE]" if self.usage.ended => return EventKind::Terminal,
+            b"[DONE]" => return EventKind::Truncated,
             _ => {}
         }
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {

@@ -3,8 +3,11 @@
 
 use serde::de::MapAccess;
 
+use crate::dialect::wire::amount::reported_amount;
 use crate::dialect::wire::count::Count;
 use crate::dialect::wire::json::{FieldVisitor, ObjectSeed, skip};
+use crate::domain::money::Money;
+use crate::domain::server_tool::ServerTool;
 use crate::domain::usage::{ReportedUsage, Usage};
 
 /// Counts of `usage`: the last value of each field.
@@ -14,25 +17,47 @@ pub(super) struct ChatUsage {
     completion: Count,
     cached: Count,
     cache_write: Count,
+    /// of `cache_write`, for the shortest lifetime
+    cache_write_short: Count,
+    /// of `cache_write`
+    cache_write_12h: Count,
     audio_in: Count,
     audio_out: Count,
     image_out: Count,
     reasoning: Count,
     total: Count,
+    /// tools that the vendor ran, from the message
+    pub(super) tools: Vec<(ServerTool, u64)>,
+    /// OpenRouter's `cost`
+    reported_cost: Option<Money>,
     pub(super) service_tier: Option<String>,
 }
 
 impl ChatUsage {
+    /// Notes that the vendor ran a tool.
+    pub(super) fn add_tools(&mut self, tools: &[(ServerTool, u64)]) {
+        for (tool, uses) in tools {
+            match self.tools.iter_mut().find(|(known, _)| known == tool) {
+                Some((_, known)) => *known = known.saturating_add(*uses),
+                None => self.tools.push((*tool, *uses)),
+            }
+        }
+    }
+
     pub(super) fn then(&mut self, later: ChatUsage) {
         self.prompt.then(later.prompt);
         self.completion.then(later.completion);
         self.cached.then(later.cached);
         self.cache_write.then(later.cache_write);
+        self.cache_write_short.then(later.cache_write_short);
+        self.cache_write_12h.then(later.cache_write_12h);
         self.audio_in.then(later.audio_in);
         self.audio_out.then(later.audio_out);
         self.image_out.then(later.image_out);
         self.reasoning.then(later.reasoning);
         self.total.then(later.total);
+        self.add_tools(&later.tools);
+        self.reported_cost = later.reported_cost.or(self.reported_cost.take());
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
@@ -43,6 +68,8 @@ impl ChatUsage {
     pub(super) fn report(&self) -> ReportedUsage {
         let totals = [self.prompt, self.completion, self.cached, self.cache_write];
         let shares = [
+            self.cache_write_short,
+            self.cache_write_12h,
             self.audio_in,
             self.audio_out,
             self.image_out,
@@ -55,25 +82,29 @@ impl ChatUsage {
         {
             return ReportedUsage::Invalid;
         }
-        let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
-        let uncached_in = self
-            .prompt
-            .tokens()
-            .saturating_sub(cache_read)
-            .saturating_sub(cache_write_other);
         let out_total = self.out_total();
-        let usage = Usage {
-            uncached_in,
-            cache_read,
-            cache_write_other,
+        let (short, half_day) = (
+            self.cache_write_short.tokens(),
+            self.cache_write_12h.tokens(),
+        );
+        let mut usage = Usage {
+            cache_read: self.cached.tokens(),
+            cache_write_5m: short,
+            cache_write_12h: half_day,
+            cache_write_other: self.cache_write.beyond(&[short, half_day]),
             out_total,
             reasoning: self.reasoning.tokens().min(out_total),
-            audio_in: self.audio_in.tokens().min(uncached_in),
             audio_out: self.audio_out.tokens().min(out_total),
             image_out: self.image_out.tokens().min(out_total),
             service_tier: self.service_tier.clone(),
+            tools: self.tools.clone(),
+            reported_cost: self.reported_cost,
             ..Usage::default()
         };
+        if self.prompt.is_reported() {
+            usage.clamp_to_prompt(self.prompt.tokens());
+        }
+        usage.audio_in = self.audio_in.tokens().min(usage.uncached_in);
         ReportedUsage::of(
             usage,
             self.prompt.is_reported(),
@@ -105,6 +136,7 @@ impl FieldVisitor for ChatUsage {
             "prompt_tokens" => self.prompt = Count::required(map)?,
             "completion_tokens" => self.completion = Count::required(map)?,
             "total_tokens" => self.total.then(Count::optional(map)?),
+            "cost" => self.reported_cost = reported_amount(map)?.or(self.reported_cost),
             "cached_tokens" | "num_cached_tokens" | "prompt_cache_hit_tokens" => {
                 self.cached.then(Count::optional(map)?)
             }
@@ -132,6 +164,9 @@ impl FieldVisitor for PromptDetails<'_> {
             "cached_tokens" => self.0.cached.then(Count::optional(map)?),
             "cache_write_tokens" => self.0.cache_write.then(Count::optional(map)?),
             "audio_tokens" => self.0.audio_in.then(Count::optional(map)?),
+            "cache_write_tokens_details" => {
+                map.next_value_seed(ObjectSeed(&mut WriteDetails(self.0)))?
+            }
             _ => skip(map)?,
         }
         Ok(())
@@ -139,6 +174,24 @@ impl FieldVisitor for PromptDetails<'_> {
 
     fn other(&mut self) {
         self.0.cached = Count::Invalid;
+    }
+}
+
+/// Cache writes by lifetime.
+struct WriteDetails<'u>(&'u mut ChatUsage);
+
+impl FieldVisitor for WriteDetails<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "ttl_30m_tokens" => self.0.cache_write_short.then(Count::optional(map)?),
+            "ttl_12h_tokens" => self.0.cache_write_12h.then(Count::optional(map)?),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.cache_write = Count::Invalid;
     }
 }
 

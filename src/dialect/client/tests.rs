@@ -47,10 +47,10 @@ fn error_event_and_ping_are_complete_events() {
         );
         assert!(event.ends_with(b"\n\n"));
     }
-    assert_eq!(ping(Dialect::Chat), ": ping\n\n");
+    assert_eq!(ping(Dialect::Chat), ": ping\n");
     assert_eq!(
         ping(Dialect::Messages),
         "event: ping\ndata: {\"type\": \"ping\"}\n\n"
     );
-    assert_eq!(cost_comment("0.0012"), ": x-gatekeeper-cost-usd 0.0012\n\n");
+    assert_eq!(cost_comment("0.0012"), ": x-gatekeeper-cost-usd 0.0012\n");
 }

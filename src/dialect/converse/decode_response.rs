@@ -24,6 +24,9 @@ use crate::domain::usage::ReportedUsage;
 /// one at a time.
 const OPEN_MAX: usize = 64;
 
+/// Type of a call that AWS runs itself; others are the client's, whether they have a type or not.
+const HOSTED: &str = "server_tool_use";
+
 /// Decoder of one response.
 pub(in crate::dialect) struct ConverseDecoder {
     /// model that makes the signatures
@@ -77,9 +80,9 @@ impl ConverseDecoder {
             Some(ToolUseStart {
                 tool_use_id: id,
                 name,
-                hosted: None,
+                kind,
                 ..
-            }) => {
+            }) if kind.as_deref() != Some(HOSTED) => {
                 self.open(
                     index,
                     OpenKind::Call,

@@ -101,6 +101,13 @@ fn claude_thinking(reasoning: &ReasoningOptions, may_think: bool) -> Option<Clau
         Summary::Shown => "summarized",
         Summary::Omitted => "omitted",
     });
+    if reasoning.is_off() {
+        return Some(ClaudeThinking {
+            kind: "disabled",
+            budget_tokens: None,
+            display: None,
+        });
+    }
     if reasoning.adaptive {
         return Some(ClaudeThinking {
             kind: "adaptive",

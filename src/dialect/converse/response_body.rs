@@ -27,9 +27,8 @@ pub(super) struct ContentBlockStart {
 pub(super) struct ToolUseStart {
     pub(super) tool_use_id: String,
     pub(super) name: String,
-    /// `server_tool_use`: AWS runs the tool itself
     #[serde(default, rename = "type")]
-    pub(super) hosted: Option<String>,
+    pub(super) kind: Option<String>,
     /// only in unary responses
     #[serde(default)]
     pub(super) input: Option<RawJson>,

@@ -60,6 +60,9 @@ impl ConverseUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
+        let details = [self.cache_write_5m.tokens(), self.cache_write_1h.tokens()];
+        let written: u64 = details.into_iter().fold(0, u64::saturating_add);
+        usage.is_clamped = written > usage.cache_writes();
         if self.input.is_reported() && self.output.is_reported() {
             // tokens of a total that exceeds its parts are output
             let rest = self.total.beyond(&[usage.in_total(), usage.out_total]);
@@ -78,11 +81,12 @@ impl ConverseUsage {
             {
                 (total, 0, 0)
             }
-            Count::Value(total) => (
-                five_minutes,
-                hour,
-                total.saturating_sub(five_minutes.saturating_add(hour)),
-            ),
+            // impossible details are cut, the hour's share last
+            Count::Value(total) => {
+                let hour = hour.min(total);
+                let five_minutes = five_minutes.min(total - hour);
+                (five_minutes, hour, total - hour - five_minutes)
+            }
             Count::Absent | Count::Invalid => (five_minutes, hour, 0),
         }
     }

@@ -159,24 +159,27 @@ impl GeminiUsage {
         }
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
         let [audio_in, audio_cached, audio_out, image_out] = media.map(Count::tokens);
-        let uncached_in = prompt.saturating_sub(cache_read).saturating_add(tool_use);
         let mut out_total = candidates.saturating_add(thoughts);
         if self.prompt.is_reported() && self.candidates.is_reported() {
             // tokens of a total that exceeds its parts are output
             out_total += self.total.beyond(&[prompt, tool_use, out_total]);
         }
-        let usage = Usage {
-            uncached_in,
+        let mut usage = Usage {
             cache_read,
             out_total,
             reasoning: thoughts,
-            audio_in: audio_in.saturating_sub(audio_cached).min(uncached_in),
             audio_cached: audio_cached.min(cache_read),
             audio_out: audio_out.min(out_total),
             image_out: image_out.min(out_total),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
+        if self.prompt.is_reported() {
+            usage.clamp_to_prompt(prompt);
+        }
+        usage.uncached_in = usage.uncached_in.saturating_add(tool_use);
+        let audio_in = audio_in.saturating_sub(audio_cached);
+        usage.audio_in = audio_in.min(usage.uncached_in);
         ReportedUsage::of(
             usage,
             self.prompt.is_reported(),
@@ -282,7 +285,8 @@ mod tests {
                 r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#
             ),
             ReportedUsage::Complete(Usage {
-                cache_read: 5,
+                cache_read: 3,
+                is_clamped: true,
                 ..Usage::default()
             })
         );

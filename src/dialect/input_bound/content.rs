@@ -27,17 +27,6 @@ const HOSTED_CALLS: [&str; 5] = [
     "mcp_call",
 ];
 
-pub(super) fn add(bound: &mut InputBound, more: InputBound) {
-    bound.images += more.images;
-    bound.documents += more.documents;
-    bound.audio |= more.audio;
-    bound.searches = bound.searches.saturating_add(more.searches);
-    bound.tools += more.tools;
-    if bound.unbounded.is_none() {
-        bound.unbounded = more.unbounded;
-    }
-}
-
 /// Reads messages and the parts in them alike: what a member means does not hang on the declared `type`, which a
 /// lenient upstream may not look at.
 #[derive(Clone)]
@@ -200,7 +189,7 @@ impl FieldVisitor for ContentParts {
             "tool" => {
                 let mut added = AddedTool(ToolVisitor::new(self.rules.tools, None));
                 map.next_value_seed(ObjectSeed(&mut added))?;
-                add(&mut self.bound, added.0.bound);
+                self.bound.add(added.0.bound);
                 Ok(())
             }
             name => match name.strip_suffix("_url") {
@@ -247,7 +236,7 @@ impl ContentParts {
             "tools" => {
                 let mut tools = ToolVisitor::new(self.rules.tools, None);
                 map.next_value_seed(ElementsSeed(&mut tools))?;
-                add(&mut self.bound, tools.bound);
+                self.bound.add(tools.bound);
                 Ok(())
             }
             _ => {

@@ -9,7 +9,7 @@ pub(super) use tools::{ToolRules, ToolRunner, printable};
 
 use serde::de::MapAccess;
 
-use crate::dialect::input_bound::content::{ContentParts, add};
+use crate::dialect::input_bound::content::ContentParts;
 use crate::dialect::input_bound::tools::{ToolVisitor, unbounded};
 use crate::dialect::request::{RequestBody, invalid_field};
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, read, skip};
@@ -52,7 +52,7 @@ impl<'b> InputBoundReader<'b> {
                 let parts = read(&ContentParts::new(self.rules), json.as_bytes())
                     .map_err(|_| invalid_field(field, "holds a value that cannot be read"))?;
                 self.media_bytes += parts.media_bytes;
-                add(&mut self.bound, parts.bound);
+                self.bound.add(parts.bound);
             }
         }
         Ok(())
@@ -73,13 +73,18 @@ impl<'b> InputBoundReader<'b> {
                 json.as_bytes(),
             )
             .map_err(|_| invalid_field(field, "holds a value that cannot be read"))?;
-            add(&mut self.bound, tools.bound);
+            self.bound.add(tools.bound);
         }
         Ok(())
     }
 
     pub(super) fn add_audio(&mut self) {
         self.bound.audio = true;
+    }
+
+    /// Adds chat's search, which only some models bound.
+    pub(super) fn add_search_options(&mut self) {
+        self.bound.search_options = true;
     }
 
     /// Adds input stored by the vendor. The model's context window bounds it, as it does a document.

@@ -4,7 +4,11 @@
 use serde::de::MapAccess;
 
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
-use crate::domain::input_bound::InputBound;
+use crate::domain::input_bound::{InputBound, SecondModelBound};
+use crate::domain::server_tool::ServerTool;
+
+/// Longer model names are refused by the vendor too.
+const MODEL_BYTES_MAX: usize = 256;
 
 /// Tools of one dialect.
 #[derive(Debug)]
@@ -24,8 +28,12 @@ pub(in crate::dialect) struct ToolRules {
 pub(in crate::dialect) enum ToolRunner {
     #[default]
     Client,
-    /// the vendor, each run at the price of a search
-    Search,
+    /// the vendor, each run at the price of a search; the tool, if it has a price of its own
+    Search(Option<ServerTool>),
+    /// the vendor, each run at the fee of the tool
+    Priced(ServerTool),
+    /// a model beside the one asked for, which the tool names; else this one
+    SecondModel(Option<&'static str>),
     /// the vendor, at a cost that only a limit bounds
     Hosted,
 }
@@ -38,6 +46,8 @@ pub(super) struct ToolVisitor {
     tool: DeclaredTool,
     /// limit that the request sets for all hosted tools together
     hosted_calls_max: Option<u64>,
+    /// several search tools are declared
+    is_mixed: bool,
 }
 
 /// The tool being read.
@@ -47,6 +57,10 @@ struct DeclaredTool {
     /// type, if hosted
     kind: String,
     max_uses: Option<u64>,
+    /// models that the tool names
+    models: Vec<String>,
+    /// output tokens of one run of its model
+    max_tokens: Option<u64>,
     /// the client runs a tool that a vendor could run
     runs_at_client: bool,
 }
@@ -58,7 +72,29 @@ impl ToolVisitor {
             bound: InputBound::default(),
             tool: DeclaredTool::default(),
             hosted_calls_max,
+            is_mixed: false,
         }
+    }
+
+    /// Notes the models that a tool may run; unlimited runs are no bound of the model's own input either.
+    fn second_models(&mut self, tool: DeclaredTool, default: Option<&str>, runs: Option<u64>) {
+        let mut models = tool.models;
+        if let Some(default) = default.filter(|_| models.is_empty()) {
+            models.push(default.to_owned());
+        }
+        match runs.filter(|_| !models.is_empty()) {
+            Some(runs) => {
+                self.bound.tool_rounds = self.bound.tool_rounds.saturating_add(runs);
+            }
+            None => self.hosted_without(&tool.kind, Some(self.rules.search_limit)),
+        }
+        let bounds = models.into_iter().map(|model| SecondModelBound {
+            tool: tool.kind.clone(),
+            model,
+            runs,
+            output_cap: tool.max_tokens,
+        });
+        self.bound.second_models.extend(bounds);
     }
 
     /// Of a type that is given twice the dearer one counts.
@@ -80,10 +116,10 @@ impl ToolVisitor {
         let mut inner = ToolVisitor::new(self.rules, self.hosted_calls_max);
         map.next_value_seed(ElementsSeed(&mut inner))?;
         self.bound.tools += inner.bound.tools;
-        self.bound.searches = self.bound.searches.saturating_add(inner.bound.searches);
-        if let Some(why) = inner.bound.unbounded {
-            unbounded(&mut self.bound, &why);
-        }
+        self.bound.add(InputBound {
+            tools: 0,
+            ..inner.bound
+        });
         Ok(())
     }
 
@@ -111,6 +147,20 @@ impl FieldVisitor for ToolVisitor {
                 }
                 Ok(())
             }
+            "max_tokens" => {
+                if let Leaf::Whole(tokens) = map.next_value()? {
+                    self.tool.max_tokens = Some(tokens.max(self.tool.max_tokens.unwrap_or(0)));
+                }
+                Ok(())
+            }
+            "model" => {
+                let value: Leaf<'_> = map.next_value()?;
+                let model = value.text().filter(|model| model.len() <= MODEL_BYTES_MAX);
+                self.tool.models.extend(model.map(str::to_owned));
+                Ok(())
+            }
+            // settings of a model that writes vector images
+            "svg" => map.next_value_seed(ObjectSeed(&mut ToolModel(&mut self.tool.models))),
             "execution" if self.rules.has_namespaces => {
                 self.tool.runs_at_client = map.next_value::<Leaf<'_>>()?.text() == Some("client");
                 Ok(())
@@ -126,14 +176,40 @@ impl FieldVisitor for ToolVisitor {
         match (tool.runner, tool.max_uses.or(self.hosted_calls_max)) {
             (ToolRunner::Client, _) => {}
             (ToolRunner::Hosted, _) if tool.runs_at_client && tool.kind == "tool_search" => {}
-            (ToolRunner::Search, Some(uses)) => {
+            (ToolRunner::Search(search), Some(uses)) => {
                 self.bound.searches = self.bound.searches.saturating_add(uses);
+                let other = self
+                    .bound
+                    .search_tool
+                    .filter(|other| Some(*other) != search);
+                self.is_mixed |= other.is_some();
+                // of two tools the dearer one counts
+                self.bound.search_tool = search.filter(|_| !self.is_mixed);
             }
-            (ToolRunner::Search, None) => {
+            (ToolRunner::Priced(priced), Some(uses)) => {
+                self.bound.hosted_uses.push((priced, uses));
+            }
+            (ToolRunner::Search(_) | ToolRunner::Priced(_), None) => {
                 self.hosted_without(&tool.kind, Some(self.rules.search_limit));
             }
+            (ToolRunner::SecondModel(default), uses) => self.second_models(tool, default, uses),
             (ToolRunner::Hosted, _) => self.hosted_without(&tool.kind, self.rules.hosted_limit),
         }
+    }
+}
+
+/// Model that a member of a tool names.
+struct ToolModel<'t>(&'t mut Vec<String>);
+
+impl FieldVisitor for ToolModel<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name != "model" {
+            return skip(map);
+        }
+        let value: Leaf<'_> = map.next_value()?;
+        let model = value.text().filter(|model| model.len() <= MODEL_BYTES_MAX);
+        self.0.extend(model.map(str::to_owned));
+        Ok(())
     }
 }
 

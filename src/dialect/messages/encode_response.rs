@@ -76,12 +76,16 @@ impl MessagesEncoder {
         }
     }
 
-    /// First event of a stream. Its usage is known at the end.
+    /// First event of a stream. Its usage is an estimate, which agents show; the last event has the exact one.
     fn begin(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let message = self.message(Vec::new(), None, &Usage::default());
+        let estimate = Usage {
+            uncached_in: self.head.input_estimate,
+            ..Usage::default()
+        };
+        let message = self.message(Vec::new(), None, &estimate);
         frame(
             out,
             "message_start",

@@ -35,7 +35,9 @@ fn tool_runner(kind: &str) -> ToolRunner {
     if kind == "custom" || begins(&CLIENT_TOOLS) {
         ToolRunner::Client
     } else if begins(&SEARCH_TOOLS) {
-        ToolRunner::Search
+        ToolRunner::Search(None)
+    } else if kind.starts_with("advisor_") {
+        ToolRunner::SecondModel(None)
     } else {
         ToolRunner::Hosted
     }

@@ -65,16 +65,17 @@ fn thinking_budget(body: &RequestBody<'_>) -> Option<u64> {
 
 /// Speed and region have prices of their own and count as tiers.
 fn service_tier(body: &RequestBody<'_>) -> Result<Option<String>, ApiError> {
-    if let Some(speed) = body.text("speed").filter(|speed| speed != "standard") {
-        return Ok(Some(speed));
+    let speed = body.text("speed").filter(|speed| speed != "standard");
+    let region = body.text("inference_geo");
+    let region = region.filter(|region| region != "global");
+    let region = region.map(|region| format!("{INFERENCE_GEO_PREFIX}{region}"));
+    match (speed, region) {
+        (None, None) => body.service_tier(),
+        (speed, region) => {
+            let words: Vec<String> = speed.into_iter().chain(region).collect();
+            Ok(Some(words.join("+")))
+        }
     }
-    if let Some(region) = body
-        .text("inference_geo")
-        .filter(|region| region != "global")
-    {
-        return Ok(Some(format!("{INFERENCE_GEO_PREFIX}{region}")));
-    }
-    body.service_tier()
 }
 
 fn user(body: &RequestBody<'_>) -> Option<String> {

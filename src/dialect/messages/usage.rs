@@ -7,6 +7,9 @@ use crate::dialect::wire::count::Count;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{INFERENCE_GEO_PREFIX, ReportedUsage, Usage};
 
+/// Longer names are ignored, as in requests.
+const MODEL_BYTES_MAX: usize = 256;
+
 /// Counts of `usage`: the last value of each field.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MessagesUsage {
@@ -18,9 +21,11 @@ pub(super) struct MessagesUsage {
     cache_write_1h: Count,
     thinking: Count,
     web_searches: Count,
-    /// usage of server-side compactions, which the totals leave out
-    compaction: Option<Box<MessagesUsage>>,
+    /// runs of models inside the call
+    iterations: Vec<Iteration>,
     service_tier: Option<String>,
+    speed: Option<String>,
+    inference_geo: Option<String>,
     /// `input_tokens: null` is invalid in a full usage object, absent in an update
     input_required: bool,
 }
@@ -43,8 +48,12 @@ impl MessagesUsage {
         self.cache_write_1h.then(later.cache_write_1h);
         self.thinking.then(later.thinking);
         self.web_searches.then(later.web_searches);
-        self.compaction = later.compaction.or(self.compaction.take());
+        if !later.iterations.is_empty() {
+            self.iterations = later.iterations;
+        }
         self.service_tier = later.service_tier.or(self.service_tier.take());
+        self.speed = later.speed.or(self.speed.take());
+        self.inference_geo = later.inference_geo.or(self.inference_geo.take());
     }
 
     /// Fills in counts that are absent.
@@ -62,20 +71,34 @@ impl MessagesUsage {
             return ReportedUsage::Invalid;
         }
         let mut usage = self.usage();
-        if let Some(more) = &self.compaction {
-            let more = more.usage();
-            for (class, tokens) in [
-                (&mut usage.uncached_in, more.uncached_in),
-                (&mut usage.cache_read, more.cache_read),
-                (&mut usage.cache_write_5m, more.cache_write_5m),
-                (&mut usage.cache_write_1h, more.cache_write_1h),
-                (&mut usage.cache_write_other, more.cache_write_other),
-                (&mut usage.out_total, more.out_total),
-            ] {
-                *class = class.saturating_add(tokens);
-            }
-        }
+        self.add_iterations(&mut usage);
         ReportedUsage::of(usage, self.input.is_reported(), self.output.is_reported())
+    }
+
+    /// Sums the iterations by kind. Of a substitute model's tokens the totals are free; the rest of the totals is the model's own.
+    fn add_iterations(&self, usage: &mut Usage) {
+        let sum = |kind: IterationKind| {
+            let mut sum = Usage::default();
+            let entries = self.iterations.iter();
+            let of_kind = entries.filter(|entry| entry.kind == kind);
+            of_kind.for_each(|entry| sum.add(&entry.usage.usage()));
+            sum
+        };
+        let substitutes = self.entries_of_other_models(IterationKind::Fallback);
+        if !substitutes.is_empty() {
+            *usage = without_substitutes(usage, &sum(IterationKind::Message), &substitutes);
+        }
+        usage.add(&sum(IterationKind::Compaction));
+        let advisors = self.entries_of_other_models(IterationKind::Advisor);
+        for (model, second) in substitutes.iter().chain(&advisors) {
+            usage.add_second_model(model, second);
+        }
+    }
+
+    fn entries_of_other_models(&self, kind: IterationKind) -> Vec<(String, Usage)> {
+        let of_kind = self.iterations.iter().filter(|entry| entry.kind == kind);
+        let named = |entry: &Iteration| Some((entry.model.clone()?, entry.usage.usage()));
+        of_kind.filter_map(named).collect()
     }
 
     fn is_invalid(&self) -> bool {
@@ -89,16 +112,18 @@ impl MessagesUsage {
             self.thinking,
             self.web_searches,
         ];
-        counts.contains(&Count::Invalid)
-            || self
-                .compaction
-                .as_ref()
-                .is_some_and(|more| more.is_invalid())
+        let mut iterations = self.iterations.iter();
+        counts.contains(&Count::Invalid) || iterations.any(|entry| entry.usage.is_invalid())
     }
 
     fn usage(&self) -> Usage {
         let (cache_write_5m, cache_write_1h, cache_write_other) = self.cache_writes();
+        let split = self
+            .cache_write_5m
+            .tokens()
+            .saturating_add(self.cache_write_1h.tokens());
         Usage {
+            is_clamped: split > cache_write_5m + cache_write_1h + cache_write_other,
             uncached_in: self.input.tokens(),
             cache_read: self.cache_read.tokens(),
             cache_write_5m,
@@ -107,9 +132,29 @@ impl MessagesUsage {
             out_total: self.output.tokens(),
             reasoning: self.thinking.tokens().min(self.output.tokens()),
             web_searches: self.web_searches.tokens(),
-            service_tier: self.service_tier.clone(),
+            service_tier: self.service_level(),
             ..Usage::default()
         }
+    }
+
+    /// Tier, speed and region that have prices of their own, joined by `+`; else the base tier, if the vendor names one.
+    fn service_level(&self) -> Option<String> {
+        let is_apart = |word: &&String| *word != "standard";
+        let region = self.inference_geo.as_ref();
+        let region =
+            region.filter(|region| !["", "global", "not_available"].contains(&region.as_str()));
+        let words =
+            [self.service_tier.as_ref(), self.speed.as_ref()].map(|word| word.filter(is_apart));
+        let apart: Vec<String> = words
+            .into_iter()
+            .flatten()
+            .cloned()
+            .chain(region.map(|region| format!("{INFERENCE_GEO_PREFIX}{region}")))
+            .collect();
+        if apart.is_empty() {
+            return self.service_tier.clone().or(self.speed.clone());
+        }
+        Some(apart.join("+"))
     }
 
     /// Cache writes of 5 minutes, of an hour, of an unknown lifetime. Without a split all are of 5 minutes, the default; a total
@@ -143,12 +188,13 @@ impl FieldVisitor for MessagesUsage {
             "cache_creation" | "output_tokens_details" | "server_tool_use" => {
                 map.next_value_seed(ObjectSeed(&mut Details(self)))?
             }
-            "service_tier" | "speed" => self.tier(map)?,
-            "inference_geo" => self.region(map)?,
+            "service_tier" => self.service_tier = text(map)?.or(self.service_tier.take()),
+            "speed" => self.speed = text(map)?.or(self.speed.take()),
+            "inference_geo" => self.inference_geo = text(map)?.or(self.inference_geo.take()),
             "iterations" => {
                 let mut iterations = Iterations::default();
                 map.next_value_seed(ElementsSeed(&mut iterations))?;
-                self.compaction = iterations.compaction;
+                self.iterations = iterations.entries;
             }
             _ => skip(map)?,
         }
@@ -160,32 +206,9 @@ impl FieldVisitor for MessagesUsage {
     }
 }
 
-impl MessagesUsage {
-    /// A nonstandard speed has prices of its own: it counts as the tier.
-    fn tier<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
-        match map.next_value()? {
-            Leaf::Text(tier) if tier == "standard" => {
-                self.service_tier.get_or_insert_with(|| tier.into_owned());
-            }
-            Leaf::Text(tier) => self.service_tier = Some(tier.into_owned()),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// A region with prices of its own counts as the tier, unless the tier has prices of its own too.
-    fn region<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
-        if let Leaf::Text(region) = map.next_value()?
-            && !["", "global", "not_available"].contains(&&*region)
-            && self
-                .service_tier
-                .as_ref()
-                .is_none_or(|tier| tier == "standard")
-        {
-            self.service_tier = Some(format!("{INFERENCE_GEO_PREFIX}{region}"));
-        }
-        Ok(())
-    }
+/// A text; null and anything else leave what was known.
+fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
+    Ok(map.next_value::<Leaf<'_>>()?.text().map(str::to_owned))
 }
 
 struct Details<'u>(&'u mut MessagesUsage);
@@ -208,47 +231,98 @@ impl FieldVisitor for Details<'_> {
     }
 }
 
-/// `iterations`: only compactions are missing in the totals.
+/// Kind of an entry of `iterations`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum IterationKind {
+    /// in the totals
+    #[default]
+    Message,
+    /// beside the totals, of the same model
+    Compaction,
+    /// beside the totals, of another model
+    Advisor,
+    /// in the totals, of another model
+    Fallback,
+}
+
+/// One entry of `iterations`.
+#[derive(Clone, Debug, Default)]
+struct Iteration {
+    kind: IterationKind,
+    model: Option<String>,
+    usage: MessagesUsage,
+}
+
+/// `iterations`, each with its kind.
 #[derive(Default)]
 struct Iterations {
-    compaction: Option<Box<MessagesUsage>>,
-    current: MessagesUsage,
-    is_compaction: bool,
+    entries: Vec<Iteration>,
+    current: Iteration,
 }
+
+/// More entries than any response has.
+const ITERATIONS_MAX: usize = 1_000;
 
 impl FieldVisitor for Iterations {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.is_compaction = map.next_value::<Leaf<'_>>()?.text() == Some("compaction");
+                self.current.kind = match map.next_value::<Leaf<'_>>()?.text() {
+                    Some("compaction") => IterationKind::Compaction,
+                    Some("advisor_message") => IterationKind::Advisor,
+                    Some("fallback_message") => IterationKind::Fallback,
+                    _ => IterationKind::Message,
+                };
+                Ok(())
+            }
+            "model" => {
+                self.current.model = text(map)?.filter(|model| model.len() <= MODEL_BYTES_MAX);
                 Ok(())
             }
             // iterations are not nested
             "iterations" => skip(map),
-            _ => self.current.member(name, map),
+            _ => self.current.usage.member(name, map),
         }
     }
 
     fn end(&mut self) {
         let current = std::mem::take(&mut self.current);
-        if !std::mem::take(&mut self.is_compaction) {
-            return;
+        if self.entries.len() < ITERATIONS_MAX {
+            self.entries.push(current);
         }
-        let sum = self.compaction.get_or_insert_default();
-        sum.input = plus(sum.input, current.input);
-        sum.output = plus(sum.output, current.output);
-        sum.cache_read = plus(sum.cache_read, current.cache_read);
-        sum.cache_write = plus(sum.cache_write, current.cache_write);
-        sum.cache_write_5m = plus(sum.cache_write_5m, current.cache_write_5m);
-        sum.cache_write_1h = plus(sum.cache_write_1h, current.cache_write_1h);
     }
 }
 
-fn plus(sum: Count, more: Count) -> Count {
-    match (sum, more) {
-        (Count::Invalid, _) | (_, Count::Invalid) => Count::Invalid,
-        (Count::Absent, more) => more,
-        (sum, more) => Count::Value(sum.tokens().saturating_add(more.tokens())),
+/// Totals without the tokens of substitute models, which they contain. A total below its iterations is replaced by them.
+fn without_substitutes(totals: &Usage, own: &Usage, substitutes: &[(String, Usage)]) -> Usage {
+    let mut contained = Usage::default();
+    substitutes
+        .iter()
+        .for_each(|(_, usage)| contained.add(usage));
+    let rest = |total: u64, substituted: u64, own: u64| total.saturating_sub(substituted).max(own);
+    Usage {
+        uncached_in: rest(totals.uncached_in, contained.uncached_in, own.uncached_in),
+        cache_read: rest(totals.cache_read, contained.cache_read, own.cache_read),
+        cache_write_5m: rest(
+            totals.cache_write_5m,
+            contained.cache_write_5m,
+            own.cache_write_5m,
+        ),
+        cache_write_1h: rest(
+            totals.cache_write_1h,
+            contained.cache_write_1h,
+            own.cache_write_1h,
+        ),
+        cache_write_other: rest(
+            totals.cache_write_other,
+            contained.cache_write_other,
+            own.cache_write_other,
+        ),
+        out_total: rest(totals.out_total, contained.out_total, own.out_total),
+        reasoning: totals
+            .reasoning
+            .min(rest(totals.out_total, contained.out_total, own.out_total)),
+        ..totals.clone()
     }
 }
 

@@ -4,6 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::dialect::error::ErrorReader;
+use crate::dialect::responses::hosted_tools::{self, AuthorUsage, ItemTools, ToolUsage};
 use crate::dialect::responses::usage::ResponsesUsage;
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
@@ -26,6 +27,8 @@ impl FieldVisitor for ResponseBody {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "usage" => map.next_value_seed(ObjectSeed(&mut self.usage)),
+            "tool_usage" => map.next_value_seed(ObjectSeed(&mut ToolUsage(&mut self.usage.tools))),
+            "tools" => hosted_tools::read_declared(&mut self.usage.tools, map),
             "output" => map.next_value_seed(ElementsSeed(&mut self.items)),
             "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
             "service_tier" => {
@@ -51,7 +54,7 @@ impl FieldVisitor for ResponseBody {
     }
 
     fn end(&mut self) {
-        self.usage.searches = self.usage.searches.max(self.items.searches);
+        self.usage.tools.items = self.items.tools.clone();
     }
 }
 
@@ -59,18 +62,45 @@ impl FieldVisitor for ResponseBody {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Items {
     pub(super) output: TextCounter,
-    searches: u64,
-    is_search: bool,
+    pub(super) tools: ItemTools,
+    kind: ItemKind,
     is_page_view: bool,
+    container: Option<String>,
+}
+
+/// Item of a tool that the vendor ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum ItemKind {
+    #[default]
+    Other,
+    Search,
+    FileSearch,
+    Container,
+}
+
+impl ItemKind {
+    fn of(name: Option<&str>) -> ItemKind {
+        match name {
+            Some("web_search_call") => ItemKind::Search,
+            Some("file_search_call") => ItemKind::FileSearch,
+            Some("code_interpreter_call") => ItemKind::Container,
+            _ => ItemKind::Other,
+        }
+    }
 }
 
 impl FieldVisitor for Items {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.is_search = map.next_value::<Leaf<'_>>()?.text() == Some("web_search_call");
+                self.kind = ItemKind::of(map.next_value::<Leaf<'_>>()?.text());
                 Ok(())
             }
+            "container_id" => {
+                self.container = hosted_tools::short_text(&map.next_value()?);
+                Ok(())
+            }
+            "svg_usage" => map.next_value_seed(ObjectSeed(&mut AuthorUsage::of(&mut self.tools))),
             "action" => map.next_value_seed(ObjectSeed(&mut Action(self))),
             // results of a hosted tool reach the client, but the model did not write them
             "results" | "result" | "outputs" | "tools" => {
@@ -82,11 +112,14 @@ impl FieldVisitor for Items {
     }
 
     fn end(&mut self) {
-        let (is_search, is_page_view) = (
-            std::mem::take(&mut self.is_search),
-            std::mem::take(&mut self.is_page_view),
-        );
-        self.searches += u64::from(is_search && !is_page_view);
+        let is_page_view = std::mem::take(&mut self.is_page_view);
+        let container = self.container.take();
+        match std::mem::take(&mut self.kind) {
+            ItemKind::Search => self.tools.searches += u64::from(!is_page_view),
+            ItemKind::FileSearch => self.tools.file_searches += 1,
+            ItemKind::Container => self.tools.add_container(container.unwrap_or_default()),
+            ItemKind::Other => {}
+        }
     }
 }
 
@@ -145,17 +178,6 @@ pub(super) struct ResponsesEvent {
     pub(super) item: Items,
     pub(super) delta: TextCounter,
     pub(super) sequence: Option<u64>,
-}
-
-impl ResponsesEvent {
-    /// Number of searches of the finished item.
-    pub(super) fn item_searches(&self, kind: ResponsesEventKind) -> u64 {
-        if kind == ResponsesEventKind::ItemDone {
-            self.item.searches
-        } else {
-            0
-        }
-    }
 }
 
 impl FieldVisitor for ResponsesEvent {

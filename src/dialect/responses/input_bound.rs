@@ -3,9 +3,11 @@
 
 use crate::dialect::input_bound::{InputBoundReader, InputRules, ToolRules, ToolRunner};
 use crate::dialect::request::RequestBody;
+use crate::dialect::responses::hosted_tools::{DEFAULT_IMAGE_MODEL, search_tool};
 use crate::dialect::wire::json::Leaf;
 use crate::domain::api_error::ApiError;
 use crate::domain::input_bound::InputBound;
+use crate::domain::server_tool::ServerTool;
 
 pub(in crate::dialect) static RULES: InputRules = InputRules {
     tools: &ToolRules {
@@ -57,8 +59,12 @@ fn hosted_calls_max(body: &RequestBody<'_>) -> Option<u64> {
 fn tool_runner(kind: &str) -> ToolRunner {
     if CLIENT_TOOLS.contains(&kind) {
         ToolRunner::Client
-    } else if kind.starts_with("web_search") {
-        ToolRunner::Search
+    } else if let Some(search) = search_tool(kind) {
+        ToolRunner::Search(Some(search))
+    } else if kind == "file_search" {
+        ToolRunner::Priced(ServerTool::FileSearch)
+    } else if kind == "image_generation" {
+        ToolRunner::SecondModel(Some(DEFAULT_IMAGE_MODEL))
     } else {
         ToolRunner::Hosted
     }

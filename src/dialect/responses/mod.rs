@@ -1,16 +1,20 @@
-//! OpenAI's Responses as clients speak it, without anything that a vendor would have to store between calls. Upstreams of the dialect
-//! receive everything: it is only passed through.
+//! OpenAI's Responses, both sides, without anything that a vendor would have to store between calls. Upstreams of the dialect receive
+//! everything of a client that speaks it too.
 
 mod decode_request;
+mod decode_response;
 mod echo;
+mod encode_request;
 mod encode_response;
 mod error;
 mod event;
+mod hosted_tools;
 mod input_bound;
 mod items;
 mod output;
 mod output_item;
 mod request;
+mod sealed_item;
 mod stream;
 mod tools;
 mod unary;
@@ -21,12 +25,14 @@ use bytes::Bytes;
 use crate::conversation::{ChatRequest, FieldNames, StateSealer};
 use crate::dialect::chat;
 use crate::dialect::client::ClientDialect;
-use crate::dialect::codec::{ResponseEncoder, ResponseMeta};
+use crate::dialect::codec::{EncodeOptions, ResponseDecoder, ResponseEncoder, ResponseMeta};
 use crate::dialect::decoded_response::{DecodedResponse, IncompleteResponse};
 use crate::dialect::request::{Request, RequestBody, RequestFields};
+use crate::dialect::responses::decode_response::ResponsesDecoder;
 use crate::dialect::responses::encode_response::ResponsesEncoder;
 use crate::dialect::responses::stream::ResponsesTap;
 use crate::dialect::tap::PassthroughTap;
+use crate::dialect::upstream::UpstreamDialect;
 use crate::domain::api_error::ApiError;
 
 /// The dialect.
@@ -81,5 +87,15 @@ impl ClientDialect for Responses {
 
     fn ping(&self) -> Bytes {
         Bytes::from_static(chat::error::PING)
+    }
+}
+
+impl UpstreamDialect for Responses {
+    fn encode_request(&self, request: &ChatRequest, options: &EncodeOptions<'_>) -> String {
+        encode_request::encode_request(request, options)
+    }
+
+    fn decoder(&self, meta: &ResponseMeta) -> Box<dyn ResponseDecoder> {
+        Box::new(ResponsesDecoder::new(meta))
     }
 }

@@ -26,7 +26,9 @@ pub(super) struct ResponsesTap {
 
 impl ResponsesTap {
     fn note(&mut self, event: &ResponsesEvent, kind: ResponsesEventKind) {
-        self.usage.add_searches(event.item_searches(kind));
+        if kind == ResponsesEventKind::ItemDone {
+            self.usage.tools.items.add(&event.item.tools);
+        }
         // earlier events carry the response as of then
         let is_last = matches!(kind, ResponsesEventKind::Stop | ResponsesEventKind::Error);
         self.output_is_final |= is_last && event.answered.usage.output_is_reported();

@@ -2,6 +2,7 @@
 
 use serde::de::MapAccess;
 
+use crate::dialect::responses::hosted_tools::HostedTools;
 use crate::dialect::wire::count::Count;
 use crate::dialect::wire::json::{FieldVisitor, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, Usage};
@@ -15,8 +16,10 @@ pub(super) struct ResponsesUsage {
     cache_write: Count,
     reasoning: Count,
     total: Count,
-    /// searches that the vendor ran, from the items of the response
-    pub(super) searches: u64,
+    cache_write_short: Count,
+    cache_write_12h: Count,
+    /// tools that the vendor ran
+    pub(super) tools: HostedTools,
     pub(super) service_tier: Option<String>,
 }
 
@@ -26,14 +29,12 @@ impl ResponsesUsage {
         self.output.then(later.output);
         self.cached.then(later.cached);
         self.cache_write.then(later.cache_write);
+        self.cache_write_short.then(later.cache_write_short);
+        self.cache_write_12h.then(later.cache_write_12h);
         self.reasoning.then(later.reasoning);
         self.total.then(later.total);
-        self.searches = self.searches.max(later.searches);
+        self.tools.merge(later.tools);
         self.service_tier = later.service_tier.or(self.service_tier.take());
-    }
-
-    pub(super) fn add_searches(&mut self, searches: u64) {
-        self.searches = self.searches.saturating_add(searches);
     }
 
     pub(super) fn output_is_reported(&self) -> bool {
@@ -46,28 +47,39 @@ impl ResponsesUsage {
             self.output,
             self.cached,
             self.cache_write,
+            self.cache_write_short,
+            self.cache_write_12h,
             self.reasoning,
         ]
         .contains(&Count::Invalid)
         {
             return ReportedUsage::Invalid;
         }
-        let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
+        if self.tools.is_invalid() {
+            return ReportedUsage::Invalid;
+        }
+        let (short, half_day) = (
+            self.cache_write_short.tokens(),
+            self.cache_write_12h.tokens(),
+        );
         let out_total = self.out_total();
-        let usage = Usage {
-            uncached_in: self
-                .input
-                .tokens()
-                .saturating_sub(cache_read)
-                .saturating_sub(cache_write_other),
-            cache_read,
-            cache_write_other,
+        let mut usage = Usage {
+            cache_read: self.cached.tokens(),
+            cache_write_5m: short,
+            cache_write_12h: half_day,
+            cache_write_other: self.cache_write.beyond(&[short, half_day]),
             out_total,
             reasoning: self.reasoning.tokens().min(out_total),
-            web_searches: self.searches,
+            web_searches: self.tools.searches(),
+            search_tool: self.tools.search_tool,
+            tools: self.tools.uses(),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
+        if self.input.is_reported() {
+            usage.clamp_to_prompt(self.input.tokens());
+        }
+        self.tools.add_second_models(&mut usage);
         ReportedUsage::of(usage, self.input.is_reported(), self.output.is_reported())
     }
 }
@@ -110,6 +122,9 @@ impl FieldVisitor for Details<'_> {
         let count = match name {
             "cached_tokens" => &mut self.0.cached,
             "cache_write_tokens" => &mut self.0.cache_write,
+            "cache_write_tokens_details" => return map.next_value_seed(ObjectSeed(self)),
+            "ttl_30m_tokens" => &mut self.0.cache_write_short,
+            "ttl_12h_tokens" => &mut self.0.cache_write_12h,
             "reasoning_tokens" => &mut self.0.reasoning,
             _ => return skip(map),
         };

@@ -271,6 +271,9 @@ struct Exception {
     message: Option<String>,
     #[serde(default, rename = "originalMessage")]
     original_message: Option<String>,
+    /// status of the model behind the vendor
+    #[serde(default, rename = "originalStatusCode")]
+    original_status: Option<u16>,
 }
 
 /// An error event in the shape that `ErrorReader` reads.
@@ -287,7 +290,12 @@ fn failure(headers: &Headers<'_>, payload: &[u8]) -> Bytes {
     let message = said
         .filter(|message| !message.is_empty())
         .unwrap_or_else(|| kind.to_owned());
-    let error = serde_json::json!({ "type": kind, "status": status(kind), "message": message });
+    let status = match exception.original_status {
+        // an overloaded model is no fault of the request
+        Some(overloaded @ (429 | 503 | 529)) => Some(overloaded),
+        _ => status(kind),
+    };
+    let error = serde_json::json!({ "type": kind, "status": status, "message": message });
     event(
         "error",
         to_json(&serde_json::json!({ "type": "error", "error": error })).as_bytes(),

@@ -20,17 +20,21 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
 use crate::domain::id::BudgetId;
+use crate::domain::input_bound::{InputBound, SecondModelBound};
 use crate::domain::money::Money;
 pub(super) use crate::gateway::admission::control::AdmissionControl;
-use crate::gateway::admission::output_cap::RequestBounds;
+use crate::gateway::admission::output_cap::{RequestBounds, UnboundedTool};
 pub(super) use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::compat;
-use crate::gateway::request::translate::TranslatedRequest;
-use crate::route::Step;
+use crate::gateway::request::fitting::{CapBounds, Fitter};
+use crate::gateway::request::passthrough::Passthrough;
+use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
+use crate::provider::Endpoint;
+use crate::route::{Deployment, Step};
 use crate::upstream::Fetcher;
 
 /// Parts from which an attempt is planned.
@@ -41,7 +45,15 @@ pub(super) struct NewAttempt {
     pub deadlines: Deadlines,
     pub max_cost: Option<Money>,
     pub id: HoldId,
-    pub tag: Option<Tag>,
+}
+
+/// Parts of a call that planning needs beside the request.
+#[derive(Clone, Copy)]
+pub(super) struct CallParts<'a> {
+    pub tag: Option<&'a Tag>,
+    /// the client's
+    pub headers: &'a [(String, String)],
+    pub fetcher: Option<&'a Fetcher>,
 }
 
 impl AdmissionControl {
@@ -50,7 +62,7 @@ impl AdmissionControl {
     pub async fn plan(
         &self,
         attempt: NewAttempt,
-        fetcher: Option<&Fetcher>,
+        parts: CallParts<'_>,
     ) -> Result<Admission, ApiError> {
         let NewAttempt {
             caller,
@@ -59,40 +71,45 @@ impl AdmissionControl {
             deadlines,
             max_cost,
             id,
-            tag,
         } = attempt;
         let deployment = step.candidate.deployment().clone();
-        let preset = deployment.provider.preset;
-        let Some(endpoint) = preset.endpoint(request.operation, request.dialect, &deployment.model)
-        else {
-            return Err(refusal::dialect_not_supported(&deployment, &request));
-        };
+        let mut endpoint = serving_endpoint(&deployment, &request)?;
         refusal::check_mode(&deployment, &request)?;
         let mut bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
+            second_models: Ok(Money::ZERO),
+            cap: CapBounds::default(),
         };
+        let mut changed = Vec::new();
         let translated = if endpoint.dialect == request.dialect {
             if let Some(rules) = endpoint.compat {
                 compat::check(&request, rules, &deployment)?;
             }
+            if endpoint.fits_passthrough() {
+                bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+                changed = fit_passthrough(&request, &deployment, endpoint, parts.headers)?;
+            }
             None
         } else {
-            let team = caller.key.team;
-            let translated = TranslatedRequest::plan(
-                &self.reasoning,
-                team,
-                &request,
-                &deployment,
-                endpoint,
-                fetcher,
-            );
+            let context = TranslationContext {
+                reasoning: &self.reasoning,
+                team: caller.key.team,
+                pseudonyms: &self.pseudonyms,
+                fetcher: parts.fetcher,
+            };
+            let translated = TranslatedRequest::plan(context, &request, &deployment, endpoint);
             // boxed twice, so that requests that need no translation do not carry its size through every future
             let translated = Box::new(Box::pin(translated).await?);
+            endpoint = translated.endpoint;
             bounds.input = translated.input(bounds.input);
             bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
+            bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
             Some(translated)
         };
+        self.access
+            .authorize_tools(&caller, &deployment, &bounds.input)?;
+        bounds.second_models = self.second_models(&deployment, &bounds.input);
         if (endpoint.is_open_name)(&deployment.model) {
             bounds.set_open_name(&deployment.model);
         }
@@ -101,6 +118,7 @@ impl AdmissionControl {
             .url(endpoint, &deployment.model, request.streamed);
         let user = request.user.as_deref();
         let user = user.map(|user| self.pseudonyms.user(user));
+        let tag = parts.tag.cloned();
         let attribution = Attribution { user, tag };
         Ok(Admission {
             caller,
@@ -112,6 +130,7 @@ impl AdmissionControl {
             endpoint,
             url,
             translated,
+            changed,
             bounds,
             attribution,
         })
@@ -197,6 +216,23 @@ impl AdmissionControl {
         refusal::wait_expired(&budget, 0)
     }
 
+    /// Most that the models cost which tools of the vendor run inside a call.
+    fn second_models(
+        &self,
+        deployment: &Deployment,
+        input: &InputBound,
+    ) -> Result<Money, UnboundedTool> {
+        let ceiling = |bound: &SecondModelBound| {
+            let second = self.access.routes.beside(deployment, &bound.model);
+            second_model_ceiling(&second, bound).map_err(|why| UnboundedTool {
+                tool: bound.tool.clone(),
+                model: bound.model.clone(),
+                why,
+            })
+        };
+        input.second_models.iter().map(ceiling).sum()
+    }
+
     /// Moves a waiting request to the queue of the budget that it lacks now.
     fn queue_at<'q>(
         &'q self,
@@ -221,6 +257,8 @@ impl AdmissionControl {
         if !Arc::ptr_eq(&caller, &admission.caller) {
             let (asked, candidate) = (&admission.request.model, &admission.step.candidate);
             self.access.check_granted(&caller, asked, candidate)?;
+            let (deployment, input) = (admission.deployment(), &admission.bounds.input);
+            self.access.authorize_tools(&caller, deployment, input)?;
             admission.caller = caller;
         }
         Ok(())
@@ -242,4 +280,54 @@ impl AdmissionControl {
     fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
         error.with_remainder(self.ledger.remainder(&admission.claim()))
     }
+}
+
+/// Most that one model in a tool costs: its context window as input of each run, and its output cap.
+fn second_model_ceiling(second: &Deployment, bound: &SecondModelBound) -> Result<Money, String> {
+    let runs = bound.runs.ok_or("its runs have no limit")?;
+    let cap = bound.output_cap.or(second.price.max_output());
+    let cap = cap.ok_or("its output has no limit")?;
+    let window = InputBound {
+        documents: 1,
+        ..InputBound::default()
+    };
+    let ceiling = second.price.ceiling(&window, cap, 1, second.pricing(None));
+    let one_run = ceiling.map_err(|error| error.to_string())?;
+    Ok(one_run.times(runs))
+}
+
+/// Endpoint for a call: that of the client's dialect, unless the model or the request needs another.
+fn serving_endpoint(
+    deployment: &Deployment,
+    request: &Request,
+) -> Result<&'static Endpoint, ApiError> {
+    let preset = deployment.provider.preset;
+    let endpoint = preset
+        .endpoint(request.operation, request.dialect, &deployment.model)
+        .ok_or_else(|| refusal::dialect_not_supported(deployment, request))?;
+    let fitter = Fitter::new(deployment, endpoint);
+    let other = fitter.serving_endpoint().or_else(|| {
+        let is_own = endpoint.dialect == request.dialect;
+        is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
+    });
+    Ok(other.unwrap_or(endpoint))
+}
+
+/// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
+fn fit_passthrough(
+    request: &Request,
+    deployment: &Deployment,
+    endpoint: &'static Endpoint,
+    headers: &[(String, String)],
+) -> Result<Vec<String>, ApiError> {
+    let passthrough = Passthrough {
+        request,
+        deployment,
+        endpoint,
+        headers,
+        known_only: false,
+    };
+    let changed = passthrough.body(None)?.changed;
+    Fitter::new(deployment, endpoint).check_policy(&changed)?;
+    Ok(changed)
 }

@@ -9,8 +9,9 @@ use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::gateway::call::MAX_COST_HEADER;
 use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
+use crate::gateway::request::fitting::CapBounds;
 use crate::meter::TightestBudget;
-use crate::price::{CeilingError, Price};
+use crate::price::{CeilingError, Price, PricingContext};
 use crate::route::Deployment;
 
 /// Smallest cap of the gateway's own choice: a shorter answer is worth less than a wait.
@@ -24,6 +25,18 @@ pub(in crate::gateway) struct RequestBounds {
     pub input: InputBound,
     /// fewest tokens that the model is told to think with
     pub thinking_budget: Option<u64>,
+    /// most that the models cost which tools of the vendor run inside the call
+    pub second_models: Result<Money, UnboundedTool>,
+    /// bounds that the vendor sets to the output cap, where the gateway may change it
+    pub cap: CapBounds,
+}
+
+/// Tool of the vendor that runs a model whose cost nothing bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct UnboundedTool {
+    pub tool: String,
+    pub model: String,
+    pub why: String,
 }
 
 impl RequestBounds {
@@ -65,19 +78,21 @@ pub(super) fn choose(
     let Some(tightest) = tightest else {
         return Ok(policy.unblocked());
     };
-    let (tokens, write) = match request.output_cap {
-        Some(cap) if overrun == Overrun::Refuse => (cap.tokens, None),
-        Some(cap) => {
-            let clamped = policy.clamp(cap.tokens, tightest.now)?;
-            (clamped, (clamped != cap.tokens).then_some(clamped))
+    let second_models = policy.second_models()?;
+    let left = tightest.now.minus(second_models);
+    let (tokens, write) = match policy.named() {
+        Some((named, write)) if overrun == Overrun::Refuse => (named, write),
+        Some((named, write)) => {
+            let clamped = policy.clamp(named, left)?;
+            (clamped, (clamped != named).then_some(clamped).or(write))
         }
-        None => match policy.own_choice(tightest.now)? {
+        None => match policy.own_choice(left)? {
             Some(tokens) => (tokens, Some(tokens)),
             // output is free of charge: there is nothing to bound
             None => (0, None),
         },
     };
-    let ceiling = policy.ceiling(tokens)?;
+    let ceiling = policy.ceiling(tokens)?.plus(second_models);
     Ok(CapDecision {
         write,
         tokens: Some(tokens).filter(|tokens| *tokens > 0),
@@ -155,13 +170,36 @@ impl CapPolicy<'_> {
         &self.deployment.price
     }
 
-    fn tier(&self) -> Option<&str> {
-        self.request.service_tier.as_deref()
+    fn pricing(&self) -> PricingContext<'_> {
+        let tier = self.request.service_tier.as_deref();
+        self.deployment.pricing(tier)
+    }
+
+    /// Most that the second models cost. The operator's ceiling per request does not stand in for it.
+    fn second_models(&self) -> Result<Money, ApiError> {
+        self.bounds.second_models.clone().map_err(|unbounded| {
+            let UnboundedTool { tool, model, why } = unbounded;
+            let message = format!(
+                "nothing bounds what the model {model} in the tool {tool} can cost ({why}), and a budget above this key blocks; \
+                 limit the tool, or leave it out"
+            );
+            ApiError::new(ErrorCode::CostUnbounded, message).with_param("tools")
+        })
+    }
+
+    /// The client's cap within the vendor's bounds, and the cap to write if they changed it. Embeddings have no cap to write.
+    fn named(&self) -> Option<(u64, Option<u64>)> {
+        let named = self.request.output_cap?;
+        if named.member.is_empty() {
+            return Some((named.tokens, None));
+        }
+        let bounded = self.bounds.cap.apply(named.tokens);
+        Some((bounded, (bounded != named.tokens).then_some(bounded)))
     }
 
     /// No budget blocks: the client's cap stands, and the hold is a guess.
     fn unblocked(&self) -> CapDecision {
-        let named = self.request.output_cap.map(|cap| cap.tokens);
+        let (named, write) = self.named().unzip();
         let tokens = named
             .or(self.price().max_output())
             .unwrap_or(UNKNOWN_MODEL_TOKENS);
@@ -169,15 +207,17 @@ impl CapPolicy<'_> {
             &self.bounds.input,
             tokens,
             self.request.choices,
-            self.tier(),
+            self.pricing(),
         );
         let guessed = ceiling.is_err();
         CapDecision {
-            write: None,
+            write: write.flatten(),
             tokens: named,
-            guessed,
+            guessed: guessed || self.bounds.second_models.is_err(),
             binding: false,
-            ceiling: ceiling.unwrap_or_else(|_| self.guess(tokens)),
+            ceiling: ceiling
+                .unwrap_or_else(|_| self.guess(tokens))
+                .plus(self.bounds.second_models.clone().unwrap_or(Money::ZERO)),
         }
     }
 
@@ -189,18 +229,21 @@ impl CapPolicy<'_> {
         let bounded = InputBound {
             documents: 0,
             searches: 0,
+            hosted_uses: Vec::new(),
+            tool_rounds: 0,
+            search_options: false,
             unbounded: None,
             ..self.bounds.input.clone()
         };
-        let ceiling = |tier: Option<&str>| {
+        let ceiling = |context: PricingContext<'_>| {
             self.price()
-                .ceiling(&bounded, tokens, self.request.choices, tier)
+                .ceiling(&bounded, tokens, self.request.choices, context)
                 .ok()
         };
         let configured = self.deployment.provider.request_ceiling;
         configured
-            .or_else(|| ceiling(self.tier()))
-            .or_else(|| ceiling(None))
+            .or_else(|| ceiling(self.pricing()))
+            .or_else(|| ceiling(self.deployment.pricing(None)))
             .unwrap_or(Money::ZERO)
     }
 
@@ -210,7 +253,7 @@ impl CapPolicy<'_> {
             &self.bounds.input,
             tokens,
             self.request.choices,
-            self.tier(),
+            self.pricing(),
         );
         self.or_configured(ceiling)
     }
@@ -241,8 +284,10 @@ impl CapPolicy<'_> {
     /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input; `None` where
     /// output is free of charge.
     fn own_choice(&self, left: Money) -> Result<Option<u64>, ApiError> {
-        let input =
-            self.or_configured(self.price().input_ceiling(&self.bounds.input, self.tier()))?;
+        let input = self.or_configured(
+            self.price()
+                .input_ceiling(&self.bounds.input, self.pricing()),
+        )?;
         let rest = left.minus(input).max(Money::ZERO);
         let quarter = Money::from_pico(rest.pico() / 4);
         let affordable = self.affordable(input.plus(quarter))?;
@@ -255,14 +300,16 @@ impl CapPolicy<'_> {
             self.smallest()
         };
         let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
-        Ok(Some(affordable.max(floor).min(longest)))
+        Ok(Some(
+            self.bounds.cap.apply(affordable.max(floor).min(longest)),
+        ))
     }
 
     fn affordable(&self, room: Money) -> Result<u64, ApiError> {
         let affordable = self.price().affordable_output(
             &self.bounds.input,
             self.request.choices,
-            self.tier(),
+            self.pricing(),
             room,
         );
         match (affordable, self.deployment.provider.request_ceiling) {

@@ -32,6 +32,8 @@ pub(in crate::gateway) struct Admission {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// paths that a pass-through changes to keep the vendor's limits
+    pub changed: Vec<String>,
     pub bounds: RequestBounds,
     pub attribution: Attribution,
 }
@@ -93,9 +95,10 @@ impl Admission {
                 self.endpoint,
                 self.deployment(),
             ));
-            names.sort_unstable();
-            names.dedup();
         }
+        names.extend(self.changed.iter().map(String::as_str));
+        names.sort_unstable();
+        names.dedup();
         compat::header_list(&names)
     }
 
@@ -107,6 +110,17 @@ impl Admission {
             limits: &self.caller.limits,
             tokens: Tokens::default(),
         }
+    }
+
+    /// Models that tools of the vendor may run inside the call, each once.
+    fn second_models(&self) -> Vec<String> {
+        let mut models: Vec<String> = Vec::new();
+        for bound in &self.bounds.input.second_models {
+            if !models.contains(&bound.model) {
+                models.push(bound.model.clone());
+            }
+        }
+        models
     }
 
     fn unpriced_hold(&self) -> Hold {
@@ -128,6 +142,7 @@ impl Admission {
                     .to_owned(),
                 streamed: self.request.streamed,
                 attribution: self.attribution.clone(),
+                second_models: self.second_models(),
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),

@@ -65,10 +65,10 @@ fn remedy(smaller_output_fits: bool) -> &'static str {
 /// Returns `true` if a smaller output cap would make the request fit.
 fn input_fits(admission: &Admission, left: Money) -> bool {
     let tier = admission.request.service_tier.as_deref();
-    let input = admission
-        .deployment()
+    let deployment = admission.deployment();
+    let input = deployment
         .price
-        .input_ceiling(&admission.bounds.input, tier);
+        .input_ceiling(&admission.bounds.input, deployment.pricing(tier));
     admission.request.operation != Operation::Embeddings && input.is_ok_and(|input| input < left)
 }
 

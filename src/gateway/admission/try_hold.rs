@@ -123,7 +123,8 @@ impl AdmissionControl {
             ..Usage::default()
         };
         let tier = admission.request.service_tier.as_deref();
-        let bill = admission.deployment().price.cost(&usage, tier);
+        let deployment = admission.deployment();
+        let bill = deployment.price.cost(&usage, deployment.pricing(tier));
         bill.map_or(Money::ZERO, |bill| bill.total)
     }
 

@@ -49,6 +49,8 @@ impl AdmittedAttempt {
             deadlines: admission.deadlines,
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
+            cache_lifetime: admission.request.cache_lifetime(),
+            routes: settler.routes.clone(),
             deployment: admission.deployment().clone(),
             route,
         };

@@ -75,12 +75,17 @@ pub(super) fn in_band(provider: &Provider, error: &UpstreamError) -> AttemptFail
         .failure_class(error.status, &error.kind, &error.message)
     {
         _ if error.unreadable => FailureClass::Broken,
-        // the client is not told that its request is at fault after a status of success
-        FailureClass::BadRequest => FailureClass::Broken,
         class => class,
     };
+    // the client's to mend, as if the status had said so: a retry would be paid again
+    let is_for_the_client = matches!(
+        class,
+        FailureClass::BadRequest | FailureClass::ContextTooLong | FailureClass::ContentFiltered
+    );
     let provider = &provider.name;
-    let message = if error.unreadable {
+    let message = if is_for_the_client {
+        error.message.clone()
+    } else if error.unreadable {
         format!(
             "the answer of provider {provider} cannot be read: {}",
             error.message
@@ -198,6 +203,9 @@ mod tests {
             (error(Some(429), ""), FailureClass::RateLimited),
             (error(Some(504), ""), FailureClass::TimedOut),
             (error(Some(500), ""), FailureClass::Broken),
+            (error(Some(400), ""), FailureClass::BadRequest),
+            (error(Some(422), ""), FailureClass::BadRequest),
+            (error(Some(413), ""), FailureClass::ContextTooLong),
         ] {
             let found = preset.failure_class(error.status, &error.kind, &error.message);
             assert_eq!(found, class, "{error:?}");

@@ -12,7 +12,7 @@ use crate::domain::attempt::{AttemptNote, FailureNote};
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
-use crate::domain::usage::{ReportedUsage, Side, Usage};
+use crate::domain::usage::{CacheLifetime, ReportedUsage, Side, Usage};
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::outcome::AttemptFailure;
@@ -20,8 +20,8 @@ use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt};
-use crate::price::Bill;
-use crate::route::{Deployment, FailedAttempt, HealthChange, RunningCall};
+use crate::price::{Bill, PriceUnknown, PricingContext};
+use crate::route::{Deployment, FailedAttempt, HealthChange, RouteTable, RunningCall};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
@@ -56,6 +56,9 @@ pub(in crate::gateway) struct CallFacts {
     /// the ceiling is a guess, not a bound
     pub guessed: bool,
     pub tier_asked: Option<String>,
+    /// longest lifetime of cache writes that the request asked for
+    pub cache_lifetime: CacheLifetime,
+    pub routes: Arc<RouteTable>,
     pub output_cap: Option<u64>,
     /// output cap that the gateway writes into the request
     pub written_cap: Option<u64>,
@@ -69,6 +72,15 @@ pub(in crate::gateway) struct CallFacts {
     pub changed_members: Option<String>,
     /// state of the request that decides after a failure
     pub route: SharedProgress,
+}
+
+impl CallFacts {
+    fn pricing<'a>(&'a self, deployment: &'a Deployment) -> PricingContext<'a> {
+        PricingContext {
+            cache_lifetime: self.cache_lifetime,
+            ..deployment.pricing(self.tier_asked.as_deref())
+        }
+    }
 }
 
 /// Open hold, with what is read of the response so far.
@@ -273,11 +285,18 @@ impl OpenHold {
     }
 
     fn with_price(&self, mut result: CallResult) -> CallResult {
-        let (facts, tier) = (&self.facts, self.facts.tier_asked.as_deref());
-        let Ok(bill) = facts.deployment.price.cost(&result.usage, tier) else {
-            result.flags = result.flags.with(Flags::UNPRICED);
-            return result;
+        let facts = &self.facts;
+        let (bill, is_priced) = match self.bill(&result.usage) {
+            Ok(priced) => priced,
+            // the vendor has not reported what the call cost
+            Err(PriceUnknown) if facts.deployment.price.is_reported() => {
+                return self.without_reported_cost(result);
+            }
+            Err(PriceUnknown) => (Bill::default(), false),
         };
+        if !is_priced {
+            result.flags = result.flags.with(Flags::UNPRICED);
+        }
         let is_estimate = result.flags.has(Flags::ESTIMATED);
         let over = is_estimate && bill.total > facts.ceiling && !facts.guessed;
         let bill = match self.reported_bill().filter(|_| over) {
@@ -302,8 +321,38 @@ impl OpenHold {
     fn reported_bill(&self) -> Option<Bill> {
         let mut reported = self.report.usage()?.clone();
         reported.service_tier = reported.service_tier.or_else(|| self.tier_served.clone());
-        let price = &self.facts.deployment.price;
-        price.cost(&reported, self.facts.tier_asked.as_deref()).ok()
+        self.bill(&reported).ok().map(|(bill, _)| bill)
+    }
+
+    /// Bill of the call with the models that ran inside it; false if one of these has no price.
+    fn bill(&self, usage: &Usage) -> Result<(Bill, bool), PriceUnknown> {
+        let facts = &self.facts;
+        let mut bill = facts
+            .deployment
+            .price
+            .cost(usage, facts.pricing(&facts.deployment))?;
+        let is_complete = bill.is_reported();
+        let mut is_priced = true;
+        for second in usage.second_models.iter().filter(|_| !is_complete) {
+            let deployment = facts.routes.beside(&facts.deployment, &second.model);
+            let usage = Usage {
+                service_tier: usage.service_tier.clone(),
+                ..second.usage.clone()
+            };
+            match deployment.price.cost(&usage, facts.pricing(&deployment)) {
+                Ok(more) => bill.add(more),
+                Err(PriceUnknown) => is_priced = false,
+            }
+        }
+        Ok((bill, is_priced))
+    }
+
+    /// A call of a model whose price only the vendor's report tells, without that report: charged at its ceiling.
+    fn without_reported_cost(&self, result: CallResult) -> CallResult {
+        if result.usage.in_total() == 0 && result.usage.out_total == 0 {
+            return result;
+        }
+        result.at_ceiling(self.facts.ceiling, Flags::ESTIMATED)
     }
 
     /// Usage of a call that ends well, as the client is told.
@@ -382,6 +431,14 @@ impl OpenHold {
             bytes: self.delivered.text_bytes,
             cjk_chars: self.delivered.cjk_chars,
         }
+    }
+
+    /// Estimate of the input by its text.
+    pub fn input_estimate(&self) -> u64 {
+        self.tokens(TextSize {
+            bytes: self.facts.input_bytes,
+            cjk_chars: 0,
+        })
     }
 
     fn tokens(&self, text: TextSize) -> u64 {

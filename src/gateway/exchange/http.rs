@@ -82,6 +82,7 @@ pub(super) async fn send(
     );
     let request = OutgoingRequest {
         url,
+        connection: &deployment.provider.connection,
         headers: sent,
         body,
         head_timeout_ms: head_timeout.as_millis() as u64,

@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, Edit, Operation, ResponseMeta, ResponseStream, StreamOptions};
+use crate::dialect::{ResponseMeta, ResponseStream, StreamOptions};
+use crate::domain::api_error::ApiError;
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::response::UpstreamResponse;
 use crate::gateway::exchange::stream::StreamRelay;
 use crate::gateway::exchange::{failure, http, rejection, unary};
 use crate::gateway::inflight::InflightGuard;
-use crate::gateway::request::{compat, known_members};
+use crate::gateway::request::passthrough::Passthrough;
 use crate::upstream::{Client, IncomingResponse};
 
 /// Sends the request and relays the response.
@@ -110,14 +111,23 @@ fn prepare_body(
         let hide_usage = opt_in && !attempt.request.usage_asked;
         let request = &attempt.request;
         let stream = ResponseStream::passthrough(request, options, hide_usage);
-        return Ok((passthrough_body(attempt, headers), stream));
+        let passthrough = Passthrough {
+            request,
+            deployment: &deployment,
+            endpoint: attempt.endpoint,
+            headers,
+            known_only: facts.known_members_only,
+        };
+        let fitted = passthrough.body(written_cap);
+        return Ok((fitted.map_err(unfitting)?.body, stream));
     };
     let body = translated.body(&deployment, written_cap);
-    let body = fit_translated(attempt, body)?;
+    let body = body.map_err(unfitting)?;
     let meta = ResponseMeta {
         request_id: attempt.hold.grant.id.request.to_string(),
         model: deployment.model.clone(),
         created_s: attempt.context.time.now_ms() / 1_000,
+        input_estimate: attempt.hold.input_estimate(),
         sealer: attempt.context.reasoning.sealer.clone(),
     };
     let stream = translated
@@ -126,50 +136,7 @@ fn prepare_body(
     Ok((body, stream))
 }
 
-/// A translated body for a vendor that borrows its dialect: the compatibility rules apply as to a client's own body.
-fn fit_translated(attempt: &AdmittedAttempt, body: Option<Bytes>) -> Result<Bytes, AttemptFailure> {
-    let body = body.ok_or_else(|| AttemptFailure::defect("a request cannot be translated"))?;
-    let Some(rules) = attempt.endpoint.compat else {
-        return Ok(body);
-    };
-    let request = dialect::read(attempt.endpoint.dialect, Operation::Conversation, body)
-        .map_err(|_| AttemptFailure::defect("a translated request cannot be read"))?;
-    let mut edits = Vec::new();
-    compat::edits(&request, rules, &mut edits);
-    Ok(request.spliced(&edits))
-}
-
-/// The client's bytes with the edits that pass-through allows: model name, usage report, output cap, foreign reasoning, and the
-/// rules of a vendor that borrows or wraps the dialect.
-fn passthrough_body(attempt: &AdmittedAttempt, headers: &[(String, String)]) -> Bytes {
-    let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
-    let (request, facts) = (&attempt.request, &attempt.hold.facts);
-    let (deployment, preset) = (&facts.deployment, facts.deployment.provider.preset);
-    if deployment.model != request.model || request.aliased {
-        edits.push(Edit::text("model", &deployment.model));
-    }
-    if request.streamed && preset.stream_usage_opt_in {
-        edits.extend(request.stream_options_with_usage());
-    }
-    if let Some(tokens) = facts.written_cap {
-        edits.extend(request.capped(tokens, preset.output_cap_field));
-    }
-    if request.dialect == Dialect::Messages
-        && let Some(json) =
-            dialect::without_foreign_reasoning(request, deployment.capabilities().signed_reasoning)
-    {
-        let (member, json) = ("messages", json.into());
-        edits.push(Edit::Set { member, json });
-    }
-    if let Some(rules) = attempt.endpoint.compat {
-        compat::edits(request, rules, &mut edits);
-    }
-    if facts.known_members_only {
-        let unknown = known_members::unknown(request, attempt.endpoint, deployment);
-        edits.extend(unknown.map(|member| Edit::Remove { member }));
-    }
-    if let Some(wrapper) = attempt.endpoint.wrapper {
-        compat::wrap(headers, wrapper, &mut edits);
-    }
-    request.spliced(&edits)
+/// The same request was fitted before its cost was held.
+fn unfitting(error: ApiError) -> AttemptFailure {
+    AttemptFailure::defect(&error.message)
 }

@@ -10,6 +10,7 @@ use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ledger, Receipt};
+use crate::route::RouteTable;
 use crate::store::AppendError;
 
 pub(in crate::gateway) struct Settler {
@@ -18,6 +19,8 @@ pub(in crate::gateway) struct Settler {
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,
     pub metrics: Metrics,
+    /// prices of models that ran inside a call
+    pub routes: Arc<RouteTable>,
 }
 
 impl Settler {

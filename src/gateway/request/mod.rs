@@ -2,8 +2,11 @@
 //! what one deployment receives; sends nothing and holds nothing.
 
 pub(super) mod compat;
+pub(super) mod fitting;
 mod inline_images;
 pub(super) mod known_members;
+mod media_types;
+pub(super) mod passthrough;
 pub(super) mod reasoning_memory;
 pub(super) mod route_params;
 pub(super) mod translate;

@@ -3,16 +3,17 @@
 
 use bytes::Bytes;
 
-use crate::config::UnsupportedFieldPolicy;
 use crate::conversation::{Capabilities, ChatRequest, Content, Media, Source, ToolNames};
 use crate::dialect::{
     self, Dialect, EncodeOptions, Request, ResponseMeta, ResponseStream, StreamOptions,
 };
 use crate::domain::api_error::ApiError;
+use crate::domain::attribution::Pseudonyms;
 use crate::domain::id::TeamId;
 use crate::domain::input_bound::InputBound;
+use crate::gateway::request::fitting::{FittedBody, Fitter};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
-use crate::gateway::request::{UNKNOWN_MODEL_TOKENS, compat, inline_images};
+use crate::gateway::request::{UNKNOWN_MODEL_TOKENS, compat, fitting, inline_images, media_types};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
@@ -22,45 +23,107 @@ pub(in crate::gateway) struct TranslatedRequest {
     chat: ChatRequest,
     names: ToolNames,
     capabilities: Capabilities,
-    upstream: Dialect,
+    pub endpoint: &'static Endpoint,
     /// bytes restored from the reasoning memory, which the client did not send
     recalled_bytes: u64,
+    /// the upstream's body with the client's output cap
+    body: Bytes,
+}
+
+/// Surroundings of a translation.
+#[derive(Clone, Copy)]
+pub(in crate::gateway) struct TranslationContext<'a> {
+    pub reasoning: &'a ReasoningStore,
+    pub team: TeamId,
+    pub pseudonyms: &'a Pseudonyms,
+    pub fetcher: Option<&'a Fetcher>,
 }
 
 impl TranslatedRequest {
     /// Decodes and fits the request. Refuses what the vendor cannot do and, with `unsupported = "error"`, what would be left
     /// out.
     pub async fn plan(
-        reasoning: &ReasoningStore,
-        team: TeamId,
+        context: TranslationContext<'_>,
         request: &Request,
         deployment: &Deployment,
-        endpoint: &Endpoint,
-        fetcher: Option<&Fetcher>,
+        endpoint: &'static Endpoint,
     ) -> Result<TranslatedRequest, ApiError> {
-        let capabilities = deployment.capabilities();
-        let mut chat = dialect::decode_request(request, &reasoning.sealer)?;
-        let recalled_bytes = reasoning.recall(team, &mut chat, endpoint.dialect);
-        if let Some(fetcher) = fetcher.filter(|_| capabilities.images && !capabilities.image_urls) {
+        let planned = TranslatedRequest::plan_at(context, request, deployment, endpoint).await?;
+        let fitter = Fitter::new(deployment, endpoint);
+        match fitter.endpoint_for(&planned.body) {
+            Some(other) => {
+                let mut other =
+                    TranslatedRequest::plan_at(context, request, deployment, other).await?;
+                other.fit(deployment, request)?;
+                Ok(other)
+            }
+            None => {
+                let mut planned = planned;
+                planned.fit(deployment, request)?;
+                Ok(planned)
+            }
+        }
+    }
+
+    async fn plan_at(
+        context: TranslationContext<'_>,
+        request: &Request,
+        deployment: &Deployment,
+        endpoint: &'static Endpoint,
+    ) -> Result<TranslatedRequest, ApiError> {
+        let mut capabilities = deployment.capabilities();
+        if endpoint.dialect == Dialect::Responses {
+            capabilities = capabilities.at_responses();
+        }
+        let names = dialect::field_names(request.dialect);
+        let fitter = Fitter::new(deployment, endpoint);
+        let mut chat = dialect::decode_request(request, &context.reasoning.sealer)?;
+        let recalled_bytes = context
+            .reasoning
+            .recall(context.team, &mut chat, endpoint.dialect);
+        let fetches = capabilities.images && !capabilities.image_urls;
+        if let Some(fetcher) = context.fetcher.filter(|_| fetches) {
             inline_images::inline(&mut chat, fetcher).await?;
         }
-        chat.fit(
-            &capabilities,
-            dialect::field_names(request.dialect),
-            &deployment.qualified(),
-        )?;
-        if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
-            && let Some(member) = chat.dropped.first()
+        media_types::label(&mut chat);
+        chat.output_cap = chat.output_cap.map(|cap| fitter.cap_bounds().apply(cap));
+        chat.fit(&capabilities, names, &deployment.qualified())?;
+        fitter.check_policy(&chat.dropped)?;
+        if request.dialect == Dialect::Messages
+            && let Some(user) = &chat.user
         {
-            return Err(compat::unsupported_member(deployment, member));
+            // an id of another vendor's account, and longer than others take
+            chat.user = Some(format!("user_{}", context.pseudonyms.user(user)));
+            chat.drop_param(names.user);
         }
-        Ok(TranslatedRequest {
+        let mut translated = TranslatedRequest {
             names: ToolNames::of(&chat, capabilities.names),
             chat,
             capabilities,
-            upstream: endpoint.dialect,
+            endpoint,
             recalled_bytes,
-        })
+            body: Bytes::new(),
+        };
+        translated.body = translated.encode(deployment)?;
+        Ok(translated)
+    }
+
+    /// Fits the encoded body to the limits of the vendor and names what changed.
+    fn fit(&mut self, deployment: &Deployment, request: &Request) -> Result<(), ApiError> {
+        let fitter = Fitter::new(deployment, self.endpoint);
+        let FittedBody { body, changed } = fitter.fit(self.body.clone())?;
+        let names = dialect::field_names(request.dialect);
+        let mut changed: Vec<String> = changed
+            .iter()
+            .map(|path| fitting::client_name(path, names))
+            .collect();
+        changed.retain(|name| !name.contains("max_"));
+        fitter.check_policy(&changed)?;
+        changed
+            .into_iter()
+            .for_each(|name| self.chat.drop_param(name));
+        self.body = body;
+        Ok(())
     }
 
     /// Bound of what is sent: hosted tools and files kept by a vendor are not translated, fetched images count as images, and
@@ -104,25 +167,39 @@ impl TranslatedRequest {
         compat::header_list(&names)
     }
 
-    /// Encodes the upstream body with the chosen cap; `None` where the dialect has no encoder.
-    pub fn body(&mut self, deployment: &Deployment, output_cap: Option<u64>) -> Option<Bytes> {
-        if let Some(tokens) = output_cap {
-            self.chat.cap(tokens, &self.capabilities);
-        }
+    /// The upstream body with the chosen cap.
+    pub fn body(
+        &mut self,
+        deployment: &Deployment,
+        output_cap: Option<u64>,
+    ) -> Result<Bytes, ApiError> {
+        let Some(tokens) = output_cap else {
+            return Ok(self.body.clone());
+        };
+        self.chat.cap(tokens, &self.capabilities);
+        let body = self.encode(deployment)?;
+        let fitted = Fitter::new(deployment, self.endpoint).fit(body)?;
+        Ok(fitted.body)
+    }
+
+    fn encode(&self, deployment: &Deployment) -> Result<Bytes, ApiError> {
         let preset = deployment.provider.preset;
+        let longest = deployment
+            .price
+            .max_output()
+            .unwrap_or(UNKNOWN_MODEL_TOKENS);
+        let fitter = Fitter::new(deployment, self.endpoint);
         let options = EncodeOptions {
             model: &deployment.model,
             capabilities: &self.capabilities,
             names: &self.names,
             output_cap: self.chat.output_cap,
-            output_max: deployment
-                .price
-                .max_output()
-                .unwrap_or(UNKNOWN_MODEL_TOKENS),
+            output_max: fitter.cap_bounds().apply(longest),
             output_cap_field: preset.output_cap_field,
             stream_usage_opt_in: preset.stream_usage_opt_in,
         };
-        dialect::encode_request(self.upstream, &self.chat, &options).map(Bytes::from)
+        let body = dialect::encode_request(self.endpoint.dialect, &self.chat, &options);
+        fitter.apply_compat(Bytes::from(body))
     }
 
     /// Reader of the response, which it translates for the client. An error is a defect.
@@ -132,7 +209,7 @@ impl TranslatedRequest {
         meta: ResponseMeta,
         options: StreamOptions,
     ) -> Result<ResponseStream, String> {
-        ResponseStream::translated(self.upstream, request, meta, self.names, options)
+        ResponseStream::translated(self.endpoint.dialect, request, meta, self.names, options)
             .ok_or_else(|| "a response cannot be translated".to_owned())
     }
 }

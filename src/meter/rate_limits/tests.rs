@@ -7,6 +7,7 @@ use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
+use crate::domain::pattern::Pattern;
 
 const NOW_MS: u64 = 1_795_428_000_000;
 
@@ -34,6 +35,7 @@ fn hold(number: u128) -> Hold {
         dialect: "chat".into(),
         streamed: false,
         attribution: Default::default(),
+        second_models: Vec::new(),
     };
     let id = HoldId {
         request: RequestId(number),

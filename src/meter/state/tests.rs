@@ -35,6 +35,7 @@ fn hold(number: u128, ceiling: i128) -> Hold {
             dialect: "chat".into(),
             streamed: false,
             attribution: Default::default(),
+            second_models: Vec::new(),
         }),
         ceiling: Money::from_pico(ceiling),
         charges: Vec::new(),

@@ -143,10 +143,7 @@ fn ceiling_of_image_model_uses_image_rate_for_all_output() {
 
 #[test]
 fn ceiling_of_unbounded_or_unpriced_call_is_an_error() {
-    let fixed = Price::Fixed {
-        input: 1,
-        output: 1,
-    };
+    let fixed = Price::fixed(1, 1);
     for bound in [
         InputBound {
             documents: 1,
@@ -202,10 +199,7 @@ fn affordable_output_is_what_the_remainder_buys() {
 
 #[test]
 fn ceiling_of_largest_counts_saturates() {
-    let fixed = Price::Fixed {
-        input: u64::MAX,
-        output: u64::MAX,
-    };
+    let fixed = Price::fixed(u64::MAX, u64::MAX);
     assert_eq!(
         fixed.ceiling(&text(u64::MAX), u64::MAX, u64::MAX, None),
         Ok(Money::MAX)
@@ -244,8 +238,8 @@ impl SeededRng {
         }
     }
 
-    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[(self.next() % choices.len() as u64) as usize]
+    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[(self.next() % choices.len() as u64) as usize].clone()
     }
 
     /// Usage as an upstream can report it, split over the classes in random ways.
@@ -283,7 +277,14 @@ impl SeededRng {
             searches: self.one_of(&[0, 0, 0, 3]),
             tools: self.one_of(&[0, 1, 20]),
             prompts: self.one_of(&[0, 1, 3]),
-            unbounded: None,
+            hosted_uses: self.one_of(&[
+                Vec::new(),
+                Vec::new(),
+                Vec::new(),
+                vec![(ServerTool::FileSearch, 2)],
+            ]),
+            tool_rounds: self.one_of(&[0, 0, 0, 2]),
+            ..InputBound::default()
         }
     }
 }
@@ -302,13 +303,7 @@ const TIERS: [Option<&str>; 7] = [
 fn all_prices() -> Vec<Price> {
     let sheet = Sheet::embedded();
     let mut prices: Vec<Price> = sheet.rows().map(|row| Price::Sheet(row.clone())).collect();
-    prices.extend([
-        Price::Free,
-        Price::Fixed {
-            input: 3,
-            output: 7,
-        },
-    ]);
+    prices.extend([Price::Free, Price::fixed(3, 7)]);
     prices
 }
 
@@ -346,7 +341,7 @@ fn ceiling_is_never_below_the_cost_of_usage_within_bounds() {
         );
         checked += 1;
     }
-    assert!(checked > 30_000, "{checked}");
+    assert!(checked > 25_000, "{checked}");
 }
 
 #[test]

@@ -207,10 +207,7 @@ fn cost_of_no_usage_is_zero_and_of_huge_usage_saturates() {
     let all = [
         price("anthropic", "claude-haiku-5-5"),
         Price::Free,
-        Price::Fixed {
-            input: u64::MAX,
-            output: u64::MAX,
-        },
+        Price::fixed(u64::MAX, u64::MAX),
     ];
     for price in &all {
         assert_eq!(price.cost(&Usage::default(), None), Ok(Bill::default()));
@@ -236,10 +233,7 @@ fn cost_without_a_price_is_an_error() {
         price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None),
         Err(PriceUnknown)
     );
-    let fixed = Price::Fixed {
-        input: 2,
-        output: 3,
-    };
+    let fixed = Price::fixed(2, 3);
     let usage = Usage {
         uncached_in: 5,
         cache_write_1h: 5,
@@ -298,10 +292,7 @@ fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
             "{tier}"
         );
     }
-    let fixed = Price::Fixed {
-        input: 5,
-        output: 5,
-    };
+    let fixed = Price::fixed(5, 5);
     let reason = "a fixed price holds for all tiers";
     assert!(!is_estimated(&fixed, "fast"), "{reason}");
 }

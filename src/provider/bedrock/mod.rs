@@ -8,7 +8,7 @@ pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
 use super::preset::failure_words;
 use super::preset::{
-    BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing, ModelFamily, base_model_id};
@@ -29,6 +29,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_wrapper(&INVOKE)
             .for_models(|model| ModelFamily::of(model) == ModelFamily::Claude),
     ],
+    place: PlaceRule::Region,
     price: PriceRule::Sheet("bedrock"),
     output_cap_field: "max_tokens",
     stream_usage_opt_in: false,
@@ -36,6 +37,7 @@ pub(super) static PRESET: Preset = Preset {
     on_disconnect: OnDisconnect::Drain,
     default_headers: &[],
     failure_words: failure_words::BEDROCK,
+    limits: Some("bedrock"),
     capabilities,
 };
 

@@ -3,8 +3,10 @@
 use super::*;
 use crate::config::PriceSetting;
 use crate::domain::api_error::ErrorCode;
-use crate::price::{Mode, Price};
+use crate::price::OwnRates;
+use crate::price::{Mode, Price, Support};
 use crate::provider;
+use crate::route::models::is_offered;
 
 fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> Arc<Provider> {
     Arc::new(Provider {
@@ -15,6 +17,8 @@ fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> A
         api_key: None,
         signer: None,
         price,
+        prices: Vec::new(),
+        place: None,
         models: models.iter().map(|model| (*model).to_owned()).collect(),
         prices_all_models: false,
         takes: Vec::new(),
@@ -23,6 +27,7 @@ fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> A
         api_version: None,
         unsupported: Default::default(),
         on_disconnect: provider::OnDisconnect::Abort,
+        connection: Default::default(),
     })
 }
 
@@ -224,10 +229,7 @@ fn every_listed_name_resolves_to_its_deployment() {
     let gateway = provider(
         "house",
         "openai_compatible",
-        PriceSetting::Fixed {
-            input: 1,
-            output: 2,
-        },
+        PriceSetting::Own(OwnRates::fixed(1, 2)),
         &["gpt-5.1", "house-1"],
     );
     let table = table(&[openai(), anthropic, gateway]);
@@ -239,8 +241,9 @@ fn every_listed_name_resolves_to_its_deployment() {
         );
     }
     assert!(
-        table.names().any(|(name, deployment)| name == "house-1"
-            && matches!(deployment.price, Price::Fixed { .. }))
+        table.names().any(
+            |(name, deployment)| name == "house-1" && matches!(deployment.price, Price::Own(_))
+        )
     );
 }
 
@@ -259,4 +262,27 @@ fn route_error_message_is_short_and_names_the_remedy() {
         ambiguous.message,
         "ambiguous model `m`: several providers list it; use `a/m` or `b/m`"
     );
+}
+
+#[test]
+fn silence_of_the_price_sheet_is_no_missing_capability() {
+    let sheet = Sheet::embedded();
+    let (mut silent, mut lacking) = (0, 0);
+    for vendor in ["mistral", "bedrock"] {
+        let table = table(&[provider("v", vendor, PriceSetting::Sheet(vendor), &[])]);
+        for row in sheet.models(vendor).filter(|row| is_offered(row.mode)) {
+            let deployment = table
+                .resolve_model(&format!("v/{}", row.model))
+                .expect("a model");
+            let by_preset = (deployment.provider.preset.capabilities)(&row.model).images;
+            let is_possible = deployment.capabilities().images;
+            match row.capability("vision") {
+                Support::No => assert!(!is_possible, "{}", row.model),
+                _ => assert_eq!(is_possible, by_preset, "{}", row.model),
+            }
+            silent += usize::from(row.capability("vision") == Support::Unknown);
+            lacking += usize::from(row.capability("vision") == Support::No);
+        }
+    }
+    assert!(silent + lacking > 0);
 }

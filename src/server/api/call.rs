@@ -10,6 +10,7 @@ use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
+use crate::domain::sign_in::Session;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
 use crate::server::worker::Worker;
@@ -20,6 +21,8 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 pub(crate) struct ApiCall {
     pub control: Control,
     pub actor: Actor,
+    /// session of an actor that came with a cookie
+    pub session: Option<Session>,
     /// `{id}` of the path; empty where the path has none
     pub id: String,
     /// `{member}` of the path
@@ -38,7 +41,7 @@ impl ApiCall {
         request_id: RequestId,
     ) -> Result<ApiCall, ApiError> {
         let worker = Worker::of(request);
-        let actor = extract::actor(request)?;
+        let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
             bytes_max: BODY_BYTES_MAX,
             timeout_ms: worker.gateway.limits().body_timeout_ms,
@@ -57,6 +60,7 @@ impl ApiCall {
                 .control
                 .for_call(extract::origin(request, request_id)),
             actor,
+            session,
             id: part("id"),
             member: part("member"),
             query: request.query_string().to_owned(),

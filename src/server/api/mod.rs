@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 mod admin_keys;
 pub(crate) mod audit;
+pub(crate) mod backup;
 mod body;
 mod budget_fields;
 mod call;
@@ -21,6 +22,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod sign_in;
 pub(crate) mod teams;
 mod tenant_fields;
 #[cfg(test)]
@@ -158,8 +160,10 @@ fn note_denial(request: &HttpRequest, id: RequestId, error: &ApiError) {
     let denial = Denial {
         at_ms: worker.time.now_ms(),
         action: "access.denied",
-        subject: extract::actor(request).ok().map(|actor| actor.to_string()),
-        address: extract::address(request),
+        subject: extract::actor(request)
+            .ok()
+            .map(|(actor, _)| actor.to_string()),
+        address: extract::client_address(request),
         request: Some(id),
         reason: error.code.as_str(),
     };

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::auth::directory::Directory;
 use crate::domain::attempt::FailureNote;
 use crate::domain::attribution::Tag;
-use crate::domain::event::{Charge, Correction, CostLine, StatusClass};
+use crate::domain::event::{Charge, Correction, CostLine, PriceCard, StatusClass};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
-use crate::domain::usage::Usage;
+use crate::domain::usage::{SecondModel, Usage};
 use crate::server::api::views::rfc3339;
 use crate::store::{Record, RequestLogEntry};
 
@@ -43,6 +43,11 @@ pub(crate) struct RequestJson<'a> {
     code: Option<&'static str>,
     flags: Vec<&'static str>,
     usage: Value,
+    /// tier and place as priced, by the card of the first line; null without one
+    priced_tier: Option<&'a str>,
+    priced_place: Option<&'a str>,
+    /// cost that the vendor reported
+    reported_cost_usd: Option<String>,
     /// as booked: the sum of `cost_lines`
     cost_usd: String,
     /// with corrections: what usage and budgets count
@@ -108,6 +113,9 @@ impl RequestJson<'_> {
             code: Some(refusal.code.as_str()),
             flags: Vec::new(),
             usage: usage_json(&Usage::default()),
+            priced_tier: None,
+            priced_place: None,
+            reported_cost_usd: None,
             cost_usd: zero.clone(),
             net_cost_usd: zero.clone(),
             cost_lines: Vec::new(),
@@ -129,6 +137,7 @@ impl RequestJson<'_> {
         let (hold, ending) = (&row.settlement.hold, &row.settlement.ending);
         let (subject, note) = (&hold.subject, ending.note.as_deref());
         let filled = |text: &&str| !text.is_empty();
+        let card = ending.lines.iter().find_map(|line| line.card.as_deref());
         RequestJson {
             id: hold.id.request.to_string(),
             object: "request",
@@ -150,6 +159,9 @@ impl RequestJson<'_> {
             code: None,
             flags: ending.flags.names().collect(),
             usage: usage_json(&ending.usage),
+            priced_tier: card.map(|card| card.tier.as_str()),
+            priced_place: card.and_then(|card| card.place.as_deref()),
+            reported_cost_usd: ending.usage.reported_cost.map(|cost| cost.to_string()),
             cost_usd: ending.cost.to_string(),
             net_cost_usd: row.net_cost().to_string(),
             cost_lines: ending.lines.iter().map(cost_line_json).collect(),
@@ -171,17 +183,24 @@ impl RequestJson<'_> {
 }
 
 pub(crate) fn usage_json(usage: &Usage) -> Value {
-    let writes = [
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.cache_write_other,
-    ];
+    let tools = usage.tools.iter().map(|(tool, uses)| {
+        let name = tool.name().to_owned();
+        (name, json!(uses))
+    });
+    let second =
+        |second: &SecondModel| json!({"model": second.model, "usage": usage_json(&second.usage)});
     json!({
         "input_tokens": usage.in_total(),
         "cached_tokens": usage.cache_read,
-        "cache_write_tokens": writes.into_iter().fold(0, u64::saturating_add),
+        "cache_write_tokens": usage.cache_writes(),
         "output_tokens": usage.out_total,
         "reasoning_tokens": usage.reasoning,
+        "image_tokens": usage.image_tokens(),
+        "audio_tokens": usage.audio_tokens(),
+        "searches": usage.searches(),
+        "service_tier": usage.service_tier,
+        "tools": Value::Object(tools.collect()),
+        "second_models": usage.second_models.iter().map(second).collect::<Vec<_>>(),
     })
 }
 
@@ -216,5 +235,20 @@ fn cost_line_json(line: &CostLine) -> Value {
         "count": line.count,
         "rate_usd": Money::from_pico(i128::from(line.rate_pico)).to_string(),
         "amount_usd": line.amount().to_string(),
+        "unit": line.unit.as_str(),
+        "listed_rate_usd": Money::from_pico(i128::from(line.listed_pico)).to_string(),
+        "card": line.card.as_deref().map(card_json),
+        "text": line.to_string(),
+    })
+}
+
+fn card_json(card: &PriceCard) -> Value {
+    json!({
+        "model": card.model,
+        "tier": card.tier,
+        "place": card.place,
+        "above_input_tokens": card.above_input_tokens,
+        "factor": card.factor(),
+        "own": card.is_own,
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn take_model_pattern(fields: &mut Fields) -> Result<Option<Pattern>,
 
 /// `None`: the body does not name it.
 pub(super) fn take_optional_name(fields: &mut Fields) -> Result<Option<Name>, ApiError> {
-    let text: Option<String> = fields.take("name", "a text")?;
+    let text: Option<String> = fields.take_not_null("name", "a text")?;
     text.map(|text| fields.within("name", Name::parse(&text)))
         .transpose()
 }
@@ -63,7 +63,9 @@ pub(super) fn take_endpoints(
 
 /// `tags` and `metadata`.
 pub(super) fn take_labels(fields: &mut Fields) -> Result<LabelsChange, ApiError> {
-    let tags: Option<Vec<String>> = fields.take("tags", "a list of texts")?;
+    let tags: Option<Option<Vec<String>>> =
+        fields.take_nullable("tags", "a list of texts, or null for none")?;
+    let tags = tags.map(Option::unwrap_or_default);
     let metadata = fields.take_object_text("metadata", METADATA_BYTES_MAX)?;
     let valid = |tag: &String| Name::parse(tag).is_ok();
     if let Some(tags) = &tags

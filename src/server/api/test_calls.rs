@@ -14,6 +14,7 @@ pub(super) fn call(instance: &TestControl) -> ApiCall {
     ApiCall {
         control: instance.control.clone(),
         actor: Actor::Local { uid: 0 },
+        session: None,
         id: String::new(),
         member: String::new(),
         query: String::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::web::ServiceConfig;
 use actix_web::{App, web};
 use tokio::sync::mpsc;
 
@@ -17,10 +18,12 @@ use crate::domain::secret::Secret;
 use crate::gateway::{Body, Gateway, GatewayParts, Reply};
 use crate::price::Sheet;
 use crate::route::RouteTable;
+use crate::server::extract;
 use crate::server::respond;
+use crate::server::surface::Surface;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
-use crate::upstream::{Client, TlsRoots};
+use crate::upstream::{Client, Egress};
 
 const CONFIG: &str =
     "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
@@ -108,21 +111,26 @@ fn worker(instance: &TestControl) -> Worker {
         time: instance.time.clone(),
     };
     let gateway = Gateway::new(&config, Arc::new(routes), parts).expect("random bytes");
-    let roots = TlsRoots::built_in().expect("TLS roots");
+    let egress = Egress::open(&config.egress, 1_000, []).expect("TLS roots");
     Worker {
         gateway: Arc::new(gateway),
         control: instance.control.clone(),
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         time: instance.time.clone(),
-        client: Client::new(&roots, 1_000, None),
+        client: Client::new(&egress, None),
+        trusted_proxies: ["10.0.0.0/8".parse().expect("a network")].into(),
     }
+}
+
+fn everything(app: &mut ServiceConfig) {
+    routes(app, Surface::Everything);
 }
 
 #[actix_web::test]
 async fn path_and_method_select_the_handler() {
     let instance = TestControl::open().await;
-    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = App::new().app_data(worker(&instance)).configure(everything);
     let app = init_service(app).await;
     for (method, path, status, expected) in CASES {
         let request = TestRequest::with_uri(path)
@@ -153,7 +161,7 @@ const WRONG_METHODS: [(Method, &str, &str); 9] = [
 #[actix_web::test]
 async fn wrong_method_is_405_with_the_allowed_methods() {
     let instance = TestControl::open().await;
-    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = App::new().app_data(worker(&instance)).configure(everything);
     let app = init_service(app).await;
     for (method, path, allowed) in WRONG_METHODS {
         let request = TestRequest::with_uri(path)
@@ -177,7 +185,7 @@ async fn wrong_method_is_405_with_the_allowed_methods() {
 #[actix_web::test]
 async fn control_plane_authenticates_before_method_and_body() {
     let instance = TestControl::open().await;
-    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = App::new().app_data(worker(&instance)).configure(everything);
     let app = init_service(app).await;
     let too_long = web::Bytes::from(vec![b' '; 256 * 1024 + 1]);
     for (method, path) in [
@@ -222,6 +230,54 @@ async fn reply_that_http_cannot_carry_is_an_error_of_the_table() {
             let body = to_bytes(response.into_body()).await.expect("a body");
             let body = String::from_utf8_lossy(&body);
             assert!(body.contains(kind), "{body}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn client_address_behind_trusted_proxy_is_the_last_one_that_is_no_proxy() {
+    let instance = TestControl::open().await;
+    for (peer, forwarded, expected) in [
+        ("192.0.2.1", "", "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        (
+            "10.0.0.1",
+            "203.0.113.9, 198.51.100.7, 10.0.0.2",
+            "198.51.100.7",
+        ),
+        ("10.0.0.1", "nonsense, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "", "10.0.0.1"),
+    ] {
+        let peer = format!("{peer}:1000").parse().expect("an address");
+        let request = TestRequest::default()
+            .app_data(worker(&instance))
+            .peer_addr(peer)
+            .insert_header(("x-forwarded-for", forwarded))
+            .to_http_request();
+        let address = extract::client_address(&request).expect("a peer");
+        assert_eq!(address.to_string(), expected, "{forwarded}");
+    }
+}
+
+#[actix_web::test]
+async fn control_plane_with_its_own_listener_is_absent_from_the_main_one() {
+    let instance = TestControl::open().await;
+    for (surface, present, absent) in [
+        (Surface::Models, "/v1/models", "/v1/teams"),
+        (Surface::Administration, "/v1/teams", "/v1/models"),
+    ] {
+        let app = App::new()
+            .app_data(worker(&instance))
+            .configure(move |app| routes(app, surface));
+        let app = init_service(app).await;
+        for (path, served) in [(present, true), (absent, false), ("/healthz", true)] {
+            let request = TestRequest::with_uri(path)
+                .insert_header(("x-api-key", instance.admin.expose()))
+                .to_request();
+            let status = call_service(&app, request).await.status().as_u16();
+            // an administrative key may list no models: 403, but the URL is there
+            assert_eq!(status != 501, served, "{surface:?} {path}: {status}");
         }
     }
 }

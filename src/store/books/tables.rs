@@ -8,10 +8,12 @@ pub(in crate::store) const SCHEMA: u64 = 8;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
-/// `kept_hours_ms`, `kept_days_ms`
+/// `kept_hours_ms`, `kept_days_ms`; `restored_ms` from a restore until it is accepted
 pub(in crate::store) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// name → word: `timezone`, which defines the bounds of windows, hours and days
 pub(in crate::store) const WORDS: TableDefinition<&str, &str> = TableDefinition::new("words");
+/// Instant of the backup that the books come from, in `meta`, until an operator accepts it.
+pub(in crate::store) const RESTORED: &str = "restored_ms";
 /// Name of the time zone in `words`.
 pub(in crate::store) const TIMEZONE: &str = "timezone";
 pub(in crate::store) const ORGANIZATIONS: TableDefinition<u64, &[u8]> =
@@ -22,6 +24,14 @@ pub(in crate::store) const ADMIN_KEYS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("admin_keys");
 /// absent before the first user
 pub(in crate::store) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
+/// user → hash of the password in PHC format; absent before the first password
+pub(in crate::store) const PASSWORDS: TableDefinition<u64, &str> =
+    TableDefinition::new("passwords");
+/// SHA-256 of the secret → session; absent before the first sign-in
+pub(in crate::store) const SESSIONS: TableDefinition<[u8; 32], &[u8]> =
+    TableDefinition::new("sessions");
+/// SHA-256 of the secret → one-time link; absent before the first link
+pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");

@@ -21,7 +21,7 @@ use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
     ADMIN_KEYS, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
-    RECORDS, TEAMS, USERS,
+    RECORDS, RESTORED, TEAMS, USERS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -123,6 +123,13 @@ impl Store {
         })
     }
 
+    /// Instant of the backup that the books come from, until it is accepted.
+    pub fn restored_ms(&self) -> Result<Option<u64>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let meta = read.open_table(META)?;
+        Ok(meta.get(RESTORED)?.map(|value| value.value()))
+    }
+
     /// Runs a change and commits it; publishes the new end of the audit log.
     fn run<T, E: From<StoreError>>(
         &self,
@@ -163,6 +170,11 @@ impl ChangeTransaction<'_> {
         let next = meta.get("next_id")?.map_or(1, |value| value.value());
         meta.insert("next_id", next + 1)?;
         Ok(next)
+    }
+
+    /// Ends the degraded state after a restore; returns the instant of the backup, `None` if there is nothing to accept.
+    pub fn accept_restore(&mut self) -> Result<Option<u64>, StoreError> {
+        Ok(self.meta()?.remove(RESTORED)?.map(|value| value.value()))
     }
 
     /// Reserves a name in a scope such as `team/org_1`; `false` if it is taken.

@@ -10,8 +10,9 @@ use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{Charge, Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::domain::usage::Usage;
-use crate::store::codec::{StoredValue, write_row};
+use crate::domain::server_tool::ServerTool;
+use crate::domain::usage::{SecondModel, Usage};
+use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct SubjectRow<'a> {
@@ -27,27 +28,33 @@ pub(in crate::store) struct SubjectRow<'a> {
     tag: Option<Cow<'a, str>>,
 }
 
+/// `V` and `S` are usage and second models of the row's version.
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct HoldRow<'a> {
+pub(in crate::store) struct HoldRow<'a, V = UsageRow<'a>, S = Vec<String>> {
     request: u128,
     attempt: u8,
     at_ms: u64,
     subject: SubjectRow<'a>,
     ceiling: i128,
     charges: Vec<(u64, u64)>,
-    progress: ProgressRow<'a>,
+    progress: ProgressRow<V>,
+    second_models: S,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct ProgressRow<'a> {
+pub(in crate::store) struct ProgressRow<V> {
     after_ms: u64,
     output_bytes: u64,
-    usage: Option<UsageRow<'a>>,
+    usage: Option<V>,
     cost: i128,
 }
 
+/// Hold of version 2.
+pub(in crate::store) type HoldRowV2<'a> = HoldRow<'a, UsageRowV2<'a>, Absent>;
+
+/// Usage of version 2.
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct UsageRow<'a> {
+pub(in crate::store) struct UsageRowV2<'a> {
     uncached_in: u64,
     cache_read: u64,
     cache_write_5m: u64,
@@ -63,16 +70,171 @@ pub(in crate::store) struct UsageRow<'a> {
     service_tier: Option<Cow<'a, str>>,
 }
 
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct UsageRow<'a> {
+    counts: CountsRow,
+    service_tier: Option<Cow<'a, str>>,
+    is_clamped: bool,
+    reported_cost: Option<i128>,
+    second_models: Vec<(Cow<'a, str>, CountsRow)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CountsRow {
+    uncached_in: u64,
+    cache_read: u64,
+    cache_write_5m: u64,
+    cache_write_1h: u64,
+    cache_write_12h: u64,
+    cache_write_other: u64,
+    out_total: u64,
+    reasoning: u64,
+    audio_in: u64,
+    audio_cached: u64,
+    audio_out: u64,
+    image_out: u64,
+    image_in: u64,
+    image_cached: u64,
+    web_searches: u64,
+    /// positions in `ServerTool::ALL`
+    search_tool: Option<u8>,
+    tools: Vec<(u8, u64)>,
+}
+
+/// Version of a usage row.
+pub(in crate::store) trait UsageVersion: Sized {
+    fn usage(self) -> Result<Usage, String>;
+}
+
+/// Members that a version does not have: no bytes.
+#[derive(Default, Serialize, Deserialize)]
+pub(in crate::store) struct Absent;
+
+impl From<Absent> for Vec<String> {
+    fn from(_: Absent) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl UsageVersion for UsageRowV2<'_> {
+    fn usage(self) -> Result<Usage, String> {
+        Ok(Usage {
+            uncached_in: self.uncached_in,
+            cache_read: self.cache_read,
+            cache_write_5m: self.cache_write_5m,
+            cache_write_1h: self.cache_write_1h,
+            cache_write_other: self.cache_write_other,
+            out_total: self.out_total,
+            reasoning: self.reasoning,
+            audio_in: self.audio_in,
+            audio_cached: self.audio_cached,
+            audio_out: self.audio_out,
+            image_out: self.image_out,
+            web_searches: self.web_searches,
+            service_tier: self.service_tier.map(Cow::into_owned),
+            ..Usage::default()
+        })
+    }
+}
+
+impl UsageVersion for UsageRow<'_> {
+    fn usage(self) -> Result<Usage, String> {
+        let second = |(model, counts): (Cow<'_, str>, CountsRow)| {
+            Ok(SecondModel {
+                model: model.into_owned(),
+                usage: counts.usage()?,
+            })
+        };
+        let second_models = self.second_models.into_iter().map(second);
+        Ok(Usage {
+            service_tier: self.service_tier.map(Cow::into_owned),
+            is_clamped: self.is_clamped,
+            reported_cost: self.reported_cost.map(Money::from_pico),
+            second_models: second_models.collect::<Result<_, String>>()?,
+            ..self.counts.usage()?
+        })
+    }
+}
+
+impl CountsRow {
+    fn of(usage: &Usage) -> CountsRow {
+        CountsRow {
+            uncached_in: usage.uncached_in,
+            cache_read: usage.cache_read,
+            cache_write_5m: usage.cache_write_5m,
+            cache_write_1h: usage.cache_write_1h,
+            cache_write_12h: usage.cache_write_12h,
+            cache_write_other: usage.cache_write_other,
+            out_total: usage.out_total,
+            reasoning: usage.reasoning,
+            audio_in: usage.audio_in,
+            audio_cached: usage.audio_cached,
+            audio_out: usage.audio_out,
+            image_out: usage.image_out,
+            image_in: usage.image_in,
+            image_cached: usage.image_cached,
+            web_searches: usage.web_searches,
+            search_tool: usage.search_tool.map(|tool| tool as u8),
+            tools: usage
+                .tools
+                .iter()
+                .map(|(tool, uses)| (*tool as u8, *uses))
+                .collect(),
+        }
+    }
+
+    fn usage(self) -> Result<Usage, String> {
+        let tools = self
+            .tools
+            .into_iter()
+            .map(|(tool, uses)| Ok((tool_of(tool)?, uses)));
+        Ok(Usage {
+            uncached_in: self.uncached_in,
+            cache_read: self.cache_read,
+            cache_write_5m: self.cache_write_5m,
+            cache_write_1h: self.cache_write_1h,
+            cache_write_12h: self.cache_write_12h,
+            cache_write_other: self.cache_write_other,
+            out_total: self.out_total,
+            reasoning: self.reasoning,
+            audio_in: self.audio_in,
+            audio_cached: self.audio_cached,
+            audio_out: self.audio_out,
+            image_out: self.image_out,
+            image_in: self.image_in,
+            image_cached: self.image_cached,
+            web_searches: self.web_searches,
+            search_tool: self.search_tool.map(tool_of).transpose()?,
+            tools: tools.collect::<Result<_, String>>()?,
+            ..Usage::default()
+        })
+    }
+}
+
+fn tool_of(number: u8) -> Result<ServerTool, String> {
+    let tool = ServerTool::ALL.get(usize::from(number)).copied();
+    tool.ok_or_else(|| format!("unknown tool {number}"))
+}
+
 impl StoredValue for Hold {
     const KIND: &'static str = "open hold";
+    const VERSION: u8 = 3;
     type Row = HoldRow<'static>;
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<Hold, String> {
+        match version {
+            2 => read_row(bytes).and_then(|row: HoldRowV2<'_>| hold_of(row)),
+            3 => read_row(bytes).and_then(Hold::from_row),
+            other => Err(unknown_version::<Hold>(other)),
+        }
+    }
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         write_row(&hold_row(self), into)
     }
 
     fn from_row(row: HoldRow<'static>) -> Result<Hold, String> {
-        Ok(hold_of(row))
+        hold_of(row)
     }
 }
 
@@ -108,10 +270,11 @@ pub(super) fn hold_row(hold: &Hold) -> HoldRow<'_> {
             .map(|charge| (charge.budget.0, charge.window_start_ms))
             .collect(),
         progress: progress_row(&hold.progress),
+        second_models: hold.subject.second_models.clone(),
     }
 }
 
-pub(super) fn progress_row(progress: &Progress) -> ProgressRow<'_> {
+pub(super) fn progress_row(progress: &Progress) -> ProgressRow<UsageRow<'_>> {
     ProgressRow {
         after_ms: progress.after_ms,
         output_bytes: progress.output_bytes,
@@ -122,24 +285,27 @@ pub(super) fn progress_row(progress: &Progress) -> ProgressRow<'_> {
 
 pub(super) fn usage_row(usage: &Usage) -> UsageRow<'_> {
     UsageRow {
-        uncached_in: usage.uncached_in,
-        cache_read: usage.cache_read,
-        cache_write_5m: usage.cache_write_5m,
-        cache_write_1h: usage.cache_write_1h,
-        cache_write_other: usage.cache_write_other,
-        out_total: usage.out_total,
-        reasoning: usage.reasoning,
-        audio_in: usage.audio_in,
-        audio_cached: usage.audio_cached,
-        audio_out: usage.audio_out,
-        image_out: usage.image_out,
-        web_searches: usage.web_searches,
+        counts: CountsRow::of(usage),
         service_tier: usage.service_tier.as_deref().map(Cow::Borrowed),
+        is_clamped: usage.is_clamped,
+        reported_cost: usage.reported_cost.map(Money::pico),
+        second_models: usage
+            .second_models
+            .iter()
+            .map(|second| {
+                (
+                    Cow::Borrowed(second.model.as_str()),
+                    CountsRow::of(&second.usage),
+                )
+            })
+            .collect(),
     }
 }
 
-pub(super) fn hold_of(row: HoldRow<'_>) -> Hold {
-    Hold {
+pub(super) fn hold_of<V: UsageVersion, S: Into<Vec<String>>>(
+    row: HoldRow<'_, V, S>,
+) -> Result<Hold, String> {
+    Ok(Hold {
         id: HoldId {
             request: RequestId(row.request),
             attempt: row.attempt,
@@ -158,6 +324,7 @@ pub(super) fn hold_of(row: HoldRow<'_>) -> Hold {
                 user: row.subject.user.map(UserHash),
                 tag: row.subject.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
             },
+            second_models: row.second_models.into(),
         }),
         ceiling: Money::from_pico(row.ceiling),
         charges: row
@@ -168,33 +335,15 @@ pub(super) fn hold_of(row: HoldRow<'_>) -> Hold {
                 window_start_ms,
             })
             .collect(),
-        progress: progress_of(row.progress),
-    }
+        progress: progress_of(row.progress)?,
+    })
 }
 
-pub(super) fn progress_of(row: ProgressRow<'_>) -> Progress {
-    Progress {
+pub(super) fn progress_of<V: UsageVersion>(row: ProgressRow<V>) -> Result<Progress, String> {
+    Ok(Progress {
         after_ms: row.after_ms,
         output_bytes: row.output_bytes,
-        usage: row.usage.map(usage_of),
+        usage: row.usage.map(V::usage).transpose()?,
         cost: Money::from_pico(row.cost),
-    }
-}
-
-pub(super) fn usage_of(row: UsageRow<'_>) -> Usage {
-    Usage {
-        uncached_in: row.uncached_in,
-        cache_read: row.cache_read,
-        cache_write_5m: row.cache_write_5m,
-        cache_write_1h: row.cache_write_1h,
-        cache_write_other: row.cache_write_other,
-        out_total: row.out_total,
-        reasoning: row.reasoning,
-        audio_in: row.audio_in,
-        audio_cached: row.audio_cached,
-        audio_out: row.audio_out,
-        image_out: row.image_out,
-        web_searches: row.web_searches,
-        service_tier: row.service_tier.map(Cow::into_owned),
-    }
+    })
 }

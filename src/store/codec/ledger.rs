@@ -1,54 +1,100 @@
 //! Events of the log, usage records, corrections, roll-ups and balances as rows. Rows are positional: the order of the fields, and the
 //! positions in `CostLine::CLASSES`, are stored.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{
-    CallResult, Correction, CostLine, Flags, HoldId, LedgerEvent, Settlement,
+    CallResult, Correction, CostLine, Flags, HoldId, LedgerEvent, LineUnit, PriceCard, Settlement,
 };
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::store::codec::hold::{
-    HoldRow, ProgressRow, UsageRow, hold_of, hold_row, progress_of, progress_row, usage_of,
-    usage_row,
+    Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
+    progress_of, progress_row, usage_row,
 };
-use crate::store::codec::note::{NoteRow, note_of, note_row};
+use crate::store::codec::note::{NoteRow, NoteVersion, note_row};
 use crate::store::codec::status::{status_number, status_of};
 use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 use crate::store::rollup::RollupSums;
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct SettlementRow<'a> {
-    hold: HoldRow<'a>,
+pub(in crate::store) struct SettlementRow<
+    'a,
+    V = UsageRow<'a>,
+    S = Vec<String>,
+    L = LinesRow<'a>,
+    N = Option<NoteRow<'a>>,
+> {
+    hold: HoldRow<'a, V, S>,
     ended_ms: u64,
     status: u8,
     flags: u16,
-    usage: UsageRow<'a>,
+    usage: V,
     cost: i128,
-    /// position in `CostLine::CLASSES`, count, rate
-    lines: Vec<(u8, u64, u64)>,
+    lines: L,
     output_cap: Option<u64>,
     upstream_status: u16,
     first_content_ms: Option<u64>,
+    /// since version 4
+    note: N,
 }
 
-/// Version 3: with the note of the attempt.
+/// Settlement of version 2.
+type SettlementRowV2<'a> = SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
+
+/// Settlement of version 3.
+type SettlementRowV3<'a> = SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+
+/// Position in `CostLine::CLASSES`, count, rate.
+type LineRowV2 = (u8, u64, u64);
+
+/// Cost lines, and the cards that they name by position.
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct NotedSettlementRow<'a> {
-    settlement: SettlementRow<'a>,
-    note: Option<NoteRow<'a>>,
+pub(in crate::store) struct LinesRow<'a> {
+    cards: Vec<CardRow<'a>>,
+    lines: Vec<LineRow>,
 }
 
-/// Events, with settlements of the row `S`: version 2 has no notes.
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) enum EventRow<'a, S> {
-    Hold(HoldRow<'a>),
+struct CardRow<'a> {
+    model: Cow<'a, str>,
+    tier: Cow<'a, str>,
+    place: Option<Cow<'a, str>>,
+    above_input_tokens: u64,
+    factor_millionths: u64,
+    is_own: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LineRow {
+    /// position in `CostLine::CLASSES`
+    class: u8,
+    count: u64,
+    rate_pico: u64,
+    /// position in `LineUnit::ALL`
+    unit: u8,
+    listed_pico: u64,
+    card: Option<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) enum EventRow<
+    'a,
+    V = UsageRow<'a>,
+    S = Vec<String>,
+    L = LinesRow<'a>,
+    N = Option<NoteRow<'a>>,
+> {
+    Hold(HoldRow<'a, V, S>),
     Progress {
         request: u128,
         attempt: u8,
-        progress: ProgressRow<'a>,
+        progress: ProgressRow<V>,
     },
-    Settle(S),
+    Settle(SettlementRow<'a, V, S, L, N>),
     Release {
         request: u128,
         attempt: u8,
@@ -56,15 +102,106 @@ pub(in crate::store) enum EventRow<'a, S> {
     },
 }
 
+/// Version of the cost lines.
+pub(in crate::store) trait LinesVersion {
+    fn lines(self) -> Result<Vec<CostLine>, String>;
+}
+
+impl LinesVersion for Vec<LineRowV2> {
+    fn lines(self) -> Result<Vec<CostLine>, String> {
+        let line = |(class, count, rate_pico): LineRowV2| {
+            Ok(CostLine {
+                class: class_of_line(class)?,
+                count,
+                rate_pico,
+                listed_pico: rate_pico,
+                ..CostLine::default()
+            })
+        };
+        self.into_iter().map(line).collect()
+    }
+}
+
+impl LinesVersion for LinesRow<'_> {
+    fn lines(self) -> Result<Vec<CostLine>, String> {
+        let card = |row: CardRow<'_>| {
+            Arc::new(PriceCard {
+                model: row.model.into_owned(),
+                tier: row.tier.into_owned(),
+                place: row.place.map(Cow::into_owned),
+                above_input_tokens: row.above_input_tokens,
+                factor_millionths: row.factor_millionths,
+                is_own: row.is_own,
+            })
+        };
+        let cards: Vec<Arc<PriceCard>> = self.cards.into_iter().map(card).collect();
+        let card_of = |number: u8| {
+            let card = cards.get(usize::from(number)).cloned();
+            card.ok_or_else(|| format!("unknown card {number}"))
+        };
+        let line = |row: LineRow| {
+            let unit = LineUnit::ALL.get(usize::from(row.unit)).copied();
+            Ok(CostLine {
+                class: class_of_line(row.class)?,
+                count: row.count,
+                rate_pico: row.rate_pico,
+                unit: unit.ok_or_else(|| format!("unknown unit {}", row.unit))?,
+                listed_pico: row.listed_pico,
+                card: row.card.map(card_of).transpose()?,
+            })
+        };
+        self.lines.into_iter().map(line).collect()
+    }
+}
+
+fn class_of_line(number: u8) -> Result<&'static str, String> {
+    let class = CostLine::CLASSES.get(usize::from(number)).copied();
+    class.ok_or_else(|| format!("unknown cost class {number}"))
+}
+
+impl<'a> LinesRow<'a> {
+    fn of(lines: &'a [CostLine]) -> Result<LinesRow<'a>, String> {
+        let mut cards: Vec<&PriceCard> = Vec::new();
+        let mut rows = Vec::with_capacity(lines.len());
+        for line in lines {
+            let class = CostLine::CLASSES
+                .iter()
+                .position(|class| *class == line.class);
+            let class = class.ok_or_else(|| format!("unknown cost class `{}`", line.class))?;
+            let number = |card: &'a PriceCard, cards: &mut Vec<&'a PriceCard>| {
+                let known = cards.iter().position(|known| *known == card);
+                known.unwrap_or_else(|| {
+                    cards.push(card);
+                    cards.len() - 1
+                })
+            };
+            let card = line.card.as_deref().map(|card| number(card, &mut cards));
+            rows.push(LineRow {
+                class: class as u8,
+                count: line.count,
+                rate_pico: line.rate_pico,
+                unit: line.unit as u8,
+                listed_pico: line.listed_pico,
+                card: card.and_then(|number| u8::try_from(number).ok()),
+            });
+        }
+        let card_row = |card: &&'a PriceCard| CardRow {
+            model: Cow::Borrowed(card.model.as_str()),
+            tier: Cow::Borrowed(card.tier.as_str()),
+            place: card.place.as_deref().map(Cow::Borrowed),
+            above_input_tokens: card.above_input_tokens,
+            factor_millionths: card.factor_millionths,
+            is_own: card.is_own,
+        };
+        Ok(LinesRow {
+            cards: cards.iter().map(card_row).collect(),
+            lines: rows,
+        })
+    }
+}
+
 fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> {
     let ending = &settlement.ending;
-    let lines = ending.lines.iter().map(|line| {
-        let class = CostLine::CLASSES
-            .iter()
-            .position(|class| *class == line.class);
-        let class = class.ok_or_else(|| format!("unknown cost class `{}`", line.class))?;
-        Ok((class as u8, line.count, line.rate_pico))
-    });
     Ok(SettlementRow {
         hold: hold_row(&settlement.hold),
         ended_ms: ending.ended_ms,
@@ -72,74 +209,53 @@ fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> 
         flags: ending.flags.0,
         usage: usage_row(&ending.usage),
         cost: ending.cost.pico(),
-        lines: lines.collect::<Result<_, String>>()?,
+        lines: LinesRow::of(&ending.lines)?,
         output_cap: ending.output_cap,
         upstream_status: ending.upstream_status,
         first_content_ms: ending.first_content_ms,
+        note: ending.note.as_deref().map(note_row),
     })
 }
 
-fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
-    let lines = row.lines.into_iter().map(|(class, count, rate_pico)| {
-        let class = CostLine::CLASSES
-            .get(usize::from(class))
-            .ok_or_else(|| format!("unknown cost class {class}"))?;
-        Ok(CostLine {
-            class,
-            count,
-            rate_pico,
-        })
-    });
+fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
+    row: SettlementRow<'_, V, S, L, N>,
+) -> Result<Settlement, String> {
     let ending = CallResult {
         ended_ms: row.ended_ms,
         status: status_of(row.status)?,
         flags: Flags(row.flags),
-        usage: usage_of(row.usage),
+        usage: row.usage.usage()?,
         cost: Money::from_pico(row.cost),
-        lines: lines.collect::<Result<_, String>>()?,
+        lines: row.lines.lines()?,
         output_cap: row.output_cap,
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
-        note: None,
+        note: row.note.note()?.map(Box::new),
     };
     Ok(Settlement {
-        hold: hold_of(row.hold),
+        hold: hold_of(row.hold)?,
         ending,
     })
 }
 
-fn noted_row(settlement: &Settlement) -> Result<NotedSettlementRow<'_>, String> {
-    Ok(NotedSettlementRow {
-        settlement: settlement_row(settlement)?,
-        note: settlement.ending.note.as_deref().map(note_row),
-    })
-}
-
-fn noted_settlement(row: NotedSettlementRow<'_>) -> Result<Settlement, String> {
-    let mut settlement = settlement_of(row.settlement)?;
-    settlement.ending.note = row.note.map(note_of).transpose()?.map(Box::new);
-    Ok(settlement)
-}
-
-fn event_of<'a, S>(
-    row: EventRow<'a, S>,
-    settlement: fn(S) -> Result<Settlement, String>,
+fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
+    row: EventRow<'_, V, S, L, N>,
 ) -> Result<LedgerEvent, String> {
     let hold_id = |request, attempt| HoldId {
         request: RequestId(request),
         attempt,
     };
     Ok(match row {
-        EventRow::Hold(hold) => LedgerEvent::Hold(hold_of(hold)),
+        EventRow::Hold(hold) => LedgerEvent::Hold(hold_of(hold)?),
         EventRow::Progress {
             request,
             attempt,
             progress,
         } => LedgerEvent::Progress {
             id: hold_id(request, attempt),
-            progress: progress_of(progress),
+            progress: progress_of(progress)?,
         },
-        EventRow::Settle(row) => LedgerEvent::Settle(settlement(row)?),
+        EventRow::Settle(settlement) => LedgerEvent::Settle(settlement_of(settlement)?),
         EventRow::Release {
             request,
             attempt,
@@ -153,8 +269,19 @@ fn event_of<'a, S>(
 
 impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
-    const VERSION: u8 = 3;
-    type Row = EventRow<'static, NotedSettlementRow<'static>>;
+    const VERSION: u8 = 4;
+    type Row = EventRow<'static>;
+
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
+        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
+        type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+        match version {
+            2 => read_row(bytes).and_then(|row: RowV2<'_>| event_of(row)),
+            3 => read_row(bytes).and_then(|row: RowV3<'_>| event_of(row)),
+            4 => read_row(bytes).and_then(LedgerEvent::from_row),
+            other => Err(unknown_version::<LedgerEvent>(other)),
+        }
+    }
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = match self {
@@ -164,7 +291,7 @@ impl StoredValue for LedgerEvent {
                 attempt: id.attempt,
                 progress: progress_row(progress),
             },
-            LedgerEvent::Settle(settlement) => EventRow::Settle(noted_row(settlement)?),
+            LedgerEvent::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
             LedgerEvent::Release { id, at_ms } => EventRow::Release {
                 request: id.request.0,
                 attempt: id.attempt,
@@ -174,41 +301,31 @@ impl StoredValue for LedgerEvent {
         write_row(&row, into)
     }
 
-    fn from_row(row: Self::Row) -> Result<LedgerEvent, String> {
-        event_of(row, noted_settlement)
-    }
-
-    fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
-        match version {
-            2 => event_of(
-                read_row::<EventRow<'_, SettlementRow<'_>>>(bytes)?,
-                settlement_of,
-            ),
-            Self::VERSION => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version::<Self>(other)),
-        }
+    fn from_row(row: EventRow<'static>) -> Result<LedgerEvent, String> {
+        event_of(row)
     }
 }
 
 impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
-    const VERSION: u8 = 3;
-    type Row = NotedSettlementRow<'static>;
-
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&noted_row(self)?, into)
-    }
-
-    fn from_row(row: NotedSettlementRow<'static>) -> Result<Settlement, String> {
-        noted_settlement(row)
-    }
+    const VERSION: u8 = 4;
+    type Row = SettlementRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Settlement, String> {
         match version {
-            2 => settlement_of(read_row(bytes)?),
-            Self::VERSION => read_row(bytes).and_then(Self::from_row),
-            other => Err(unknown_version::<Self>(other)),
+            2 => read_row(bytes).and_then(|row: SettlementRowV2<'_>| settlement_of(row)),
+            3 => read_row(bytes).and_then(|row: SettlementRowV3<'_>| settlement_of(row)),
+            4 => read_row(bytes).and_then(Settlement::from_row),
+            other => Err(unknown_version::<Settlement>(other)),
         }
+    }
+
+    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
+        write_row(&settlement_row(self)?, into)
+    }
+
+    fn from_row(row: SettlementRow<'static>) -> Result<Settlement, String> {
+        settlement_of(row)
     }
 }
 

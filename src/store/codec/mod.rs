@@ -7,6 +7,7 @@ mod ledger;
 mod note;
 mod owner_limits;
 mod refusal;
+mod sign_in;
 pub(in crate::store) mod status;
 mod tenants;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
+use crate::store::codec::hold::Absent;
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct NoteRow<'a> {
@@ -37,7 +38,24 @@ pub(super) fn note_row(note: &AttemptNote) -> NoteRow<'_> {
     }
 }
 
-pub(super) fn note_of(row: NoteRow<'_>) -> Result<AttemptNote, String> {
+/// Version of the note; earlier ones have none.
+pub(in crate::store) trait NoteVersion {
+    fn note(self) -> Result<Option<AttemptNote>, String>;
+}
+
+impl NoteVersion for Absent {
+    fn note(self) -> Result<Option<AttemptNote>, String> {
+        Ok(None)
+    }
+}
+
+impl NoteVersion for Option<NoteRow<'_>> {
+    fn note(self) -> Result<Option<AttemptNote>, String> {
+        self.map(note_of).transpose()
+    }
+}
+
+fn note_of(row: NoteRow<'_>) -> Result<AttemptNote, String> {
     let failure = row.failure.map(|failure| {
         let class = FailureClass::ALL.get(usize::from(failure.class));
         let decision = Decision::ALL.get(usize::from(failure.decision));

@@ -7,14 +7,15 @@ use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::event::{
-    CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status,
-    Subject,
+    CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, LineUnit, PriceCard, Progress,
+    Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
 use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
-use crate::domain::usage::Usage;
+use crate::domain::server_tool::ServerTool;
+use crate::domain::usage::{SecondModel, Usage};
 use crate::store::codec::StoredValue;
 
 pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
@@ -37,6 +38,7 @@ pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
                 user: Some(UserHash(u64::MAX)),
                 tag: Tag::parse(b"nightly"),
             },
+            second_models: Vec::new(),
         }),
         ceiling: Money::from_usd(1),
         charges: vec![Charge {
@@ -66,6 +68,22 @@ fn all_classes() -> Usage {
         image_out: 11,
         web_searches: 12,
         service_tier: Some("flex".into()),
+        cache_write_12h: 13,
+        image_in: 14,
+        image_cached: 15,
+        search_tool: Some(ServerTool::WebSearchPreview),
+        tools: ServerTool::ALL.map(|tool| (tool, tool as u64 + 20)).into(),
+        second_models: vec![SecondModel {
+            model: "claude-opus-5".into(),
+            usage: Usage {
+                uncached_in: 30,
+                image_out: 31,
+                tools: vec![(ServerTool::FileSearch, 32)],
+                ..Usage::default()
+            },
+        }],
+        is_clamped: true,
+        reported_cost: Some(Money::from_pico(33)),
     }
 }
 
@@ -94,6 +112,7 @@ pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
             class: "input",
             count: 10,
             rate_pico: 1,
+            ..CostLine::default()
         }],
         output_cap: Some(256),
         upstream_status: 200,
@@ -143,11 +162,25 @@ fn codec_settlement_of_version_2_is_read_without_a_note() {
 fn codec_events_round_trip() {
     let mut every_class = sample_settlement(5);
     every_class.ending.usage = all_classes();
+    let card = |place: &str| {
+        Some(Arc::new(PriceCard {
+            model: "gpt-5.1".into(),
+            tier: "flex".into(),
+            place: Some(place.into()),
+            above_input_tokens: 272_000,
+            factor_millionths: 1_100_000,
+            is_own: place == "us",
+        }))
+    };
+    let cards = [None, card("eu"), card("us")];
     every_class.ending.lines = CostLine::CLASSES
         .map(|class| CostLine {
             class,
             count: 1,
             rate_pico: 2,
+            unit: LineUnit::ALL[class.len() % LineUnit::ALL.len()],
+            listed_pico: 3,
+            card: cards[class.len() % 3].clone(),
         })
         .into();
     let mut noted = sample_settlement(6);

@@ -415,6 +415,31 @@ fn read_file(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>)
     Ok((file, bytes))
 }
 
+/// Intact records of one file of this instance and generation, wherever they are; none of a foreign or unused file.
+pub(in crate::store) fn intact_events(
+    disk: &dyn Disk,
+    name: &str,
+    identity: &Identity,
+) -> Result<Vec<(u64, Arc<LedgerEvent>)>, io::Error> {
+    let (_, bytes) = read_file(disk, name).map_err(io::Error::other)?;
+    let mut events = Vec::new();
+    let header = bytes
+        .first_chunk()
+        .map(|header| read_header(header, identity));
+    let mut at = SEGMENT_HEADER as usize;
+    while matches!(header, Some(HeaderState::Ours { .. })) && at + RECORD_HEADER <= bytes.len() {
+        let Some(read) = read_record(&bytes, at) else {
+            at += ALIGN;
+            continue;
+        };
+        at += read.length;
+        if let Ok(event) = LedgerEvent::decode(read.payload) {
+            events.push((read.sequence, Arc::new(event)));
+        }
+    }
+    Ok(events)
+}
+
 fn high_marks(bytes: &[u8], from: usize) -> HighMarks {
     let mut highest = HighMarks::default();
     let mut at = from;

@@ -57,6 +57,20 @@ impl ResponseStream {
         }
     }
 
+    /// Takes a line that is no event of its own; panics if the body ends before.
+    pub fn wait_for_line(&mut self, line: &str) {
+        loop {
+            if let Some(at) = find(&self.text, line.as_bytes()) {
+                self.text.drain(at..at + line.len());
+                return;
+            }
+            match self.body.next(&mut self.socket) {
+                BodyPart::Bytes(bytes) => self.text.extend(bytes),
+                BodyPart::End(end) => panic!("the stream ended {end:?} without {line:?}"),
+            }
+        }
+    }
+
     /// Reads up to the `count`-th event that carries text; panics if the stream ends before.
     pub fn read_deltas(&mut self, count: usize) -> Vec<SseEvent> {
         let mut deltas = Vec::new();

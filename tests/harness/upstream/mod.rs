@@ -45,6 +45,7 @@ impl Upstream {
             .expect("a bound listener has an address");
         let shared = Arc::new(SharedRecords {
             script: Mutex::new(Arc::new(model::with_usage(10, 20))),
+            strict: Mutex::new(None),
             records: Mutex::new(Records::default()),
         });
         let (stop, stopped) = oneshot::channel();
@@ -73,6 +74,7 @@ impl Upstream {
         let address = socket.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(SharedRecords {
             script: Mutex::new(Arc::new(Script::closes())),
+            strict: Mutex::new(None),
             records: Mutex::new(Records::default()),
         });
         Upstream {
@@ -90,6 +92,16 @@ impl Upstream {
             .script
             .lock()
             .expect("no panic while the script is set") = Arc::new(script);
+        self
+    }
+
+    /// Refuses from now on what a vendor would refuse; `strict::BY_PATH` for an upstream that is several vendors.
+    pub fn strict(&self, vendor: &'static str) -> &Upstream {
+        *self
+            .shared
+            .strict
+            .lock()
+            .expect("no panic while the vendor is set") = Some(vendor);
         self
     }
 

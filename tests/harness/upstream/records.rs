@@ -10,6 +10,8 @@ use crate::harness::script::Script;
 /// State shared by the test and the upstream's thread.
 pub struct SharedRecords {
     pub script: Mutex<Arc<Script>>,
+    /// vendor that refuses before the script is played
+    pub strict: Mutex<Option<&'static str>>,
     pub records: Mutex<Records>,
 }
 

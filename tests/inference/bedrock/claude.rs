@@ -22,7 +22,7 @@ fn p09_claude_on_bedrock_passes_body_and_events_through() {
     let sent = request_body
         .replace(&format!(r#""model":"{CLAUDE}","#), "")
         .replace(r#""stream":true,"#, "");
-    let added = r#","anthropic_version":"bedrock-2023-05-31","anthropic_beta":["a-2025-01-01","b-2026-02-02"]}"#;
+    let added = r#","anthropic_version":"bedrock-2023-05-31","anthropic_beta":["interleaved-thinking-2025-05-14","context-1m-2025-08-07"]}"#;
     let sent = sent.strip_suffix('}').expect("an object").to_owned() + added;
     let mut shown: Vec<String> = golden("bedrock/invoke.sse")
         .split_inclusive("\n\n")
@@ -30,13 +30,16 @@ fn p09_claude_on_bedrock_passes_body_and_events_through() {
         .collect();
     shown.insert(
         shown.len() - 1,
-        ": x-gatekeeper-cost-usd 0.000149\n\n".to_owned(),
+        ": x-gatekeeper-cost-usd 0.000149\n".to_owned(),
     );
     for script in deliveries(&recording) {
         fixture.upstream.respond_with(script);
         let user = fixture
             .user()
-            .with("anthropic-beta", "a-2025-01-01, b-2026-02-02")
+            .with(
+                "anthropic-beta",
+                "interleaved-thinking-2025-05-14, context-1m-2025-08-07",
+            )
             .with("anthropic-version", "2023-06-01");
         let response = user.post_bytes(Messages.path(), request_body.as_bytes());
         assert_eq!(text(&events(&response)), "Say it: 🦀 now.");

@@ -143,7 +143,7 @@ impl Client {
     fn parse_stream(self, events: &[SseEvent]) -> ClientView {
         let events: Vec<&SseEvent> = events
             .iter()
-            .filter(|event| event.comment.is_empty())
+            .filter(|event| !event.data.is_empty())
             .collect();
         let is_end = |event: &&SseEvent| match self {
             Client::Chat => event.data == "[DONE]",

@@ -8,12 +8,15 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use self::clients::{Client, ClientView, PNG};
-use self::upstreams::{INPUT, JSON, OUTPUT, Say, TEXT, THOUGHT, UpstreamDialect};
+use self::clients::ClientView;
+pub(super) use self::clients::{Client, PNG};
+use self::upstreams::{INPUT, JSON, OUTPUT, THOUGHT, UpstreamDialect};
+pub(super) use self::upstreams::{Say, TEXT, script};
 use super::fixture::Fixture;
 use crate::harness::assert_table;
 use crate::harness::client::Response;
 use crate::harness::process::Provider;
+use crate::harness::strict;
 use crate::harness::upstream::{ReceivedRequest, Upstream};
 
 /// A provider: its preset, which is its name here and the beginning of its addresses, and the model that is asked, which the price
@@ -64,7 +67,7 @@ const ROWS: [Row; 12] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Feature {
+pub(super) enum Feature {
     Text,
     Stream,
     Tools,
@@ -118,6 +121,7 @@ fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
 /// One gateway before one upstream that is all vendors, each under its own beginning of the path.
 fn fixture() -> Fixture {
     let upstream = Upstream::start();
+    upstream.strict(strict::BY_PATH);
     let url = upstream.url();
     let providers: Vec<Provider> = ROWS
         .iter()
@@ -304,11 +308,12 @@ const INTRODUCTION: &str = "\
 Made by the test `every_client_dialect_works_at_every_provider` (tests/inference/matrix); made anew by
 `GK_WRITE_TABLES=1 cargo test --locked every_client_dialect_works`. Do not edit: the test fails when it differs from what was observed.
 
-Each cell is a call through the real process, in front of a scripted upstream that answers in the dialect at whose path it was
-called. *works*: the client heard the very text, calls, arguments and thoughts that the upstream said; the upstream had got the
+Each cell is a call through the real process, in front of a strict fake of the provider (tests/harness/strict.rs): it refuses what
+`assets/vendor-limits.json` says that the vendor refuses at the endpoint of the column *spoken to in*, for this model, and answers in the
+dialect at whose path it was called. Ollama's rules are few. *works*: the client heard the very text, calls, arguments and thoughts that the upstream said; the upstream had got the
 prompt, the image's bytes, the schemas of tool or answer, or the word to think; and the ledger's row has the tokens that the upstream
 reported. *refused*: a clear error before anything was sent, which begins as shown. Where a provider is spoken to in the
-client's own dialect, the request goes there as it came: that a vendor does all that another vendor's dialect can say is not shown here.
+client's own dialect, the request goes there as it came, fitted to the vendor's limits where the dialect is another vendor's.
 No live account was used.
 
 ¹ The vendor counts the thoughts of its models and does not tell them in this dialect.

@@ -62,6 +62,7 @@ impl Vendor {
 
     fn fixture_with_models(self, models: &[&str]) -> Fixture {
         let upstream = Upstream::start();
+        upstream.strict(self.preset);
         let provider = Provider::openai("v", &upstream)
             .preset(self.preset)
             .models(models)

@@ -44,7 +44,9 @@ fn codex(recording: &str) -> String {
 /// Events of a translated stream; asserts gapless sequence numbers and matching event names.
 #[track_caller]
 fn events(response: &Response) -> Vec<Value> {
-    let events = response.text();
+    let text = response.text();
+    let lines = text.lines().filter(|line| !line.starts_with(':'));
+    let events: String = lines.map(|line| format!("{line}\n")).collect();
     let data = events
         .split("\n\n")
         .filter(|event| event.starts_with("event: "));

@@ -60,8 +60,8 @@ fn p04_signed_and_redacted_thinking_pass_through_both_ways() {
             .read_bytes();
         let parsed = String::from_utf8(bytes).expect("UTF-8").replace('\r', "");
         let parsed: Vec<&str> = parsed
-            .split_inclusive("\n\n")
-            .filter(|event| !event.starts_with(": x-gatekeeper-cost"))
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(": x-gatekeeper-cost"))
             .collect();
         assert_eq!(parsed.concat(), recording);
         fixture.assert_recorded().assert_ended("ok", &[]);

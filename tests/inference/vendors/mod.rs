@@ -46,7 +46,7 @@ fn shown(recording: &str, hidden: Option<&str>, cost_usd: &str, line_end: &str) 
     let mut events: Vec<String> = events.map(|event| event.replace('\n', line_end)).collect();
     events.insert(
         events.len() - 1,
-        format!(": x-gatekeeper-cost-usd {cost_usd}\n\n"),
+        format!(": x-gatekeeper-cost-usd {cost_usd}\n"),
     );
     events.concat()
 }

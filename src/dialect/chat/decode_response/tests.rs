@@ -10,6 +10,7 @@ fn decoder() -> ChatDecoder {
         request_id: "req_1".into(),
         model: "m".into(),
         created_s: 0,
+        input_estimate: 0,
         sealer: StateSealer::new([0; 32]),
     })
 }

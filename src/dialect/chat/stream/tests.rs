@@ -134,12 +134,13 @@ fn usage_field_given_twice_has_its_last_value() {
 }
 
 #[test]
-fn cached_tokens_above_the_prompt_never_count_below_zero() {
+fn cached_tokens_above_the_prompt_are_cut_and_marked() {
     let stream = data(
         r#"{"usage":{"prompt_tokens":5,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":2}}}"#,
     );
     let expected = Usage {
-        cache_read: 9,
+        cache_read: 5,
+        is_clamped: true,
         out_total: 3,
         reasoning: 2,
         ..Usage::default()

@@ -14,6 +14,7 @@ fn decoder() -> ConverseDecoder {
         request_id: "req_1".into(),
         model: "anthropic.claude-opus-5".into(),
         created_s: 1,
+        input_estimate: 0,
         sealer: StateSealer::new([7; 32]),
     })
 }

@@ -12,6 +12,7 @@ fn decoder() -> MessagesDecoder {
         request_id: "req_1".into(),
         model: "claude-sonnet-4-5".into(),
         created_s: 1,
+        input_estimate: 0,
         sealer,
     })
 }

@@ -13,6 +13,7 @@ fn writer() -> MessagesEncoder {
         request_id: "req_1".into(),
         model: "gpt-5.1".into(),
         created_s: 1,
+        input_estimate: 0,
         sealer,
     })
 }

@@ -272,7 +272,10 @@ fn nonstandard_speed_counts_as_the_tier() {
             r#""inference_geo":"not_available","service_tier":"standard""#,
             "standard",
         ),
-        (r#""inference_geo":"us","speed":"fast""#, "fast"),
+        (
+            r#""inference_geo":"us","speed":"fast""#,
+            "fast+inference_geo=us",
+        ),
     ] {
         let event = format!(
             r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#

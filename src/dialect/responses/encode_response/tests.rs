@@ -19,6 +19,7 @@ fn writer(more: &str) -> ResponsesEncoder {
         request_id: "req_7".into(),
         model: "m-1".into(),
         created_s: 1_790_000_000,
+        input_estimate: 0,
         sealer,
     };
     ResponsesEncoder::new(&request, head)

@@ -242,6 +242,19 @@ fn damaged_bytes_never_panic() {
 }
 
 #[test]
+fn overloaded_model_behind_the_vendor_is_overloaded_and_not_at_fault() {
+    for (original, expected) in [(529, 529), (503, 503), (429, 429), (400, 424)] {
+        let payload = format!(r#"{{"message":"m","originalStatusCode":{original}}}"#);
+        let (events, fault) = read(&[&failed("modelStreamErrorException", &payload)]);
+        assert!(fault.is_none());
+        assert!(
+            events.contains(&format!("\"status\":{expected}")),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
 fn x03_every_exception_has_its_status() {
     for (kind, expected) in [
         ("throttlingException", Some(429)),

@@ -73,6 +73,7 @@ async fn subject(instance: &TestControl, team: &str) -> Subject {
         dialect: "chat".into(),
         streamed: true,
         attribution: Default::default(),
+        second_models: Vec::new(),
     }
 }
 
@@ -105,6 +106,7 @@ fn settle_call(instance: &TestControl, subject: &Subject, at_ms: u64, unique: u1
         class,
         count: if class == "input" { 100 } else { 20 },
         rate_pico: 1_000_000,
+        ..CostLine::default()
     });
     let ending = CallResult {
         ended_ms: at_ms + 700,
@@ -237,11 +239,23 @@ async fn requests_are_listed_newest_first_in_pages() {
     );
     assert_eq!(
         request["usage"],
-        json!({ "input_tokens": 100, "cached_tokens": 40, "cache_write_tokens": 0, "output_tokens": 20, "reasoning_tokens": 5 })
+        json!({ "input_tokens": 100, "cached_tokens": 40, "cache_write_tokens": 0, "output_tokens": 20, "reasoning_tokens": 5,
+            "image_tokens": 0, "audio_tokens": 0, "searches": 0, "service_tier": null, "tools": {}, "second_models": [] })
     );
+    let line = &request["cost_lines"][0];
     assert_eq!(
-        request["cost_lines"][0],
-        json!({ "class": "input", "count": 100, "rate_usd": "0.000001", "amount_usd": "0.0001" })
+        (
+            &line["class"],
+            &line["count"],
+            &line["rate_usd"],
+            &line["amount_usd"]
+        ),
+        (
+            &"input".into(),
+            &100.into(),
+            &"0.000001".into(),
+            &"0.0001".into()
+        )
     );
     let last = get_requests(&instance, &format!("limit=2&before={next}")).await;
     assert_eq!(

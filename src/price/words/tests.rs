@@ -1,8 +1,10 @@
 //! Costs in words: place, speed, geography, fees of tools, lifetime of cache writes.
 
-use super::*;
-use crate::domain::usage::Usage;
-use crate::price::{Bill, CacheLifetime, Price, PricingContext, ServerTool, Sheet};
+use crate::domain::cost_line::CostLine;
+use crate::domain::money::Money;
+use crate::domain::server_tool::ServerTool;
+use crate::domain::usage::{CacheLifetime, Usage};
+use crate::price::{Bill, Price, PricingContext, Sheet};
 
 fn price(vendor: &str, model: &str) -> Price {
     Price::Sheet(Sheet::embedded().find(vendor, model).expect(model))
@@ -18,7 +20,7 @@ fn million() -> Usage {
 /// Total and lines in words.
 fn explained(price: &Price, usage: &Usage, context: PricingContext<'_>) -> (String, Vec<String>) {
     let bill = price.cost(usage, context).expect("a price");
-    let words = bill.priced.iter().map(PricedLine::to_string);
+    let words = bill.lines.iter().map(CostLine::to_string);
     (bill.total.to_string(), words.collect())
 }
 
@@ -104,14 +106,14 @@ fn search_model_pays_for_each_request() {
 #[test]
 fn other_tools_are_charged_by_use() {
     let gpt = price("openai", "gpt-5.1");
-    let context = PricingContext {
-        tools: &[
+    let usage = Usage {
+        tools: vec![
             (ServerTool::FileSearch, 4),
             (ServerTool::CodeInterpreter, 1),
         ],
-        ..PricingContext::default()
+        ..Usage::default()
     };
-    assert_eq!(explained(&gpt, &Usage::default(), context).0, "0.04");
+    assert_eq!(explained(&gpt, &usage, None.into()).0, "0.04");
 }
 
 #[test]

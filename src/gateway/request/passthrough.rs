@@ -1,0 +1,71 @@
+//! Body of a request whose vendor speaks the client's dialect: the client's bytes with few edits, fitted to the vendor where the
+//! dialect is another's.
+
+use bytes::Bytes;
+
+use crate::dialect::{self, Dialect, Edit, Request};
+use crate::domain::api_error::ApiError;
+use crate::gateway::request::fitting::{FittedBody, Fitter};
+use crate::gateway::request::{compat, known_members};
+use crate::provider::Endpoint;
+use crate::route::Deployment;
+
+/// A request on its way to one endpoint. `headers` are the client's.
+#[derive(Clone, Copy)]
+pub(in crate::gateway) struct Passthrough<'a> {
+    pub request: &'a Request,
+    pub deployment: &'a Deployment,
+    pub endpoint: &'static Endpoint,
+    pub headers: &'a [(String, String)],
+    /// unknown members are left out
+    pub known_only: bool,
+}
+
+impl Passthrough<'_> {
+    /// The body with the output cap that the gateway chose.
+    pub fn body(self, output_cap: Option<u64>) -> Result<FittedBody, ApiError> {
+        let body = self.spliced(output_cap);
+        if !self.endpoint.fits_passthrough() {
+            let changed = Vec::new();
+            return Ok(FittedBody { body, changed });
+        }
+        Fitter::new(self.deployment, self.endpoint).fit(body)
+    }
+
+    /// The client's bytes with the edits that pass-through allows: model name, usage report, output cap, foreign reasoning, and the
+    /// rules of a vendor that borrows or wraps the dialect.
+    fn spliced(self, output_cap: Option<u64>) -> Bytes {
+        let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
+        let (request, deployment) = (self.request, self.deployment);
+        let preset = deployment.provider.preset;
+        if deployment.model != request.model || request.aliased {
+            edits.push(Edit::text("model", &deployment.model));
+        }
+        if request.streamed && preset.stream_usage_opt_in {
+            edits.extend(request.stream_options_with_usage());
+        }
+        if let Some(tokens) = output_cap {
+            edits.extend(request.capped(tokens, preset.output_cap_field));
+        }
+        if request.dialect == Dialect::Messages
+            && let Some(json) = dialect::without_foreign_reasoning(
+                request,
+                deployment.capabilities().signed_reasoning,
+            )
+        {
+            let (member, json) = ("messages", json.into());
+            edits.push(Edit::Set { member, json });
+        }
+        if let Some(rules) = self.endpoint.compat {
+            compat::edits(request, rules, &mut edits);
+        }
+        if self.known_only {
+            let unknown = known_members::unknown(request, self.endpoint, deployment);
+            edits.extend(unknown.map(|member| Edit::Remove { member }));
+        }
+        if let Some(wrapper) = self.endpoint.wrapper {
+            compat::wrap(self.headers, wrapper, &mut edits);
+        }
+        request.spliced(&edits)
+    }
+}

@@ -1,0 +1,232 @@
+//! The table against known refusals, and a generator: a request beyond each limit is mended or refused.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::*;
+
+const REFUSALS: &str = include_str!("../../tests/golden/refusals.json");
+const TABLE: &str = include_str!("../../assets/vendor-limits.json");
+
+#[derive(Deserialize)]
+struct Examples {
+    refusals: Vec<Example>,
+    accepted: Vec<Example>,
+}
+
+#[derive(Deserialize)]
+struct Example {
+    vendor: String,
+    endpoint: String,
+    model: String,
+    request: Value,
+    #[serde(default)]
+    rule: String,
+    #[serde(default)]
+    status: u16,
+}
+
+impl Example {
+    fn refusal(&self) -> Option<Violation> {
+        let models = [self.model.as_str()];
+        let target = Target {
+            vendor: &self.vendor,
+            endpoint: &self.endpoint,
+            models: &models,
+        };
+        Table::embedded().refusal(target, &self.request.to_string())
+    }
+}
+
+#[test]
+fn public_refusals_are_refused_and_usual_requests_are_accepted() {
+    let examples: Examples = serde_json::from_str(REFUSALS).expect("examples");
+    assert!(examples.refusals.len() >= 60);
+    for example in &examples.refusals {
+        // betas are sent in a header there
+        if example.rule.ends_with("/betas") && example.refusal().is_none() {
+            continue;
+        }
+        let refusal = example.refusal();
+        assert_eq!(
+            refusal.map(|refusal| refusal.status),
+            Some(example.status),
+            "{}",
+            example.rule
+        );
+    }
+    for example in &examples.accepted {
+        assert_eq!(
+            example.refusal(),
+            None,
+            "{} {}",
+            example.vendor,
+            example.model
+        );
+    }
+}
+
+/// Every public refusal, as the gateway sends it.
+#[test]
+fn public_refusals_are_mended_or_refused_before_the_call() {
+    let examples: Examples = serde_json::from_str(REFUSALS).expect("examples");
+    let mut mended = 0;
+    for example in &examples.refusals {
+        let models = [example.model.as_str()];
+        let target = Target {
+            vendor: &example.vendor,
+            endpoint: &example.endpoint,
+            models: &models,
+        };
+        let Fit {
+            body,
+            changed,
+            refusal,
+        } = Table::embedded().fit(target, &example.request.to_string());
+        assert_eq!(body.is_some(), !changed.is_empty(), "{}", example.rule);
+        if let Some(body) = &body
+            && refusal.is_none()
+        {
+            mended += 1;
+            assert!(serde_json::from_str::<Value>(body).is_ok(), "{body}");
+            assert_eq!(
+                Table::embedded().refusal(target, body),
+                None,
+                "{}",
+                example.rule
+            );
+        }
+    }
+    assert!(mended * 2 > examples.refusals.len(), "{mended}");
+}
+
+/// Sets a value at a path; lists get one element.
+fn put(body: &mut Value, path: &str, value: Value) {
+    let mut at = body;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let name = part.trim_end_matches("[]");
+        if !name.is_empty() {
+            if !at.is_object() {
+                *at = json!({});
+            }
+            let name = if name == "*" { "any" } else { name };
+            at = at
+                .as_object_mut()
+                .expect("an object")
+                .entry(name)
+                .or_insert(Value::Null);
+        }
+        for _ in 0..(part.len() - name.len()) / 2 {
+            if !at.is_array() {
+                *at = json!([null]);
+            }
+            at = &mut at[0];
+        }
+    }
+    *at = value;
+}
+
+/// A value beyond the limit of a row; `None` for limits on whole conversations.
+fn beyond(limit: &str, value: &Value) -> Option<Value> {
+    let number = || value.as_f64().expect("a number");
+    let count = || value.as_u64().expect("a count") as usize;
+    Some(match limit {
+        "known_fields" => json!({"x_unknown": 1}),
+        "refused_fields" => json!({value[0].as_str()?: 1}),
+        "required" => json!({}),
+        "types" => json!({"x": 1}),
+        "max_chars" => json!("ü".repeat(count() + 1)),
+        "min_chars" => json!(""),
+        "max_key_chars" => json!({"k".repeat(count() + 1): "v"}),
+        "pattern" => json!("a@ b"),
+        "not_blank" => json!(" \n"),
+        "min" => json!(number() - 1.0),
+        "max" => json!(number() + 1.0),
+        "max_items" => Value::Array(vec![json!("x"); count() + 1]),
+        "min_items" => json!([]),
+        "one_of" => json!("x-unknown"),
+        "media_types" => json!("image/x-unknown"),
+        "schema_keywords" => {
+            json!({"type": "object", "properties": {"a": {"type": "string", "x-unknown": 5}}})
+        }
+        "additional_properties_false" | "all_required" => {
+            json!({"type": "object", "properties": {"a": {"type": "string"}}})
+        }
+        "betas" => json!(["unknown-2020-01-01"]),
+        _ => return None,
+    })
+}
+
+#[test]
+fn request_beyond_each_limit_is_mended_with_its_name_or_refused_with_a_reason() {
+    let file: Value = serde_json::from_str(TABLE).expect("the table");
+    let (mut mended, mut refused) = (0, 0);
+    for row in file["rules"].as_array().expect("rules") {
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        let Some(value) = beyond(text("limit"), &row["value"]) else {
+            continue;
+        };
+        let model = row["models"][0].as_str().unwrap_or("m").replace('*', "");
+        let mut body = json!({});
+        put(&mut body, text("field"), value);
+        for condition in row["when"].as_array().into_iter().flatten() {
+            if condition["absent"] != true {
+                let value = condition["values"].get(0).cloned().unwrap_or(json!({}));
+                put(
+                    &mut body,
+                    condition["field"].as_str().expect("a path"),
+                    value,
+                );
+            }
+        }
+        let models = [model.as_str()];
+        let target = Target {
+            vendor: text("vendor"),
+            endpoint: text("endpoint"),
+            models: &models,
+        };
+        let Fit {
+            body: fitted,
+            changed,
+            refusal,
+        } = Table::embedded().fit(target, &body.to_string());
+        assert_eq!(fitted.is_some(), !changed.is_empty(), "{row}");
+        match refusal {
+            Some(refusal) => {
+                assert!(!refusal.reason.is_empty());
+                refused += 1;
+            }
+            None => {
+                let sent = fitted.unwrap_or(body.to_string());
+                assert_eq!(Table::embedded().refusal(target, &sent), None, "{row}");
+                mended += 1;
+            }
+        }
+    }
+    assert!(
+        mended > 300 && refused > 50,
+        "{mended} mended, {refused} refused"
+    );
+}
+
+#[test]
+fn parts_without_violation_keep_their_bytes() {
+    let body = r#"{"model":"gpt-4.1", "temperature": 1.50e0,"user":"U","messages":[ {"role":"user","content":"\u00e9 x"} ]}"#;
+    let sent = body.replace("\"U\"", &format!("\"{}\"", "u".repeat(65)));
+    let target = Target {
+        vendor: "openai",
+        endpoint: "chat",
+        models: &["gpt-4.1"],
+    };
+    let fit = Table::embedded().fit(target, &sent);
+    assert_eq!(fit.changed, ["user"]);
+    let fitted = fit.body.expect("changed");
+    let user = serde_json::from_str::<Value>(&fitted).expect("JSON")["user"].clone();
+    assert_eq!(user.as_str().map(str::len), Some(24));
+    assert!(fitted.contains(r#""temperature":1.50e0"#), "{fitted}");
+    assert!(
+        fitted.contains(r#"[ {"role":"user","content":"\u00e9 x"} ]"#),
+        "{fitted}"
+    );
+    assert!(Table::embedded().fit(target, body).body.is_none());
+}

@@ -1,0 +1,402 @@
+//! Requests within the limits of the vendors that get them, at the endpoints that their models need.
+
+use serde_json::{Value, json};
+
+use super::{chat, chat_tools, claude_tools, dropped, fixture, messages, say, taken, with};
+use crate::harness::script::Script;
+use crate::inference::matrix::{Client, Say, TEXT};
+
+#[test]
+fn tools_with_reasoning_go_to_responses_where_chat_refuses_them() {
+    let fixture = fixture();
+    say(&fixture, Say::Thoughts, false);
+    let thinking = json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}, "tools": claude_tools()});
+    for model in ["openai/gpt-5.4", "azure/gpt-5.4", "openai/gpt-5.6"] {
+        let (sent, response) = taken(
+            &fixture,
+            Client::Messages,
+            &messages(model, thinking.clone()),
+        );
+        assert!(
+            fixture
+                .upstream
+                .last_request()
+                .path()
+                .ends_with("/responses")
+        );
+        assert_eq!(
+            sent["reasoning"],
+            json!({"effort": "high", "summary": "auto"})
+        );
+        assert_eq!(sent["tools"][0]["name"], "look");
+        let view = Client::Messages.parse(&response, false);
+        assert!(
+            !view.reasoning.is_empty() && !view.text.is_empty(),
+            "{view:?}"
+        );
+        let body = chat(
+            model,
+            json!({"reasoning_effort": "low", "tools": chat_tools()}),
+        );
+        taken(&fixture, Client::Chat, &body);
+        assert!(
+            fixture
+                .upstream
+                .last_request()
+                .path()
+                .ends_with("/responses")
+        );
+    }
+    let body = messages("openai/gpt-5.4", json!({"tools": claude_tools()}));
+    say(&fixture, Say::Text, false);
+    taken(&fixture, Client::Messages, &body);
+    assert!(
+        fixture
+            .upstream
+            .last_request()
+            .path()
+            .ends_with("/chat/completions")
+    );
+}
+
+#[test]
+fn models_served_at_responses_alone_work_from_chat_and_messages_clients() {
+    let fixture = fixture();
+    for model in ["openai/gpt-5.3-codex", "openai/o3-pro"] {
+        for streamed in [false, true] {
+            for client in [Client::Chat, Client::Messages] {
+                let body = match client {
+                    Client::Chat => chat(model, json!({"stream": streamed})),
+                    _ => messages(
+                        model,
+                        json!({"stream": streamed, "thinking": {"type": "adaptive"}}),
+                    ),
+                };
+                say(&fixture, Say::Text, streamed);
+                let (_, response) = taken(&fixture, client, &body);
+                assert!(
+                    fixture
+                        .upstream
+                        .last_request()
+                        .path()
+                        .ends_with("/responses")
+                );
+                assert_eq!(client.parse(&response, streamed).text, TEXT);
+                fixture.assert_recorded().assert_ended("ok", &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn reasoning_items_return_to_responses_sealed() {
+    let fixture = fixture();
+    let model = "openai/gpt-5.4";
+    let thinking = json!({"thinking": {"type": "adaptive"}, "tools": claude_tools(), "output_config": {"effort": "low"}});
+    fixture.upstream.respond_with(Script::json(200, &json!({"id": "resp_1", "object": "response", "status": "completed", "model": "gpt-5.4",
+        "output": [
+            {"type": "reasoning", "id": "rs_7", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "c2VjcmV0"},
+            {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "look", "arguments": "{\"at\":\"x\"}", "status": "completed"},
+        ],
+        "usage": {"input_tokens": 5, "output_tokens": 9, "total_tokens": 14}})));
+    let (_, response) = taken(
+        &fixture,
+        Client::Messages,
+        &messages(model, thinking.clone()),
+    );
+    let content = response.json()["content"].clone();
+    assert_eq!(content[0]["thinking"], "hm");
+    assert!(
+        !content[0]["signature"]
+            .as_str()
+            .expect("a signature")
+            .contains("c2VjcmV0")
+    );
+    let result =
+        json!([{"type": "tool_result", "tool_use_id": content[1]["id"], "content": "seen"}]);
+    let turns = json!([{"role": "user", "content": "go"}, {"role": "assistant", "content": content}, {"role": "user", "content": result}]);
+    let body = with(messages(model, thinking), json!({"messages": turns}));
+    let (sent, _) = taken(&fixture, Client::Messages, &body);
+    assert_eq!(sent["input"][1]["encrypted_content"], "c2VjcmV0");
+    assert_eq!(sent["input"][1]["id"], "rs_7");
+    assert_eq!(sent["input"][2]["call_id"], sent["input"][3]["call_id"]);
+}
+
+#[test]
+fn betas_that_bedrock_does_not_take_are_dropped_with_their_members() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let cache = json!({"type": "ephemeral", "scope": "global"});
+    let tool = json!({"name": "look", "input_schema": {"type": "object", "properties": {}}, "defer_loading": true});
+    let more = json!({"context_management": {"edits": []}, "tools": [tool],
+        "system": [{"type": "text", "text": "s", "cache_control": cache}]});
+    let user = fixture.user().with(
+        "anthropic-beta",
+        "claude-code-20250219, context-1m-2025-08-07",
+    );
+    let response = user.post(
+        "/v1/messages",
+        &messages("bedrock/anthropic.claude-opus-4-6-v1", more.clone()),
+    );
+    response.assert_status(200);
+    let sent = fixture.upstream.last_request().json();
+    assert_eq!(sent["anthropic_beta"], json!(["context-1m-2025-08-07"]));
+    assert!(
+        sent["context_management"].is_null() && sent["tools"][0]["defer_loading"].is_null(),
+        "{sent}"
+    );
+    assert_eq!(
+        sent["system"][0]["cache_control"],
+        json!({"type": "ephemeral"})
+    );
+    let named = dropped(&response).join(" ");
+    for name in [
+        "claude-code-20250219",
+        "context_management",
+        "defer_loading",
+        "scope",
+    ] {
+        assert!(named.contains(name), "{name} in {named}");
+    }
+    let response = user.post(
+        "/v1/messages",
+        &messages("bedrock/anthropic.claude-opus-4-7-v1", more),
+    );
+    response.assert_status(200);
+    assert!(fixture.upstream.last_request().json()["anthropic_beta"].is_null());
+}
+
+#[test]
+fn end_user_of_messages_becomes_a_short_stable_pseudonym() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let account = "user_0123456789abcdef_account_11111111-2222-3333-4444-555555555555_session_"
+        .to_owned()
+        + &"0".repeat(90);
+    let mut seen = Vec::new();
+    for model in [
+        "openai/gpt-4.1",
+        "openai/gpt-4.1",
+        "openrouter/openai/gpt-4.1",
+    ] {
+        let body = messages(model, json!({"metadata": {"user_id": account}}));
+        let (sent, response) = taken(&fixture, Client::Messages, &body);
+        let user = sent["user"].as_str().expect("a user").to_owned();
+        assert!(user.len() <= 64 && !user.contains("1111"), "{user}");
+        assert_eq!(dropped(&response), ["metadata.user_id"]);
+        seen.push(user);
+    }
+    assert!(seen.iter().all(|user| *user == seen[0]), "{seen:?}");
+}
+
+#[test]
+fn output_cap_above_the_models_maximum_is_lowered_and_stated() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let body = with(
+        messages("openai/gpt-4.1", json!({})),
+        json!({"max_tokens": 64_000}),
+    );
+    let (sent, response) = taken(&fixture, Client::Messages, &body);
+    assert_eq!(sent["max_completion_tokens"], 32_768);
+    assert_eq!(response.header("x-gatekeeper-output-cap"), Some("32768"));
+}
+
+#[test]
+fn image_label_follows_the_first_bytes() {
+    const JPEG: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////////////////////////////";
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    for label in ["image/jpg", "", "application/octet-stream", "image/png"] {
+        let part = json!({"type": "image_url", "image_url": {"url": format!("data:{label};base64,{JPEG}")}});
+        let body = chat(
+            "anthropic/claude-sonnet-4-6",
+            json!({"messages": [{"role": "user", "content": [part]}]}),
+        );
+        let (sent, _) = taken(&fixture, Client::Chat, &body);
+        assert_eq!(
+            sent["messages"][0]["content"][0]["source"]["media_type"], "image/jpeg",
+            "{label}"
+        );
+    }
+}
+
+#[test]
+fn schema_bounds_for_claude_move_into_descriptions() {
+    let fixture = fixture();
+    say(&fixture, Say::Json, false);
+    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 0, "maximum": 120},
+        "name": {"type": "string", "maxLength": 5, "description": "who"}}, "required": ["age", "name"]});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "p", "strict": true, "schema": schema}});
+    let (sent, response) = taken(
+        &fixture,
+        Client::Chat,
+        &chat(
+            "anthropic/claude-sonnet-4-6",
+            json!({"response_format": format}),
+        ),
+    );
+    let age = &sent["output_config"]["format"]["schema"]["properties"]["age"];
+    assert!(
+        age["minimum"].is_null()
+            && age["description"]
+                .as_str()
+                .is_some_and(|said| said.contains("minimum: 0")),
+        "{age}"
+    );
+    let name = &sent["output_config"]["format"]["schema"]["properties"]["name"]["description"];
+    assert_eq!(name, "who (maxLength: 5)");
+    assert_eq!(dropped(&response), ["response_format"]);
+}
+
+#[test]
+fn stop_sequences_for_models_that_take_none_are_left_out_and_named() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let (sent, response) = taken(
+        &fixture,
+        Client::Messages,
+        &messages("openai/o4-mini", json!({"stop_sequences": ["x"]})),
+    );
+    assert!(sent["stop"].is_null());
+    assert_eq!(dropped(&response), ["stop_sequences"]);
+}
+
+#[test]
+fn reasoning_in_a_history_is_taken_out_or_added_as_the_vendor_wants_it() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let history = |reasoning: Value| {
+        json!({"tools": chat_tools(), "messages": [
+        {"role": "user", "content": "go"},
+        with(json!({"role": "assistant", "content": null, "tool_calls": [{"id": "abcdefgh1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}), reasoning),
+        {"role": "tool", "tool_call_id": "abcdefgh1", "content": "seen"}]})
+    };
+    for model in ["mistral/mistral-medium-3-5", "groq/openai/gpt-oss-120b"] {
+        let body = chat(model, history(json!({"reasoning_content": "hm"})));
+        let (sent, response) = taken(&fixture, Client::Chat, &body);
+        assert!(sent["messages"][1]["reasoning_content"].is_null());
+        assert_eq!(dropped(&response), ["messages.reasoning_content"]);
+    }
+    let (sent, _) = taken(
+        &fixture,
+        Client::Chat,
+        &chat("deepseek/deepseek-reasoner", history(json!({}))),
+    );
+    assert!(sent["messages"][1]["reasoning_content"].is_string());
+}
+
+#[test]
+fn effort_none_disables_thinking_where_the_model_takes_it() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let (sent, _) = taken(
+        &fixture,
+        Client::Chat,
+        &chat(
+            "anthropic/claude-opus-4-7",
+            json!({"reasoning_effort": "none"}),
+        ),
+    );
+    assert_eq!(sent["thinking"], json!({"type": "disabled"}));
+}
+
+#[test]
+fn cache_hint_on_a_chat_message_or_request_is_kept_on_the_last_part() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let hint = json!({"type": "ephemeral"});
+    let turns = json!([{"role": "system", "content": "s", "cache_control": hint}, {"role": "user", "content": "go"}]);
+    let body = chat(
+        "anthropic/claude-sonnet-4-6",
+        json!({"messages": turns, "cache_control": hint}),
+    );
+    let (sent, response) = taken(&fixture, Client::Chat, &body);
+    assert_eq!(sent["system"][0]["cache_control"], hint);
+    assert_eq!(sent["messages"][0]["content"][0]["cache_control"], hint);
+    assert!(dropped(&response).is_empty());
+}
+
+#[test]
+fn answer_format_that_the_model_lacks_is_emulated_or_refused() {
+    let fixture = fixture();
+    say(&fixture, Say::Json, false);
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "p", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}});
+    let before = fixture.upstream.request_count();
+    let response = fixture.user().post(
+        Client::Chat.path(),
+        &chat(
+            "bedrock/amazon.nova-pro-v1:0",
+            json!({"response_format": schema}),
+        ),
+    );
+    response.assert_status(400);
+    assert!(
+        response.error_message().contains("JSON schema"),
+        "{}",
+        response.error_message()
+    );
+    assert_eq!(fixture.upstream.request_count(), before);
+    let (sent, response) = taken(
+        &fixture,
+        Client::Chat,
+        &chat(
+            "anthropic/claude-sonnet-4-6",
+            json!({"response_format": {"type": "json_object"}}),
+        ),
+    );
+    assert!(
+        sent["system"].to_string().contains("one JSON object"),
+        "{sent}"
+    );
+    assert_eq!(dropped(&response), ["response_format"]);
+}
+
+#[test]
+fn nova_tool_schema_has_three_keywords_at_its_top() {
+    let fixture = fixture();
+    say(&fixture, Say::Call, false);
+    let schema = json!({"type": "object", "title": "T", "additionalProperties": false, "$schema": "http://json-schema.org/draft-07/schema#",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}}, "required": ["city"]});
+    let tools =
+        json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]);
+    let (sent, _) = taken(
+        &fixture,
+        Client::Chat,
+        &chat("bedrock/amazon.nova-pro-v1:0", json!({"tools": tools})),
+    );
+    let sent = &sent["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"];
+    let mut names: Vec<&String> = sent.as_object().expect("a schema").keys().collect();
+    names.sort();
+    assert_eq!(names, ["properties", "required", "type"]);
+    assert_eq!(sent["properties"]["days"]["minimum"], 1);
+}
+
+#[test]
+fn chat_for_mistral_gets_its_ids_roles_and_order() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let turns = json!([
+        {"role": "developer", "content": "be short"},
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "call_0123456789", "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_0123456789", "content": "seen"},
+        {"role": "user", "content": "so"},
+    ]);
+    let (sent, _) = taken(
+        &fixture,
+        Client::Chat,
+        &chat(
+            "mistral/mistral-medium-3-5",
+            json!({"messages": turns, "tools": chat_tools()}),
+        ),
+    );
+    let sent = &sent["messages"];
+    assert_eq!(sent[0]["role"], "system");
+    assert_eq!(sent[2]["tool_calls"][0]["id"], sent[3]["tool_call_id"]);
+    assert_eq!(sent[3]["tool_call_id"].as_str().map(str::len), Some(9));
+    assert_eq!(
+        (&sent[4]["role"], &sent[5]["role"]),
+        (&json!("assistant"), &json!("user"))
+    );
+}
