@@ -18,6 +18,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, SealKeySource, Sync, process_environment};
 use crate::control::alerts::Alerts;
+use crate::control::audit::forward::AuditCopies;
 use crate::control::{BackgroundTasks, Control};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
@@ -98,7 +99,12 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let control =
         control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
-    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
+    let (alerts, alert_sender) =
+        Alerts::open(&control, config.alerts.clone(), webhook_client.clone());
+    let copies = AuditCopies {
+        config: config.audit.clone(),
+        client: webhook_client,
+    };
     let parts = GatewayParts {
         seal_key,
         memory: memory.clone(),
@@ -117,7 +123,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
-    let tasks = BackgroundTasks::start(&control, alerts, binary).await;
+    let tasks = BackgroundTasks::start(&control, alerts, binary, copies).await;
     let new_worker = new_worker(&config, &instance, &gateway, &control, egress);
     Ok(RunningServer {
         address,
@@ -193,6 +199,7 @@ impl RunningServer {
         if let Some(certificates) = self.certificates {
             certificates.stop().await;
         }
+        self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
@@ -434,6 +441,7 @@ fn control(
         .control
         .clone()
         .with_retention(config.retention)
+        .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_memory(memory)
         .with_sessions(instance.store.sessions()?)

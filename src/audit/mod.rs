@@ -6,5 +6,6 @@ pub mod checkpoint;
 pub mod jcs;
 pub mod note;
 pub mod proof;
+mod report;
 pub mod tree;
 pub mod verify;

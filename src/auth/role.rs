@@ -176,6 +176,9 @@ table! {
     /// create, change, rotate, disable and delete virtual keys
     ChangeKeys, "keys.change",
         [Owner OrganizationAdmin TeamAdmin], own [TeamMember];
+    /// view budgets: spent, held, left
+    ReadBudgets, "budgets.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
     /// view administrative keys
     ReadAdminKeys, "admin_keys.read",
         [Owner Auditor OrganizationAdmin OrganizationAuditor TeamAdmin], own [];
@@ -195,6 +198,18 @@ table! {
         [Owner Auditor], own [];
     /// purge the stored reasoning
     PurgeMemory, "reasoning_memory.purge",
+        [Owner], own [];
+    /// view the names of providers; addresses and own rates with a role of the instance
+    ReadProviders, "providers.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// send a call without a model to a provider
+    TestProviders, "providers.test",
+        [Owner], own [];
+    /// view the prices of models
+    ReadPrices, "prices.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// send a test message to the webhook of alerts
+    TestAlerts, "alerts.test",
         [Owner], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",

@@ -26,6 +26,7 @@ mod parse;
 mod requests;
 mod resolve;
 mod restore;
+mod roles;
 mod routes;
 mod serve;
 mod service_manager;
@@ -36,6 +37,7 @@ mod style;
 mod table;
 mod teams;
 mod usage;
+mod users;
 mod values;
 mod verify;
 
@@ -86,6 +88,13 @@ enum Command {
     /// List, set and raise budgets
     #[command(subcommand)]
     Budgets(budgets::Command),
+    /// Create, list and delete users, give and take their roles
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Print the table of roles and actions
+    Roles(roles::Args),
+    /// Print the table of URLs with the access that each needs
+    Endpoints(roles::Args),
     /// Show the permissions of a key, or the reason why it is refused
     Verify(verify::Args),
     /// Show usage and cost, by default of this month by team and model
@@ -139,6 +148,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Keys(command) => keys::run(command),
         Command::Teams(command) => teams::run(command),
+        Command::Users(command) => users::run(command),
+        Command::Roles(args) => roles::print_roles(&args),
+        Command::Endpoints(args) => roles::print_endpoints(&args),
         Command::Verify(args) => verify::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),

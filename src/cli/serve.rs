@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use super::admin::AdminClient;
@@ -15,8 +16,9 @@ use crate::cli::output::print;
 use crate::config::{self, ListenerConfig, LoadedConfig};
 use crate::process::{self, Platform, RunningServer};
 
-/// actix-web reports its own starts and stops at level `info`.
-const QUIET_LIBRARIES: &str = "actix_server=warn,actix_web=warn,actix_http=warn";
+/// actix-web reports its own starts and stops at level `info`, and every malformed request as an error, with which any client could
+/// fill the log.
+const QUIET_LIBRARIES: &str = "actix_server=warn,actix_web=warn,actix_http=warn,actix_http::h1=off";
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -39,12 +41,26 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let listener = service_manager::inherited_listener()?;
     let folder = &loaded.config.folder;
     init_logging("info");
+    protect_memory();
     if args.create && !data_dir::is_initialized(folder) {
         data_dir::create(folder)?;
         process::block_on(process::init_without_key(&loaded.config))?;
     }
     data_dir::require_initialized(folder)?;
     process::block_on(serve(loaded, listener))
+}
+
+/// Keeps secrets and prompts out of core files and away from other processes of the same user.
+fn protect_memory() {
+    let no_core = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let limited = setrlimit(Resource::Core, no_core);
+    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = limited.and(hidden) {
+        tracing::warn!(%error, "failed to protect the memory of the process");
+    }
 }
 
 async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<(), Failure> {

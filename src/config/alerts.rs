@@ -58,7 +58,7 @@ pub(super) fn resolve(
     }
 }
 
-fn read_secret(
+pub(super) fn read_secret(
     written: Spanned<String>,
     environment: Environment<'_>,
     errors: &mut ConfigErrors,
@@ -69,7 +69,7 @@ fn read_secret(
 }
 
 /// Parses a URL that, unlike a base URL, may have a query.
-fn parse_webhook_url(url: &str) -> Result<Secret, String> {
+pub(super) fn parse_webhook_url(url: &str) -> Result<Secret, String> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     parse_base_url(base)?;
     if url.len() > URL_BYTES_MAX

@@ -2,6 +2,7 @@
 //! A message must never repeat a secret. `reference` lists every key of the file.
 
 mod alerts;
+mod audit;
 mod base_url;
 mod credential;
 mod egress;
@@ -26,8 +27,8 @@ pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun, PriceEntry,
-    PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
-    UnsupportedFieldPolicy, Webhook,
+    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun,
+    PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
+    SyslogAddress, UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

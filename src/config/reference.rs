@@ -1,8 +1,10 @@
 //! Configuration reference: renders the table of all keys as Markdown, which is kept in `docs/configuration.md`. Tests
 //! compare the table with the keys, ranges and defaults of the resolver and with the packaged file.
 
+mod audit;
 mod key;
 mod keys;
+mod limit_keys;
 #[cfg(test)]
 mod packaged;
 mod price_keys;

@@ -11,7 +11,7 @@ use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, egress, fetch, provider, reasoning_memory};
+use super::{alerts, audit, egress, fetch, provider, reasoning_memory};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -120,6 +120,7 @@ fn resolve(
         retention: retention(top.section("retention", errs), errs),
         limits: limits(top.section("limits", errs), errs),
         alerts: alerts::resolve(top.section("alerts", errs), environment, errs),
+        audit: audit::resolve(top.section("audit", errs), environment, errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),
@@ -262,6 +263,7 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
         (section.integer(key, default as u64 / MIB, 1..=max_mb, errors) * MIB) as usize
     };
     let body_bytes_max = megabytes("body_mb", default.body_bytes_max, 1024);
+    let bodies_bytes_max = megabytes("bodies_mb", default.bodies_bytes_max, 65_536);
     let answer_bytes_max = megabytes("answer_mb", default.answer_bytes_max, 1024);
     let first_content_timeout_ms =
         section.integer("first_content_timeout_s", 0, 0..=DAY_S, errors) * 1000;
@@ -270,6 +272,8 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
     };
     let limits = Limits {
         body_bytes_max,
+        // a single body always has room
+        bodies_bytes_max: bodies_bytes_max.max(body_bytes_max),
         answer_bytes_max,
         body_timeout_ms: seconds("body_timeout_s", default.body_timeout_ms, 3600),
         connect_timeout_ms: seconds("connect_timeout_s", default.connect_timeout_ms, 300),
@@ -277,15 +281,25 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
         first_content_timeout_ms,
         idle_timeout_ms: seconds("idle_timeout_s", default.idle_timeout_ms, DAY_S),
         call_timeout_ms: seconds("call_timeout_s", default.call_timeout_ms, DAY_S),
+        client_head_timeout_ms: seconds("client_head_s", default.client_head_timeout_ms, 3600),
+        client_idle_timeout_ms: seconds("client_idle_s", default.client_idle_timeout_ms, 3600),
         client_stall_ms: seconds("client_stall_s", default.client_stall_ms, 3600),
         ping_ms: seconds("ping_s", default.ping_ms, 3600),
         queue_wait_ms: seconds("queue_wait_s", default.queue_wait_ms, 600),
         drain_ms: seconds("drain_s", default.drain_ms, 3600),
         queue_max: section.integer("queue_max", default.queue_max as u64, 0..=100_000, errors)
             as usize,
+        connections_max: count(&mut section, "connections_max", errors),
+        connections_per_address_max: count(&mut section, "connections_per_address_max", errors),
     };
     section.finish(errors);
     limits
+}
+
+/// A number of connections; 0 leaves it to the process.
+fn count(section: &mut Section<'_>, key: &'static str, errors: &mut ConfigErrors) -> Option<usize> {
+    let count = section.integer(key, 0, 0..=100_000, errors);
+    Some(count as usize).filter(|count| *count > 0)
 }
 
 #[cfg(test)]

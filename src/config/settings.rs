@@ -37,6 +37,7 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
+    pub audit: AuditConfig,
     pub reasoning_memory: ReasoningMemoryConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched
@@ -55,10 +56,7 @@ impl Config {
 
     /// Longest time between the arrival of a request and its hold: image fetches, then the budget queue.
     pub fn admission_wait_ms_max(&self) -> u64 {
-        let images_ms = self
-            .fetch
-            .as_ref()
-            .map_or(0, |fetch| fetch.timeout_ms * IMAGES_MAX as u64);
+        let images_ms = self.fetch.as_ref().map_or(0, |fetch| fetch.timeout_ms);
         images_ms + self.limits.queue_wait_ms
     }
 }
@@ -131,7 +129,7 @@ pub struct FetchConfig {
     /// addresses outside the public Internet that may be contacted
     pub private_hosts: Vec<Network>,
     pub bytes_max: usize,
-    /// per image
+    /// of all images of a request
     pub timeout_ms: u64,
 }
 
@@ -145,6 +143,8 @@ pub const MIB: u64 = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub body_bytes_max: usize,
+    /// of all long request bodies in flight
+    pub bodies_bytes_max: usize,
     /// to receive a complete request body
     pub body_timeout_ms: u64,
     pub connect_timeout_ms: u64,
@@ -156,6 +156,14 @@ pub struct Limits {
     pub idle_timeout_ms: u64,
     /// of an upstream call, to its last byte
     pub call_timeout_ms: u64,
+    /// to receive a complete request head
+    pub client_head_timeout_ms: u64,
+    /// time without a request after which a client's connection is closed
+    pub client_idle_timeout_ms: u64,
+    /// open client connections; `None`: as many as the process's descriptors allow
+    pub connections_max: Option<usize>,
+    /// open client connections of one address; `None`: half of all
+    pub connections_per_address_max: Option<usize>,
     /// time without reading after which a client counts as disconnected
     pub client_stall_ms: u64,
     /// of a unary response body or of one stream event
@@ -172,12 +180,17 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes_max: 32 << 20,
+            bodies_bytes_max: 256 << 20,
             body_timeout_ms: 60_000,
             connect_timeout_ms: 10_000,
             head_timeout_ms: 300_000,
             first_content_timeout_ms: 0,
             idle_timeout_ms: 120_000,
             call_timeout_ms: 1_800_000,
+            client_head_timeout_ms: 15_000,
+            client_idle_timeout_ms: 75_000,
+            connections_max: None,
+            connections_per_address_max: None,
             client_stall_ms: 60_000,
             answer_bytes_max: 32 << 20,
             ping_ms: 15_000,
@@ -238,7 +251,22 @@ impl Default for AlertConfig {
     }
 }
 
-/// Receiver of alerts.
+/// Copies of the audit log for other systems.
+#[derive(Clone, Debug, Default)]
+pub struct AuditConfig {
+    pub forward: Option<Webhook>,
+    pub file: Option<PathBuf>,
+    pub syslog: Option<SyslogAddress>,
+}
+
+/// Receiver of syslog messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Receiver of alerts, or of the audit log.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     /// secret, because many webhook URLs contain a token

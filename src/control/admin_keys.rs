@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::auth::directory::Directory;
+use crate::auth::directory::{Directory, OwnerLimits};
 use crate::auth::grant::Grant;
 use crate::auth::key::{self, GeneratedKey};
 use crate::auth::role::{Action, Permit, may};
@@ -14,6 +14,7 @@ use crate::control::memberships::{MembershipInput, resolve_membership, to_audit}
 use crate::control::names::resolve_user;
 use crate::control::page::{Page, PageQuery};
 use crate::control::plane::Control;
+use crate::control::version::version_of;
 use crate::domain::api_error::ApiError;
 use crate::domain::id::AdminKeyId;
 use crate::domain::role::{Membership, Role, Scope};
@@ -180,7 +181,13 @@ pub(super) fn load(
     for scope in scopes(change.directory, &admin.access) {
         grant.check(scope, Action::ReadAdminKeys, unknown)?;
     }
+    change.check_version(&admin, &OwnerLimits::default())?;
     Ok(admin)
+}
+
+/// Version of an administrative key.
+pub fn version(admin: &AdminKey) -> String {
+    version_of(admin, &OwnerLimits::default())
 }
 
 pub(super) fn insert_admin_key(

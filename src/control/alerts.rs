@@ -4,22 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use ring::hmac;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::auth::role::Actor;
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
 use crate::config::{AlertConfig, Webhook};
 use crate::control::plane::{Control, blocking};
+use crate::control::webhook;
 use crate::domain::alert::Alert;
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
-use crate::domain::secret::Secret;
 use crate::domain::zone::Zone;
 use crate::store::UndeliveredAlert;
-use crate::upstream::{Client, OutgoingRequest};
+use crate::upstream::Client;
 
+const JSON: &str = "application/json";
 /// Alerts that may wait to be stored.
 const QUEUE_MAX: usize = 1_024;
 /// Messages read at once for sending.
@@ -30,7 +30,6 @@ const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Pauses before the second and the third attempt to send a message; then it is given up.
 const ATTEMPT_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
-const SIGNATURE_HEADER: &str = "x-gatekeeper-signature";
 
 /// Background task that stores alerts and sends them to the webhook.
 pub struct Alerts {
@@ -114,6 +113,26 @@ impl Alerts {
                 |error| tracing::error!(budget = %alert.budget.id, %error, "failed to store an alert before shutdown"),
             );
         }
+    }
+}
+
+impl Control {
+    /// Sends a test message to the webhook once; the error is the reason in words, without the address.
+    pub async fn test_alert(
+        &self,
+        grant: &Grant<may::TestAlerts>,
+        client: &Client,
+    ) -> Result<Result<(), String>, ApiError> {
+        let Some(webhook) = &self.webhook else {
+            let message = "no webhook is configured; set `webhook` under [alerts]";
+            return Err(ApiError::new(ErrorCode::Conflict, message));
+        };
+        let message = json!({
+            "event": "alerts.test",
+            "at": rfc3339(self.now_ms()),
+            "actor": grant.actor().to_string(),
+        });
+        Ok(webhook::post(client, webhook, JSON, &message.to_string()).await)
     }
 }
 
@@ -233,7 +252,7 @@ async fn send(client: &Client, webhook: &Webhook, alert: &UndeliveredAlert) {
     let mut attempts = 1;
     loop {
         let budget = alert.charge.budget;
-        let Err(error) = post(client, webhook, &alert.message).await else {
+        let Err(error) = webhook::post(client, webhook, JSON, &alert.message).await else {
             return;
         };
         let Some(pause) = pauses.next() else {
@@ -245,52 +264,6 @@ async fn send(client: &Client, webhook: &Webhook, alert: &UndeliveredAlert) {
         tokio::time::sleep(pause).await;
         attempts += 1;
     }
-}
-
-/// `Err`: reason in words, without the address of the webhook.
-async fn post(client: &Client, webhook: &Webhook, message: &str) -> Result<(), String> {
-    let signature = webhook
-        .secret
-        .as_ref()
-        .map(|secret| signature(secret, message));
-    let mut headers = vec![
-        ("content-type", "application/json"),
-        ("user-agent", "gatekeeper"),
-    ];
-    headers.extend(
-        signature
-            .as_deref()
-            .map(|signature| (SIGNATURE_HEADER, signature)),
-    );
-    let body = Bytes::copy_from_slice(message.as_bytes());
-    let outgoing = OutgoingRequest {
-        url: webhook.url.expose(),
-        connection: &webhook.connection,
-        headers,
-        body,
-        head_timeout_ms: webhook.timeout_ms,
-    };
-    match client.post(outgoing, |_| false).await {
-        Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
-        Ok(answer) => Err(format!("status {}", answer.status)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn signature(secret: &Secret, message: &str) -> String {
-    use std::fmt::Write;
-    let digest = hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()),
-        message.as_bytes(),
-    );
-    digest
-        .as_ref()
-        .iter()
-        .fold("sha256=".to_owned(), |mut text, byte| {
-            // writing to a String cannot fail
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Marks a sent or given-up alert, so that it is not sent again.
@@ -307,20 +280,5 @@ async fn mark_delivered(control: &Control, alert: UndeliveredAlert) {
             Err(error) => tracing::debug!(%error, "failed to mark an alert as sent; retrying"),
         }
         tokio::time::sleep(RETRY_PAUSE).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signature_is_hmac_sha256_of_the_body() {
-        // RFC 4231, test case 2
-        let signed = signature(&Secret::new("Jefe"), "what do ya want for nothing?");
-        assert_eq!(
-            signed,
-            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
     }
 }

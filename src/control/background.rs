@@ -6,9 +6,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
-use crate::control::audit::{checkpoints, denials, process_events};
+use crate::control::audit::forward::AuditCopies;
+use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
-use crate::control::{clock, retention, session_times, unlogged_endings};
+use crate::control::{clock, key_uses, retention, session_times, unlogged_endings};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -17,17 +18,19 @@ pub struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
-    /// `binary`: file of this process, to be hashed.
+    /// `binary`: file of this process, to be hashed. `copies`: destinations of the audit log.
     pub async fn start(
         control: &Control,
         alerts: Alerts,
         binary: Option<PathBuf>,
+        copies: AuditCopies,
     ) -> BackgroundTasks {
         clock::store_time(control).await;
         let (shutdown, receiver) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));
         tasks.spawn(checkpoints::run(control.clone(), receiver.clone()));
+        tasks.spawn(key_uses::run(control.clone(), receiver.clone()));
         tasks.spawn(denials::run(control.clone(), receiver.clone()));
         tasks.spawn(process_events::hash_binary(control.clone(), binary));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
@@ -36,6 +39,9 @@ impl BackgroundTasks {
             control.ledger.clone(),
             receiver.clone(),
         ));
+        for destination in copies.destinations() {
+            tasks.spawn_local(forward::run(control.clone(), destination, receiver.clone()));
+        }
         // its HTTP client belongs to this thread
         tasks.spawn_local(alerts.run(receiver));
         BackgroundTasks { shutdown, tasks }

@@ -2,16 +2,19 @@
 //! thread then puts the committed rows into the ledger and the directory, before the next change begins. Once begun, a change
 //! completes even if its caller hangs up.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::auth::directory::Directory;
+use crate::auth::directory::{Directory, OwnerLimits};
 use crate::auth::role::Actor;
 use crate::control::plane::Control;
+use crate::control::version::{self, version_of};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
+use crate::domain::id::KeyId;
 use crate::store::{ChangeTransaction, RowChange};
 
 /// A change in progress.
@@ -24,9 +27,31 @@ pub(super) struct Change<'c, 't> {
     control: &'c Control,
     actor: &'c str,
     audited: bool,
+    expected: Option<&'c str>,
+    /// keys whose running calls end with the commit
+    ended: &'c Mutex<Vec<KeyId>>,
 }
 
 impl Change<'_, '_> {
+    /// Refuses the change if its object has another version than the caller expects. Only the first object is checked: what else
+    /// changes depends on it.
+    pub fn check_version(
+        &mut self,
+        row: &impl Debug,
+        limits: &OwnerLimits,
+    ) -> Result<(), ApiError> {
+        match self.expected.take() {
+            None => Ok(()),
+            expected => version::check(expected, &version_of(row, limits)),
+        }
+    }
+
+    /// Ends the running calls of a key once the change is in force.
+    pub fn end_calls(&mut self, key: KeyId) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push(key);
+    }
+
     /// Adds an event to the audit log. Every change adds at least one.
     pub fn audit(
         &mut self,
@@ -55,6 +80,8 @@ impl Control {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let publisher = self.clone();
         let task = tokio::spawn(async move {
+            let ended = Arc::new(Mutex::new(Vec::new()));
+            let to_end = ended.clone();
             let (store, directory) = (control.store.clone(), control.directory.clone());
             let run = move |books: &mut ChangeTransaction<'_>| {
                 let mut draft = Change {
@@ -64,6 +91,8 @@ impl Control {
                     control: &control,
                     actor: &actor,
                     audited: false,
+                    expected: control.expected.as_deref(),
+                    ended: &to_end,
                 };
                 let answer = change(&mut draft)?;
                 if draft.audited {
@@ -72,7 +101,13 @@ impl Control {
                     Err(without_audit())
                 }
             };
-            let publish = move |rows| publisher.publish(rows);
+            let publish = move |rows| {
+                publisher.publish(rows);
+                let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                ended
+                    .iter()
+                    .for_each(|key| publisher.directory.end_calls(*key));
+            };
             store.write_and_publish(run, publish).await
         });
         task.await.unwrap_or_else(|error| {

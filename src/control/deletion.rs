@@ -64,6 +64,7 @@ impl Control {
             let team = teams::load(change, id)?;
             let unknown = || not_found("team", id);
             allowed.check(team.scope(), Action::ReadTeams, unknown)?;
+            teams::check_version(change, &team)?;
             let keys = ids(change.directory.keys_of_team(id).map(|key| key.key.id));
             check_cascade(cascade, id, "keys", &keys)?;
             delete_team(change, id)
@@ -76,12 +77,16 @@ impl Control {
         grant: &Grant<may::ChangeKeys>,
         id: KeyId,
         cascade: bool,
+        now: bool,
     ) -> Result<(), ApiError> {
         let allowed = grant.clone();
         let delete = move |change: &mut Change<'_, '_>| {
             keys::load(change, &allowed, id)?;
             let children = ids(change.directory.children_of(id).map(|key| key.key.id));
             check_cascade(cascade, id, "child keys", &children)?;
+            if now {
+                change.end_calls(id);
+            }
             delete_keys(change, BTreeSet::from([id]))
         };
         self.apply(grant.actor(), delete).await

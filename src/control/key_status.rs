@@ -78,8 +78,7 @@ impl Control {
 
     /// Status of an authenticated caller.
     pub(super) fn status_of(&self, directory: &Directory, caller: Arc<Caller>) -> KeyStatus {
-        let own = Owner::Key(caller.key.id);
-        let own = self.with_own_limits(caller.key.clone(), own, directory);
+        let own = self.key_with_limits(&caller, directory);
         let with_limits = |ancestor: KeyAncestor| {
             let owner = ancestor.owner;
             self.with_own_limits(ancestor, owner, directory)

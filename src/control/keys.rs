@@ -63,6 +63,8 @@ pub struct KeyChange {
     /// `Some(None)`: the key never expires
     pub expires_ms: Option<Option<u64>>,
     pub disabled: Option<bool>,
+    /// ends the running calls of a key that is disabled
+    pub now: bool,
     pub budgets: Option<Budgets>,
     pub limits: Option<Limits>,
 }
@@ -152,10 +154,7 @@ impl Control {
                 page.of(directory.keys_from(first).filter(|key| matches(key)), id)
             }
         };
-        Ok(page.map(|caller| {
-            let owner = Owner::Key(caller.key.id);
-            self.with_own_limits(caller.key.clone(), owner, &directory)
-        }))
+        Ok(page.map(|caller| self.key_with_limits(caller, &directory)))
     }
 
     pub async fn key(
@@ -164,11 +163,12 @@ impl Control {
         id: KeyId,
     ) -> Result<WithLimits<VirtualKey>, ApiError> {
         let directory = self.directory();
-        let key = directory
-            .live_key(id)
-            .filter(|key| grant.covers(key.place()))
+        let caller = directory
+            .key(id)
+            .filter(|caller| caller.key.deleted_ms.is_none())
+            .filter(|caller| grant.covers(caller.key.place()))
             .ok_or_else(|| not_found("key", id))?;
-        Ok(self.with_own_limits(key.clone(), Owner::Key(id), &directory))
+        Ok(self.key_with_limits(caller, &directory))
     }
 }
 
@@ -361,6 +361,10 @@ fn change_row(
         let states = json!({ "from": before, "to": disabled });
         detail.insert("disabled".to_owned(), states);
     }
+    if update.now && key.disabled {
+        detail.insert("calls_ended".to_owned(), json!(true));
+        change.end_calls(id);
+    }
     if !grant.covers_all(key.place().scope) {
         member_keys::check_changed(change.directory, &key, update.budgets.as_ref())?;
     }
@@ -383,6 +387,8 @@ pub(super) fn load(
         .filter(|key| key.deleted_ms.is_none())
         .ok_or_else(unknown)?;
     grant.check(key.place(), Action::ReadKeys, unknown)?;
+    let limits = change.directory.limits_of(Owner::Key(id));
+    change.check_version(&key, &limits)?;
     Ok(key)
 }
 

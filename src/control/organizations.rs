@@ -195,6 +195,8 @@ pub(super) fn load(
         .ok_or_else(unknown)?;
     let scope = Scope::Organization(id);
     grant.check(scope, Action::ReadOrganizations, unknown)?;
+    let limits = change.directory.limits_of(Owner::Organization(id));
+    change.check_version(&organization, &limits)?;
     Ok(organization)
 }
 

@@ -1,16 +1,20 @@
 //! Budgets and rate limits of one owner: rewritten together in one transaction, shown with their status in the ledger.
 
+use std::fmt::Debug;
+
 use serde_json::{Map, Value};
 
-use crate::auth::directory::{Directory, OwnerLimits};
+use crate::auth::directory::{Caller, Directory, OwnerLimits};
 use crate::control::budgets;
 use crate::control::change::Change;
 use crate::control::input::Budgets;
 use crate::control::limits::{self, Limits};
 use crate::control::plane::Control;
+use crate::control::version::version_of;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::limit::RateLimit;
+use crate::domain::tenant::VirtualKey;
 use crate::meter::{BudgetStatus, RateLimitStatus};
 
 /// A budget with its status; `None` if the ledger does not have it.
@@ -33,11 +37,14 @@ pub struct WithLimits<T> {
     pub record: T,
     pub budgets: Vec<BudgetWithStatus>,
     pub limits: Vec<LimitWithStatus>,
+    pub version: String,
+    /// last call of a key
+    pub last_used_ms: Option<u64>,
 }
 
 impl Control {
     /// A tenant with its budgets and limits as the directory has them.
-    pub(super) fn with_own_limits<T>(
+    pub(super) fn with_own_limits<T: Debug>(
         &self,
         record: T,
         owner: Owner,
@@ -46,7 +53,21 @@ impl Control {
         self.with_status(record, directory.limits_of(owner))
     }
 
-    pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
+    /// A key with its budgets, its limits and its last use.
+    pub(super) fn key_with_limits(
+        &self,
+        caller: &Caller,
+        directory: &Directory,
+    ) -> WithLimits<VirtualKey> {
+        let (key, owner) = (caller.key.clone(), Owner::Key(caller.key.id));
+        WithLimits {
+            last_used_ms: caller.last_use.at_ms(),
+            ..self.with_own_limits(key, owner, directory)
+        }
+    }
+
+    pub(super) fn with_status<T: Debug>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
+        let version = version_of(&record, &stored);
         let budget = |budget: Budget| BudgetWithStatus {
             status: self.ledger.budget_status(budget.id),
             budget,
@@ -59,6 +80,8 @@ impl Control {
             record,
             budgets: stored.budgets.into_iter().map(budget).collect(),
             limits: stored.limits.into_iter().map(limit).collect(),
+            last_used_ms: None,
+            version,
         }
     }
 }

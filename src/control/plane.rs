@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::config::Retention;
+use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
 use crate::control::sign_in_state::SignInState;
+use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::sign_in::Session;
@@ -37,6 +38,8 @@ pub struct Control {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
     pub(super) retention: Option<Retention>,
+    /// receiver of alerts
+    pub(super) webhook: Option<Webhook>,
     /// longest time from a request's arrival to its hold
     pub(super) admission_wait_ms: u64,
     /// held while the wall clock is adopted
@@ -50,10 +53,14 @@ pub struct Control {
     pub(super) seal_key_id: Arc<str>,
     /// one permit per follower of the request log
     pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+    /// newest verification of the audit log
+    pub(super) verification: Arc<VerificationJob>,
     /// denied uses on their way to the audit log
     pub(super) denials: Arc<Denials>,
     /// of the call that this handle serves
     pub(super) origin: Arc<CallOrigin>,
+    /// version that the object of the call must have
+    pub(super) expected: Option<Arc<str>>,
 }
 
 impl Control {
@@ -74,6 +81,7 @@ impl Control {
             catalogue: Arc::new(|_| {}),
             memory: None,
             retention: None,
+            webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
             adoption_lock: Arc::default(),
@@ -81,8 +89,10 @@ impl Control {
             backup_lock: Arc::default(),
             seal_key_id: Arc::from(""),
             follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+            verification: Arc::default(),
             denials: Arc::default(),
             origin: Arc::default(),
+            expected: None,
         }
     }
 
@@ -105,6 +115,21 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// A handle whose change is refused unless its object has this version.
+    #[must_use]
+    pub fn expecting(self, version: Option<&str>) -> Control {
+        Control {
+            expected: version.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// Receiver of alerts, for a test of it.
+    #[must_use]
+    pub fn with_webhook(self, webhook: Option<Webhook>) -> Control {
+        Control { webhook, ..self }
     }
 
     /// Sessions of the earlier run.

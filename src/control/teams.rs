@@ -88,6 +88,7 @@ impl Control {
             let team = load(change, id)?;
             let unknown = || not_found("team", id);
             allowed.check(team.scope(), Action::ReadTeams, unknown)?;
+            check_version(change, &team)?;
             if !update.is_of_details_only() {
                 check_change(&actor, &team)?;
             }
@@ -222,6 +223,12 @@ fn check_change(actor: &Actor, team: &Team) -> Result<(), ApiError> {
     grant.check(team.scope(), Action::ReadTeams, || {
         not_found("team", team.id)
     })
+}
+
+/// Refuses a change of a team that has another version than the caller expects.
+pub(super) fn check_version(change: &mut Change<'_, '_>, team: &Team) -> Result<(), ApiError> {
+    let limits = change.directory.limits_of(Owner::Team(team.id));
+    change.check_version(team, &limits)
 }
 
 /// The live team with this id.

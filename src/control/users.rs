@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::auth::directory::Directory;
+use crate::auth::directory::{Directory, OwnerLimits};
 use crate::auth::grant::Grant;
 use crate::auth::role::{Action, Permit, may};
 use crate::control::change::Change;
@@ -14,6 +14,7 @@ use crate::control::memberships::{MEMBERSHIPS_MAX, MembershipInput, resolve_memb
 use crate::control::names::is_visible;
 use crate::control::page::{Page, PageQuery};
 use crate::control::plane::Control;
+use crate::control::version::version_of;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::{TeamId, UserId};
 use crate::domain::role::{Level, Membership, Role, Scope};
@@ -212,14 +213,24 @@ impl Control {
             .map(|user| seen_by(grant, user.clone())))
     }
 
-    pub async fn user(&self, grant: &Grant<may::ReadUsers>, id: UserId) -> Result<User, ApiError> {
+    /// The user, and the version of the user as a whole.
+    pub async fn user(
+        &self,
+        grant: &Grant<may::ReadUsers>,
+        id: UserId,
+    ) -> Result<(User, String), ApiError> {
         let directory = self.directory();
         let user = directory
             .live_user(id)
             .filter(|user| is_visible(grant, user));
         let user = user.ok_or_else(|| not_found("user", id))?;
-        Ok(seen_by(grant, user.clone()))
+        Ok((seen_by(grant, user.clone()), version(user)))
     }
+}
+
+/// Version of a user.
+pub fn version(user: &User) -> String {
+    version_of(user, &OwnerLimits::default())
 }
 
 /// The user with those roles only that lie where the actor reads users.
@@ -320,10 +331,11 @@ pub(super) fn load(
     id: UserId,
 ) -> Result<User, ApiError> {
     let user = live(change, id)?;
-    if is_visible(grant, &user) {
-        return Ok(user);
+    if !is_visible(grant, &user) {
+        return Err(not_found("user", id));
     }
-    Err(not_found("user", id))
+    change.check_version(&user, &OwnerLimits::default())?;
+    Ok(user)
 }
 
 /// Refuses a change of the whole user by an administrator whose scope does not cover all roles of the user.

@@ -9,10 +9,14 @@ use crate::dialect::messages;
 use crate::dialect::name::{Dialect, Operation};
 use crate::dialect::request::{Request, RequestBody, unreadable};
 use crate::dialect::wire::raw_object::RawObject;
+use crate::dialect::wire::shape;
 use crate::domain::api_error::ApiError;
 
 /// Reads the body of a request. Every refusal is the client's fault and names the field to mend.
 pub fn read(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Request, ApiError> {
+    shape::check(&body).map_err(|excess| {
+        ApiError::invalid(format!("the body {excess}; send a smaller conversation"))
+    })?;
     let object = RawObject::read(&body).map_err(|flaw| unreadable("the body", &flaw))?;
     let fields = RequestBody::new(&body, &object);
     let dialect = match operation {

@@ -127,7 +127,7 @@ impl ResponseStream {
         let lenient = self.usage_rules.ends_without_reason;
         match &mut self.mode {
             StreamMode::Passthrough { tap, terminal, .. } => {
-                match end_by_usage(tap.read(fields), lenient && is_complete(&tap.report())) {
+                match end_by_usage(tap.read(fields), lenient) {
                     EventKind::Terminal => {
                         terminal.clone_from(event);
                         ForwardedEvent::without_bytes(EventKind::Terminal)

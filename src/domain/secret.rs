@@ -1,6 +1,8 @@
-//! Secrets in memory, protected from accidental printing.
+//! Secrets in memory, protected from accidental printing and overwritten when they are dropped.
 
 use std::fmt;
+
+use zeroize::Zeroize;
 
 /// A credential. `Debug` prints a placeholder and there is no `Display`; `expose` returns the text.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,6 +15,12 @@ impl Secret {
 
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

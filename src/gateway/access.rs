@@ -43,7 +43,10 @@ pub(super) struct Access {
 impl Access {
     /// Returns the caller behind a credential; 401, or 403 for an administrative key.
     pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, ApiError> {
-        auth::authenticate(&self.directory.load(), credential, self.time.now_ms())
+        let now_ms = self.time.now_ms();
+        let caller = auth::authenticate(&self.directory.load(), credential, now_ms)?;
+        caller.last_use.note(now_ms);
+        Ok(caller)
     }
 
     /// Returns the caller of a known key even if the key may not call; for the request log only.

@@ -169,8 +169,10 @@ impl AttemptRunner {
             self.admission.hold_now(admission, credential)?
         };
         let (settler, exchange) = (self.settler.clone(), self.exchange.clone());
-        let attempt = AdmittedAttempt::open(granted, settler, exchange, routed.progress.clone());
+        let progress = routed.progress.clone();
+        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, progress);
         attempt.hold.wait_for_disk().await?;
+        Box::pin(attempt.fetch_images(client.fetcher())).await?;
         routed.progress.begin();
         Ok(attempt)
     }
@@ -199,7 +201,7 @@ impl AttemptRunner {
         let parts = CallParts {
             tag: routed.tag.as_ref(),
             headers: &routed.headers,
-            fetcher: client.fetcher(),
+            may_fetch: client.fetcher().is_some(),
         };
         self.admission.plan(attempt, parts).await
     }
@@ -226,7 +228,7 @@ async fn wait_before(step: &Step, guard: &mut InflightGuard) -> bool {
     }
     tokio::select! {
         () = tokio::time::sleep(step.wait) => true,
-        () = guard.shutdown_deadline() => false,
+        () = guard.end_ordered() => false,
     }
 }
 

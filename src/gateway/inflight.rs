@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use crate::auth::directory::{Caller, EndedCalls};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::id::KeyId;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -21,6 +23,8 @@ enum Phase {
 pub struct Inflight {
     phase: watch::Sender<Phase>,
     running: Arc<Counter>,
+    /// orders that end the calls of a key
+    ended: watch::Receiver<EndedCalls>,
 }
 
 #[derive(Default)]
@@ -29,25 +33,29 @@ struct Counter {
     none_left: Notify,
 }
 
-impl Default for Inflight {
-    fn default() -> Inflight {
-        Inflight {
-            phase: watch::channel(Phase::Open).0,
-            running: Arc::default(),
-        }
-    }
-}
-
 /// One running request; counted until its last clone is dropped.
 #[derive(Clone)]
 pub struct InflightGuard {
     phase: watch::Receiver<Phase>,
     _counted: Arc<CountedRequest>,
+    ended: watch::Receiver<EndedCalls>,
+    /// last order before the call began
+    since: u64,
+    /// key of the call and its ancestors
+    keys: Vec<KeyId>,
 }
 
 struct CountedRequest(Arc<Counter>);
 
 impl Inflight {
+    pub fn new(ended: watch::Receiver<EndedCalls>) -> Inflight {
+        Inflight {
+            phase: watch::channel(Phase::Open).0,
+            running: Arc::default(),
+            ended,
+        }
+    }
+
     pub(super) fn check_open(&self) -> Result<(), ApiError> {
         if self.is_open() {
             return Ok(());
@@ -65,6 +73,9 @@ impl Inflight {
         Ok(InflightGuard {
             phase: self.phase.subscribe(),
             _counted: Arc::new(CountedRequest(self.running.clone())),
+            since: self.ended.borrow().orders(),
+            ended: self.ended.clone(),
+            keys: Vec::new(),
         })
     }
 
@@ -100,17 +111,32 @@ impl Inflight {
 }
 
 impl InflightGuard {
-    /// Returns when the process waits no longer.
-    pub(super) async fn shutdown_deadline(&mut self) {
-        if self
-            .phase
-            .wait_for(|phase| *phase == Phase::Ending)
-            .await
-            .is_err()
-        {
-            // the gateway itself is gone: no deadline will come
+    /// Lets orders for the caller's key, or for a key above it, end the call.
+    pub(super) fn belong_to(&mut self, caller: &Caller) {
+        self.keys = caller.keys().map(|key| key.id).collect();
+    }
+
+    /// Returns when the call must end: the process waits no longer, or the key was revoked with its running calls.
+    pub(super) async fn end_ordered(&mut self) {
+        let (since, keys) = (self.since, &self.keys);
+        let is_ended = |ended: &EndedCalls| keys.iter().any(|key| ended.has_ended(*key, since));
+        let stopping = self.phase.wait_for(|phase| *phase == Phase::Ending);
+        let revoked = self.ended.wait_for(is_ended);
+        let ordered = tokio::select! {
+            stopping = stopping => stopping.is_ok(),
+            revoked = revoked => revoked.is_ok(),
+        };
+        if !ordered {
+            // the gateway itself is gone: no order will come
             std::future::pending::<()>().await;
         }
+    }
+
+    /// True if the call must end because its key was revoked.
+    pub(super) fn is_revoked(&self) -> bool {
+        let ended = self.ended.borrow();
+        let mut keys = self.keys.iter();
+        keys.any(|key| ended.has_ended(*key, self.since))
     }
 }
 

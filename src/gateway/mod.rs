@@ -8,6 +8,8 @@ mod access;
 mod admission;
 mod alert_outbox;
 mod attempts;
+mod body_bytes;
+mod body_work;
 mod call;
 mod client_timeouts;
 mod conversation;
@@ -15,6 +17,7 @@ mod deadlines;
 mod exchange;
 mod inflight;
 mod metrics;
+mod price_list;
 mod rate_limit_headers;
 mod reply;
 mod request;
@@ -22,12 +25,13 @@ mod request;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
@@ -41,14 +45,20 @@ use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
 use crate::gateway::admission::{AdmissionControl, output_cap};
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
+use crate::gateway::body_bytes::BodyBytes;
+pub use crate::gateway::body_bytes::BodyReservation;
+use crate::gateway::body_work::BodyWork;
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::provider_test;
+pub use crate::gateway::exchange::provider_test::{ProviderTest, ProviderVerdict};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::metrics::Metrics;
+pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
@@ -58,6 +68,9 @@ use crate::route::{Moment, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
+
+/// Longest wait for the answer to the test of a provider.
+const PROVIDER_TEST_MS_MAX: u64 = 10_000;
 
 /// Parts of the process that the gateway works with.
 pub struct GatewayParts {
@@ -82,6 +95,7 @@ pub struct Gateway {
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
+    bodies: Arc<BodyBytes>,
     refusals: RefusalLog,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
@@ -95,6 +109,7 @@ impl Gateway {
         parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
         let (time, ledger) = (parts.time, parts.ledger);
+        let inflight = Arc::new(Inflight::new(parts.directory.ended_calls()));
         let access = Arc::new(Access {
             directory: parts.directory,
             routes,
@@ -116,7 +131,6 @@ impl Gateway {
             metrics: Metrics::default(),
             routes: access.routes.clone(),
         });
-        let inflight = Arc::new(Inflight::default());
         let admission = AdmissionControl {
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
@@ -128,6 +142,7 @@ impl Gateway {
             pseudonyms: parts.pseudonyms.clone(),
             reasoning: reasoning.clone(),
             inflight: inflight.clone(),
+            work: BodyWork::default(),
         };
         let exchange = Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning));
         Ok(Gateway {
@@ -142,6 +157,7 @@ impl Gateway {
             settler,
             exchange,
             inflight,
+            bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
             refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
@@ -174,15 +190,16 @@ impl Gateway {
         call: Call,
         id: RequestId,
     ) -> Result<Reply, Box<FailedCall>> {
-        let guard = self.inflight.begin()?;
+        let mut guard = self.inflight.begin()?;
         let caller = match self.access.authenticate(call.credential.as_deref()) {
             Ok(caller) => caller,
             Err(error) => return Err(self.log_unauthenticated(&call, id, error).into()),
         };
+        guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         entry.address = call.address;
         let is_unmetered = call.operation.is_unmetered();
-        let routed = self.route(&mut entry, caller, call);
+        let routed = self.route(&mut entry, caller, call).await;
         let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
@@ -197,7 +214,7 @@ impl Gateway {
     }
 
     /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
-    fn route(
+    async fn route(
         &self,
         entry: &mut RefusalEntry,
         caller: Arc<Caller>,
@@ -206,7 +223,7 @@ impl Gateway {
         let tag = call.tag.as_ref();
         let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
         entry.tag = tag.transpose()?;
-        let mut request: Request = dialect::read(call.dialect, call.operation, call.body.clone())?;
+        let mut request = self.read(&call).await?;
         self.access.resolve_alias(&mut request);
         request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
@@ -238,6 +255,34 @@ impl Gateway {
             arrived: std::time::Instant::now(),
             progress: SharedProgress::new(progress, self.time.clone(), seed),
         })
+    }
+
+    async fn read(&self, call: &Call) -> Result<Request, ApiError> {
+        let (dialect, operation, body) = (call.dialect, call.operation, call.body.clone());
+        let read = move || dialect::read(dialect, operation, body);
+        self.attempts
+            .admission
+            .work
+            .run(call.body.len(), read)
+            .await
+    }
+
+    /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and
+    /// the room for `bytes` of body.
+    pub fn expect_body(
+        &self,
+        credential: Option<&str>,
+        bytes: usize,
+    ) -> Result<BodyReservation, ApiError> {
+        self.inflight.check_open()?;
+        let caller = self.access.authenticate(credential)?;
+        self.attempts.admission.look_at_caller(&caller)?;
+        self.bodies.reserve(caller.key.id, bytes)
+    }
+
+    /// Bytes of long request bodies in flight.
+    pub fn body_bytes(&self) -> usize {
+        self.bodies.in_flight()
     }
 
     /// Logs the refusal of a key that is known but may not call.
@@ -298,6 +343,28 @@ impl Gateway {
     /// Request header that names the end user.
     pub fn user_header(&self) -> Option<&str> {
         self.user_header.as_deref()
+    }
+
+    /// Configured providers.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        self.access.routes.providers()
+    }
+
+    /// Tests a provider; `None` if it has no endpoint for conversations.
+    pub async fn test_provider(
+        &self,
+        client: &Client,
+        provider: &Arc<Provider>,
+    ) -> Option<ProviderTest> {
+        let timeout_ms = self.limits.head_timeout_ms.min(PROVIDER_TEST_MS_MAX);
+        let timeout = Duration::from_millis(timeout_ms);
+        provider_test::run(client, provider, timeout, self.time.wall_ms()).await
+    }
+
+    /// Listed models with their prices, and source and month of the price sheet.
+    pub fn prices(&self) -> (Vec<PricedModel>, &str) {
+        let routes = &self.access.routes;
+        (price_list::priced_models(routes), routes.prices_as_of())
     }
 
     pub fn limits(&self) -> &Limits {

@@ -151,6 +151,26 @@ impl Ledger {
             .map_err(HoldError::Denied)
     }
 
+    /// Checks if a budget or limit over all models is used up, so that no call can be granted now; takes nothing.
+    pub fn check_used_up(
+        &self,
+        budgets: &[BudgetId],
+        limits: &[LimitId],
+    ) -> Result<(), HoldDenial> {
+        let mut state = self.lock();
+        let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
+        state.check_used_up(budgets, at_ms)?;
+        let checked = state.rate_limits.check_used_up(limits, boot_ms);
+        checked.map_err(HoldDenial::RateLimited)
+    }
+
+    /// Releases a hold that was not sent, for which the gateway did work: the request stays counted by its rate limits.
+    pub fn release_counted(&self, id: HoldId) -> Result<Vec<BudgetId>, AppendError> {
+        let boot_ms = self.time.boot_ms();
+        self.lock().rate_limits.settle(id, Some(0), boot_ms);
+        self.release(id)
+    }
+
     /// Replaces a hold by the actual cost. On error the hold stays until `settle_unlogged` logs the ending, and the response must
     /// not be completed. A resolved hold is left unchanged. Rate limits are always resolved, because the call is over.
     pub fn settle(&self, id: HoldId, mut ending: CallResult) -> Result<Receipt, AppendError> {

@@ -10,6 +10,7 @@ mod sent_alerts;
 mod state;
 #[cfg(test)]
 mod tests;
+mod used_up;
 
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
 pub use crate::meter::sent_alerts::THRESHOLD_PERCENT;

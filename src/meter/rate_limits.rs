@@ -243,6 +243,30 @@ impl RateLimits {
         })
     }
 
+    /// Denies if a limit over all models is used up: its requests, its parallel calls, or its tokens to the last.
+    pub(super) fn check_used_up(
+        &mut self,
+        ids: &[LimitId],
+        now_ms: u64,
+    ) -> Result<(), Box<RateLimitHit>> {
+        for id in ids {
+            let state = self.limits.get_mut(id);
+            let Some(state) = state.filter(|state| state.limit.model.is_none()) else {
+                continue;
+            };
+            state.drain(now_ms);
+            if let Some((wait_ms, measure)) = state.longest_wait(Tokens::default()) {
+                return Err(Box::new(RateLimitHit {
+                    limit: state.limit.clone(),
+                    measure,
+                    wait_ms,
+                    allowance: state.allowance(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks a claim against every limit that counts its deployment; takes nothing. An error names the limit with the longest
     /// wait.
     pub(super) fn check_room(

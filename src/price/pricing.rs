@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::card::Quote;
+use super::class::TokenClass;
 use super::factor::Factor;
 use super::own::{OwnPrice, OwnRates};
 use super::rates::Rates;
@@ -55,6 +56,13 @@ impl Price {
             Price::Free => true,
             Price::Unknown => false,
         }
+    }
+
+    /// Base rates per token: input, cached input, output, in pico-USD. `None`: not priced.
+    pub fn base_rates(&self) -> Option<[u64; 3]> {
+        let quote = self.quote(1, None, &ServiceLevel::STANDARD).ok()?;
+        let classes = [TokenClass::Input, TokenClass::CacheRead, TokenClass::Output];
+        Some(classes.map(|class| quote.rates.rate(class)))
     }
 
     /// One rate for all input and one for all output, in pico-USD per token.

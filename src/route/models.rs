@@ -65,6 +65,16 @@ impl ModelTable {
         }
     }
 
+    /// Configured providers.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// Source and month of the price sheet.
+    pub fn prices_as_of(&self) -> &str {
+        &self.sheet.as_of
+    }
+
     /// Returns true for a name that a provider lists.
     pub fn is_listed(&self, name: &str) -> bool {
         self.listed.contains_key(name)

@@ -176,6 +176,16 @@ impl RouteTable {
             || self.routes.aliases.contains_key(name)
     }
 
+    /// Configured providers.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        self.models.providers()
+    }
+
+    /// Source and month of the price sheet.
+    pub fn prices_as_of(&self) -> &str {
+        self.models.prices_as_of()
+    }
+
     /// Deployment of another model at the same provider, in a tool of the vendor.
     pub fn beside(&self, deployment: &Deployment, model: &str) -> Arc<Deployment> {
         self.models.beside(deployment, model)

@@ -1,15 +1,18 @@
 //! Every URL and method of the server on one page, on actix-web's router. Contains no handler.
 
 use actix_web::Resource;
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 
+use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    audit, backup, clock, keys, ledger, organizations, reasoning_memory, requests, resource,
-    sign_in, teams, usage, users,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
+    organizations, providers, reasoning_memory, requests, resource, sign_in, teams, usage, users,
 };
+use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::surface::Surface;
-use crate::server::{health, home_page, inference};
+use crate::server::{dashboard, health, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -34,6 +37,7 @@ pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
     }
     if surface != Surface::Models {
         operation(app);
+        pages(app);
         sign_in(app);
         control_plane(app);
     }
@@ -41,7 +45,7 @@ pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
 }
 
 fn health(app: &mut ServiceConfig) {
-    let home = url("/", "GET, HEAD").route(web::get().to(home_page::page));
+    let home = url("/", "GET, HEAD").route(web::get().to(dashboard::home));
     app.service(home.route(web::head().to(health::probe)));
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
@@ -53,6 +57,15 @@ fn health(app: &mut ServiceConfig) {
 
 fn operation(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
+}
+
+/// Files of the dashboard.
+fn pages(app: &mut ServiceConfig) {
+    let asset = web::get().to(dashboard::asset);
+    app.service(url("/ui/assets/{hash}/{file:.+}", "GET").route(asset));
+    for path in ["/ui", "/ui/{page:.*}"] {
+        app.service(url(path, "GET").route(web::get().to(dashboard::page)));
+    }
 }
 
 /// Calls without a credential that start a session.
@@ -84,73 +97,144 @@ fn url(path: &str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(refuse))
 }
 
-fn control_plane(app: &mut ServiceConfig) {
-    app.service(
+/// Organizations, teams, users and keys.
+fn tenants() -> Vec<ApiResource> {
+    vec![
         resource("/v1/organizations")
-            .get(organizations::list)
-            .post(organizations::create),
-    )
-    .service(
+            .get(may::ReadOrganizations, organizations::list)
+            .post(may::ChangeOrganizations, organizations::create),
         resource("/v1/organizations/{id}")
-            .get(organizations::get)
-            .patch(organizations::change)
-            .delete(organizations::delete),
-    )
-    .service(resource("/v1/teams").get(teams::list).post(teams::create))
-    .service(
+            .get(may::ReadOrganizations, organizations::get)
+            .patch(may::ChangeOrganizations, organizations::change)
+            .delete(may::ChangeOrganizations, organizations::delete),
+        resource("/v1/teams")
+            .get(may::ReadTeams, teams::list)
+            .post(may::ChangeTeams, teams::create),
         resource("/v1/teams/{id}")
-            .get(teams::get)
-            .patch(teams::change)
-            .delete(teams::delete),
-    )
-    .service(
+            .get(may::ReadTeams, teams::get)
+            .patch(may::ManageTeams, teams::change)
+            .delete(may::ChangeTeams, teams::delete),
         resource("/v1/teams/{id}/members")
-            .get(users::members)
-            .post(users::put_member),
-    )
-    .service(resource("/v1/teams/{id}/members/{member}").delete(users::remove_member))
-    .service(resource("/v1/users").get(users::list).post(users::create))
-    .service(
+            .get(may::ReadUsers, users::members)
+            .post(may::ChangeUsers, users::put_member),
+        resource("/v1/teams/{id}/members/{member}").delete(may::ChangeUsers, users::remove_member),
+        resource("/v1/users")
+            .get(may::ReadUsers, users::list)
+            .post(may::ChangeUsers, users::create),
         resource("/v1/users/{id}")
-            .get(users::get)
-            .patch(users::change)
-            .delete(users::delete),
-    )
-    .service(resource("/v1/keys").get(keys::list).post(keys::create))
-    .service(resource("/v1/keys/verify").post(keys::verify))
-    .service(
+            .get(may::ReadUsers, users::get)
+            .patch(may::ChangeUsers, users::change)
+            .delete(may::ChangeUsers, users::delete),
+        resource("/v1/keys")
+            .get(may::ReadKeys, keys::list)
+            .post(may::ChangeKeys, keys::create),
+        resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
+        resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
         resource("/v1/keys/{id}")
-            .get(keys::get)
-            .patch(keys::change)
-            .delete(keys::delete),
-    )
-    .service(resource("/v1/usage").get(usage::get))
-    .service(resource("/v1/requests").get(requests::list))
-    .service(resource("/v1/requests/{id}").get(requests::get))
-    .service(resource("/v1/ledger/orphans").get(ledger::orphans))
-    .service(resource("/v1/ledger/corrections").post(ledger::correct))
-    .service(resource("/v1/ledger/verify").get(ledger::verify))
-    .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
-    .service(
+            .get(may::ReadKeys, keys::get)
+            .patch(may::ChangeKeys, keys::change)
+            .delete(may::ChangeKeys, keys::delete),
+        resource("/v1/users/{id}/invitation").post(may::ChangeUsers, sign_in::invite),
         resource("/v1/session")
-            .get(sign_in::current)
-            .delete(sign_in::sign_out),
-    )
-    .service(resource("/v1/session/password").post(sign_in::change_password))
-    .service(resource("/v1/sessions").get(sign_in::sessions))
-    .service(resource("/v1/sessions/{id}").delete(sign_in::end_session))
-    .service(resource("/v1/setup").post(sign_in::create_setup_link))
-    .service(resource("/v1/users/{id}/invitation").post(sign_in::invite))
-    .service(url("/v1/backup", "POST").route(web::post().to(backup::take)))
-    .service(resource("/v1/restore/accept").post(backup::accept))
-    .service(resource("/v1/audit").get(audit::list))
-    .service(resource("/v1/audit/checkpoint").get(audit::checkpoint))
-    .service(resource("/v1/audit/public-keys").get(audit::public_keys))
-    .service(resource("/v1/audit/proofs/{id}").get(audit::prove))
-    .service(resource("/v1/audit/export").get(audit::export))
-    .service(resource("/v1/clock").get(clock::get))
-    .service(resource("/v1/clock/accept").post(clock::accept));
+            .any_role(Method::GET, sign_in::current)
+            .any_role(Method::DELETE, sign_in::sign_out),
+        resource("/v1/session/password").any_role(Method::POST, sign_in::change_password),
+        resource("/v1/sessions").any_role(Method::GET, sign_in::sessions),
+        resource("/v1/sessions/{id}").any_role(Method::DELETE, sign_in::end_session),
+        resource("/v1/setup").any_role(Method::POST, sign_in::create_setup_link),
+    ]
 }
+
+/// Reports, books, audit log, providers, clock.
+fn instance() -> Vec<ApiResource> {
+    vec![
+        resource("/v1/usage").get(may::ReadUsage, usage::get),
+        resource("/v1/requests").get(may::ReadUsage, requests::list),
+        resource("/v1/requests/{id}").get(may::ReadUsage, requests::get),
+        resource("/v1/ledger/orphans").get(may::ReadLedger, ledger::orphans),
+        resource("/v1/ledger/corrections").post(may::CorrectLedger, ledger::correct),
+        resource("/v1/ledger/verify").get(may::ReadLedger, ledger::verify),
+        resource("/v1/reasoning-memory").delete(may::PurgeMemory, reasoning_memory::purge),
+        resource("/v1/audit").get(may::ReadAudit, audit::list),
+        resource("/v1/audit/checkpoint").get(may::ReadAudit, audit::checkpoint),
+        resource("/v1/audit/public-keys").get(may::ReadAudit, audit::public_keys),
+        resource("/v1/audit/proofs/{id}").get(may::ReadAudit, audit::prove),
+        resource("/v1/audit/export").get(may::ReadAudit, audit::export),
+        resource("/v1/audit/verify")
+            .get(may::ReadAudit, audit_verification::get)
+            .post(may::ReadAudit, audit_verification::start),
+        resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
+        resource("/v1/providers").get(may::ReadProviders, providers::list),
+        resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/prices").get(may::ReadPrices, providers::prices),
+        resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
+        resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),
+        resource("/v1/clock").get(may::ReadClock, clock::get),
+        resource("/v1/clock/accept").post(may::AcceptClock, clock::accept),
+    ]
+}
+
+fn control_plane(app: &mut ServiceConfig) {
+    for resource in tenants().into_iter().chain(instance()) {
+        app.service(resource);
+    }
+    app.service(url("/v1/me", "GET").route(web::get().to(me::get)))
+        .service(url("/v1/me/requests", "GET").route(web::get().to(me::requests)))
+        .service(url("/v1/backup", "POST").route(web::post().to(backup::take)));
+}
+
+/// Every method and URL of the server with the access that it needs, as they are registered.
+pub fn endpoints() -> Vec<EndpointRow> {
+    let mut rows = Vec::new();
+    for (method, path, access) in OPEN {
+        rows.push(EndpointRow::new(method, path, access));
+    }
+    for prefix in PREFIXES {
+        for (path, _, _) in INFERENCE {
+            let path = format!("{prefix}{path}");
+            rows.push(EndpointRow::new("POST", path, EndpointAccess::VirtualKey));
+        }
+        for path in ["/models", "/models/{id:.+}"] {
+            let path = format!("{prefix}{path}");
+            rows.push(EndpointRow::new("GET", path, EndpointAccess::VirtualKey));
+        }
+    }
+    for resource in tenants().iter().chain(&instance()) {
+        let actions = resource.actions();
+        rows.extend(actions.map(|(method, action)| {
+            let access = action.map_or(EndpointAccess::AnyRole, EndpointAccess::Action);
+            EndpointRow::new(method, resource.path(), access)
+        }));
+    }
+    rows
+}
+
+/// URLs that are no resources of the control plane.
+const OPEN: [(&str, &str, EndpointAccess); 15] = [
+    ("GET", "/", EndpointAccess::Public),
+    ("GET", "/ui", EndpointAccess::Public),
+    ("GET", "/ui/{page:.*}", EndpointAccess::Public),
+    ("GET", "/ui/assets/{hash}/{file:.+}", EndpointAccess::Public),
+    ("HEAD", "/", EndpointAccess::Public),
+    ("GET", "/healthz", EndpointAccess::Public),
+    ("GET", "/health/liveliness", EndpointAccess::Public),
+    ("GET", "/readyz", EndpointAccess::Public),
+    ("GET", "/health/readiness", EndpointAccess::Public),
+    (
+        "GET",
+        "/metrics",
+        EndpointAccess::Action(Action::ReadMetrics),
+    ),
+    (
+        "POST",
+        "/v1/backup",
+        EndpointAccess::Action(Action::TakeBackup),
+    ),
+    ("POST", "/v1/sign-in", EndpointAccess::SignIn),
+    ("POST", "/v1/sign-in/link", EndpointAccess::SignIn),
+    ("GET", "/v1/me", EndpointAccess::AnyKey),
+    ("GET", "/v1/me/requests", EndpointAccess::VirtualKey),
+];
 
 #[cfg(test)]
 mod tests;

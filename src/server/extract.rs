@@ -3,12 +3,13 @@
 
 use std::any::Any;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
@@ -21,6 +22,7 @@ use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
 use crate::domain::sign_in::Session;
+use crate::server::connection::Watch;
 use crate::server::cookie;
 pub(super) use crate::server::headers::header;
 use crate::server::surface::{Encrypted, Surface};
@@ -155,23 +157,41 @@ fn content_length(request: &HttpRequest) -> Option<u64> {
     header(request, CONTENT_LENGTH.as_str())?.parse().ok()
 }
 
-/// True for a body of great or unknown length: the credential is then checked before the body is awaited.
-pub(super) fn may_be_long(request: &HttpRequest) -> bool {
-    content_length(request).is_none_or(|bytes| bytes > SHORT_BODY_BYTES)
+/// The announced length, if any, of a body of great or unknown length: the call is then looked at before the body is awaited.
+pub(super) fn long_body(request: &HttpRequest) -> Option<Option<u64>> {
+    match content_length(request) {
+        Some(bytes) if bytes <= SHORT_BODY_BYTES => None,
+        None if request.headers().contains_key(TRANSFER_ENCODING) => Some(None),
+        None => None,
+        announced => Some(announced),
+    }
 }
 
-/// Reads the body. A body that is announced as too long is refused without being read.
+/// Refuses a body that is announced as too long.
+pub(super) fn check_length(announced: Option<u64>, limits: BodyLimits) -> Result<(), ApiError> {
+    match announced {
+        Some(bytes) if bytes > limits.bytes_max as u64 => Err(too_large(limits)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the body. A body that is announced as too long is refused without being read. `grow` is told the bytes so far, before
+/// they are kept.
 pub(super) async fn body(
     request: &HttpRequest,
     payload: Payload,
     limits: BodyLimits,
+    grow: impl FnMut(usize) -> Result<(), ApiError>,
 ) -> Result<Bytes, ApiError> {
-    if content_length(request).is_some_and(|bytes| bytes > limits.bytes_max as u64) {
-        return Err(too_large(limits));
-    }
+    check_length(content_length(request), limits)?;
     let timeout = Duration::from_millis(limits.timeout_ms);
-    match tokio::time::timeout(timeout, read(payload, limits)).await {
-        Ok(body) => body,
+    match tokio::time::timeout(timeout, read(payload, limits, grow)).await {
+        Ok(body) => {
+            if let (Ok(_), Some(watch)) = (&body, request.conn_data::<Rc<Watch>>()) {
+                watch.body_came();
+            }
+            body
+        }
         Err(_) => Err(ApiError::invalid(format!(
             "incomplete body after {} s; send it faster",
             limits.timeout_ms / 1_000
@@ -180,7 +200,11 @@ pub(super) async fn body(
 }
 
 /// A body of one chunk is not copied.
-async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, ApiError> {
+async fn read(
+    mut payload: Payload,
+    limits: BodyLimits,
+    mut grow: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
     let mut joined = BytesMut::new();
     let mut single: Option<Bytes> = None;
     while let Some(chunk) = payload.next().await {
@@ -190,6 +214,7 @@ async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, ApiErro
         if read_bytes + chunk.len() > limits.bytes_max {
             return Err(too_large(limits));
         }
+        grow(read_bytes + chunk.len())?;
         match single.take() {
             None if joined.is_empty() => single = Some(chunk),
             None => joined.extend_from_slice(&chunk),
@@ -231,7 +256,7 @@ mod tests {
         let payload = Payload::from_request(&request, &mut payload)
             .await
             .expect("a payload");
-        body(&request, payload, limits).await
+        body(&request, payload, limits, |_| Ok(())).await
     }
 
     #[actix_web::test]

@@ -1,6 +1,7 @@
 //! Liveness, readiness and metrics. Liveness and readiness need no key; without one, readiness shows only its status.
 
 use std::fmt::{Display, Write};
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -11,6 +12,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
 use crate::domain::zone::Zone;
 use crate::route::{BreakerState, HealthStatus};
+use crate::server::connection::Registry;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
 
@@ -121,6 +123,9 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
         gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
     }
+    if let Some(registry) = request.app_data::<Arc<Registry>>() {
+        registry.write_metrics(&mut text);
+    }
     worker.gateway.metrics().write(&mut text);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
@@ -137,6 +142,11 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
     gauge(text, "gatekeeper_requests_running", running);
     gauge(text, "gatekeeper_requests_waiting", gateway.waiting());
     gauge(text, "gatekeeper_requests_draining", gateway.draining());
+    gauge(
+        text,
+        "gatekeeper_body_bytes_in_flight",
+        gateway.body_bytes(),
+    );
     let followers = worker.control.followers();
     gauge(text, "gatekeeper_followers_waiting", followers);
 }

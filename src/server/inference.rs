@@ -42,16 +42,25 @@ async fn read_call(
     payload: Payload,
 ) -> Result<Call, ApiError> {
     let credential = extract::credential(request);
-    if extract::may_be_long(request) {
-        worker.gateway.authenticate(credential.as_deref())?;
-    }
     let limits = worker.gateway.limits();
     let limits = BodyLimits {
         bytes_max: limits.body_bytes_max,
         timeout_ms: limits.body_timeout_ms,
         setting: Some("`body_mb` under [limits]"),
     };
-    let body = extract::body(request, payload, limits).await?;
+    let mut room = extract::long_body(request)
+        .map(|announced| {
+            extract::check_length(announced, limits)?;
+            let announced = announced.unwrap_or(0) as usize;
+            worker.gateway.expect_body(credential.as_deref(), announced)
+        })
+        .transpose()?;
+    let grow = |bytes| room.as_mut().map_or(Ok(()), |room| room.grow_to(bytes));
+    let body = extract::body(request, payload, limits, grow).await?;
+    let body = match room {
+        Some(room) => room.attach(body),
+        None => body,
+    };
     let headers = request
         .headers()
         .iter()

@@ -2,36 +2,43 @@
 //! actix-web's own TLS listener would offer HTTP/2 first, so the services are put together here.
 
 use std::any::Any;
+use std::future::ready;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpService;
-use actix_server::{Server, ServerBuilder, ServerHandle};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_tls::accept::TlsError;
+use actix_http::error::DispatchError;
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder, ServerHandle};
+use actix_service::{
+    Service, ServiceFactory, apply_fn_factory, fn_factory, fn_service, map_config,
+};
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::App;
-use actix_web::dev::AppConfig;
-use actix_web::rt::net::{TcpStream, UnixStream};
+use actix_web::dev::{AppConfig, Extensions};
+use actix_web::rt::net::{ActixStream, TcpStream, UnixStream};
 use actix_web::rt::task::JoinHandle;
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::Notify;
 
-use crate::config::Config;
+use tokio::io::AsyncWriteExt;
+
+use crate::config::{Config, Limits};
 use crate::server::app;
 use crate::server::certificates::Certificates;
+use crate::server::connection::{
+    ConnectionBounds, Registry, Timeouts, Watch, Watchdog, WatchedStream, answer, begin,
+};
 use crate::server::extract;
 use crate::server::surface::Surface;
 use crate::server::worker::Worker;
 
-/// Idle connections are closed after this.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Deadline for the first request head of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for the end of a connection that the gateway closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The HTTP library answers a first head that is late with 408; the watch follows if that does not end the connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Deadline for a TLS handshake, from the connection on.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that wait to be accepted: the usual maximum of the system (`net.core.somaxconn`), which shortens a longer queue.
@@ -63,7 +70,6 @@ pub struct Sockets {
 /// A running listener; its owner stops it.
 pub struct Listener {
     handle: ServerHandle,
-    stopping: Arc<Notify>,
     task: JoinHandle<io::Result<()>>,
 }
 
@@ -76,16 +82,20 @@ pub fn listen(
 ) -> io::Result<Listener> {
     let tls = certificates.map(Certificates::server_config).transpose();
     let tls = tls.map_err(io::Error::other)?;
-    let stopping = Arc::new(Notify::new());
-    let connections = Connections {
-        new_worker,
-        stopping: stopping.clone(),
-        client_stall_ms: config.limits.client_stall_ms,
-    };
+    let limits = config.limits;
+    let bounds = ConnectionBounds::new(&limits);
     let builder = Server::build()
         .workers(config.workers)
+        // connections beyond the hard bound wait in the system's queue; the admin socket's share the number
+        .max_concurrent_connections(bounds.hard() / config.workers + 16)
         .shutdown_timeout(2)
         .disable_signals();
+    let connections = Connections {
+        new_worker,
+        registry: Arc::new(Registry::new(bounds)),
+        limits,
+        stopping: builder.graceful_shutdown_signal(),
+    };
     let api = match sockets.admin {
         Some(_) => Surface::Models,
         None => Surface::Everything,
@@ -103,7 +113,6 @@ pub fn listen(
     let server = connections.serve_local(builder, sockets.local)?.run();
     Ok(Listener {
         handle: server.handle(),
-        stopping,
         task: actix_web::rt::spawn(server),
     })
 }
@@ -111,7 +120,6 @@ pub fn listen(
 impl Listener {
     /// Stops accepting, waits shortly for open connections, then closes them.
     pub async fn stop(self) {
-        self.stopping.notify_waiters();
         self.handle.stop(true).await;
         if let Ok(Err(error)) = self.task.await {
             tracing::error!(%error, "listener failed");
@@ -119,40 +127,13 @@ impl Listener {
     }
 }
 
-/// Settings of every connection.
+/// Parts that every connection shares.
 #[derive(Clone)]
 struct Connections<W> {
     new_worker: W,
-    stopping: Arc<Notify>,
-    client_stall_ms: u64,
-}
-
-/// HTTP/1.1 on one kind of stream: a macro, because the type of the service cannot be written down.
-macro_rules! http {
-    ($connections:expr, $stream:ty, $surface:expr) => {{
-        let (stall_ms, stopping) = ($connections.client_stall_ms, $connections.stopping.clone());
-        let worker = ($connections.new_worker)();
-        let surface = $surface;
-        let app = App::new()
-            .app_data(worker)
-            .configure(move |routes| app::routes(routes, surface));
-        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-        HttpService::<$stream, _, _>::build()
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(Duration::from_secs(1))
-            // else a client that disconnects before the head goes unnoticed, and its upstream call runs on
-            .h1_allow_half_closed(false)
-            .on_connect_ext(move |stream: &$stream, data| {
-                extract::note_peer(stream as &dyn Any, data, surface, stall_ms);
-            })
-            // scheme and host of its own are asked by nothing: links are made from `public_url`
-            .h1(map_config(app, |()| AppConfig::default()))
-    }};
+    registry: Arc<Registry>,
+    limits: Limits,
+    stopping: GracefulShutdownSignal,
 }
 
 impl<W> Connections<W>
@@ -170,27 +151,13 @@ where
         let connections = self.clone();
         match tls.cloned() {
             None => builder.listen(name, listener, move || {
-                fn_service(|stream: TcpStream| async move {
-                    let peer = stream.peer_addr().ok();
-                    // an event does not wait for the acknowledgement of the one before
-                    let _ = stream.set_nodelay(true);
-                    Ok((stream, peer))
-                })
-                .and_then(http!(connections, TcpStream, surface))
+                connections.service(surface, |stream: TcpStream| ready(Some(stream)))
             }),
             Some(tls) => builder.listen(name, listener, move || {
                 let mut acceptor = Acceptor::new(tls.clone());
                 acceptor.set_handshake_timeout(HANDSHAKE_TIMEOUT);
-                fn_service(refuse_plain_http)
-                    .and_then(acceptor.map_err(TlsError::into_service_error))
-                    .map(|stream: TlsStream<TcpStream>| {
-                        let peer = stream.get_ref().0.peer_addr().ok();
-                        (stream, peer)
-                    })
-                    .and_then(
-                        http!(connections, TlsStream<TcpStream>, surface)
-                            .map_err(TlsError::Service),
-                    )
+                let acceptor = Rc::new(acceptor);
+                connections.service(surface, move |stream| secure(stream, acceptor.clone()))
             }),
         }
     }
@@ -202,33 +169,158 @@ where
     ) -> io::Result<ServerBuilder> {
         let connections = self.clone();
         builder.listen_uds("local", listener, move || {
-            fn_service(|stream: UnixStream| async move { Ok((stream, None)) }).and_then(http!(
-                connections,
-                UnixStream,
-                Surface::Everything
-            ))
+            connections.service(Surface::Everything, |stream: UnixStream| {
+                ready(Some(stream))
+            })
         })
+    }
+
+    /// Service of one socket on one worker: bounds and watches each connection, secures it and serves HTTP on it.
+    fn service<S, T, F, G>(
+        &self,
+        surface: Surface,
+        secure: G,
+    ) -> impl ServiceFactory<S, Config = (), Response = (), Error = (), InitError = ()>
+    + use<W, S, T, F, G>
+    where
+        S: Accepted,
+        G: Fn(S) -> F + Clone + 'static,
+        T: ActixStream + 'static,
+        F: Future<Output = Option<T>> + 'static,
+    {
+        let connections = self.clone();
+        fn_factory(move || {
+            let http = connections.http::<T>(surface).new_service(());
+            let (connections, secure) = (connections.clone(), secure.clone());
+            async move {
+                let http = Rc::new(http.await?);
+                Ok::<_, ()>(fn_service(move |stream: S| {
+                    let connection = connections.admit(&stream);
+                    let (http, secure) = (http.clone(), secure.clone());
+                    async move {
+                        let Some((peer, watch)) = connection else {
+                            return Ok::<_, ()>(());
+                        };
+                        let watched = watch.clone();
+                        let served = async move {
+                            if let Some(stream) = secure(stream).await {
+                                let stream = WatchedStream::new(stream, watched);
+                                let _closed = http.call((stream, peer)).await;
+                            }
+                        };
+                        Watchdog::new(served, watch).await;
+                        Ok(())
+                    }
+                }))
+            }
+        })
+    }
+
+    /// Enters a connection in the registry; `None` if it must be closed at once.
+    fn admit(&self, stream: &impl Accepted) -> Option<(Option<SocketAddr>, Rc<Watch>)> {
+        let peer = stream.peer();
+        let entry = match peer.map(|peer| self.registry.enter(peer.ip())) {
+            Some(None) => return None,
+            entry => entry.flatten(),
+        };
+        stream.set_options();
+        let timeouts = Timeouts {
+            head: Duration::from_millis(self.limits.client_head_timeout_ms) + ANSWER_TIMEOUT,
+            idle: Duration::from_millis(self.limits.client_idle_timeout_ms),
+            stall: Duration::from_millis(self.limits.client_stall_ms),
+        };
+        Some((peer, Rc::new(Watch::new(timeouts, entry))))
+    }
+
+    /// HTTP/1.1 on a watched stream.
+    fn http<T: ActixStream + 'static>(
+        &self,
+        surface: Surface,
+    ) -> impl ServiceFactory<
+        (WatchedStream<T>, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<W, T> {
+        let (limits, stopping) = (self.limits, self.stopping.clone());
+        let app = App::new()
+            .app_data((self.new_worker)())
+            .app_data(self.registry.clone())
+            .configure(move |routes| app::routes(routes, surface));
+        // scheme and host of its own are asked by nothing: links are made from `public_url`
+        let app = map_config(app, |()| AppConfig::default());
+        let app = apply_fn_factory(app, |mut request, app: &_| {
+            let watch = begin(&mut request);
+            answer(watch, Service::call(app, request))
+        });
+        HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            // else a client that disconnects before the head goes unnoticed, and its upstream call runs on
+            .h1_allow_half_closed(false)
+            .keep_alive(Duration::from_millis(limits.client_idle_timeout_ms))
+            .client_request_timeout(Duration::from_millis(limits.client_head_timeout_ms))
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
+            .on_connect_ext(move |stream: &WatchedStream<T>, data: &mut Extensions| {
+                data.insert(stream.watch().clone());
+                let stream = stream.stream() as &dyn Any;
+                extract::note_peer(stream, data, surface, limits.client_stall_ms);
+            })
+            .h1(app)
     }
 }
 
+/// A stream that the listener accepts.
+trait Accepted: 'static {
+    /// Address that counts against the bounds; `None` for a stream without bounds.
+    fn peer(&self) -> Option<SocketAddr>;
+    fn set_options(&self);
+}
+
+impl Accepted for TcpStream {
+    fn peer(&self) -> Option<SocketAddr> {
+        // a peer that is gone already counts as an address of its own
+        let unknown = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0);
+        Some(self.peer_addr().unwrap_or(unknown))
+    }
+
+    fn set_options(&self) {
+        // an event does not wait for the acknowledgement of the one before
+        let _ = self.set_nodelay(true);
+    }
+}
+
+impl Accepted for UnixStream {
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn set_options(&self) {}
+}
+
+/// TLS on a stream; `None` if the handshake fails.
+async fn secure(stream: TcpStream, acceptor: Rc<Acceptor>) -> Option<TlsStream<TcpStream>> {
+    let stream = refuse_plain_http(stream).await?;
+    let acceptor = ServiceFactory::<TcpStream>::new_service(&*acceptor, ())
+        .await
+        .ok()?;
+    acceptor.call(stream).await.ok()
+}
+
 /// Answers a client that speaks plain HTTP to the TLS port, which would otherwise see a closed connection.
-async fn refuse_plain_http(
-    mut stream: TcpStream,
-) -> Result<TcpStream, TlsError<io::Error, actix_http::error::DispatchError>> {
+async fn refuse_plain_http(mut stream: TcpStream) -> Option<TcpStream> {
     let mut first = [0];
-    let peeked = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)).await;
-    match peeked {
-        Err(_) => Err(TlsError::Timeout),
-        Ok(Err(error)) => Err(TlsError::Tls(error)),
-        Ok(Ok(_)) if first[0] == TLS_HANDSHAKE => {
-            let _ = stream.set_nodelay(true);
-            Ok(stream)
-        }
-        Ok(Ok(_)) => {
+    match stream.peek(&mut first).await {
+        Err(_) | Ok(0) => None,
+        Ok(_) if first[0] == TLS_HANDSHAKE => Some(stream),
+        Ok(_) => {
             // the client is told as far as it listens; the connection ends in any case
             let _ = stream.write_all(PLAIN_HTTP_REFUSAL).await;
             let _ = stream.shutdown().await;
-            Err(TlsError::Tls(io::Error::from(io::ErrorKind::InvalidData)))
+            None
         }
     }
 }

@@ -4,18 +4,24 @@
 mod api;
 mod app;
 mod certificates;
+mod connection;
 mod cookie;
+mod dashboard;
+mod endpoint_row;
 mod extract;
 mod headers;
 mod health;
-mod home_page;
 mod inference;
 mod listener;
 mod respond;
 mod surface;
+#[cfg(test)]
+mod test_worker;
 mod worker;
 
+pub use crate::server::app::endpoints;
 pub use crate::server::certificates::{CertificateError, Certificates, Reload};
+pub use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 pub use crate::server::listener::{Listener, Sockets, bind, listen};
 pub use crate::server::worker::Worker;
 

@@ -13,7 +13,7 @@ use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use crate::domain::tenant::{Team, VirtualKey};
 use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
-use crate::store::books::tables::{KEYS, META, SCHEMA, TEAMS, USERS};
+use crate::store::books::tables::{KEY_USES, KEYS, META, SCHEMA, TEAMS, USERS};
 use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
@@ -50,6 +50,7 @@ fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<()
 /// keeps earlier releases from reading them.
 fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
+    transaction.open_table(KEY_USES)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use awc::Connector;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::address;
 use super::connection::{ClientTls, build_client};
@@ -21,7 +22,7 @@ pub struct FetchRules {
     /// addresses outside the public Internet that may be contacted
     pub private_hosts: Vec<Network>,
     pub bytes_max: usize,
-    /// of one fetch, connecting included
+    /// of all fetches for one request together, connecting included
     pub timeout_ms: u64,
 }
 
@@ -31,7 +32,12 @@ pub struct Fetcher {
     client: awc::Client,
     bytes_max: usize,
     timeout_ms: u64,
+    /// fetches at once on this worker
+    slots: Rc<Semaphore>,
 }
+
+/// Fetches at once on one worker.
+const AT_ONCE: usize = 8;
 
 impl Fetcher {
     pub(super) fn new(tls: &ClientTls, connect_timeout: Duration, rules: &FetchRules) -> Fetcher {
@@ -44,11 +50,19 @@ impl Fetcher {
             client,
             bytes_max: rules.bytes_max,
             timeout_ms: rules.timeout_ms,
+            slots: Rc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// Deadline of all fetches for one request together.
+    pub fn timeout_ms(&self) -> u64 {
+        self.timeout_ms
     }
 
     /// Returns the complete body of a 200 response.
     pub async fn fetch(&self, url: &str) -> Result<Bytes, TransportError> {
+        // the semaphore is never closed
+        let _slot = self.slots.acquire().await.ok();
         let timeout = Duration::from_millis(self.timeout_ms);
         let body = async {
             // one connection per fetch: late bytes of a host cannot be read as another response

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod export;
+mod forward;
 mod kill;
 mod recorded;
 

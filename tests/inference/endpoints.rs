@@ -124,9 +124,12 @@ fn endpoint_wrong_method_returns_405_with_allow_in_dialect() {
 }
 
 #[test]
-fn home_page_needs_no_key_and_loads_nothing() {
+fn dashboard_needs_no_key_and_loads_its_own_files_only() {
     let fixture = Fixture::new();
-    let page = fixture.gatekeeper.anon().get("/");
+    let browser = fixture.gatekeeper.anon().with("accept", "text/html");
+    let home = browser.get("/");
+    assert_eq!(home.assert_status(303).header("location"), Some("/ui/"));
+    let page = browser.get("/ui/requests");
     let page = page.assert_status(200);
     assert_eq!(
         page.header("content-type"),
@@ -134,12 +137,22 @@ fn home_page_needs_no_key_and_loads_nothing() {
     );
     let policy = page.header("content-security-policy").unwrap_or_default();
     assert!(
-        policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+        policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"),
         "{policy}"
     );
-    for part in ["/v1</code>", "gatekeeper keys create", "/readyz"] {
-        assert!(page.text().contains(part), "{part}");
+    let text = page.text();
+    let scripts = text
+        .split('"')
+        .filter(|part| part.starts_with("/ui/assets/"));
+    for path in scripts {
+        let file = browser.get(path);
+        let cache = file.assert_status(200).header("cache-control");
+        assert_eq!(cache, Some("public, max-age=31536000, immutable"), "{path}");
     }
+    let unknown = browser.get("/ui/assets/0000000000000000/main.js");
+    unknown.assert_status(404);
+    let plain = fixture.gatekeeper.anon().get("/");
+    assert!(plain.assert_status(200).text().contains("OpenAI base URL"));
 }
 
 #[test]

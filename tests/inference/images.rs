@@ -91,7 +91,7 @@ fn m03_image_url_private_address_is_refused_without_connection() {
             let expected = if fetch.contains("off") {
                 "base64"
             } else {
-                "no public address"
+                "no permitted address"
             };
             assert!(message.contains(expected), "{url}: {message}");
             fixture.assert_no_call();

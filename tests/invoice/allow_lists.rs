@@ -52,7 +52,7 @@ fn empty_list_of_models_allows_none_and_null_allows_all() {
         assert_eq!(created["models"], shown, "{arguments:?}");
     }
     let listed = String::from_utf8(cli(&["teams", "list"]).stdout).expect("text");
-    let row = |name: &str| listed.lines().find(|line| line.contains(name));
+    let row = |name: &str| listed.lines().find(|line| line.starts_with(name));
     assert!(row("everything").is_some_and(|line| line.contains(" all ")));
     assert!(
         row("none").is_some_and(|line| line.matches("none").count() > 1),

@@ -1,6 +1,8 @@
 //! Organizations, teams, users, roles and keys, as several administrators use them at once.
 
+mod key_life;
 mod lists;
+mod matrix;
 mod roles;
 
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ use crate::harness::upstream::Upstream;
 /// A gateway with the organization `default` and a second one, `acme`, with a team each.
 pub struct Tenancy {
     pub gateway: InProcessGateway,
-    _upstream: Upstream,
+    pub upstream: Upstream,
     pub acme: String,
     /// team of `acme`
     pub rockets: String,
@@ -34,7 +36,7 @@ impl Tenancy {
             rockets: rockets.id,
             support: support.id,
             gateway,
-            _upstream: upstream,
+            upstream,
         }
     }
 

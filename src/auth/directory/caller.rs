@@ -1,5 +1,8 @@
 //! `Caller`: a virtual key with all that its calls depend on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::domain::budget::Owner;
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::tenant::{Organization, Team, User, VirtualKey};
@@ -18,6 +21,42 @@ pub struct Caller {
     pub budgets: Vec<BudgetId>,
     /// rate limits, in the same order
     pub limits: Vec<LimitId>,
+    pub last_use: Arc<LastUse>,
+}
+
+/// Time of the last call of a key, shared by all snapshots of the directory.
+#[derive(Debug, Default)]
+pub struct LastUse {
+    at_ms: AtomicU64,
+    stored_ms: AtomicU64,
+}
+
+impl LastUse {
+    pub(super) fn stored(at_ms: u64) -> LastUse {
+        LastUse {
+            at_ms: AtomicU64::new(at_ms),
+            stored_ms: AtomicU64::new(at_ms),
+        }
+    }
+
+    pub fn note(&self, now_ms: u64) {
+        self.at_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// `None`: never used.
+    pub fn at_ms(&self) -> Option<u64> {
+        Some(self.at_ms.load(Ordering::Relaxed)).filter(|at_ms| *at_ms > 0)
+    }
+
+    /// Time of the last use if it is not stored yet.
+    pub fn unstored_ms(&self) -> Option<u64> {
+        let stored_ms = self.stored_ms.load(Ordering::Relaxed);
+        self.at_ms().filter(|at_ms| *at_ms > stored_ms)
+    }
+
+    pub fn mark_stored(&self, at_ms: u64) {
+        self.stored_ms.fetch_max(at_ms, Ordering::Relaxed);
+    }
 }
 
 impl Caller {

@@ -8,9 +8,11 @@ pub mod samples;
 mod sharded_map;
 mod update;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
 use crate::auth::directory::sharded_map::{ShardKey, ShardedMap};
 use crate::domain::budget::{Budget, Owner};
@@ -19,7 +21,7 @@ use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, User, VirtualKey};
 use crate::store::{RowChange, Store, StoreError, Tenants};
 
-pub use caller::Caller;
+pub use caller::{Caller, LastUse};
 
 /// Budgets and rate limits of one owner, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,13 +65,18 @@ pub struct Directory {
     limits: ShardedMap<Owner, Arc<OwnerLimits>>,
     budget_owners: ShardedMap<BudgetId, Owner>,
     limit_owners: ShardedMap<LimitId, Owner>,
+    /// last uses as they were stored when the process began
+    stored_uses: Arc<HashMap<KeyId, u64>>,
     /// keys below an object
     below: ShardedMap<(Above, KeyId), ()>,
 }
 
 impl Directory {
     pub fn build(tenants: Tenants) -> Directory {
-        let mut directory = Directory::default();
+        let mut directory = Directory {
+            stored_uses: Arc::new(tenants.key_uses.into_iter().collect()),
+            ..Directory::default()
+        };
         let organizations = tenants.organizations.into_iter();
         let rows = organizations
             .map(RowChange::Organization)
@@ -202,6 +209,13 @@ impl Directory {
         limits.map(|limits| (**limits).clone()).unwrap_or_default()
     }
 
+    /// Budgets from an id on.
+    pub fn budgets_from(&self, first: BudgetId) -> impl Iterator<Item = &Budget> {
+        self.budget_owners
+            .from(&first)
+            .filter_map(|(id, _)| self.budget(*id))
+    }
+
     pub fn budget(&self, id: BudgetId) -> Option<&Budget> {
         let owner = self.budget_owners.get(&id)?;
         let budgets = &self.limits.get(owner)?.budgets;
@@ -229,6 +243,26 @@ pub struct DirectoryCell {
     current: ArcSwap<Directory>,
     /// serializes updates
     updating: Mutex<()>,
+    ended: watch::Sender<EndedCalls>,
+}
+
+/// Keys whose running calls were ended, with the number of the order that ended them.
+#[derive(Clone, Debug, Default)]
+pub struct EndedCalls {
+    orders: u64,
+    keys: Arc<HashMap<KeyId, u64>>,
+}
+
+impl EndedCalls {
+    /// Number of the last order.
+    pub fn orders(&self) -> u64 {
+        self.orders
+    }
+
+    /// True if a later order than this one ended the calls of the key.
+    pub fn has_ended(&self, key: KeyId, since: u64) -> bool {
+        self.keys.get(&key).is_some_and(|order| *order > since)
+    }
 }
 
 impl DirectoryCell {
@@ -236,6 +270,7 @@ impl DirectoryCell {
         DirectoryCell {
             current: ArcSwap::from_pointee(directory),
             updating: Mutex::new(()),
+            ended: watch::channel(EndedCalls::default()).0,
         }
     }
 
@@ -251,6 +286,19 @@ impl DirectoryCell {
     /// Current directory as an owned reference, for longer use.
     pub fn load_full(&self) -> Arc<Directory> {
         self.current.load_full()
+    }
+
+    /// Orders that end running calls.
+    pub fn ended_calls(&self) -> watch::Receiver<EndedCalls> {
+        self.ended.subscribe()
+    }
+
+    /// Ends the running calls of a key and its child keys. The change of the key must be in the directory already.
+    pub fn end_calls(&self, key: KeyId) {
+        self.ended.send_modify(|ended| {
+            ended.orders += 1;
+            Arc::make_mut(&mut ended.keys).insert(key, ended.orders);
+        });
     }
 
     /// Puts committed rows into the directory. Calls must have the order of the commits: they come from the thread that commits.

@@ -170,6 +170,7 @@ pub fn sample() -> Sample {
             },
         ],
         users: Vec::new(),
+        key_uses: Vec::new(),
         budgets: budgets(),
         limits: limits(),
     };

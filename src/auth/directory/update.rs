@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::auth::directory::{Above, Caller, Directory, OwnerLimits};
+use crate::auth::directory::{Above, Caller, Directory, LastUse, OwnerLimits};
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::{BudgetId, KeyId, LimitId};
 use crate::domain::limit::RateLimit;
@@ -145,12 +145,12 @@ impl Directory {
 
     /// Replaces a caller. A key without its ancestors, team or organization cannot be charged, so it is left out and refused.
     fn put_caller(&mut self, key: VirtualKey) {
-        if let Some(old) = self.keys.remove(&key.id) {
-            for hash in hashes(&old.key) {
-                self.callers.remove(&hash);
-            }
+        let old = self.keys.remove(&key.id);
+        for hash in old.iter().flat_map(|old| hashes(&old.key)) {
+            self.callers.remove(&hash);
         }
-        let Some(caller) = self.caller_of(key) else {
+        let last_use = old.map_or_else(|| self.stored_use(key.id), |old| old.last_use.clone());
+        let Some(caller) = self.caller_of(key, last_use) else {
             return;
         };
         let (key, caller) = (caller.key.clone(), Arc::new(caller));
@@ -173,7 +173,12 @@ impl Directory {
         }
     }
 
-    fn caller_of(&self, key: VirtualKey) -> Option<Caller> {
+    fn stored_use(&self, id: KeyId) -> Arc<LastUse> {
+        let at_ms = self.stored_uses.get(&id).copied().unwrap_or_default();
+        Arc::new(LastUse::stored(at_ms))
+    }
+
+    fn caller_of(&self, key: VirtualKey, last_use: Arc<LastUse>) -> Option<Caller> {
         let Some(parents) = self.parents_of(&key) else {
             tracing::error!(key = %key.id, "key refused: stored without its parent or with too many ancestors");
             return None;
@@ -199,6 +204,7 @@ impl Directory {
             key,
             budgets: Vec::new(),
             limits: Vec::new(),
+            last_use,
         };
         let owners: Vec<Owner> = caller.owners().collect();
         for limits in owners.iter().filter_map(|owner| self.limits.get(owner)) {

@@ -67,7 +67,7 @@ fn verify_export(args: &Args) -> Result<(), Failure> {
     read_events(&folder.join(EVENTS), &mut verifier)?;
     let result = verifier.finish();
     if args.json {
-        print_json(&to_json(&result))?;
+        print_json(&result.to_json())?;
     } else {
         print(&render(&result, args))?;
     }
@@ -237,36 +237,6 @@ fn render_trust(result: &Verification) -> String {
         );
     }
     text
-}
-
-fn to_json(result: &Verification) -> Value {
-    let saved = result.saved.iter().map(|(head, coverage)| {
-        let word = match coverage {
-            Coverage::Unchanged => "unchanged",
-            Coverage::Restored { .. } => "restored",
-            Coverage::Broken => "broken",
-            Coverage::BeforeStart => "before_start",
-        };
-        json!({ "origin": head.origin, "size": head.size, "coverage": word })
-    });
-    let restores = result.restores.iter().map(
-        |restore| json!({ "event": restore.event, "generation": restore.generation, "at": instant(restore.at_ms) }),
-    );
-    let findings = result.findings.iter().map(|finding| {
-        json!({ "kind": finding.kind.as_str(), "first": finding.first, "last": finding.last, "says": finding.says })
-    });
-    json!({
-        "verified": result.is_intact(),
-        "first": result.first,
-        "last": result.size,
-        "root": STANDARD.encode(result.root),
-        "checkpoints": result.checkpoints,
-        "signed": result.newest.as_ref().map(|head| head.size),
-        "saved": saved.collect::<Vec<_>>(),
-        "restores": restores.collect::<Vec<_>>(),
-        "findings": findings.collect::<Vec<_>>(),
-        "unlisted": result.unlisted,
-    })
 }
 
 fn instant(at_ms: u64) -> String {

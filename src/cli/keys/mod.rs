@@ -1,6 +1,7 @@
 //! `gatekeeper keys`: creates, lists and changes keys of the running server. The secret of a new key is printed once; it must
 //! never be stored.
 
+mod lifecycle;
 mod list;
 
 use clap::{ArgGroup, Subcommand};
@@ -28,8 +29,12 @@ pub enum Command {
     List(ListArgs),
     /// Change models, budgets, limits or expiry of a key
     Update(UpdateArgs),
+    /// Give a key a new secret; the present one works until the grace period ends
+    Rotate(lifecycle::RotateArgs),
+    /// Delete a key with its budgets; its name stays in reports
+    Delete(lifecycle::DeleteArgs),
     /// Disable a key; requests with it are refused from now on
-    Disable(NamedKeyArgs),
+    Disable(DisableArgs),
     /// Enable a disabled key
     Enable(NamedKeyArgs),
 }
@@ -57,9 +62,15 @@ pub struct CreateArgs {
     /// Expiry: 7d, 12h, 30m or an instant such as 2026-12-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<String>,
-    /// Create an administrative key: it administers everything and cannot call models
-    #[arg(long, requires = "name", conflicts_with_all = ["team", "parent", "models", "budget", "rpm", "tpm", "max_parallel", "expires"])]
+    /// Create an administrative key, which cannot call models: an owner's, or one with --role
+    #[arg(long, requires = "name", conflicts_with_all = ["parent", "models", "budget", "rpm", "tpm", "max_parallel"])]
     admin: bool,
+    /// Role of an administrative key: owner, auditor or viewer; admin, auditor or viewer with --organization; admin or viewer with --team
+    #[arg(long, requires = "admin")]
+    role: Option<String>,
+    /// Organization of the role, by id or name
+    #[arg(long, requires = "role", conflicts_with = "team", value_name = "NAME")]
+    organization: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -92,6 +103,15 @@ pub struct UpdateArgs {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+pub struct DisableArgs {
+    /// End the running requests of the key, too
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    key: NamedKeyArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
 pub struct NamedKeyArgs {
     /// Key, by id, name, `team/key` or a prefix that only one has
     key: String,
@@ -104,8 +124,16 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Create(args) => process::block_on(create(args)),
         Command::List(args) => process::block_on(list(args)),
         Command::Update(args) => process::block_on(update(args)),
-        Command::Disable(args) => process::block_on(set_disabled(args, true)),
-        Command::Enable(args) => process::block_on(set_disabled(args, false)),
+        Command::Rotate(args) => process::block_on(lifecycle::rotate(args)),
+        Command::Delete(args) => process::block_on(lifecycle::delete(args)),
+        Command::Disable(args) => {
+            let mut body = json!({"disabled": true});
+            if args.now {
+                body["now"] = json!(true);
+            }
+            process::block_on(set_disabled(args.key, &body))
+        }
+        Command::Enable(args) => process::block_on(set_disabled(args, &json!({"disabled": false}))),
     }
 }
 
@@ -119,6 +147,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     let admin = args.server.admin()?;
     let mut notice = String::new();
     let (body, owner) = match (&args.parent, &args.team) {
+        _ if args.admin => (administrative(&args), String::new()),
         (Some(parent), _) => {
             let parent = resolve::key(&admin, parent).await?;
             let mut body = virtual_key(&args, &cell(&parent["name"]))?;
@@ -141,6 +170,22 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     }
     let style = args.server.style();
     print(&format!("{notice}{}", render_created(&key, &owner, &style)))
+}
+
+/// Body of a new administrative key.
+fn administrative(args: &CreateArgs) -> Value {
+    let mut body = json!({"admin": true, "name": args.name, "expires": args.expires});
+    let members = [
+        ("role", &args.role),
+        ("organization", &args.organization),
+        ("team", &args.team),
+    ];
+    for (member, value) in members {
+        if let Some(value) = value {
+            body[member] = json!(value);
+        }
+    }
+    body
 }
 
 /// Builds the request body for a virtual key. `owner` is the name of its team or parent key.
@@ -273,12 +318,12 @@ async fn update(args: UpdateArgs) -> Result<(), Failure> {
     ))
 }
 
-async fn set_disabled(args: NamedKeyArgs, disabled: bool) -> Result<(), Failure> {
-    let key = change(&args.key, &args.server, &json!({"disabled": disabled})).await?;
+async fn set_disabled(args: NamedKeyArgs, body: &Value) -> Result<(), Failure> {
+    let key = change(&args.key, &args.server, body).await?;
     if args.server.json {
         return print_json(&key);
     }
-    let (done, effect) = if disabled {
+    let (done, effect) = if body["disabled"] == true {
         ("disabled", "refused")
     } else {
         ("enabled", "accepted")

@@ -1,8 +1,10 @@
 //! Table of all keys of the TOML file, in the order of the packaged file. A new key is added here and to the resolver.
 
+use super::audit::AUDIT;
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{Boolean, Choice, Secret, String, StringTable, Strings};
-use super::key::{DAY_S, KeyReference, SectionReference, key, range};
+use super::key::{KeyReference, SectionReference, key, range};
+use super::limit_keys::LIMITS;
 use super::price_keys::{MODEL_PRICE, PRICE};
 use super::provider_keys::PROVIDER;
 
@@ -47,6 +49,11 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         summary: "Each budget raises one alert per window at the threshold and one at its limit: in the log, in the audit log, and to the \
                   webhook if configured.",
         keys: ALERTS,
+    },
+    SectionReference {
+        name: "audit",
+        summary: "Copies of the audit log for other systems: each at least once and in order, from where its receiver stopped.",
+        keys: AUDIT,
     },
     SectionReference {
         name: "reasoning_memory",
@@ -249,100 +256,6 @@ const RETENTION: &[KeyReference] = &[
     ),
 ];
 
-const LIMITS: &[KeyReference] = &[
-    key(
-        "body_mb",
-        range(1, 1024),
-        Toml("32"),
-        "MiB",
-        "Largest request body; a larger one is refused with 413.",
-    ),
-    key(
-        "answer_mb",
-        range(1, 1024),
-        Toml("32"),
-        "MiB",
-        "Largest unary response body and largest event of a stream; a larger one fails the call with 502.",
-    ),
-    key(
-        "body_timeout_s",
-        range(1, 3600),
-        Toml("60"),
-        "s",
-        "Time to receive a complete request body.",
-    ),
-    key(
-        "connect_timeout_s",
-        range(1, 300),
-        Toml("10"),
-        "s",
-        "Time to connect to a provider.",
-    ),
-    key(
-        "head_timeout_s",
-        range(1, DAY_S),
-        Toml("300"),
-        "s",
-        "Time from the request to the head of the provider's response.",
-    ),
-    key(
-        "first_content_timeout_s",
-        range(0, DAY_S),
-        Toml("0"),
-        "s",
-        "From the request to the first content of a stream; `0`: no bound.",
-    ),
-    key(
-        "idle_timeout_s",
-        range(1, DAY_S),
-        Toml("120"),
-        "s",
-        "Time between two chunks of a provider's response.",
-    ),
-    key(
-        "call_timeout_s",
-        range(1, DAY_S),
-        Toml("1800"),
-        "s",
-        "Duration of a call to a provider, to its last byte.",
-    ),
-    key(
-        "client_stall_s",
-        range(1, 3600),
-        Toml("60"),
-        "s",
-        "Time without reading after which a client counts as disconnected.",
-    ),
-    key(
-        "ping_s",
-        range(1, 3600),
-        Toml("15"),
-        "s",
-        "Idle time of a stream after which a ping is sent.",
-    ),
-    key(
-        "queue_max",
-        range(0, 100_000),
-        Toml("1000"),
-        "requests",
-        "Requests queued for one budget while its holds settle.",
-    ),
-    key(
-        "queue_wait_s",
-        range(1, 600),
-        Toml("10"),
-        "s",
-        "Time in the budget queue, then the request is refused with 429.",
-    ),
-    key(
-        "drain_s",
-        range(1, 3600),
-        Toml("30"),
-        "s",
-        "Time for in-flight requests to finish after SIGTERM.",
-    ),
-];
-
 const EGRESS: &[KeyReference] = &[
     key(
         "proxy",
@@ -402,7 +315,7 @@ const FETCH: &[KeyReference] = &[
         range(1, 120),
         Toml("15"),
         "s",
-        "Time to fetch one image.",
+        "Time to fetch all images of a request.",
     ),
     key(
         "private_hosts",

@@ -25,11 +25,21 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("", "seal_key", "\"credential:seal_key\""),
     ("", "workers", "2"),
     ("", "user_header", "\"x-openwebui-user-email\""),
+    ("egress", "proxy", "\"http://proxy.example.com:3128\""),
+    ("egress", "proxy_user", "\"gatekeeper\""),
+    ("egress", "ca_file", "\"/etc/gatekeeper/ca.pem\""),
     (
         "alerts",
         "webhook",
         "\"https://hooks.example.com/gatekeeper\"",
     ),
+    (
+        "audit",
+        "forward",
+        "\"https://siem.example.com/gatekeeper\"",
+    ),
+    ("audit", "file", "\"/var/log/gatekeeper/audit.jsonl\""),
+    ("audit", "syslog", "\"unix:/dev/log\""),
 ];
 
 /// Renders the file.

@@ -5,5 +5,7 @@ pub(super) mod checkpoints;
 pub(super) mod denials;
 pub mod events;
 pub mod export;
+pub mod forward;
 pub(super) mod process_events;
 pub mod queries;
+pub mod verification;

@@ -7,5 +7,6 @@ pub(crate) mod eventstream;
 pub(crate) mod framing;
 pub(crate) mod json;
 pub(crate) mod raw_object;
+pub(crate) mod shape;
 pub(crate) mod splice;
 pub(crate) mod sse;

@@ -7,6 +7,7 @@ use crate::domain::attribution::Pseudonyms;
 use crate::gateway::access::Access;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
+use crate::gateway::body_work::BodyWork;
 use crate::gateway::inflight::Inflight;
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::meter::Ledger;
@@ -23,4 +24,5 @@ pub(in crate::gateway) struct AdmissionControl {
     pub pseudonyms: Pseudonyms,
     pub reasoning: Arc<ReasoningStore>,
     pub inflight: Arc<Inflight>,
+    pub work: BodyWork,
 }

@@ -35,7 +35,6 @@ use crate::gateway::request::passthrough::Passthrough;
 use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
 use crate::provider::Endpoint;
 use crate::route::{Deployment, Step};
-use crate::upstream::Fetcher;
 
 /// Parts from which an attempt is planned.
 pub(super) struct NewAttempt {
@@ -43,6 +42,7 @@ pub(super) struct NewAttempt {
     pub request: Arc<Request>,
     pub step: Step,
     pub deadlines: Deadlines,
+    /// most that the attempt may cost, as the client asks
     pub max_cost: Option<Money>,
     pub id: HoldId,
 }
@@ -53,12 +53,13 @@ pub(super) struct CallParts<'a> {
     pub tag: Option<&'a Tag>,
     /// the client's
     pub headers: &'a [(String, String)],
-    pub fetcher: Option<&'a Fetcher>,
+    /// the gateway may fetch images by URL
+    pub may_fetch: bool,
 }
 
 impl AdmissionControl {
     /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
-    /// cannot do.
+    /// cannot do, and before the work of a translation what no budget or limit has room for.
     pub async fn plan(
         &self,
         attempt: NewAttempt,
@@ -73,54 +74,20 @@ impl AdmissionControl {
             id,
         } = attempt;
         let deployment = step.candidate.deployment().clone();
-        let mut endpoint = serving_endpoint(&deployment, &request)?;
+        let endpoint = serving_endpoint(&deployment, &request)?;
         refusal::check_mode(&deployment, &request)?;
-        let mut bounds = RequestBounds {
+        let bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
             second_models: Ok(Money::ZERO),
             cap: CapBounds::default(),
         };
-        let mut changed = Vec::new();
-        let translated = if endpoint.dialect == request.dialect {
-            if let Some(rules) = endpoint.compat {
-                compat::check(&request, rules, &deployment)?;
-            }
-            if endpoint.fits_passthrough() {
-                bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
-                changed = fit_passthrough(&request, &deployment, endpoint, parts.headers)?;
-            }
-            None
-        } else {
-            let context = TranslationContext {
-                reasoning: &self.reasoning,
-                team: caller.key.team,
-                pseudonyms: &self.pseudonyms,
-                fetcher: parts.fetcher,
-            };
-            let translated = TranslatedRequest::plan(context, &request, &deployment, endpoint);
-            // boxed twice, so that requests that need no translation do not carry its size through every future
-            let translated = Box::new(Box::pin(translated).await?);
-            endpoint = translated.endpoint;
-            bounds.input = translated.input(bounds.input);
-            bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
-            bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
-            Some(translated)
-        };
-        self.access
-            .authorize_tools(&caller, &deployment, &bounds.input)?;
-        bounds.second_models = self.second_models(&deployment, &bounds.input);
-        if (endpoint.is_open_name)(&deployment.model) {
-            bounds.set_open_name(&deployment.model);
-        }
-        let url = deployment
-            .provider
-            .url(endpoint, &deployment.model, request.streamed);
         let user = request.user.as_deref();
-        let user = user.map(|user| self.pseudonyms.user(user));
-        let tag = parts.tag.cloned();
-        let attribution = Attribution { user, tag };
-        Ok(Admission {
+        let attribution = Attribution {
+            user: user.map(|user| self.pseudonyms.user(user)),
+            tag: parts.tag.cloned(),
+        };
+        let mut admission = Admission {
             caller,
             request,
             step,
@@ -128,12 +95,62 @@ impl AdmissionControl {
             max_cost,
             id,
             endpoint,
-            url,
-            translated,
-            changed,
+            url: String::new(),
+            translated: None,
+            changed: Vec::new(),
             bounds,
             attribution,
-        })
+        };
+        if endpoint.dialect == admission.request.dialect {
+            pass_through(&mut admission, parts.headers)?;
+        } else {
+            self.translate(&mut admission, parts.may_fetch).await?;
+        }
+        self.complete(&mut admission)?;
+        Ok(admission)
+    }
+
+    /// Tools, second models and open names add to the bounds; the URL is that of the endpoint that serves at last.
+    fn complete(&self, admission: &mut Admission) -> Result<(), ApiError> {
+        let deployment = &admission.deployment().clone();
+        let bounds = &mut admission.bounds;
+        self.access
+            .authorize_tools(&admission.caller, deployment, &bounds.input)?;
+        bounds.second_models = self.second_models(deployment, &bounds.input);
+        if (admission.endpoint.is_open_name)(&deployment.model) {
+            bounds.set_open_name(&deployment.model);
+        }
+        let (provider, streamed) = (&deployment.provider, admission.request.streamed);
+        admission.url = provider.url(admission.endpoint, &deployment.model, streamed);
+        Ok(())
+    }
+
+    /// Translates the request, if budgets and limits have room for its text.
+    async fn translate(&self, admission: &mut Admission, may_fetch: bool) -> Result<(), ApiError> {
+        self.look(admission)?;
+        let (reasoning, pseudonyms) = (self.reasoning.clone(), self.pseudonyms.clone());
+        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
+        let (team, endpoint) = (admission.team(), admission.endpoint);
+        let translate = move || {
+            let context = TranslationContext {
+                reasoning: &reasoning,
+                team,
+                pseudonyms: &pseudonyms,
+                may_fetch,
+            };
+            TranslatedRequest::plan(context, &request, &deployment, endpoint).map(Box::new)
+        };
+        let bytes = admission.request.body.len();
+        // boxed, so that requests that need no translation do not carry its size through every future
+        let translated = Box::pin(self.work.run(bytes, translate)).await?;
+        admission.endpoint = translated.endpoint;
+        let deployment = admission.deployment().clone();
+        let bounds = &mut admission.bounds;
+        bounds.input = translated.input(std::mem::take(&mut bounds.input));
+        bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
+        bounds.cap = Fitter::new(&deployment, admission.endpoint).cap_bounds();
+        admission.translated = Some(translated);
+        Ok(())
     }
 
     /// Holds the worst case in every budget above the caller; queues where it fits once other calls settle. Each try is made
@@ -277,7 +294,7 @@ impl AdmissionControl {
     }
 
     /// Adds what the tightest budget above the caller has left, whatever the reason of the refusal.
-    fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
+    pub(super) fn with_remainder(&self, admission: &Admission, error: ApiError) -> ApiError {
         error.with_remainder(self.ledger.remainder(&admission.claim()))
     }
 }
@@ -311,6 +328,22 @@ fn serving_endpoint(
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });
     Ok(other.unwrap_or(endpoint))
+}
+
+/// Checks the client's own body against the vendor's rules and limits.
+fn pass_through(admission: &mut Admission, headers: &[(String, String)]) -> Result<(), ApiError> {
+    let deployment = admission.deployment().clone();
+    let deployment = deployment.as_ref();
+    let request = &admission.request;
+    let endpoint = admission.endpoint;
+    if let Some(rules) = endpoint.compat {
+        compat::check(request, rules, deployment)?;
+    }
+    if endpoint.fits_passthrough() {
+        admission.bounds.cap = Fitter::new(deployment, endpoint).cap_bounds();
+        admission.changed = fit_passthrough(request, deployment, endpoint, headers)?;
+    }
+    Ok(())
 }
 
 /// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.

@@ -54,6 +54,22 @@ fn usd(amount: Money) -> String {
     }
 }
 
+/// 402: the budget over all models is used up; the body was not read.
+pub(super) fn budget_used_up(caller: &Caller, budget: &Budget, status: &BudgetStatus) -> ApiError {
+    let message = format!(
+        "{} has used {} of its {} {} budget{} ({}). Ask your administrator to raise the budget: \
+         `gatekeeper budgets raise {} AMOUNT`",
+        caller.describe_owner(budget.owner),
+        usd(status.settled),
+        usd(status.limit),
+        budget.period.as_str(),
+        resets(status),
+        budget.id,
+        budget.id,
+    );
+    ApiError::new(ErrorCode::BudgetExceeded, message)
+}
+
 fn remedy(smaller_output_fits: bool) -> &'static str {
     if smaller_output_fits {
         "Name a smaller max_tokens, or ask"

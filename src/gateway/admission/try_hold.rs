@@ -1,8 +1,10 @@
 //! One try of a claim: output cap, ceiling and tokens are computed from what the budgets have left now, then the ledger takes
 //! everything or nothing. Never waits.
 
+use crate::auth::directory::Caller;
 use crate::domain::api_error::ApiError;
 use crate::domain::id::BudgetId;
+use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::gateway::admission::control::AdmissionControl;
@@ -64,6 +66,54 @@ impl AdmissionControl {
         let held = self.ledger.hold(claim);
         held.map_err(|error| self.denied(admission, error, &cap))
             .map(|grant| (grant, cap))
+    }
+
+    /// Refuses a request whose text alone no budget or limit has room for, or will have once other calls settle. Takes nothing
+    /// and never refuses what [`Self::try_hold`] would grant.
+    pub(super) fn look(&self, admission: &Admission) -> Result<(), ApiError> {
+        let mut claim = admission.claim();
+        let text = InputBound {
+            text_bytes: admission.bounds.input.text_bytes,
+            ..InputBound::default()
+        };
+        let (price, tier) = (
+            &admission.deployment().price,
+            admission.request.service_tier.as_deref(),
+        );
+        // the operator's ceiling per request may be lower than that of the text
+        let configured = admission.deployment().provider.request_ceiling.is_some();
+        let ceiling = price.input_ceiling(&text, tier);
+        claim.hold.ceiling = ceiling.ok().filter(|_| !configured).unwrap_or(Money::ZERO);
+        if !claim.limits.is_empty() {
+            claim.tokens.input = self.estimated_input(admission);
+        }
+        let cap = CapDecision {
+            write: None,
+            tokens: None,
+            ceiling: claim.hold.ceiling,
+            guessed: false,
+            binding: true,
+        };
+        let looked = self.ledger.check_hold(&claim);
+        looked.or_else(|error| match self.denied(admission, error, &cap) {
+            AdmissionError::Refused(error) => Err(self.with_remainder(admission, error)),
+            AdmissionError::Wait(_) | AdmissionError::Stale => Ok(()),
+        })
+    }
+
+    /// Refuses a caller whose limits or budgets over all models are used up. Takes nothing.
+    pub(in crate::gateway) fn look_at_caller(&self, caller: &Caller) -> Result<(), ApiError> {
+        match self.ledger.check_used_up(&caller.budgets, &caller.limits) {
+            Ok(()) => Ok(()),
+            Err(HoldDenial::Exceeded { budget, status, .. }) => {
+                Err(refusal::budget_used_up(caller, &budget, &status))
+            }
+            Err(HoldDenial::RateLimited(hit)) => {
+                let owner = caller.describe_owner(hit.limit.owner);
+                Err(rate_limit_headers::refused(&hit, &owner))
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Returns a budget of this claim whose first waiter may no longer be passed. Zero-cost requests bypass the queue.

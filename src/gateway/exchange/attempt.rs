@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::dialect::Request;
+use crate::domain::api_error::ApiError;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::hold::{CallFacts, OpenHold};
@@ -12,6 +13,7 @@ use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::{rate_limit_headers, reply};
 use crate::provider::Endpoint;
+use crate::upstream::Fetcher;
 
 pub(in crate::gateway) struct AdmittedAttempt {
     pub request: Arc<Request>,
@@ -62,6 +64,23 @@ impl AdmittedAttempt {
             endpoint: admission.endpoint,
             url: admission.url,
             translated: admission.translated,
+        }
+    }
+
+    /// Fetches images by URL for a vendor that takes none.
+    pub async fn fetch_images(&mut self, fetcher: Option<&Fetcher>) -> Result<(), ApiError> {
+        let translated = self.translated.as_mut();
+        match (
+            translated.filter(|translated| translated.fetches_images()),
+            fetcher,
+        ) {
+            (Some(translated), Some(fetcher)) => {
+                self.hold.is_counted = true;
+                translated
+                    .fetch_images(fetcher, &self.hold.facts.deployment)
+                    .await
+            }
+            _ => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::domain::event::Status;
 use crate::gateway::admission::refusal;
 use crate::gateway::exchange::hold::{DeliveredPart, OpenHold};
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
+use crate::gateway::inflight::InflightGuard;
 use crate::meter::Receipt;
 use crate::store::AppendError;
 use crate::upstream::TransportError;
@@ -143,9 +144,22 @@ pub(super) fn settled(
     settle(hold, status).err().unwrap_or(failure)
 }
 
-/// Settles a call that the end of the process cuts short before anything of it was relayed.
-pub(super) fn shut_down(hold: &mut OpenHold, phase: FailurePhase) -> AttemptFailure {
-    settled(hold, Status::Broken, AttemptFailure::shutting_down(phase))
+/// Failure of a call that was ordered to end: its key was revoked, or the process stops.
+pub(super) fn ordered(guard: &InflightGuard, phase: FailurePhase) -> AttemptFailure {
+    if guard.is_revoked() {
+        AttemptFailure::key_revoked(phase)
+    } else {
+        AttemptFailure::shutting_down(phase)
+    }
+}
+
+/// Settles a call that was ordered to end before anything of it was relayed.
+pub(super) fn ended(
+    hold: &mut OpenHold,
+    guard: &InflightGuard,
+    phase: FailurePhase,
+) -> AttemptFailure {
+    settled(hold, Status::Broken, ordered(guard, phase))
 }
 
 #[cfg(test)]

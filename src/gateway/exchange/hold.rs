@@ -102,6 +102,8 @@ pub(in crate::gateway) struct OpenHold {
     pub note: AttemptNote,
     /// call at a deployment whose health is known
     pub call: Option<RunningCall>,
+    /// the gateway fetches for this call: its request stays counted, whatever becomes of it
+    pub is_counted: bool,
     resolved: bool,
 }
 
@@ -127,6 +129,7 @@ impl OpenHold {
             disconnect: DisconnectFlag::default(),
             note,
             call,
+            is_counted: false,
             resolved: false,
         }
     }
@@ -201,7 +204,7 @@ impl OpenHold {
     /// Returns the hold without a record: nothing was sent.
     pub fn release(&mut self) {
         self.resolved = true;
-        self.settler.release(self.grant.id);
+        self.settler.release(self.grant.id, self.is_counted);
     }
 
     /// Waits until the grant is as durable as `ledger.sync` promises.

@@ -10,6 +10,7 @@ mod failure_log;
 mod hold;
 mod http;
 pub(super) mod outcome;
+pub(in crate::gateway) mod provider_test;
 mod read_step;
 mod rejection;
 mod response;

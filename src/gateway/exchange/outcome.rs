@@ -103,6 +103,15 @@ impl AttemptFailure {
         }
     }
 
+    /// The key of the call was disabled or deleted, and its running calls were to end.
+    pub fn key_revoked(phase: FailurePhase) -> AttemptFailure {
+        let message = "the key was revoked while the answer was under way; ask your administrator";
+        AttemptFailure {
+            code: ErrorCode::Authentication,
+            ..AttemptFailure::new(FailureClass::Gateway, phase, message)
+        }
+    }
+
     /// Logs the failure of one attempt for the operator; the client gets at most its message.
     pub fn log(&self, request: RequestId) {
         tracing::debug!(

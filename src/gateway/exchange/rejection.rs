@@ -38,7 +38,7 @@ pub(super) async fn settle(
         biased;
         rejection = UpstreamRejection::read(client, upstream, incoming) => rejection,
         // the status is known; only the reason is lost
-        () = guard.shutdown_deadline() => UpstreamRejection::new(client, upstream, head, Err(LATE)),
+        () = guard.end_ordered() => UpstreamRejection::new(client, upstream, head, Err(LATE)),
     };
     let rejected = rejection.failure(&hold.facts.deployment);
     hold.note_failure(&rejected, DeliveredPart::Nothing);

@@ -84,8 +84,8 @@ async fn dispatch(
     let result = tokio::select! {
         biased;
         result = sent => result,
-        () = guard.shutdown_deadline() => {
-            return Err(failure::shut_down(&mut attempt.hold, FailurePhase::Uncertain));
+        () = guard.end_ordered() => {
+            return Err(failure::ended(&mut attempt.hold, guard, FailurePhase::Uncertain));
         }
     };
     result.map_err(|error| {

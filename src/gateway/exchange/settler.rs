@@ -47,9 +47,14 @@ impl Settler {
         Ok(receipt)
     }
 
-    /// Returns a hold without a record: nothing was sent.
-    pub fn release(&self, id: HoldId) {
-        match self.ledger.release(id) {
+    /// Returns a hold without a record: nothing was sent. `counted`: the request stays counted by its rate limits.
+    pub fn release(&self, id: HoldId, counted: bool) {
+        let released = if counted {
+            self.ledger.release_counted(id)
+        } else {
+            self.ledger.release(id)
+        };
+        match released {
             Ok(freed) => self.queue.wake(&freed),
             Err(error) => log_unreleased(id.request, &error),
         }

@@ -48,7 +48,8 @@ enum RelayEnd {
     /// buffered events are due: the first content is among them, or the buffer is full or old enough
     BufferDue,
     ClientGone,
-    ShuttingDown,
+    /// the process stops, or the key was revoked
+    Ended,
     Failed(StreamFailure),
 }
 
@@ -82,9 +83,9 @@ impl StreamRelay {
             RelayEnd::BufferDue | RelayEnd::ClientGone => {
                 return Ok(self.start_stream(sink.into_buffered(), false));
             }
-            RelayEnd::ShuttingDown => (
+            RelayEnd::Ended => (
                 Status::Broken,
-                AttemptFailure::shutting_down(FailurePhase::AfterHead),
+                failure::ordered(&self.guard, FailurePhase::AfterHead),
             ),
             RelayEnd::Failed(StreamFailure {
                 failure,
@@ -138,8 +139,8 @@ impl StreamRelay {
             RelayEnd::ClientGone | RelayEnd::BufferDue | RelayEnd::Complete => {
                 self.client_gone().await
             }
-            RelayEnd::ShuttingDown => {
-                let failed = AttemptFailure::shutting_down(FailurePhase::AfterHead);
+            RelayEnd::Ended => {
+                let failed = failure::ordered(&self.guard, FailurePhase::AfterHead);
                 self.fail(sink, Status::Broken, failed).await;
             }
             RelayEnd::Failed(StreamFailure {
@@ -196,7 +197,7 @@ impl StreamRelay {
             let step = tokio::select! {
                 biased;
                 end = sink.interrupted() => return end.into(),
-                () = self.guard.shutdown_deadline() => return RelayEnd::ShuttingDown,
+                () = self.guard.end_ordered() => return RelayEnd::Ended,
                 step = next_step(&mut self.incoming, &mut self.stream, wait_ms, deadline) => step,
             };
             let delivered = match step {
@@ -287,7 +288,7 @@ impl StreamRelay {
             }
             let next = tokio::select! {
                 biased;
-                () = self.guard.shutdown_deadline() => return,
+                () = self.guard.end_ordered() => return,
                 next = tokio::time::timeout_at(until.into(), self.incoming.next(wait_ms)) => next,
             };
             let Ok(Ok(Some(bytes))) = next else { return };

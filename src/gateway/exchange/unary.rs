@@ -30,7 +30,7 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
     let body = tokio::select! {
         biased;
         body = http::read_body(incoming, bytes_max, &deadlines, deadline, received) => body,
-        () = guard.shutdown_deadline() => return Err(failure::shut_down(&mut hold, FailurePhase::AfterHead)),
+        () = guard.end_ordered() => return Err(failure::ended(&mut hold, &guard, FailurePhase::AfterHead)),
     };
     let body = match body {
         Ok(body) => body,

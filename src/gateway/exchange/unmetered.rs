@@ -24,7 +24,7 @@ pub(in crate::gateway) async fn call(
     tokio::select! {
         biased;
         result = forward(&admission, context, client, headers) => result.into(),
-        () = guard.shutdown_deadline() => AttemptFailure::shutting_down(FailurePhase::Uncertain).into(),
+        () = guard.end_ordered() => failure::ordered(&guard, FailurePhase::Uncertain).into(),
     }
 }
 

@@ -28,6 +28,8 @@ pub(in crate::gateway) struct TranslatedRequest {
     recalled_bytes: u64,
     /// the upstream's body with the client's output cap
     body: Bytes,
+    /// images by URL that are fetched before the request is sent
+    deferred: Vec<String>,
 }
 
 /// Surroundings of a translation.
@@ -36,24 +38,24 @@ pub(in crate::gateway) struct TranslationContext<'a> {
     pub reasoning: &'a ReasoningStore,
     pub team: TeamId,
     pub pseudonyms: &'a Pseudonyms,
-    pub fetcher: Option<&'a Fetcher>,
+    /// the gateway may fetch images by URL
+    pub may_fetch: bool,
 }
 
 impl TranslatedRequest {
     /// Decodes and fits the request. Refuses what the vendor cannot do and, with `unsupported = "error"`, what would be left
     /// out.
-    pub async fn plan(
+    pub fn plan(
         context: TranslationContext<'_>,
         request: &Request,
         deployment: &Deployment,
         endpoint: &'static Endpoint,
     ) -> Result<TranslatedRequest, ApiError> {
-        let planned = TranslatedRequest::plan_at(context, request, deployment, endpoint).await?;
+        let planned = TranslatedRequest::plan_at(context, request, deployment, endpoint)?;
         let fitter = Fitter::new(deployment, endpoint);
         match fitter.endpoint_for(&planned.body) {
             Some(other) => {
-                let mut other =
-                    TranslatedRequest::plan_at(context, request, deployment, other).await?;
+                let mut other = TranslatedRequest::plan_at(context, request, deployment, other)?;
                 other.fit(deployment, request)?;
                 Ok(other)
             }
@@ -65,7 +67,7 @@ impl TranslatedRequest {
         }
     }
 
-    async fn plan_at(
+    fn plan_at(
         context: TranslationContext<'_>,
         request: &Request,
         deployment: &Deployment,
@@ -81,10 +83,12 @@ impl TranslatedRequest {
         let recalled_bytes = context
             .reasoning
             .recall(context.team, &mut chat, endpoint.dialect);
-        let fetches = capabilities.images && !capabilities.image_urls;
-        if let Some(fetcher) = context.fetcher.filter(|_| fetches) {
-            inline_images::inline(&mut chat, fetcher).await?;
-        }
+        let fetches = context.may_fetch && capabilities.images && !capabilities.image_urls;
+        let deferred = if fetches {
+            inline_images::defer(&mut chat)?
+        } else {
+            Vec::new()
+        };
         media_types::label(&mut chat);
         chat.output_cap = chat.output_cap.map(|cap| fitter.cap_bounds().apply(cap));
         chat.fit(&capabilities, names, &deployment.qualified())?;
@@ -103,6 +107,7 @@ impl TranslatedRequest {
             endpoint,
             recalled_bytes,
             body: Bytes::new(),
+            deferred,
         };
         translated.body = translated.encode(deployment)?;
         Ok(translated)
@@ -153,6 +158,22 @@ impl TranslatedRequest {
             unbounded,
             ..requested
         }
+    }
+
+    pub fn fetches_images(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// Replaces the placeholders of images by URL by the images themselves.
+    pub async fn fetch_images(
+        &mut self,
+        fetcher: &Fetcher,
+        deployment: &Deployment,
+    ) -> Result<(), ApiError> {
+        inline_images::inline(&mut self.chat, &self.deferred, fetcher).await?;
+        let body = self.encode(deployment)?;
+        self.body = Fitter::new(deployment, self.endpoint).fit(body)?.body;
+        Ok(())
     }
 
     /// Fewest tokens that the model is told to think with, where an effort became a number.

@@ -1,7 +1,7 @@
 //! Administrative keys below `/v1/keys`: `"admin": true` in a body, `?admin=true` in a list, ids like `adm_3`.
 
 use crate::auth::role::may;
-use crate::control::admin_keys::{NewAdminAccess, NewAdminKey};
+use crate::control::admin_keys::{self, NewAdminAccess, NewAdminKey};
 use crate::control::memberships::MembershipInput;
 use crate::domain::api_error::ApiError;
 use crate::domain::id::AdminKeyId;
@@ -28,20 +28,23 @@ pub(super) async fn create(call: &ApiCall, fields: Fields) -> Result<ApiReply, A
     let grant = call.grant(may::ChangeAdminKeys)?;
     let new = parse_new(fields, call.control.now_ms())?;
     let (key, secret) = call.control.create_admin_key(&grant, new).await?;
-    ApiReply::created(&AdminKeyJson::of(&key).with_secret(&secret))
+    Ok(
+        ApiReply::created(&AdminKeyJson::of(&key).with_secret(&secret))?
+            .with_version(&admin_keys::version(&key)),
+    )
 }
 
 pub(super) async fn get(call: &ApiCall, id: AdminKeyId) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadAdminKeys)?;
     let key = call.control.admin_key(&grant, id).await?;
-    ApiReply::ok(&AdminKeyJson::of(&key))
+    Ok(ApiReply::ok(&AdminKeyJson::of(&key))?.with_version(&admin_keys::version(&key)))
 }
 
 pub(super) async fn change(call: &ApiCall, id: AdminKeyId) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeAdminKeys)?;
     let disabled = parse_change(&call.body)?;
     let key = call.control.disable_admin_key(&grant, id, disabled).await?;
-    ApiReply::ok(&AdminKeyJson::of(&key))
+    Ok(ApiReply::ok(&AdminKeyJson::of(&key))?.with_version(&admin_keys::version(&key)))
 }
 
 pub(super) async fn delete(call: &ApiCall, id: AdminKeyId) -> Result<ApiReply, ApiError> {

@@ -1,6 +1,8 @@
 //! `ApiCall`: one call of the control plane, read from HTTP. Holds the authenticated actor and the unparsed id, query and body;
 //! the file of each resource parses them.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use bytes::Bytes;
@@ -11,15 +13,19 @@ use crate::control::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
 use crate::domain::sign_in::Session;
+use crate::gateway::Gateway;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
 use crate::server::worker::Worker;
+use crate::upstream::Client;
 
 /// Body of a control-plane call at most: 64 patterns and 16 budgets fit many times.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
 pub(crate) struct ApiCall {
     pub control: Control,
+    pub gateway: Arc<Gateway>,
+    pub client: Client,
     pub actor: Actor,
     /// session of an actor that came with a cookie
     pub session: Option<Session>,
@@ -47,7 +53,7 @@ impl ApiCall {
             timeout_ms: worker.gateway.limits().body_timeout_ms,
             setting: None,
         };
-        let body = extract::body(request, payload, limits).await?;
+        let body = extract::body(request, payload, limits, |_| Ok(())).await?;
         let part = |name| {
             request
                 .match_info()
@@ -58,7 +64,10 @@ impl ApiCall {
         Ok(ApiCall {
             control: worker
                 .control
-                .for_call(extract::origin(request, request_id)),
+                .for_call(extract::origin(request, request_id))
+                .expecting(extract::header(request, "if-match")),
+            gateway: worker.gateway.clone(),
+            client: worker.client.clone(),
             actor,
             session,
             id: part("id"),

@@ -38,9 +38,14 @@ fn cell(value: &Value) -> String {
     }
 }
 
+/// Letters with which spreadsheets begin a formula, the full-width ones of East Asian input included.
+const FORMULA_STARTS: [char; 10] = [
+    '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
 /// Prefixes an apostrophe to text that a spreadsheet would run as a formula.
 fn escape_formula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if text.starts_with(FORMULA_STARTS) {
         format!("'{text}")
     } else {
         text.to_owned()

@@ -38,7 +38,8 @@ fn parse_expiry(text: &str, now_ms: u64) -> Result<u64, ApiError> {
     Ok(expires_ms)
 }
 
-fn duration_ms(text: &str) -> Option<u64> {
+/// `7d`, `12h` or `30m`.
+pub(super) fn duration_ms(text: &str) -> Option<u64> {
     let (count, unit_ms) = [('d', 86_400_000), ('h', 3_600_000), ('m', 60_000u64)]
         .into_iter()
         .find_map(|(letter, unit_ms)| Some((text.strip_suffix(letter)?, unit_ms)))?;

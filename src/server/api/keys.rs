@@ -3,6 +3,7 @@
 
 use crate::auth::role::may;
 use crate::control::keys::{KeyChange, KeyFilter, KeyParent, NewVirtualKey};
+use crate::control::rotation::{GRACE_DEFAULT_MS, GRACE_MAX_MS};
 use crate::domain::api_error::ApiError;
 use crate::domain::id::{AdminKeyId, KeyId};
 use crate::domain::secret::Secret;
@@ -10,9 +11,9 @@ use crate::server::api::admin_keys;
 use crate::server::api::body::Fields;
 use crate::server::api::budget_fields::take_budgets;
 use crate::server::api::call::{ApiCall, known};
-use crate::server::api::expiry::take_expiry;
+use crate::server::api::expiry::{duration_ms, take_expiry};
 use crate::server::api::limit_fields::take_limits;
-use crate::server::api::list_query::{ListQuery, next, parse_cascade};
+use crate::server::api::list_query::{Deletion, ListQuery, next, parse_deletion};
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::{
     take_endpoints, take_labels, take_models, take_name, take_optional_name,
@@ -60,7 +61,7 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeKeys)?;
     let new = parse_new(fields, call.control.now_ms())?;
     let (key, secret) = call.control.create_key(&grant, new).await?;
-    ApiReply::created(&KeyJson::of(&key).with_secret(&secret))
+    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -70,7 +71,7 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadKeys)?;
     let id = known(KeyId::parse(&call.id), "key")?;
     let key = call.control.key(&grant, id).await?;
-    ApiReply::ok(&KeyJson::of(&key))
+    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -81,18 +82,27 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let update = parse_change(&call.body, call.control.now_ms())?;
     let changed = call.control.change_key(&grant, id, update).await?;
-    ApiReply::ok(&KeyJson::of(&changed))
+    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
-    let cascade = parse_cascade(&call.query)?;
+    let Deletion { cascade, now } = parse_deletion(&call.query)?;
     if let Some(id) = AdminKeyId::parse(&call.id) {
         return admin_keys::delete(&call, id).await;
     }
     let grant = call.grant(may::ChangeKeys)?;
     let id = known(KeyId::parse(&call.id), "key")?;
-    call.control.delete_key(&grant, id, cascade).await?;
+    call.control.delete_key(&grant, id, cascade, now).await?;
     Ok(ApiReply::deleted())
+}
+
+/// `POST /v1/keys/{id}/rotate`: `grace` is a duration such as `24h`; `0h` ends the present secret at once.
+pub(crate) async fn rotate(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ChangeKeys)?;
+    let id = known(KeyId::parse(&call.id), "key")?;
+    let grace_ms = parse_grace(&call.body)?;
+    let (key, secret) = call.control.rotate_key(&grant, id, grace_ms).await?;
+    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
 }
 
 /// `POST /v1/keys/verify`: status of the key with the secret in the body.
@@ -141,11 +151,32 @@ fn parse_change(body: &[u8], now_ms: u64) -> Result<KeyChange, ApiError> {
         labels: take_labels(&mut fields)?,
         expires_ms: take_expiry(&mut fields, now_ms)?,
         disabled: fields.take_not_null("disabled", "true or false")?,
+        now: fields.take("now", "true or false")?.unwrap_or(false),
         budgets: take_budgets(&mut fields)?,
         limits: take_limits(&mut fields)?,
     };
     fields.finish_change()?;
     Ok(change)
+}
+
+/// The body may be empty.
+fn parse_grace(body: &[u8]) -> Result<u64, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    let mut fields = Fields::of_body(body)?;
+    let text: Option<String> = fields.take("grace", "a duration like `24h`")?;
+    let grace_ms = match &text {
+        None => GRACE_DEFAULT_MS,
+        Some(text) => duration_ms(text)
+            .filter(|grace_ms| *grace_ms <= GRACE_MAX_MS)
+            .ok_or_else(|| {
+                fields.invalid(
+                    "grace",
+                    "must be a duration like `24h`, `30m` or `7d`, at most `90d`",
+                )
+            })?,
+    };
+    fields.finish()?;
+    Ok(grace_ms)
 }
 
 fn parse_secret(body: &[u8]) -> Result<Secret, ApiError> {

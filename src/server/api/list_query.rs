@@ -67,16 +67,34 @@ pub(super) fn parse_bool(name: &str, word: &str) -> Result<bool, ApiError> {
     }
 }
 
+/// Parameters of a deletion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Deletion {
+    /// dependents are deleted with the object
+    pub cascade: bool,
+    /// running calls of a key end
+    pub now: bool,
+}
+
+/// `?cascade=true` and `?now=true`.
+pub(super) fn parse_deletion(query: &str) -> Result<Deletion, ApiError> {
+    let mut deletion = Deletion::default();
+    for (name, word) in parameters(query)? {
+        match name.as_str() {
+            "cascade" => deletion.cascade = parse_bool("cascade", &word)?,
+            "now" => deletion.now = parse_bool("now", &word)?,
+            _ => return Err(unknown_parameter(&name, "a deletion", "cascade, now")),
+        }
+    }
+    Ok(deletion)
+}
+
 /// `?cascade=true` of a deletion; its only parameter.
 pub(super) fn parse_cascade(query: &str) -> Result<bool, ApiError> {
-    let mut cascade = false;
-    for (name, word) in parameters(query)? {
-        if name != "cascade" {
-            return Err(unknown_parameter(&name, "a deletion", "cascade"));
-        }
-        cascade = parse_bool("cascade", &word)?;
+    match parse_deletion(query)? {
+        Deletion { now: true, .. } => Err(unknown_parameter("now", "this deletion", "cascade")),
+        deletion => Ok(deletion.cascade),
     }
-    Ok(cascade)
 }
 
 /// Cursor of the next page: the id of the last object, if more follow.

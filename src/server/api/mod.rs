@@ -3,10 +3,13 @@
 
 pub(crate) mod accept;
 mod admin_keys;
+pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod audit_verification;
 pub(crate) mod backup;
 mod body;
 mod budget_fields;
+pub(crate) mod budgets;
 mod call;
 pub(crate) mod clock;
 mod csv;
@@ -15,7 +18,9 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;
 mod list_query;
+pub(crate) mod me;
 pub(crate) mod organizations;
+pub(crate) mod providers;
 mod query;
 pub(crate) mod reasoning_memory;
 pub(crate) mod reply;
@@ -42,6 +47,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
 use crate::auth::denials::Denial;
+use crate::auth::role::{Action, Permit};
 use crate::dialect::Dialect;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
@@ -54,6 +60,8 @@ use crate::server::{extract, respond};
 pub(super) struct ApiResource {
     path: &'static str,
     methods: Vec<Method>,
+    /// `None`: every role
+    actions: Vec<Option<Action>>,
     resource: Resource,
 }
 
@@ -61,40 +69,72 @@ pub(super) fn resource(path: &'static str) -> ApiResource {
     ApiResource {
         path,
         methods: Vec::new(),
+        actions: Vec::new(),
         resource: web::resource(path),
     }
 }
 
 impl ApiResource {
-    pub fn get<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
+    pub fn get<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
     where
+        P: Permit + Copy + 'static,
         R: Future<Output = Result<ApiReply, ApiError>> + 'static,
     {
-        self.on(Method::GET, handler)
+        self.on(Method::GET, action, handler)
     }
 
-    pub fn post<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
+    pub fn post<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
     where
+        P: Permit + Copy + 'static,
         R: Future<Output = Result<ApiReply, ApiError>> + 'static,
     {
-        self.on(Method::POST, handler)
+        self.on(Method::POST, action, handler)
     }
 
-    pub fn patch<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
+    pub fn patch<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
     where
+        P: Permit + Copy + 'static,
         R: Future<Output = Result<ApiReply, ApiError>> + 'static,
     {
-        self.on(Method::PATCH, handler)
+        self.on(Method::PATCH, action, handler)
     }
 
-    pub fn delete<R>(self, handler: impl Fn(ApiCall) -> R + Clone + 'static) -> ApiResource
+    pub fn delete<P, R>(
+        self,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
     where
+        P: Permit + Copy + 'static,
         R: Future<Output = Result<ApiReply, ApiError>> + 'static,
     {
-        self.on(Method::DELETE, handler)
+        self.on(Method::DELETE, action, handler)
     }
 
-    fn on<R>(
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Methods with the action that each needs.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, Option<Action>)> {
+        let methods = self.methods.iter().map(Method::as_str);
+        methods.zip(self.actions.iter().copied())
+    }
+
+    /// A method for every role: the answer is about the actor itself.
+    pub fn any_role<R>(
         mut self,
         method: Method,
         handler: impl Fn(ApiCall) -> R + Clone + 'static,
@@ -107,6 +147,32 @@ impl ApiResource {
                 answer(request, payload, handler.clone())
             });
         self.methods.push(method);
+        self.actions.push(None);
+        self.resource = self.resource.route(route);
+        self
+    }
+
+    /// A caller without the action is refused before the handler runs.
+    fn on<P, R>(
+        mut self,
+        method: Method,
+        action: P,
+        handler: impl Fn(ApiCall) -> R + Clone + 'static,
+    ) -> ApiResource
+    where
+        P: Permit + Copy + 'static,
+        R: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        let route =
+            web::method(method.clone()).to(move |request: HttpRequest, payload: Payload| {
+                let handler = handler.clone();
+                answer(request, payload, async move |call: ApiCall| {
+                    call.grant(action)?;
+                    handler(call).await
+                })
+            });
+        self.methods.push(method);
+        self.actions.push(Some(P::ACTION));
         self.resource = self.resource.route(route);
         self
     }

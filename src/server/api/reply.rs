@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::ETAG;
 use serde::Serialize;
 
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -18,6 +19,8 @@ pub(crate) struct ApiReply {
     pub status: u16,
     pub format: ReportFormat,
     pub text: String,
+    /// version of the object
+    pub etag: Option<String>,
     /// cursor of the next page for CSV; JSON has it in the text
     pub next: Option<String>,
 }
@@ -38,7 +41,12 @@ impl ApiReply {
             format: ReportFormat::Json,
             text: String::new(),
             next: None,
+            etag: None,
         }
+    }
+
+    pub fn accepted(body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        ApiReply::json(202, body)
     }
 
     pub fn csv(text: String, next: Option<String>) -> ApiReply {
@@ -47,6 +55,7 @@ impl ApiReply {
             format: ReportFormat::Csv,
             text,
             next,
+            etag: None,
         }
     }
 
@@ -57,6 +66,16 @@ impl ApiReply {
             format: ReportFormat::Text,
             text,
             next: None,
+            etag: None,
+        }
+    }
+
+    /// The same with the version of its object.
+    #[must_use]
+    pub fn with_version(self, version: &str) -> ApiReply {
+        ApiReply {
+            etag: Some(version.to_owned()),
+            ..self
         }
     }
 
@@ -65,6 +84,9 @@ impl ApiReply {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let mut response = HttpResponse::build(status);
         response.append_header((REQUEST_ID, id.to_string()));
+        if let Some(etag) = self.etag {
+            response.append_header((ETAG, format!("\"{etag}\"")));
+        }
         if let Some(next) = self.next {
             response.append_header((NEXT_HEADER, next));
         }
@@ -85,6 +107,7 @@ impl ApiReply {
             format: ReportFormat::Json,
             text,
             next: None,
+            etag: None,
         })
     }
 }

@@ -31,6 +31,25 @@ pub(super) fn parse(
     context.parse(parameters)
 }
 
+/// Query of `GET /v1/me/requests`: `key` and `team` are the caller's own.
+pub(super) fn parse_own(
+    parameters: &[(String, String)],
+    control: &Control,
+) -> Result<RequestQuery, ApiError> {
+    for (name, _) in parameters {
+        if name == "key" || name == "team" {
+            let known = KNOWN.trim_start_matches("key, team, ");
+            return Err(unknown_parameter(name, "the list of own requests", known));
+        }
+    }
+    let context = QueryContext {
+        zone: control.zone(),
+        pseudonyms: control.pseudonyms(),
+        team: &|_| Err(ApiError::invalid("`team` is fixed")),
+    };
+    context.parse(parameters)
+}
+
 /// State of the instance that values of a query refer to.
 struct QueryContext<'a> {
     zone: &'a Zone,

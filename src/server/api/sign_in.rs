@@ -81,7 +81,7 @@ async fn open_body(request: &HttpRequest, payload: Payload) -> Result<Fields, Ap
         timeout_ms: BODY_TIMEOUT_MS,
         setting: None,
     };
-    Fields::of_body(&extract::body(request, payload, limits).await?)
+    Fields::of_body(&extract::body(request, payload, limits, |_| Ok(())).await?)
 }
 
 fn answer(request: &HttpRequest, started: Result<NewSession, ApiError>) -> HttpResponse {

@@ -9,10 +9,14 @@ use crate::domain::api_error::ApiError;
 use crate::server::api::accept::ReportFormat;
 use crate::server::api::call::ApiCall;
 use crate::server::api::reply::ApiReply;
+use crate::server::test_worker::worker;
 
 pub(super) fn call(instance: &TestControl) -> ApiCall {
+    let worker = worker(instance);
     ApiCall {
         control: instance.control.clone(),
+        gateway: worker.gateway,
+        client: worker.client,
         actor: Actor::Local { uid: 0 },
         session: None,
         id: String::new(),

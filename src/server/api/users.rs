@@ -3,7 +3,7 @@
 use crate::auth::role::may;
 use crate::control::input::{Email, Name};
 use crate::control::memberships::{MEMBERSHIPS_MAX, MembershipInput};
-use crate::control::users::{NewUser, UserChange, UserFilter, seen_by};
+use crate::control::users::{self, NewUser, UserChange, UserFilter, seen_by};
 use crate::domain::api_error::ApiError;
 use crate::domain::id::{TeamId, UserId};
 use crate::server::api::body::Fields;
@@ -45,8 +45,8 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadUsers)?;
     let id = known(UserId::parse(&call.id), "user")?;
-    let user = call.control.user(&grant, id).await?;
-    ApiReply::ok(&UserJson::of(&user))
+    let (user, version) = call.control.user(&grant, id).await?;
+    Ok(ApiReply::ok(&UserJson::of(&user))?.with_version(&version))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -54,7 +54,8 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(UserId::parse(&call.id), "user")?;
     let update = parse_change(&call.body)?;
     let user = call.control.change_user(&grant, id, update).await?;
-    ApiReply::ok(&UserJson::of(&seen_by(&grant, user)))
+    let version = users::version(&user);
+    Ok(ApiReply::ok(&UserJson::of(&seen_by(&grant, user)))?.with_version(&version))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {

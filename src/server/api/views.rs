@@ -222,6 +222,10 @@ pub(crate) struct KeyJson<'a> {
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
+    /// secret before the last rotation, and the end of its grace period
+    previous_hint: Option<&'a str>,
+    previous_until: Option<String>,
+    last_used_at: Option<String>,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -237,6 +241,7 @@ impl<'k> KeyJson<'k> {
 
     pub fn of(owner: &'k WithLimits<VirtualKey>) -> KeyJson<'k> {
         let record = &owner.record;
+        let previous = record.previous.as_ref();
         KeyJson {
             id: record.id.to_string(),
             object: "key",
@@ -252,6 +257,9 @@ impl<'k> KeyJson<'k> {
             expires_at: record.expires_ms.map(rfc3339),
             disabled: record.disabled,
             hint: &record.hint,
+            previous_hint: previous.map(|previous| previous.hint.as_str()),
+            previous_until: previous.map(|previous| rfc3339(previous.until_ms)),
+            last_used_at: owner.last_used_ms.map(rfc3339),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }

@@ -1,32 +1,19 @@
 //! Tests of the router: path and method select the handler; authentication comes before everything else.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, web};
-use tokio::sync::mpsc;
 
 use super::routes;
-use crate::config::{self, Config, Overrides};
 use crate::control::test_control::TestControl;
 use crate::dialect::Dialect;
-use crate::domain::secret::Secret;
-use crate::gateway::{Body, Gateway, GatewayParts, Reply};
-use crate::price::Sheet;
-use crate::route::RouteTable;
+use crate::gateway::{Body, Reply};
 use crate::server::extract;
 use crate::server::respond;
 use crate::server::surface::Surface;
-use crate::server::worker::Worker;
-use crate::store::seal::SealKey;
-use crate::upstream::{Client, Egress};
-
-const CONFIG: &str =
-    "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
+use crate::server::test_worker::worker;
 
 /// Method, path, status, part of the body.
 const CASES: [(Method, &str, u16, &str); 16] = [
@@ -87,41 +74,6 @@ const CASES: [(Method, &str, u16, &str); 16] = [
     (Method::GET, "/", 200, "<h1>Gatekeeper</h1>"),
     (Method::HEAD, "/", 200, ""),
 ];
-
-fn config() -> Config {
-    let overrides = Overrides {
-        data: Some("x".into()),
-        listen: Some("127.0.0.1:0".to_owned()),
-        config: None,
-    };
-    config::parse(Path::new("test"), CONFIG, &overrides, &|_| None).expect("a valid configuration")
-}
-
-fn worker(instance: &TestControl) -> Worker {
-    let config = config();
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let parts = GatewayParts {
-        denials: Arc::default(),
-        directory: instance.directory.clone(),
-        ledger: instance.ledger.clone(),
-        pseudonyms: instance.control.pseudonyms().clone(),
-        alerts: mpsc::channel(1).0,
-        seal_key: SealKey::of_secret(&Secret::new("0123456789abcdef0123456789abcdef")),
-        memory: None,
-        time: instance.time.clone(),
-    };
-    let gateway = Gateway::new(&config, Arc::new(routes), parts).expect("random bytes");
-    let egress = Egress::open(&config.egress, 1_000, []).expect("TLS roots");
-    Worker {
-        gateway: Arc::new(gateway),
-        control: instance.control.clone(),
-        directory: instance.directory.clone(),
-        ledger: instance.ledger.clone(),
-        time: instance.time.clone(),
-        client: Client::new(&egress, None),
-        trusted_proxies: ["10.0.0.0/8".parse().expect("a network")].into(),
-    }
-}
 
 fn everything(app: &mut ServiceConfig) {
     routes(app, Surface::Everything);

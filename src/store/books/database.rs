@@ -9,7 +9,7 @@ use crate::domain::zone::Zone;
 use crate::store::backend::{Backend, IoState};
 use crate::store::books::tables::{
     ADMIN_KEYS, ALERTS, AUDIT, AUDIT_CHECKPOINTS, AUDIT_NODES, AUDIT_SEGMENTS, AUDIT_STATE,
-    BALANCES, BUDGETS, CARRIED, CORRECTIONS, DAYS, HOURS, KEYS, META, NAMES, OPEN_HOLDS,
+    BALANCES, BUDGETS, CARRIED, CORRECTIONS, DAYS, HOURS, KEY_USES, KEYS, META, NAMES, OPEN_HOLDS,
     ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, SCHEMA, TEAMS,
     TIMEZONE, USERS, WORDS,
 };
@@ -113,6 +113,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
     for table in tenants.into_iter().chain([BUDGETS, RATE_LIMITS]) {
         transaction.open_table(table)?;
     }
+    transaction.open_table(KEY_USES)?;
     transaction.open_table(NAMES)?;
     create_audit_tables(transaction)?;
     transaction.open_table(RECORDS)?;

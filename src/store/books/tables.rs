@@ -24,6 +24,8 @@ pub(in crate::store) const ADMIN_KEYS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("admin_keys");
 /// absent before the first user
 pub(in crate::store) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
+/// key → time of the last use; absent before the first
+pub(in crate::store) const KEY_USES: TableDefinition<u64, u64> = TableDefinition::new("key_uses");
 /// user → hash of the password in PHC format; absent before the first password
 pub(in crate::store) const PASSWORDS: TableDefinition<u64, &str> =
     TableDefinition::new("passwords");

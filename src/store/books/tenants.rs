@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    AccessGuard, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
+    WriteTransaction,
+};
 
 use crate::audit::note::Signer;
 use crate::domain::budget::Budget;
@@ -20,8 +23,8 @@ use crate::store::books::post;
 use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
-    ADMIN_KEYS, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
-    RECORDS, RESTORED, TEAMS, USERS,
+    ADMIN_KEYS, BUDGETS, CORRECTIONS, KEY_USES, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
+    RATE_LIMITS, RECORDS, RESTORED, TEAMS, USERS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -36,6 +39,8 @@ pub struct Tenants {
     pub keys: Vec<VirtualKey>,
     pub admin_keys: Vec<AdminKey>,
     pub users: Vec<User>,
+    /// time of the last use of each key
+    pub key_uses: Vec<(KeyId, u64)>,
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
 }
@@ -118,6 +123,7 @@ impl Store {
             keys: all(&read.open_table(KEYS)?)?,
             admin_keys: all(&read.open_table(ADMIN_KEYS)?)?,
             users: all(&read.open_table(USERS)?)?,
+            key_uses: key_uses(&read.open_table(KEY_USES)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
             limits: all(&read.open_table(RATE_LIMITS)?)?,
         })
@@ -161,6 +167,14 @@ fn all<N: StoredValue>(
     table: &impl ReadableTable<u64, &'static [u8]>,
 ) -> Result<Vec<N>, StoreError> {
     table.iter()?.map(|row| N::decode(row?.1.value())).collect()
+}
+
+fn key_uses(table: &impl ReadableTable<u64, u64>) -> Result<Vec<(KeyId, u64)>, StoreError> {
+    let row = |row: Result<(AccessGuard<'_, u64>, AccessGuard<'_, u64>), StorageError>| {
+        let (id, at_ms) = row?;
+        Ok((KeyId(id.value()), at_ms.value()))
+    };
+    table.iter()?.map(row).collect()
 }
 
 impl ChangeTransaction<'_> {
@@ -263,6 +277,12 @@ impl ChangeTransaction<'_> {
     pub fn remove_limit(&mut self, id: LimitId) -> Result<(), StoreError> {
         self.rows.push(RowChange::LimitRemoved(id));
         self.transaction.open_table(RATE_LIMITS)?.remove(id.0)?;
+        Ok(())
+    }
+
+    /// Stores the time of the last use of a key.
+    pub fn put_key_use(&mut self, id: KeyId, at_ms: u64) -> Result<(), StoreError> {
+        self.transaction.open_table(KEY_USES)?.insert(id.0, at_ms)?;
         Ok(())
     }
 

@@ -180,6 +180,12 @@ impl ChangeTransaction<'_> {
         Ok(seq)
     }
 
+    /// Moves the cursor of a copy of the audit log to the last event that was delivered.
+    pub fn put_audit_cursor(&mut self, name: &'static str, seq: u64) -> Result<(), StoreError> {
+        self.meta()?.insert(name, seq)?;
+        Ok(())
+    }
+
     /// Signs the head of the audit log.
     pub fn sign_audit(&mut self) -> Result<Option<String>, StoreError> {
         let mut log = AuditLog::open(self.transaction, self.signer)?;

@@ -11,7 +11,7 @@ use crate::store::books::audit::append::state;
 use crate::store::books::audit::lines;
 use crate::store::books::audit::prove::Nodes;
 use crate::store::books::store::Store;
-use crate::store::books::tables::{AUDIT_CHECKPOINTS, AUDIT_STATE};
+use crate::store::books::tables::{AUDIT_CHECKPOINTS, AUDIT_STATE, META};
 use crate::store::error::StoreError;
 
 /// Lines to read: `from..to`, by sequence number.
@@ -84,6 +84,13 @@ impl Store {
             lines::forwards(&transaction, scan.from, visit)?;
         }
         Ok(page)
+    }
+
+    /// Last event that a copy of the audit log has; 0 before the first.
+    pub fn audit_cursor(&self, name: &'static str) -> Result<u64, StoreError> {
+        let transaction = self.database.open()?.begin_read()?;
+        let row = transaction.open_table(META)?.get(name)?;
+        Ok(row.map_or(0, |seq| seq.value()))
     }
 
     /// Number of events of the audit log.

@@ -1,0 +1,133 @@
+// Numbers, money and dates as text. Money is a bigint of pico-dollars; nothing here uses floats for it.
+
+const PICO_DIGITS = 12;
+
+/** Pico-dollars of a decimal string of dollars. @param {string | null | undefined} text */
+export function pico(text) {
+  if (!text) return 0n;
+  const [whole, fraction = ""] = text.replace("-", "").split(".");
+  const amount = BigInt(whole + fraction.padEnd(PICO_DIGITS, "0"));
+  return text.startsWith("-") ? -amount : amount;
+}
+
+/** Exact decimal string of pico-dollars. @param {bigint} pico */
+export function decimal(pico) {
+  const digits = (pico < 0n ? -pico : pico).toString().padStart(PICO_DIGITS + 1, "0");
+  const fraction = digits.slice(-PICO_DIGITS).replace(/0+$/, "");
+  return (pico < 0n ? "-" : "") + digits.slice(0, -PICO_DIGITS) + (fraction && `.${fraction}`);
+}
+
+/** @param {Intl.NumberFormatOptions & Record<string, any>} options */
+const number = (options) => new Intl.NumberFormat(undefined, options);
+const usdDigits = Array.from({ length: PICO_DIGITS + 1 }, (_, digits) =>
+  number({ style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: Math.max(2, digits) }));
+const usdFull = number({ style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: PICO_DIGITS });
+const usdRound = number({ style: "currency", currency: "USD", trailingZeroDisplay: "stripIfInteger" });
+const usdAxis = number({ style: "currency", currency: "USD", notation: "compact", maximumSignificantDigits: 3 });
+const countFull = number({});
+const countShort = number({ notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+const seconds = number({ minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+const percentShort = number({ style: "percent", maximumSignificantDigits: 2 });
+
+/** Cents from $1 up, three significant digits below: $12.40, $0.0426, $0.0000123. @param {bigint} pico */
+export function usd(pico) {
+  if (pico === 0n) return "$0";
+  const text = decimal(pico);
+  const zeros = /^-?0\.(0*)/.exec(text)?.[1].length;
+  const digits = zeros === undefined ? 2 : Math.min(PICO_DIGITS, zeros + 3);
+  return usdDigits[digits].format(/** @type {any} */ (text));
+}
+
+/** Every digit. @param {bigint} pico */
+export const usdExact = (pico) => usdFull.format(/** @type {any} */ (decimal(pico)));
+
+/** A limit: cents only where it has some. @param {bigint} pico */
+export const usdLimit = (pico) => usdRound.format(/** @type {any} */ (decimal(pico)));
+
+/** Axis label. @param {number} dollars */
+export const usdTick = (dollars) => usdAxis.format(dollars);
+
+/** @param {number | bigint} n */
+export const count = (n) => countFull.format(n);
+/** @param {number} n */
+export const compact = (n) => (n < 1000 ? countFull : countShort).format(n);
+/** @param {number} part @param {number} [whole] */
+export const percent = (part, whole = 1) => (whole === 0 ? "–" : percentShort.format(part / whole));
+
+/** Change against an earlier value, with its sign. @param {number} now @param {number} before */
+export const change = (now, before) =>
+  before === 0 ? "new" : number({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 }).format(now / before - 1);
+
+/** @param {number} ms */
+export function duration(ms) {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${seconds.format(ms / 1000)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+/** Time until an instant, in its two largest units. @param {Date} then @param {Date} now */
+export function until(then, now) {
+  const minutes = Math.max(0, Math.round((+then - +now) / 60_000));
+  const [d, hr, m] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24, minutes % 60];
+  return d ? `${d} d ${hr} h` : hr ? `${hr} h ${m} min` : `${m} min`;
+}
+
+/** @typedef {{ day: Intl.DateTimeFormat, fullDay: Intl.DateTimeFormat, time: Intl.DateTimeFormat, instant: Intl.DateTimeFormat, parts: Intl.DateTimeFormat }} Formats */
+
+/** @param {string} zone @returns {Formats} */
+function formats(zone) {
+  /** @param {Intl.DateTimeFormatOptions} options @param {string} [locale] */
+  const date = (options, locale) => new Intl.DateTimeFormat(locale, { timeZone: zone, hourCycle: "h23", ...options });
+  return {
+    day: date({ month: "short", day: "numeric" }),
+    fullDay: date({ weekday: "short", month: "short", day: "numeric", year: "numeric" }),
+    time: date({ hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+    instant: date({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }),
+    parts: date({ year: "numeric", month: "2-digit", day: "2-digit" }, "en-CA"),
+  };
+}
+
+let zone = "UTC";
+let zoned = formats(zone);
+let calendar = formats("UTC");
+
+/** Zone of the instance, in which every time is shown. @param {string} name */
+export function setZone(name) {
+  zone = name;
+  zoned = formats(name);
+}
+export const zoneName = () => zone;
+
+/** @param {Date} d */
+export const day = (d) => zoned.day.format(d);
+/** @param {Date} d */
+export const fullDay = (d) => zoned.fullDay.format(d);
+/** @param {Date} d */
+export const time = (d) => zoned.time.format(d);
+/** @param {Date} d */
+export const instant = (d) => zoned.instant.format(d);
+/** Date of the instance's zone as YYYY-MM-DD. @param {Date} d */
+export const isoDay = (d) => zoned.parts.format(d);
+/** Label of a date YYYY-MM-DD. @param {string} date */
+export const dayOf = (date) => calendar.day.format(new Date(`${date}T00:00:00Z`));
+/** @param {string} date */
+export const fullDayOf = (date) => calendar.fullDay.format(new Date(`${date}T00:00:00Z`));
+
+/** Date so many days later. @param {string} date YYYY-MM-DD @param {number} days */
+export function shiftDay(date, days) {
+  const d = new Date(`${date}T00:00:00Z`);
+  d.setUTCDate(d.getUTCDate() + days);
+  return d.toISOString().slice(0, 10);
+}
+
+/** Days from the first to the second date. @param {string} from @param {string} to */
+export const daysBetween = (from, to) => Math.round((+new Date(`${to}T00:00:00Z`) - +new Date(`${from}T00:00:00Z`)) / 86_400_000);
+
+/** Time since an instant. @param {Date} then @param {Date} [now] */
+export function since(then, now = new Date()) {
+  const s = Math.max(0, Math.round((+now - +then) / 1000));
+  if (s < 60) return `${s} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
+  return day(then);
+}

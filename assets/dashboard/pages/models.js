@@ -1,0 +1,86 @@
+// Models & providers: what each name leads to, its rates, and whether a provider answers.
+
+import { call, get, list, url } from "../api.js";
+import { h } from "../dom.js";
+import { count, duration } from "../format.js";
+import { empty, problem, searchBox, skeleton } from "../parts.js";
+import { remember } from "../router.js";
+
+export const title = "Models & providers";
+
+const PAGE = 100;
+
+/** @param {import("../router.js").Context} context */
+export async function show({ main, query, signal }) {
+  let text = query.get("q") ?? "";
+  let rows = /** @type {any[]} */ ([]);
+  let next = "";
+  const [summary, providers, filters, table, more] = [h("p"), h("div", skeleton(120)), h("search.filters"), h("div.scroll", skeleton(300)), h("div.more", { hidden: true })];
+  main.append(h("header.head", h("h1", title), summary), h("section.card.flush", { "aria-label": "Providers" }, providers), filters, h("section.card.flush", { "aria-label": "Models" }, table, more));
+
+  async function drawProviders() {
+    const { data } = await list("/v1/providers", {}, 200, signal);
+    if (!data.length) {
+      providers.replaceChildren(empty("No provider", "The configuration file names providers; see `gatekeeper check`."));
+      return;
+    }
+    providers.replaceChildren(h("div.scroll", h("table.tbl",
+      h("thead", h("tr", ["Provider", "Address", "Credential", "Price"].map((name) => h("th", { scope: "col" }, name)), h("th.num", { scope: "col" }, "Test"))),
+      h("tbody", data.map(provider)))));
+  }
+
+  /** @param {any} one */
+  function provider(one) {
+    const verdict = h("span.small.mute", { role: "status" });
+    const test = async () => {
+      verdict.textContent = "asking …";
+      try {
+        const done = await call("POST", `/v1/providers/${encodeURIComponent(one.name)}/test`, {}, signal);
+        verdict.replaceChildren(h(`span.tag.${done.ok ? "ok" : "bad"}`, done.ok ? "answers" : done.verdict), ` ${[done.status, duration(done.total_ms), done.reason].filter(Boolean).join(", ")}`);
+      } catch (error) {
+        if (!signal.aborted) verdict.replaceChildren(problem(error));
+      }
+    };
+    const price = typeof one.price === "string" ? one.price : one.price?.sheet ? "list prices" : one.price ? `$${one.price.input_per_million} in, $${one.price.output_per_million} out per million` : "–";
+    return h("tr", h("th", { scope: "row" }, h("span.name", one.name), h("div.small.faint", one.type)), h("td.mute", one.base_url ?? "–"),
+      h("td", one.has_credential === undefined ? "–" : h(`span.tag.${one.has_credential ? "ok" : ""}`, one.has_credential ? "set" : "none needed")), h("td.mute", price),
+      h("td.num", verdict, " ", h("button.btn.slim", { "aria-label": `Test ${one.name}`, click: () => void test() }, "Test")));
+  }
+
+  async function read() {
+    remember({ q: text });
+    const page = await get(url("/v1/prices", { model: text, limit: PAGE }), signal);
+    [rows, next] = [page.data, page.next ?? ""];
+    summary.textContent = page.as_of ? `Price sheet of ${page.as_of}` : "";
+    draw();
+  }
+
+  async function older() {
+    const page = await get(url("/v1/prices", { model: text, limit: PAGE, after: next }), signal);
+    rows.push(...page.data);
+    next = page.next ?? "";
+    draw();
+  }
+
+  function draw() {
+    more.hidden = !next;
+    more.replaceChildren(h("button.btn", { click: () => void older() }, "Show more models"), h("span.small.mute", `${count(rows.length)} shown`));
+    if (!rows.length) {
+      table.replaceChildren(empty("No model matches", "A name resolves if a provider has it on its list or on the price sheet."));
+      return;
+    }
+    const rate = (value) => (value === null || value === undefined ? "–" : `$${value}`);
+    table.replaceChildren(h("table.tbl",
+      h("thead", h("tr", h("th", { scope: "col" }, "Name"), h("th.desk", { scope: "col" }, "Leads to"), ["Input", "Cached", "Output"].map((name) => h("th.num", { scope: "col" }, `${name}, per million`)), h("th", { scope: "col" }, "Source"))),
+      h("tbody", rows.map((row) => h("tr", h("th", { scope: "row" }, h("span.name", row.name)), h("td.mute.desk", `${row.provider}/${row.model}`),
+        h("td.num", rate(row.input_per_million)), h("td.num.mute", rate(row.cached_input_per_million)), h("td.num", rate(row.output_per_million)),
+        h("td", row.input_per_million === null && row.source !== "free" ? h("span.tag.warn", "unpriced") : h("span.tag", row.source)))))));
+  }
+
+  filters.append(searchBox("Model", (value) => { text = value; void read(); }));
+  const box = filters.querySelector("input");
+  if (box) box.value = text;
+  await Promise.all([[drawProviders, providers], [read, table]].map(async ([run, place]) => {
+    try { await /** @type {() => Promise<void>} */ (run)(); } catch (error) { if (!signal.aborted) /** @type {HTMLElement} */ (place).replaceChildren(problem(error)); }
+  }));
+}

@@ -1,0 +1,115 @@
+// Settings: people and their sessions, stored content, the clock, version and licence.
+
+import { call, get, list } from "../api.js";
+import { h, icon } from "../dom.js";
+import { count, instant, since, zoneName } from "../format.js";
+import { confirmed, copy, empty, field, fieldError, modal, problem, select, skeleton, toast } from "../parts.js";
+
+export const title = "Settings";
+
+const ROLES = /** @type {[string, string][]} */ ([["owner", "owner"], ["auditor", "auditor"], ["viewer", "viewer"]]);
+
+/** @param {import("../router.js").Context} context */
+export async function show({ main, signal }) {
+  const [people, sessions, content, about] = [h("div", skeleton(120)), h("div", skeleton(80)), h("div", skeleton(80)), h("div", skeleton(80))];
+  main.append(h("header.head", h("h1", title)),
+    h("section.card", { "aria-label": "People" }, h("header", h("h2", "People"), h("button.btn.slim", { click: invite }, icon("plus"), "Invite")), people),
+    h("div.cols", half("Sessions", sessions), half("Stored content", content), half("Password", own()), half("About", about)));
+
+  async function drawPeople() {
+    const { data, more } = await list("/v1/users", { limit: 200 }, 1000, signal);
+    if (!data.length) {
+      people.replaceChildren(empty("Nobody yet", "People sign in with an e-mail address and a password; keys work without them."));
+      return;
+    }
+    people.replaceChildren(h("div.scroll", h("table.tbl",
+      h("thead", h("tr", ["Person", "Roles", "State"].map((name) => h("th", { scope: "col" }, name)), h("th", { scope: "col" }, h("span.sr", "Actions")))),
+      h("tbody", data.map((user) => h("tr", h("th", { scope: "row" }, h("span.name", user.name), h("div.small.faint", user.email)),
+        h("td.mute", user.memberships.map((one) => (one.scope === "instance" ? one.role : `${one.team ?? one.organization} ${one.role}`)).join(", ") || "none"),
+        h("td", h(`span.tag${user.disabled ? "" : ".ok"}`, user.disabled ? "Disabled" : "Active")),
+        h("td.num", h("button.btn.slim", { click: () => void link(user) }, "New link"), " ",
+          h("button.btn.slim", { click: () => toggle(user) }, user.disabled ? "Enable" : "Disable …"))))))), ...(more ? [h("p.more.small.mute", `${count(data.length)} shown`)] : []));
+  }
+
+  /** @param {any} user */
+  function toggle(user) {
+    const set = async (disabled) => { await call("PATCH", `/v1/users/${user.id}`, { disabled }, signal); await drawPeople(); };
+    if (user.disabled) void set(false);
+    else confirmed(`Disable ${user.name}?`, `All sessions of ${user.email} end at once, and its administrative keys with them.`, "Disable", () => set(true));
+  }
+
+  /** @param {any} user */
+  async function link(user) {
+    const made = await call("POST", `/v1/users/${user.id}/invitation`, {}, signal);
+    showLink(user.email, made);
+  }
+
+  /** @param {string} email @param {any} made */
+  function showLink(email, made) {
+    const address = location.origin + made.path;
+    const code = h("code.small", address);
+    const dialog = modal(`Link for ${email}`, h("div.body", h("p", "Send it to the person. It sets a password, works once, and ends ", h("b", instant(new Date(made.expires_at))), "."),
+      h("div.secret", code, h("button.btn.slim", { click: () => void copy(address, code) }, icon("copy"), "Copy"))),
+    h("footer", h("button.btn.main", { click: () => dialog.close() }, "Done")));
+  }
+
+  function invite() {
+    const [name, email, role] = [h("input.input", { autocomplete: "off" }), h("input.input", { type: "email", autocomplete: "off" }), select(ROLES, "viewer")];
+    const form = h("form", { novalidate: true }, h("div.body", field("Name", name), field("E-mail", email), field("Role", role, "Of the whole instance. Roles of a team are given on the page of the team.")),
+      h("footer", h("button.btn", { click: () => dialog.close() }, "Cancel"), h("button.btn.main", { type: "submit" }, "Create and show link")));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      try {
+        const user = await call("POST", "/v1/users", { name: name.value.trim(), email: email.value.trim(), memberships: [{ role: role.value }] }, signal);
+        const made = await call("POST", `/v1/users/${user.id}/invitation`, {}, signal);
+        dialog.close();
+        await drawPeople();
+        showLink(user.email, made);
+      } catch (error) { fieldError(form, error, { name, email, memberships: role }); }
+    });
+    const dialog = modal("Invite a person", form);
+    name.focus();
+  }
+
+  async function drawSessions() {
+    const { data } = await get("/v1/sessions", signal);
+    sessions.replaceChildren(data.length ? h("ul.list", data.map((one) => h("li", h("span.name", one.user), h("span.mute", one.address), h("span.mute", `last used ${since(new Date(one.last_used_at))}`), one.current && h("span.tag.info", "this browser"),
+      h("button.btn.slim.push", { "aria-label": `End session of ${one.user} from ${one.address}`, click: async () => { await call("DELETE", `/v1/sessions/${one.id}`, undefined, signal); await drawSessions(); } }, "End")))) : h("p.small.mute", "No session; you came with a key."));
+  }
+
+  async function drawContent() {
+    content.replaceChildren(h("div.stack", h("p.small", h("b", "Reasoning memory"), ": encrypted reasoning that some vendors want to see again, by team, never readable here."),
+      h("p.row", h("button.btn.slim.danger", { click: () => confirmed("Purge the reasoning memory?", "Running conversations with tools lose their stored reasoning; models then think anew.", "Purge", async () => {
+        const purged = await call("DELETE", "/v1/reasoning-memory", undefined, signal);
+        toast(`${count(purged.entries)} entries purged`);
+      }) }, "Purge …"))));
+  }
+
+  async function drawAbout() {
+    const [actor, clock] = await Promise.all([get("/v1/session", signal), get("/v1/clock", signal)]);
+    about.replaceChildren(h("dl.facts", [["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ["Clock", clock.in_step ? "in step" : "jumped; see Overview"]].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
+  }
+
+  function own() {
+    const [password, next] = [h("input.input", { type: "password", autocomplete: "current-password" }), h("input.input", { type: "password", autocomplete: "new-password" })];
+    const form = h("form.stack", { novalidate: true }, field("Present password", password), field("New password", next, "At least 12 characters. Your other sessions end."), h("div.row", h("button.btn", { type: "submit" }, "Change password")));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      fieldError(form, null, {});
+      try {
+        await call("POST", "/v1/session/password", { password: password.value, new_password: next.value }, signal);
+        form.reset();
+        toast("Password changed");
+        await drawSessions();
+      } catch (error) { fieldError(form, error, { password, new_password: next }); }
+    });
+    return form;
+  }
+
+  await Promise.all([[drawPeople, people], [drawSessions, sessions], [drawContent, content], [drawAbout, about]].map(async ([draw, place]) => {
+    try { await draw(); } catch (error) { if (!signal.aborted) place.replaceChildren(problem(error)); }
+  }));
+}
+
+/** @param {string} name @param {HTMLElement} body */
+const half = (name, body) => h("section.card.c6", { "aria-label": name }, h("header", h("h2", name)), body);

@@ -1,0 +1,242 @@
+//! `gatekeeper users`: creates, lists and deletes users of the running server, and gives and takes their roles.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::admin::{AdminClient, ServerArgs, percent_encode};
+use super::failure::Failure;
+use super::resolve;
+use crate::cli::output::{print, print_json};
+use crate::cli::style::{Style, Tone};
+use crate::cli::table::{Cell, Column, Table};
+use crate::cli::values::cell;
+use crate::process;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Create a user, with a role if one is given
+    Create(CreateArgs),
+    /// List users with their roles
+    List(ServerArgs),
+    /// Give a user a role in a team, in place of an earlier one there
+    Grant(GrantArgs),
+    /// Take a user's role in a team; personal keys there are deleted
+    Revoke(RevokeArgs),
+    /// Delete a user
+    Delete(DeleteArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct CreateArgs {
+    /// E-mail address
+    email: String,
+    /// Name [default: the part of the address before the @]
+    #[arg(long)]
+    name: Option<String>,
+    /// Role: owner, auditor or viewer; in an organization admin, auditor or viewer; in a team admin, member or viewer
+    #[arg(long)]
+    role: Option<String>,
+    /// Organization of the role, by id or name
+    #[arg(long, requires = "role", value_name = "NAME")]
+    organization: Option<String>,
+    /// Team of the role, by id or name
+    #[arg(
+        long,
+        requires = "role",
+        conflicts_with = "organization",
+        value_name = "NAME"
+    )]
+    team: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct GrantArgs {
+    /// User, by id or e-mail address
+    user: String,
+    /// Role: admin, member or viewer
+    #[arg(long)]
+    role: String,
+    /// Team, by id or name
+    #[arg(long, value_name = "NAME")]
+    team: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct RevokeArgs {
+    /// User, by id or e-mail address
+    user: String,
+    /// Team, by id or name
+    #[arg(long, value_name = "NAME")]
+    team: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct DeleteArgs {
+    /// User, by id or e-mail address
+    user: String,
+    /// Delete the user's personal keys too
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(args) => process::block_on(create(args)),
+        Command::List(server) => process::block_on(list(server)),
+        Command::Grant(args) => process::block_on(grant(args)),
+        Command::Revoke(args) => process::block_on(revoke(args)),
+        Command::Delete(args) => process::block_on(delete(args)),
+    }
+}
+
+async fn create(args: CreateArgs) -> Result<(), Failure> {
+    let mut body = json!({"email": args.email});
+    if let Some(name) = &args.name {
+        body["name"] = json!(name);
+    }
+    if let Some(role) = &args.role {
+        let mut membership = json!({"role": role});
+        for (place, name) in [("organization", &args.organization), ("team", &args.team)] {
+            if let Some(name) = name {
+                membership[place] = json!(name);
+            }
+        }
+        body["memberships"] = json!([membership]);
+    }
+    let user = args.server.admin()?.post("/v1/users", &body).await?;
+    show(&args.server, "created", &user)
+}
+
+async fn grant(args: GrantArgs) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let team = resolve::team(&admin, &args.team).await?;
+    let path = format!("/v1/teams/{}/members", cell(&team["id"]));
+    let body = json!({"user": args.user, "role": args.role});
+    let user = admin.post(&path, &body).await?;
+    show(&args.server, "changed", &user)
+}
+
+async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let team = resolve::team(&admin, &args.team).await?;
+    let user = find(&admin, &args.user).await?;
+    let (team, id) = (cell(&team["id"]), cell(&user["id"]));
+    let path = format!("/v1/teams/{team}/members/{id}");
+    admin.delete(&path).await?;
+    print(&format!("removed {} from {team}\n", cell(&user["email"])))
+}
+
+async fn delete(args: DeleteArgs) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let user = find(&admin, &args.user).await?;
+    let path = format!("/v1/users/{}?cascade={}", cell(&user["id"]), args.yes);
+    admin.delete(&path).await?;
+    print(&format!("deleted user {}\n", cell(&user["email"])))
+}
+
+/// The user with this id or address.
+async fn find(admin: &AdminClient, text: &str) -> Result<Value, Failure> {
+    let path = match text.contains('@') {
+        true => format!("/v1/users?email={}", percent_encode(text)),
+        false => {
+            return admin
+                .get(&format!("/v1/users/{}", percent_encode(text)))
+                .await;
+        }
+    };
+    let mut users = admin.list(&path).await?;
+    users.pop().ok_or_else(|| {
+        Failure::runtime(format!(
+            "unknown user `{text}`; list them to see which exist"
+        ))
+    })
+}
+
+fn show(server: &ServerArgs, done: &str, user: &Value) -> Result<(), Failure> {
+    if server.json {
+        return print_json(user);
+    }
+    print(&format!(
+        "{done} user {} ({})\n  roles  {}\n",
+        cell(&user["email"]),
+        cell(&user["id"]),
+        roles(user)
+    ))
+}
+
+async fn list(server: ServerArgs) -> Result<(), Failure> {
+    let users = server.admin()?.list("/v1/users").await?;
+    if server.json {
+        return print_json(&Value::Array(users));
+    }
+    if users.is_empty() {
+        return print("no users yet; create one with `gatekeeper users create EMAIL`\n");
+    }
+    print(&render(&users, &server.style()))
+}
+
+fn render(users: &[Value], style: &Style) -> String {
+    let mut table = Table::new([
+        Column::text("USER").flexible(),
+        Column::text("ID"),
+        Column::text("NAME").flexible().hidden_at(1),
+        Column::text("ROLES").flexible(),
+        Column::text("STATE"),
+    ]);
+    for user in users {
+        let state = match user["disabled"] == true {
+            true => "disabled",
+            false => "active",
+        };
+        table.row(vec![
+            cell(&user["email"]).into(),
+            Cell::toned(Tone::Dim, cell(&user["id"])),
+            cell(&user["name"]).into(),
+            roles(user).into(),
+            state.into(),
+        ]);
+    }
+    table.render(style)
+}
+
+/// `owner`, `admin of org_1`, `member of team_3`.
+fn roles(user: &Value) -> String {
+    let one = |membership: &Value| {
+        let place = [&membership["team"], &membership["organization"]]
+            .into_iter()
+            .find(|place| !place.is_null());
+        match place {
+            Some(place) => format!("{} of {}", cell(&membership["role"]), cell(place)),
+            None => cell(&membership["role"]),
+        }
+    };
+    let memberships = user["memberships"].as_array();
+    let roles: Vec<String> = memberships.into_iter().flatten().map(one).collect();
+    match roles.as_slice() {
+        [] => "none".to_owned(),
+        _ => roles.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_name_the_narrowest_place() {
+        let user = json!({"memberships": [
+            {"role": "owner", "organization": null, "team": null},
+            {"role": "member", "organization": "org_1", "team": "team_3"},
+        ]});
+        assert_eq!(roles(&user), "owner, member of team_3");
+        assert_eq!(roles(&json!({"memberships": []})), "none");
+    }
+}

@@ -1,0 +1,45 @@
+//! Prices of the models that resolve here.
+
+use crate::price::Price;
+use crate::route::RouteTable;
+
+/// A model with its price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricedModel {
+    /// name that clients ask for
+    pub name: String,
+    pub provider: String,
+    /// name as sent upstream
+    pub model: String,
+    /// `sheet`, `free`, `own` or `unknown`
+    pub source: &'static str,
+    /// input, cached input, output in pico-USD per token
+    pub rates: Option<[u64; 3]>,
+    pub context: Option<u64>,
+    pub max_output: Option<u64>,
+}
+
+/// All listed models in the order of their names.
+pub(super) fn priced_models(routes: &RouteTable) -> Vec<PricedModel> {
+    routes
+        .names()
+        .map(|(name, deployment)| PricedModel {
+            name: name.to_owned(),
+            provider: deployment.provider.name.clone(),
+            model: deployment.model.clone(),
+            source: source(&deployment.price),
+            rates: deployment.price.base_rates(),
+            context: deployment.price.context(),
+            max_output: deployment.price.max_output(),
+        })
+        .collect()
+}
+
+fn source(price: &Price) -> &'static str {
+    match price {
+        Price::Sheet(_) => "sheet",
+        Price::Free => "free",
+        Price::Own(_) => "own",
+        Price::Unknown => "unknown",
+    }
+}
