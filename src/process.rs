@@ -1,7 +1,6 @@
 //! Composition root: the life of the gateway process on one page. `start` opens the store, builds the parts and listens;
 //! `RunningServer::stop` ends them in the reverse order. Inputs: the resolved configuration and the platform (clock, disk).
 //! Decides nothing about a request and renders no response.
-
 pub mod backup;
 mod certificate_watch;
 
@@ -36,7 +35,6 @@ use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
-
 use certificate_watch::CertificateWatch;
 
 pub use crate::server::block_on;

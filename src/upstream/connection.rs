@@ -99,9 +99,9 @@ where
         .handshake_timeout(connect_timeout)
         // no connection limit: admission control must be the only queue
         .limit(0);
+    // HTTP/1.1 by the ALPN of the TLS settings; `max_http_version` would replace these settings by none
     awc::Client::builder()
         .connector(connector)
-        .max_http_version(awc::http::Version::HTTP_11)
         .disable_redirects()
         .no_default_headers()
         .disable_timeout()

@@ -66,8 +66,8 @@ export async function show({ main, query, signal }) {
         await new Promise((done) => setTimeout(done, 300));
         job = await get("/v1/audit/verify", signal);
       }
-      const good = job.state === "ok" || job.ok === true;
-      result.replaceChildren(h(`span.tag.${good ? "ok" : "bad"}`, icon(good ? "check" : "warn"), good ? "Intact" : "Does not verify"), job.message ?? (good ? `${count(job.events ?? 0)} events up to ${instant(new Date())}` : ""));
+      const good = job.state === "done" && job.result.verified;
+      result.replaceChildren(h(`span.tag.${good ? "ok" : "bad"}`, icon(good ? "check" : "warn"), good ? "Intact" : "Does not verify"), good ? `${count(job.result.last)} events up to ${instant(new Date())}` : job.error ?? `${count(job.result.findings.length)} findings; the first: ${job.result.findings[0]?.says ?? ""}`);
     } catch (error) {
       if (!signal.aborted) result.replaceChildren(problem(error));
     }

@@ -71,7 +71,7 @@ const CASES: [(Method, &str, u16, &str); 16] = [
     ),
     (Method::GET, "/teams", 404, "unknown path /teams"),
     (Method::GET, "/healthz", 200, "ok"),
-    (Method::GET, "/", 200, "<h1>Gatekeeper</h1>"),
+    (Method::GET, "/", 200, "OpenAI base URL"),
     (Method::HEAD, "/", 200, ""),
 ];
 
