@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod route_catalogue;
 
 use std::fs;
 use std::io;
@@ -93,7 +94,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let egress = egress(&config)?;
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
     let routes = Arc::new(routes.with_routing(&config.routing));
-    warn_of_unreachable(&routes);
+    route_catalogue::warn_of_unreachable(&routes);
     let control =
         control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
@@ -139,13 +140,6 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
     })
-}
-
-fn warn_of_unreachable(routes: &RouteTable) {
-    for lost in routes.unreachable() {
-        let (owner, name, reason) = (&lost.owner, &lost.name, &lost.reason);
-        tracing::warn!(%owner, %name, %reason, "route leads to a model that no call can reach");
-    }
 }
 
 /// A process that serves requests.
@@ -423,18 +417,7 @@ fn control(
     routes: &Arc<RouteTable>,
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
-    let routes = routes.clone();
-    let catalogue = Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
-        for (name, deployment) in routes.names() {
-            visit(name, &deployment.provider.name, &deployment.model);
-        }
-        for name in routes.route_names() {
-            for target in routes.resolve(name).iter().flat_map(|found| &found.targets) {
-                let deployment = &target.deployment;
-                visit(name, &deployment.provider.name, &deployment.model);
-            }
-        }
-    });
+    let catalogue = route_catalogue::of(routes.clone());
     Ok(instance
         .control
         .clone()

@@ -64,11 +64,10 @@ fn resolve(
 ) -> Option<Provider> {
     let valid_name = name.clone().parse(errors, |name| parse_name(name));
     let preset = preset(&name, section.string("type", errors), errors);
-    let base_url = section.string("base_url", errors).map(|written| {
-        written.parse(errors, |url| {
-            parse_endpoint_base(&from_environment(url, environment)?, preset)
-        })
-    });
+    let parse_url =
+        |url: &String| parse_endpoint_base(&from_environment(url, environment)?, preset);
+    let written = section.string("base_url", errors);
+    let base_url = written.map(|written| written.parse(errors, parse_url));
     let headers = headers(&mut section, environment, errors);
     let credential = CredentialSettings::take(&mut section, environment, errors);
     let price = section

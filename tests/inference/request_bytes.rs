@@ -5,7 +5,6 @@ use serde_json::json;
 use super::fixture::{Chat, Dialect, Fixture, Messages};
 use crate::harness::client::{HttpClient, Response};
 use crate::harness::process::{Provider, text};
-use crate::harness::upstream::Upstream;
 
 /// Body that no serializer writes: unusual order and spacing, numbers in every notation, escapes, unknown fields.
 const ODD: &str = "{ \"zebra\" : 1.0,\"messages\":[ {\"role\":\"user\",\"content\":\"\\u00fc \\/ up/m-small \u{e9}\"} ],\r\n\t\
@@ -47,8 +46,7 @@ fn p01_request_passes_through_byte_for_byte() {
 
 #[test]
 fn p01_qualified_model_is_replaced_at_top_level_only() {
-    let priced = |provider: Provider| provider.models(&["m-small", "c-small", "org/some-model"]);
-    let fixture = Fixture::with_providers(Upstream::start(), priced, |setup| setup);
+    let fixture = Fixture::new();
     assert_upstream_body(&fixture, Chat, &odd("up/m-small"), &odd("m-small"));
     assert_upstream_body(&fixture, Messages, &odd("ant/c-small"), &odd("c-small"));
     let escaped = "{\"mod\\u0065l\":\"\\u0075p/m-small\",\"messages\":[]}";

@@ -4,6 +4,7 @@
 use crate::config::Provider;
 use crate::dialect::UpstreamError;
 use crate::domain::api_error::ApiError;
+use crate::domain::api_error::ErrorCode;
 use crate::domain::attempt::FailureClass;
 use crate::domain::event::Status;
 use crate::gateway::admission::refusal;
@@ -94,10 +95,14 @@ pub(super) fn in_band(provider: &Provider, error: &UpstreamError) -> AttemptFail
     } else {
         format!("provider {provider} reported an error: {}", error.message)
     };
+    let mut failure = AttemptFailure::new(class, FailurePhase::AfterHead, message);
+    if error.status == Some(413) {
+        failure.code = ErrorCode::RequestTooLarge;
+    }
     AttemptFailure {
         vendor_status: error.status,
         vendor_code: error.kind.clone(),
-        ..AttemptFailure::new(class, FailurePhase::AfterHead, message)
+        ..failure
     }
 }
 
