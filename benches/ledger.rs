@@ -170,6 +170,7 @@ impl Bench {
             output_cap: Some(4_096),
             upstream_status: 200,
             first_content_ms: Some(431),
+            note: None,
         };
         self.ledger
             .settle(held.id, ending)

@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod route_catalogue;
 
 use std::fs;
 use std::io;
@@ -91,10 +92,9 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = Arc::new(RouteTable::new(
-        &config.providers,
-        Arc::new(Sheet::embedded()),
-    ));
+    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
+    let routes = Arc::new(routes.with_routing(&config.routing));
+    route_catalogue::warn_of_unreachable(&routes);
     let control =
         control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
@@ -417,12 +417,7 @@ fn control(
     routes: &Arc<RouteTable>,
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
-    let routes = routes.clone();
-    let catalogue = Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
-        for (name, deployment) in routes.names() {
-            visit(name, &deployment.provider.name, &deployment.model);
-        }
-    });
+    let catalogue = route_catalogue::of(routes.clone());
     Ok(instance
         .control
         .clone()

@@ -283,15 +283,11 @@ const CASES: &[(&str, &str, By)] = &[
         "a context that is too long is the client's to mend",
         Test,
     ),
-    (
-        "X05",
-        "a failure is tried again and billed once",
-        Nobody("retries"),
-    ),
+    ("X05", "a failure is tried again and billed once", Test),
     (
         "X06",
         "another provider answers where one cannot be reached",
-        Nobody("fallbacks"),
+        Test,
     ),
     (
         "X07",

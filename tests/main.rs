@@ -10,6 +10,7 @@ mod hostile;
 mod inference;
 mod invoice;
 mod ledger;
+mod routing;
 mod tenancy;
 mod tidy;
 mod versions;

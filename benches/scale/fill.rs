@@ -228,6 +228,7 @@ fn call_result(hold: &Hold, random: u64) -> CallResult {
         output_cap: Some(4_096),
         upstream_status: 200,
         first_content_ms: Some(300),
+        note: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::routes;
 use super::settings::SettingsArgs;
 use crate::cli::data_dir;
 use crate::cli::output::print;
@@ -47,11 +48,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
             "no providers configured; add a [providers.NAME] section with its api_key",
         ));
     }
-    let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()));
+    let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()))
+        .with_routing(&loaded.config.routing);
     print(&format!(
-        "{}\n{}{}{}{}",
+        "{}\n{}{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
+        routes::render_routes(&routes),
         render_listener_remark(&loaded),
         render_remarks(providers),
         render_ambiguous(&routes)

@@ -13,6 +13,7 @@ mod data_dir;
 mod demo;
 mod failure;
 mod http;
+mod import;
 mod init;
 mod json;
 mod keys;
@@ -26,6 +27,7 @@ mod requests;
 mod resolve;
 mod restore;
 mod roles;
+mod routes;
 mod serve;
 mod service_manager;
 mod settings;
@@ -100,6 +102,12 @@ enum Command {
     /// List, follow and explain requests
     #[command(subcommand)]
     Requests(requests::Command),
+    /// Translate the configuration of another gateway
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Show what a model name leads to
+    #[command(subcommand)]
+    Routes(routes::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -146,6 +154,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
+        Command::Import(command) => import::run(command),
+        Command::Routes(command) => routes::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
@@ -205,6 +215,9 @@ mod tests {
             "gatekeeper usage --json",
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
+            "gatekeeper import litellm config.yaml --out gatekeeper.toml --strict",
+            "gatekeeper routes resolve gpt-5.1",
+            "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
             "gatekeeper requests explain --last",
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",

@@ -192,6 +192,24 @@ impl<'t> Section<'t> {
         default
     }
 
+    /// Takes an integer within its range; `None` if the key is absent or invalid.
+    pub fn optional_integer(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        errors: &mut ConfigErrors,
+    ) -> Option<u64> {
+        let is_present = self.contains(key);
+        let (absent, reported) = (range.end().saturating_add(1), errors.0.len());
+        let number = self.integer(key, absent, range, errors);
+        (is_present && errors.0.len() == reported).then_some(number)
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        let mut keys = self.entries.iter().map(|entry| &entry.key);
+        keys.any(|entry| entry.strip_prefix(&self.prefix) == Some(key))
+    }
+
     /// Takes one of a few keywords, or returns the default.
     pub fn choice<T: Copy>(
         &mut self,
@@ -217,6 +235,17 @@ impl<'t> Section<'t> {
         );
         entry.report(errors, message);
         default
+    }
+
+    /// Takes an array of strings; `None` if the key is absent.
+    pub fn strings_if_present(
+        &mut self,
+        key: &'static str,
+        errors: &mut ConfigErrors,
+    ) -> Option<Vec<Spanned<String>>> {
+        let is_present = self.contains(key);
+        let strings = self.strings(key, errors);
+        is_present.then_some(strings)
     }
 
     /// Takes an array of strings; empty if the key is absent.

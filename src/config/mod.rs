@@ -15,6 +15,7 @@ mod provider;
 mod reasoning_memory;
 pub mod reference;
 mod resolve;
+mod routes;
 mod secret;
 mod settings;
 mod written;
@@ -23,6 +24,7 @@ pub use base_url::parse_base_url;
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
+pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
     AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun,

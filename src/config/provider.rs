@@ -11,9 +11,10 @@ use super::egress;
 use super::file::{ConfigErrors, Section, Spanned};
 use super::members;
 use super::price::{amount_digits, default_price, parse_entries, parse_price};
-use super::secret::Environment;
+use super::secret::{Environment, SecretSource};
 use super::settings::{PriceSetting, Provider, UnsupportedFieldPolicy};
 use crate::domain::money::Money;
+use crate::domain::secret::Secret;
 use crate::price::Sheet;
 use crate::provider::{self, BaseUrl, OnDisconnect, Preset};
 
@@ -63,9 +64,11 @@ fn resolve(
 ) -> Option<Provider> {
     let valid_name = name.clone().parse(errors, |name| parse_name(name));
     let preset = preset(&name, section.string("type", errors), errors);
-    let base_url = section
-        .string("base_url", errors)
-        .map(|written| written.parse(errors, |url| parse_endpoint_base(url, preset)));
+    let parse_url =
+        |url: &String| parse_endpoint_base(&from_environment(url, environment)?, preset);
+    let written = section.string("base_url", errors);
+    let base_url = written.map(|written| written.parse(errors, parse_url));
+    let headers = headers(&mut section, environment, errors);
     let credential = CredentialSettings::take(&mut section, environment, errors);
     let price = section
         .take("price")
@@ -106,6 +109,7 @@ fn resolve(
         preset,
         place: preset.place.of(&base_url, credential.region.as_deref()),
         base_url,
+        headers,
         api_key: credential.api_key,
         signer: credential.signer,
         price: price?,
@@ -169,6 +173,55 @@ fn default_base_url(
             None
         }
     }
+}
+
+/// The text itself, or the value of the variable that it names as `env:NAME`.
+fn from_environment(text: &str, environment: Environment<'_>) -> Result<String, String> {
+    match text.strip_prefix("env:") {
+        Some(name) => environment(name)
+            .ok_or_else(|| format!("${name} is not set; set it in the environment and restart")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// Headers that are sent with every request to the provider; a value may be the source of a secret.
+fn headers(
+    section: &mut Section<'_>,
+    environment: Environment<'_>,
+    errors: &mut ConfigErrors,
+) -> Vec<(String, Secret)> {
+    const RESERVED: [&str; 6] = [
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "accept-encoding",
+    ];
+    let written = section.section("headers", errors).named_strings(errors);
+    let header = |(name, value): (String, Spanned<String>)| {
+        let name = name.to_ascii_lowercase();
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) || RESERVED.contains(&name.as_str()) {
+            value.report(errors, "invalid or reserved header name; use another");
+            return None;
+        }
+        let value = value.parse(errors, |text| {
+            let is_source = ["env:", "file:", "credential:"]
+                .iter()
+                .any(|kind| text.starts_with(kind));
+            let value = match is_source {
+                true => SecretSource::parse(text)?.read(environment)?,
+                false => Secret::new(text.clone()),
+            };
+            match value.expose().chars().any(char::is_control) {
+                true => Err("control character in a header".to_owned()),
+                false => Ok(value),
+            }
+        });
+        Some((name, value?))
+    };
+    written.into_iter().filter_map(header).collect()
 }
 
 /// Parses a base URL; the gateway itself appends the paths of endpoints.

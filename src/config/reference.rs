@@ -9,6 +9,7 @@ mod limit_keys;
 mod packaged;
 mod price_keys;
 mod provider_keys;
+mod routing_keys;
 
 use std::fmt::Write;
 
@@ -67,9 +68,11 @@ impl KeyKind {
             KeyKind::Integer { min, max } => format!("integer, {min} to {max}"),
             KeyKind::Choice(words) => quoted(words),
             KeyKind::Strings => "array of strings".to_owned(),
+            KeyKind::Targets => "array of strings or tables".to_owned(),
             KeyKind::Amount => "amount".to_owned(),
             KeyKind::StringTable => "table of strings".to_owned(),
             KeyKind::Tables => "table of tables".to_owned(),
+            KeyKind::Table => "table".to_owned(),
             KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
         }
     }

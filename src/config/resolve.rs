@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
+use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
@@ -114,6 +115,7 @@ fn resolve(
             &[("on", true), ("off", false)],
             errs,
         ),
+        user_header: user_header(top.string("user_header", errs), errs),
         ledger: ledger(top.section("ledger", errs), errs),
         retention: retention(top.section("retention", errs), errs),
         limits: limits(top.section("limits", errs), errs),
@@ -125,6 +127,10 @@ fn resolve(
         providers: match (top.section("providers", errs), environment) {
             (section, Some(environment)) => provider::resolve_all(section, path, environment, errs),
             (_, None) => Vec::new(),
+        },
+        routing: RoutingConfig {
+            aliases: routes::resolve_aliases(top.section("aliases", errs), errs),
+            routes: routes::resolve_all(top.section("routes", errs), errs),
         },
         written: WrittenConfig::of(text),
     };
@@ -178,6 +184,16 @@ fn folder(
         .clone()
         .or(from_file)
         .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
+}
+
+fn user_header(written: Option<Spanned<String>>, errors: &mut ConfigErrors) -> Option<String> {
+    written?.parse(errors, |name| {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        match !name.is_empty() && name.bytes().all(is_token) {
+            true => Ok(name.to_ascii_lowercase()),
+            false => Err("invalid header name; use e.g. x-openwebui-user-email".to_owned()),
+        }
+    })
 }
 
 fn timezone(written: Option<Spanned<String>>, errors: &mut ConfigErrors) -> String {
@@ -249,6 +265,8 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
     let body_bytes_max = megabytes("body_mb", default.body_bytes_max, 1024);
     let bodies_bytes_max = megabytes("bodies_mb", default.bodies_bytes_max, 65_536);
     let answer_bytes_max = megabytes("answer_mb", default.answer_bytes_max, 1024);
+    let first_content_timeout_ms =
+        section.integer("first_content_timeout_s", 0, 0..=DAY_S, errors) * 1000;
     let mut seconds = |key, default_ms: u64, max_s| {
         section.integer(key, default_ms / 1000, 1..=max_s, errors) * 1000
     };
@@ -260,6 +278,7 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
         body_timeout_ms: seconds("body_timeout_s", default.body_timeout_ms, 3600),
         connect_timeout_ms: seconds("connect_timeout_s", default.connect_timeout_ms, 300),
         head_timeout_ms: seconds("head_timeout_s", default.head_timeout_ms, DAY_S),
+        first_content_timeout_ms,
         idle_timeout_ms: seconds("idle_timeout_s", default.idle_timeout_ms, DAY_S),
         call_timeout_ms: seconds("call_timeout_s", default.call_timeout_ms, DAY_S),
         client_head_timeout_ms: seconds("client_head_s", default.client_head_timeout_ms, 3600),

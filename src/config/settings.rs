@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::listener::ListenerConfig;
+use super::routes::RoutingConfig;
 use super::secret::SecretSource;
 use super::written::WrittenConfig;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
@@ -30,6 +31,8 @@ pub struct Config {
     pub workers: usize,
     /// adds an `anthropic/` alias per model, since Claude Code's picker shows no other names
     pub picker_aliases: bool,
+    /// request header that names the end user, in lower case
+    pub user_header: Option<String>,
     pub ledger: LedgerConfig,
     pub retention: Retention,
     pub limits: Limits,
@@ -40,6 +43,7 @@ pub struct Config {
     /// `None` if images by URL are not fetched
     pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
+    pub routing: RoutingConfig,
     /// the file as it is written
     pub written: WrittenConfig,
 }
@@ -146,6 +150,8 @@ pub struct Limits {
     pub connect_timeout_ms: u64,
     /// until the head of the upstream response
     pub head_timeout_ms: u64,
+    /// until the first content of a stream; 0 for no bound
+    pub first_content_timeout_ms: u64,
     /// between two chunks of an upstream body
     pub idle_timeout_ms: u64,
     /// of an upstream call, to its last byte
@@ -178,6 +184,7 @@ impl Default for Limits {
             body_timeout_ms: 60_000,
             connect_timeout_ms: 10_000,
             head_timeout_ms: 300_000,
+            first_content_timeout_ms: 0,
             idle_timeout_ms: 120_000,
             call_timeout_ms: 1_800_000,
             client_head_timeout_ms: 15_000,
@@ -278,6 +285,8 @@ pub struct Provider {
     pub preset: &'static Preset,
     /// scheme, host, port and path prefix, without a trailing slash
     pub base_url: String,
+    /// sent with every request, names in lower case
+    pub headers: Vec<(String, Secret)>,
     pub api_key: Option<Secret>,
     /// signs requests instead of sending a key
     pub signer: Option<Signer>,

@@ -99,10 +99,12 @@ impl Control {
         let mut names = Vec::new();
         let tenants = (&caller.organization, &caller.team);
         (self.catalogue)(&mut |name, provider, model| {
-            if access::is_model_allowed(tenants, caller.keys(), name, provider, model) {
+            if access::is_model_allowed(tenants, caller.keys(), &[name], (provider, model)) {
                 names.push(name.to_owned());
             }
         });
+        // a route is visited once per target
+        names.dedup();
         names
     }
 }

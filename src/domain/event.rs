@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::attempt::AttemptNote;
 use crate::domain::attribution::Attribution;
 pub use crate::domain::cost_line::{CostLine, LineUnit, PriceCard};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
@@ -273,6 +274,8 @@ pub struct CallResult {
     pub upstream_status: u16,
     /// ms from admission to the first content event
     pub first_content_ms: Option<u64>,
+    /// choice of the target and failure; `None` where there is nothing to explain
+    pub note: Option<Box<AttemptNote>>,
 }
 
 impl CallResult {
@@ -288,6 +291,7 @@ impl CallResult {
             output_cap: None,
             upstream_status: 0,
             first_content_ms: None,
+            note: None,
         };
         ending.at_ceiling(ceiling, Flags::ORPHANED)
     }

@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod allow_list;
 pub mod api_error;
+pub mod attempt;
 pub mod attribution;
 pub mod budget;
 pub mod clock;

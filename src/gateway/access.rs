@@ -12,10 +12,12 @@ use crate::domain::tenant::Endpoint;
 use crate::domain::time::Time;
 use crate::gateway::call::Call;
 use crate::policy::{access, similar_names};
-use crate::route::{Deployment, RouteError, RouteTable};
+use crate::route::{Candidate, Deployment, Plan, Resolution, RouteError, RouteTable};
 
 /// A key that may call at most this many models is told their names where a name is unknown.
 const NAMES_SHOWN_MAX: usize = 10;
+/// Owner of routes and aliases in model lists.
+const ROUTE_OWNER: &str = "gatekeeper";
 
 /// Refuses an endpoint that the caller may not use.
 pub(super) fn check_endpoint(caller: &Caller, call: &Call) -> Result<(), ApiError> {
@@ -71,21 +73,58 @@ impl Access {
         }
     }
 
-    /// Returns the deployment behind a model name, if the caller may use it.
-    pub fn authorize(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, ApiError> {
-        let deployment = self
+    /// Returns the targets behind a name, and those of its fallbacks, that the caller may use. A fallback is granted by its own
+    /// names, never by the name that was asked for.
+    pub fn plan(&self, caller: &Caller, asked: &str) -> Result<Plan, ApiError> {
+        let resolved = self
             .routes
             .resolve(asked)
             .map_err(|error| self.unresolved(caller, asked, &error))?;
-        let provider = &deployment.provider.name;
-        access::check_model_allowed(
-            (&caller.organization, &caller.team),
-            caller.keys(),
-            asked,
-            provider,
-            &deployment.model,
-        )?;
-        Ok(deployment)
+        let mut refusal = None;
+        let mut targets = Vec::new();
+        for candidate in resolved.into_candidates() {
+            match check_granted(caller, asked, &candidate) {
+                Ok(()) => targets.push(candidate),
+                Err(error) => drop(refusal.get_or_insert(error)),
+            }
+        }
+        let route = match (targets.first(), refusal) {
+            (Some(target), _) => target.route.clone(),
+            (None, refusal) => {
+                return Err(refusal.unwrap_or_else(|| ApiError::defect("a name has no target")));
+            }
+        };
+        let Some(route) = route else {
+            return Ok(Plan {
+                targets,
+                ..Plan::default()
+            });
+        };
+        let fallbacks = |names: &[String]| {
+            let resolved = names
+                .iter()
+                .filter_map(|name| self.routes.resolve(name).ok());
+            resolved
+                .flat_map(Resolution::into_candidates)
+                .filter(|candidate| is_granted(caller, candidate))
+                .collect()
+        };
+        Ok(Plan {
+            fallbacks: fallbacks(&route.config.fallbacks),
+            context_fallbacks: fallbacks(&route.config.context_fallbacks),
+            content_fallbacks: fallbacks(&route.config.content_fallbacks),
+            targets,
+        })
+    }
+
+    /// Checks that the caller may still use a target.
+    pub fn check_granted(
+        &self,
+        caller: &Caller,
+        asked: &str,
+        candidate: &Candidate,
+    ) -> Result<(), ApiError> {
+        check_granted(caller, asked, candidate)
     }
 
     /// Refuses models that a tool of the vendor would run inside the call and that the caller may not use.
@@ -98,7 +137,7 @@ impl Access {
         let provider = &deployment.provider.name;
         for SecondModelBound { model, .. } in &input.second_models {
             let owners = (&caller.organization, &caller.team);
-            access::check_model_allowed(owners, caller.keys(), model, provider, model)
+            access::check_model_allowed(owners, caller.keys(), model, &[model], (provider, model))
                 .map_err(|error| error.with_param("tools"))?;
         }
         Ok(())
@@ -110,7 +149,8 @@ impl Access {
         if *error != RouteError::Unknown {
             return refusal;
         }
-        let names: Vec<&str> = self.callable(caller).map(|(name, _)| name).collect();
+        let callable = self.callable(caller);
+        let names: Vec<&str> = callable.iter().map(|(name, _)| name.as_str()).collect();
         if (1..=NAMES_SHOWN_MAX).contains(&names.len()) {
             let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             refusal.message += &format!("; this key may call {}", shown.join(", "));
@@ -121,17 +161,32 @@ impl Access {
         refusal
     }
 
-    /// Listed names that the caller may call, sorted.
-    fn callable(&self, caller: &Caller) -> impl Iterator<Item = (&str, &Arc<Deployment>)> {
-        self.routes.names().filter(move |(name, deployment)| {
-            access::is_model_allowed(
-                (&caller.organization, &caller.team),
-                caller.keys(),
-                name,
-                &deployment.provider.name,
-                &deployment.model,
-            )
-        })
+    /// Listed names that the caller may call, with the owner that model lists state, sorted.
+    fn callable(&self, caller: &Caller) -> Vec<(String, String)> {
+        let tenants = (&caller.organization, &caller.team);
+        let models = self.routes.names().filter(|(name, deployment)| {
+            let (provider, model) = (&deployment.provider.name, &deployment.model);
+            access::is_model_allowed(tenants, caller.keys(), &[name], (provider, model))
+        });
+        let mut callable: Vec<(String, String)> = models
+            .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
+            .collect();
+        let routes = self
+            .routes
+            .route_names()
+            .filter(|name| self.plan(caller, name).is_ok());
+        let before = callable.len();
+        callable.extend(routes.map(|name| (name.to_owned(), ROUTE_OWNER.to_owned())));
+        if callable.len() > before {
+            // a route hides a model of its name
+            callable.sort_by(|one, other| {
+                one.0
+                    .cmp(&other.0)
+                    .then(is_route(other).cmp(&is_route(one)))
+            });
+            callable.dedup_by(|later, first| later.0 == first.0);
+        }
+        callable
     }
 
     /// Lists the models that the key may call, sorted: name and provider. Clients of Anthropic's dialect also get the picker
@@ -142,10 +197,7 @@ impl Access {
         dialect: Dialect,
     ) -> Result<Vec<(String, String)>, ApiError> {
         let caller = self.authenticate(credential)?;
-        let mut models: Vec<(String, String)> = self
-            .callable(&caller)
-            .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
-            .collect();
+        let mut models = self.callable(&caller);
         if self.picker_aliases && dialect == Dialect::Messages {
             let aliases = self.aliases(&models);
             models.extend(aliases);
@@ -161,4 +213,33 @@ impl Access {
             .filter(|(alias, _)| self.routes.resolve_alias(alias) != alias)
             .collect()
     }
+}
+
+fn is_route((_, owner): &(String, String)) -> bool {
+    owner == ROUTE_OWNER
+}
+
+fn is_granted(caller: &Caller, candidate: &Candidate) -> bool {
+    let deployment = candidate.deployment();
+    let names = (deployment.provider.name.as_str(), deployment.model.as_str());
+    access::is_model_allowed(
+        (&caller.organization, &caller.team),
+        caller.keys(),
+        &candidate.granted_by,
+        names,
+    )
+}
+
+/// Refuses a target that no list allows by its own name or by one that grants it.
+fn check_granted(caller: &Caller, asked: &str, candidate: &Candidate) -> Result<(), ApiError> {
+    let deployment = candidate.deployment();
+    let names = (deployment.provider.name.as_str(), deployment.model.as_str());
+    let granted_by = &candidate.granted_by;
+    access::check_model_allowed(
+        (&caller.organization, &caller.team),
+        caller.keys(),
+        asked,
+        granted_by,
+        names,
+    )
 }

@@ -6,9 +6,14 @@ use bytes::Bytes;
 
 use crate::dialect::{Dialect, Operation};
 use crate::domain::api_error::ApiError;
+use crate::domain::money::Money;
+use crate::gateway::client_timeouts::ClientTimeouts;
 
 /// Header with the tag under which a request is reported; it is not forwarded.
 pub const TAG_HEADER: &str = "x-gatekeeper-tag";
+
+/// Header with the most that a request may cost.
+pub const MAX_COST_HEADER: &str = "x-gatekeeper-max-cost-usd";
 
 /// Headers of a client that a vendor of the same dialect understands.
 const FORWARDED: [&str; 5] = [
@@ -35,7 +40,26 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// raw value of [`TAG_HEADER`]
     pub tag: Option<Bytes>,
+    /// timeouts that the client sets itself, from `read_timeouts`
+    pub timeouts: ClientTimeouts,
+    /// raw value of [`MAX_COST_HEADER`]
+    pub max_cost: Option<String>,
+    /// end user, from the header that the configuration names
+    pub user: Option<String>,
     pub body: Bytes,
+}
+
+/// Parses the value of [`MAX_COST_HEADER`].
+pub(super) fn max_cost(written: Option<&str>) -> Result<Option<Money>, ApiError> {
+    let parse = |text: &str| {
+        let amount = Money::parse(text.trim().trim_start_matches('$'));
+        amount.map_err(|error| {
+            let message =
+                format!("invalid header {MAX_COST_HEADER}: {error}; use dollars such as 0.05");
+            ApiError::invalid(message).with_param(MAX_COST_HEADER)
+        })
+    };
+    written.map(parse).transpose()
 }
 
 pub(super) fn invalid_tag() -> ApiError {

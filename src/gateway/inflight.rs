@@ -33,16 +33,19 @@ struct Counter {
     none_left: Notify,
 }
 
-/// One running request; counted until dropped.
+/// One running request; counted until its last clone is dropped.
+#[derive(Clone)]
 pub struct InflightGuard {
     phase: watch::Receiver<Phase>,
-    running: Arc<Counter>,
+    _counted: Arc<CountedRequest>,
     ended: watch::Receiver<EndedCalls>,
     /// last order before the call began
     since: u64,
     /// key of the call and its ancestors
     keys: Vec<KeyId>,
 }
+
+struct CountedRequest(Arc<Counter>);
 
 impl Inflight {
     pub fn new(ended: watch::Receiver<EndedCalls>) -> Inflight {
@@ -69,7 +72,7 @@ impl Inflight {
         self.running.running.fetch_add(1, Ordering::SeqCst);
         Ok(InflightGuard {
             phase: self.phase.subscribe(),
-            running: self.running.clone(),
+            _counted: Arc::new(CountedRequest(self.running.clone())),
             since: self.ended.borrow().orders(),
             ended: self.ended.clone(),
             keys: Vec::new(),
@@ -137,10 +140,10 @@ impl InflightGuard {
     }
 }
 
-impl Drop for InflightGuard {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
-        if self.running.running.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.running.none_left.notify_waiters();
+        if self.0.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
         }
     }
 }

@@ -7,9 +7,13 @@
 mod access;
 mod admission;
 mod alert_outbox;
+mod attempts;
 mod body_bytes;
 mod body_work;
 mod call;
+mod client_timeouts;
+mod conversation;
+mod deadlines;
 mod exchange;
 mod inflight;
 mod metrics;
@@ -33,32 +37,34 @@ use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
-use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::access::Access;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::admission::refusal_log::{RefusalEntry, RefusalLog};
-use crate::gateway::admission::{Admission, AdmissionControl, CallParts};
+use crate::gateway::admission::{AdmissionControl, output_cap};
 use crate::gateway::alert_outbox::AlertOutbox;
+use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
 use crate::gateway::body_bytes::BodyBytes;
 pub use crate::gateway::body_bytes::BodyReservation;
 use crate::gateway::body_work::BodyWork;
-pub use crate::gateway::call::{Call, TAG_HEADER, is_forwarded};
+use crate::gateway::call::max_cost;
+pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
+pub use crate::gateway::client_timeouts::read_timeouts;
 use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::outcome::Outcome;
+use crate::gateway::exchange::provider_test;
 pub use crate::gateway::exchange::provider_test::{ProviderTest, ProviderVerdict};
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::exchange::{AdmittedAttempt, provider_test, unmetered};
+use crate::gateway::exchange::shared_progress::SharedProgress;
 pub use crate::gateway::inflight::Inflight;
-use crate::gateway::inflight::InflightGuard;
 pub use crate::gateway::metrics::Metrics;
 pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
+use crate::gateway::request::route_params;
 use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
-use crate::route::RouteTable;
+use crate::route::{Moment, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
@@ -83,8 +89,9 @@ pub struct GatewayParts {
 /// Data plane of one process, shared by all workers.
 pub struct Gateway {
     limits: Limits,
+    user_header: Option<String>,
     access: Arc<Access>,
-    admission: AdmissionControl,
+    attempts: AttemptRunner,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
@@ -137,12 +144,18 @@ impl Gateway {
             inflight: inflight.clone(),
             work: BodyWork::default(),
         };
+        let exchange = Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning));
         Ok(Gateway {
             limits: config.limits,
+            user_header: config.user_header.clone(),
             access,
-            admission,
+            attempts: AttemptRunner {
+                admission,
+                settler: settler.clone(),
+                exchange: exchange.clone(),
+            },
             settler,
-            exchange: Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning)),
+            exchange,
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
             refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
@@ -170,7 +183,7 @@ impl Gateway {
         reply
     }
 
-    /// Authenticate, decode, check access, plan, admit, attempt, relay, settle.
+    /// Authenticate, decode, check access, route; then plan, admit, attempt, relay and settle for each target in turn.
     async fn journey(
         &self,
         client: &Client,
@@ -185,68 +198,73 @@ impl Gateway {
         guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         entry.address = call.address;
-        let admitted = self.admit(&mut entry, caller, &call, client).await;
-        let attempt = match admitted.map_err(|error| self.refusals.log(&entry, error))? {
-            Admitted::Metered(attempt) => attempt,
-            Admitted::Unmetered(admission) => {
-                let outcome = Box::pin(unmetered::call(
-                    *admission,
-                    &self.exchange,
-                    client,
-                    &call.headers,
-                    guard,
-                ));
-                return self.reply(id, outcome.await, Vec::new());
-            }
+        let is_unmetered = call.operation.is_unmetered();
+        let routed = self.route(&mut entry, caller, call).await;
+        let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        let ended = if is_unmetered {
+            self.attempts.run_unmetered(&routed, client, guard).await
+        } else {
+            self.attempts.run(&routed, client, guard).await
         };
-        self.attempt(*attempt, client, call.headers, guard).await
+        let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
+        ended.map_err(|no_reply| match *no_reply {
+            NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
+            NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
+        })
     }
 
-    /// From the decoded body to the hold. Every error is a refusal of the gateway and reaches the request log once.
-    async fn admit(
+    /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
+    async fn route(
         &self,
         entry: &mut RefusalEntry,
         caller: Arc<Caller>,
-        call: &Call,
-        client: &Client,
-    ) -> Result<Admitted, ApiError> {
+        call: Call,
+    ) -> Result<RoutedRequest, ApiError> {
         let tag = call.tag.as_ref();
         let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
         entry.tag = tag.transpose()?;
-        let mut request = self.read(call).await?;
+        let mut request = self.read(&call).await?;
         self.access.resolve_alias(&mut request);
+        request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
-        access::check_endpoint(&caller, call)?;
-        let deployment = self.access.authorize(&caller, &request.model)?;
-        let id = HoldId::first(entry.request);
-        let planned = self.admission.plan(
+        access::check_endpoint(&caller, &call)?;
+        let mut plan = self.access.plan(&caller, &request.model)?;
+        let (request, route_params) = match plan.route() {
+            Some(route) => route_params::apply(request, &route.config)?,
+            None => (request, Vec::new()),
+        };
+        plan.note_ceilings(|deployment| output_cap::ceiling_at(&request, deployment));
+        // the random part of the id
+        let seed = (entry.request.0 >> 16) as u64;
+        let moment = Moment {
+            boot_ms: self.time.boot_ms(),
+            random: mix(seed),
+            conversation: plan.has_affinity().then(|| conversation::hash(&request)),
+        };
+        let progress = RouteProgress::new(plan, moment);
+        Ok(RoutedRequest {
+            id: entry.request,
             caller,
-            Arc::new(request),
-            deployment,
-            id,
-            CallParts {
-                tag: entry.tag.as_ref(),
-                headers: &call.headers,
-                may_fetch: client.fetcher().is_some(),
-            },
-        );
-        let admission = planned.await?;
-        if call.operation.is_unmetered() {
-            return Ok(Admitted::Unmetered(Box::new(admission)));
-        }
-        let credential = call.credential.as_deref();
-        let granted = self.admission.hold(admission, credential).await?;
-        let (settler, context) = (self.settler.clone(), self.exchange.clone());
-        let mut attempt = AdmittedAttempt::open(granted, settler, context);
-        attempt.hold.wait_for_disk().await?;
-        Box::pin(attempt.fetch_images(client.fetcher())).await?;
-        Ok(Admitted::Metered(Box::new(attempt)))
+            request: Arc::new(request),
+            tag: entry.tag.clone(),
+            credential: call.credential,
+            headers: call.headers.into(),
+            timeouts: call.timeouts,
+            route_params,
+            max_cost: max_cost(call.max_cost.as_deref())?,
+            arrived: std::time::Instant::now(),
+            progress: SharedProgress::new(progress, self.time.clone(), seed),
+        })
     }
 
     async fn read(&self, call: &Call) -> Result<Request, ApiError> {
         let (dialect, operation, body) = (call.dialect, call.operation, call.body.clone());
         let read = move || dialect::read(dialect, operation, body);
-        self.admission.work.run(call.body.len(), read).await
+        self.attempts
+            .admission
+            .work
+            .run(call.body.len(), read)
+            .await
     }
 
     /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and
@@ -258,47 +276,13 @@ impl Gateway {
     ) -> Result<BodyReservation, ApiError> {
         self.inflight.check_open()?;
         let caller = self.access.authenticate(credential)?;
-        self.admission.look_at_caller(&caller)?;
+        self.attempts.admission.look_at_caller(&caller)?;
         self.bodies.reserve(caller.key.id, bytes)
     }
 
     /// Bytes of long request bodies in flight.
     pub fn body_bytes(&self) -> usize {
         self.bodies.in_flight()
-    }
-
-    /// Runs one admitted attempt to its reply.
-    async fn attempt(
-        &self,
-        attempt: AdmittedAttempt,
-        client: &Client,
-        headers: Vec<(String, String)>,
-        guard: InflightGuard,
-    ) -> Result<Reply, Box<FailedCall>> {
-        let id = attempt.hold.grant.id.request;
-        let failure_headers = attempt.failure_headers();
-        let outcome = exchange::run(attempt, client, headers, guard).await;
-        self.reply(id, outcome, failure_headers)
-    }
-
-    /// The reply of the last attempt, or its failure as an error of the gateway.
-    fn reply(
-        &self,
-        id: RequestId,
-        outcome: Outcome,
-        headers: Vec<(String, String)>,
-    ) -> Result<Reply, Box<FailedCall>> {
-        let failure = match outcome {
-            Outcome::Reply(reply) => return Ok(reply),
-            Outcome::Failed(failure) => failure,
-        };
-        self.exchange.log_failure(&failure, id);
-        failure.into_forwarded().map_err(|failure| {
-            Box::new(FailedCall {
-                error: failure.into_api_error(),
-                headers,
-            })
-        })
     }
 
     /// Logs the refusal of a key that is known but may not call.
@@ -356,6 +340,11 @@ impl Gateway {
         self.access.models(credential, dialect)
     }
 
+    /// Request header that names the end user.
+    pub fn user_header(&self) -> Option<&str> {
+        self.user_header.as_deref()
+    }
+
     /// Configured providers.
     pub fn providers(&self) -> &[Arc<Provider>] {
         self.access.routes.providers()
@@ -390,6 +379,10 @@ impl Gateway {
         &self.inflight
     }
 
+    pub fn routes(&self) -> &RouteTable {
+        &self.access.routes
+    }
+
     /// Number of requests that wait for room in a budget.
     pub fn waiting(&self) -> usize {
         self.settler.queue.waiting()
@@ -406,12 +399,6 @@ impl Gateway {
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
     }
-}
-
-/// Result of the admission; boxed, since both are large and move through several futures.
-enum Admitted {
-    Metered(Box<AdmittedAttempt>),
-    Unmetered(Box<Admission>),
 }
 
 /// A call that ended without a reply: its error, and the headers of the attempt if there was one.

@@ -96,6 +96,11 @@ pub const REQUEST_ID: &str = "x-gatekeeper-request-id";
 /// Header by which SDKs decide about a retry, whatever the status.
 const SHOULD_RETRY: &str = "x-should-retry";
 
+/// Header by which SDKs do not repeat what the gateway has repeated in vain.
+pub(super) fn no_retry() -> (String, String) {
+    (SHOULD_RETRY.to_owned(), "false".to_owned())
+}
+
 /// Adds the headers that name the deployment and the attempt.
 pub(super) fn put_attempt(
     headers: &mut Vec<(String, String)>,
@@ -132,6 +137,16 @@ pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Opti
 }
 
 impl Reply {
+    /// Names the request parameters that the route set.
+    pub(super) fn with_route_params(mut self, names: &[String]) -> Reply {
+        if !names.is_empty() {
+            let value = header_text(&names.join(","));
+            self.headers
+                .push(("x-gatekeeper-route-params".into(), value));
+        }
+        self
+    }
+
     /// Head of an answered call: forwarded headers of the upstream, and the deployment that answered.
     pub(super) fn answered(
         status: u16,

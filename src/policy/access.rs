@@ -11,19 +11,20 @@ const SHOWN_PATTERNS_MAX: usize = 8;
 const SHOWN_NAME_CHARS_MAX: usize = 128;
 
 /// Refuses a model that the organization, the team or a key does not allow. `keys` contains the caller's key and its ancestors; `asked` is the
-/// requested name; `provider` and `model` identify its deployment.
+/// requested name, for the message; `granted_by` lists the names that may grant the deployment `provider/model` besides its own.
 pub fn check_model_allowed<'k>(
     (organization, team): (&Organization, &Team),
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     asked: &str,
-    provider: &str,
-    model: &str,
+    granted_by: &[impl AsRef<str>],
+    deployment: (&str, &str),
 ) -> Result<(), ApiError> {
-    let (restricting, name, patterns) = if !organization.models.allows(asked, provider, model) {
+    let allows = |models: &AllowList| is_allowed(models, granted_by, deployment);
+    let (restricting, name, patterns) = if !allows(&organization.models) {
         ("organization", &organization.name, &organization.models)
-    } else if !team.models.allows(asked, provider, model) {
+    } else if !allows(&team.models) {
         ("team", &team.name, &team.models)
-    } else if let Some(key) = keys.find(|key| !key.models.allows(asked, provider, model)) {
+    } else if let Some(key) = keys.find(|key| !allows(&key.models)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
@@ -44,13 +45,22 @@ pub fn check_model_allowed<'k>(
 pub fn is_model_allowed<'k>(
     (organization, team): (&Organization, &Team),
     mut keys: impl Iterator<Item = &'k VirtualKey>,
-    asked: &str,
-    provider: &str,
-    model: &str,
+    granted_by: &[impl AsRef<str>],
+    deployment: (&str, &str),
 ) -> bool {
-    organization.models.allows(asked, provider, model)
-        && team.models.allows(asked, provider, model)
-        && keys.all(|key| key.models.allows(asked, provider, model))
+    let allows = |models: &AllowList| is_allowed(models, granted_by, deployment);
+    allows(&organization.models) && allows(&team.models) && keys.all(|key| allows(&key.models))
+}
+
+/// Returns true if the list allows the deployment by one of the names.
+fn is_allowed(
+    models: &AllowList,
+    granted_by: &[impl AsRef<str>],
+    (provider, model): (&str, &str),
+) -> bool {
+    granted_by
+        .iter()
+        .any(|name| models.allows(name.as_ref(), provider, model))
 }
 
 /// Refuses an endpoint that the team, the key or an ancestor key does not allow.
@@ -171,9 +181,8 @@ mod tests {
                 is_model_allowed(
                     (&organization(None), &team),
                     keys(),
-                    "fast",
-                    "openai",
-                    "gpt-5-mini"
+                    &["fast"],
+                    ("openai", "gpt-5-mini")
                 ),
                 expected,
                 "{team:?} {key:?}"
@@ -183,8 +192,8 @@ mod tests {
                     (&organization(None), &team),
                     keys(),
                     "fast",
-                    "openai",
-                    "gpt-5-mini"
+                    &["fast"],
+                    ("openai", "gpt-5-mini")
                 )
                 .is_ok(),
                 expected
@@ -198,7 +207,13 @@ mod tests {
         let organization = organization(Some(&["gpt-5-*"]));
         let check = |model| {
             let tenants = (&organization, &team);
-            check_model_allowed(tenants, std::iter::once(&key), model, "openai", model)
+            check_model_allowed(
+                tenants,
+                std::iter::once(&key),
+                model,
+                &[model],
+                ("openai", model),
+            )
         };
         assert!(check("gpt-5-mini").is_ok());
         let error = check("o3").expect_err("refused");
@@ -230,8 +245,8 @@ mod tests {
                 (&organization(None), &team),
                 [&child, &parent].into_iter(),
                 model,
-                "openai",
-                model,
+                &[model],
+                ("openai", model),
             )
         };
         assert!(allowed("gpt-5-mini").is_ok());
@@ -244,9 +259,8 @@ mod tests {
         assert!(!is_model_allowed(
             (&organization(None), &team),
             [&child, &parent].into_iter(),
-            "o3",
-            "openai",
-            "o3"
+            &["o3"],
+            ("openai", "o3")
         ));
     }
 
@@ -257,8 +271,8 @@ mod tests {
             (&organization(None), &team),
             std::iter::once(&key),
             "gpt-5.1",
-            "openai",
-            "gpt-5.1",
+            &["gpt-5.1"],
+            ("openai", "gpt-5.1"),
         )
         .expect_err("refused");
         assert_eq!(
@@ -285,8 +299,8 @@ mod tests {
             (&organization(None), &team),
             std::iter::once(&key),
             &"é".repeat(100_000),
-            "openai",
-            "x",
+            &[&"é".repeat(100_000)],
+            ("openai", "x"),
         )
         .expect_err("refused");
         assert!(

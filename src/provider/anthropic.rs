@@ -2,6 +2,7 @@
 //! in the model's name; an unknown name is treated as the newest generation, which accepts the
 //! fewest parameters.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -23,6 +24,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
+    failure_words: failure_words::ANTHROPIC,
     limits: Some("anthropic"),
     capabilities,
 };

@@ -2,6 +2,7 @@
 //! the customer chooses. The price is that of the model of this name or of `priced_as`; it must
 //! never be that of the model that a response names.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -27,6 +28,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     limits: Some("azure"),
     capabilities: super::openai::capabilities,
 };

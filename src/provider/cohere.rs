@@ -1,5 +1,6 @@
 //! Cohere: its own `/v2/chat`, and embeddings at its OpenAI-compatible path; embedded prices.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -21,6 +22,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::COHERE,
     limits: Some("cohere"),
     capabilities,
 };

@@ -2,6 +2,7 @@
 //! so that every client is passed through and its reasoning returns to the model; embedded prices,
 //! at the peak rate.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
@@ -25,6 +26,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::BORROWED,
     limits: Some("deepseek"),
     capabilities,
 };

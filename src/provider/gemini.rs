@@ -1,6 +1,7 @@
 //! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
 //! generation determines how reasoning is requested and whether signatures must be returned.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -22,6 +23,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::GEMINI,
     limits: Some("gemini"),
     capabilities,
 };

@@ -1,6 +1,7 @@
 //! Groq: OpenAI's chat dialect with a few fields missing; embedded prices. Groq rejects unsupported
 //! fields and `n` above 1 with a 400.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
@@ -21,6 +22,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::BORROWED,
     limits: Some("groq"),
     capabilities,
 };

@@ -1,6 +1,7 @@
 //! Mistral: OpenAI's chat and embeddings dialects with some names of its own; embedded prices. The
 //! schema is closed: an unknown field is a 422. The last chunk of a stream always reports usage.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
@@ -23,6 +24,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::BORROWED,
     limits: Some("mistral"),
     capabilities,
 };

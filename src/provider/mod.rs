@@ -20,6 +20,7 @@ mod simulator;
 mod together;
 
 pub use bedrock::{AwsKeys, RequestToSign, Signer};
+pub use preset::litellm_names::{LiteLlmVendor, litellm_vendor};
 pub use preset::{
     BaseUrl, BodyWrapper, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset,
     PriceRule, SupportedFields,
@@ -70,7 +71,7 @@ mod tests {
                     .trim_end_matches(".rs")
                     .to_owned()
             })
-            .filter(|file| file != "mod" && file != "preset")
+            .filter(|file| !["mod", "preset"].contains(&file.as_str()))
             .collect();
         let presets: BTreeSet<String> = REGISTRY
             .iter()

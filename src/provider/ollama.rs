@@ -1,6 +1,7 @@
 //! Ollama at its OpenAI- and Anthropic-compatible paths: models on the operator's own machine, so
 //! they are free. The key is optional; a hosted or proxied Ollama can require one.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
@@ -24,6 +25,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OLLAMA,
     limits: Some("ollama"),
     capabilities: |_| Capabilities::chat(),
 };

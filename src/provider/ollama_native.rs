@@ -3,6 +3,7 @@
 //! Fields of OpenAI's dialect without an equivalent are lost; if `/v1` exists, the preset `ollama`
 //! keeps more of a request.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -24,6 +25,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OLLAMA,
     limits: Some("ollama"),
     capabilities,
 };

@@ -1,6 +1,7 @@
 //! OpenAI: chat, responses and embeddings; embedded prices. A chat stream reports usage only on
 //! request.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -24,6 +25,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     limits: Some("openai"),
     capabilities,
 };

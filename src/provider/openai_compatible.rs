@@ -1,5 +1,6 @@
 //! Any server with OpenAI's chat dialect: the configuration sets base URL and price.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -26,6 +27,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     limits: None,
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,6 +1,7 @@
 //! OpenRouter: OpenAI's chat dialect in front of other vendors. The price of a model depends on the
 //! vendor that serves it, so no prices are embedded and the configuration must set them.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
@@ -23,6 +24,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     limits: Some("openrouter"),
     capabilities: |_| Capabilities::chat(),
 };

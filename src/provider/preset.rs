@@ -1,9 +1,14 @@
 //! Type of a preset: what is the same for all accounts at one vendor. Holds data and picks the
 //! endpoint and the credential header; must never name a vendor or keep a secret.
 
+pub(super) mod failure_words;
+pub(super) mod litellm_names;
+
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, Framing, Operation, UsageRules};
+use crate::domain::attempt::FailureClass;
 use crate::domain::secret::Secret;
+use failure_words::{FailureWord, classify};
 
 /// Properties of a vendor that are the same for all accounts.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Preset {
     pub on_disconnect: OnDisconnect,
     /// sent unless the client set them
     pub default_headers: &'static [(&'static str, &'static str)],
+    /// the vendor's own words for failures
+    pub failure_words: &'static [FailureWord],
     /// vendor in the table of limits, whose rules hold for requests that the gateway writes
     pub limits: Option<&'static str>,
     /// capabilities of a model, for requests translated from another dialect
@@ -308,6 +315,11 @@ pub enum PriceRule {
 }
 
 impl Preset {
+    /// Neutral class of an error of this vendor.
+    pub fn failure_class(&self, status: Option<u16>, code: &str, message: &str) -> FailureClass {
+        classify(self.failure_words, status, code, message)
+    }
+
     /// Endpoint for a call in a client dialect: the endpoint of that dialect if it serves the
     /// model, else, for a conversation, the first one that requests can be translated to.
     pub fn endpoint(

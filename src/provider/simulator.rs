@@ -2,6 +2,7 @@
 //! Its prices are invented ($1 per million input tokens, $5 per million output tokens) so that
 //! budgets are charged.
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -27,6 +28,7 @@ pub(super) static PRESET: Preset = Preset {
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    failure_words: failure_words::OPENAI,
     limits: None,
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,5 +1,23 @@
-//! Routing: resolves the model name of a request to the deployment that serves it.
+//! Routing: resolves the model name of a request to the deployments that may serve it, chooses among them, and decides after a failed
+//! attempt. Sends nothing, and knows no caller.
 
-pub mod table;
+mod breaker;
+mod deployment;
+mod health;
+mod models;
+mod plan;
+mod progress;
+mod retry;
+mod routes;
+mod strategy;
+mod table;
+mod weighted;
 
-pub use table::{Deployment, RouteError, RouteTable};
+pub use breaker::BreakerState;
+pub use deployment::{Deployment, RouteError};
+pub use health::{Health, HealthChange, HealthStatus, RunningCall};
+pub use plan::{Candidate, Plan};
+pub use progress::{FailedAttempt, RouteProgress, Step};
+pub use routes::{Resolution, Route, Target, Unreachable};
+pub use strategy::{Moment, mix};
+pub use table::RouteTable;

@@ -11,6 +11,7 @@ use crate::dialect::Dialect;
 use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
 use crate::domain::zone::Zone;
+use crate::route::{BreakerState, HealthStatus};
 use crate::server::connection::Registry;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
@@ -126,6 +127,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
+    write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(text)
@@ -147,6 +149,38 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
     );
     let followers = worker.control.followers();
     gauge(text, "gatekeeper_followers_waiting", followers);
+}
+
+/// Health of the deployments that are targets of routes.
+fn write_route_metrics(text: &mut String, worker: &Worker) {
+    let now_ms = worker.time.boot_ms();
+    let health: Vec<_> = worker
+        .gateway
+        .routes()
+        .health()
+        .map(|health| (health.name.replace(['"', '\\'], "_"), health.status(now_ms)))
+        .collect();
+    let mut write = |name: &str, kind: &str, value: fn(&HealthStatus) -> u64| {
+        // writing to a String cannot fail
+        if !health.is_empty() {
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+        }
+        for (deployment, status) in &health {
+            let value = value(status);
+            let _ = writeln!(text, "{name}{{deployment=\"{deployment}\"}} {value}");
+        }
+    };
+    write("gatekeeper_deployment_available", "gauge", |status| {
+        u64::from(status.state == BreakerState::Closed)
+    });
+    write("gatekeeper_deployment_in_flight", "gauge", |status| {
+        status.in_flight.into()
+    });
+    write(
+        "gatekeeper_deployment_cooldowns_total",
+        "counter",
+        |status| status.opened,
+    );
 }
 
 fn write_ledger_metrics(text: &mut String, worker: &Worker) {

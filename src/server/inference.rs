@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, ModelEntry, ModelPage, Operation};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::gateway::{self, Call, TAG_HEADER};
+use crate::gateway::{self, Call, MAX_COST_HEADER, TAG_HEADER};
 use crate::server::extract::BodyLimits;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
@@ -70,6 +70,8 @@ async fn read_call(
         })
         .collect();
     let tag = request.headers().get(TAG_HEADER);
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let timeouts = gateway::read_timeouts(header);
     Ok(Call {
         dialect,
         operation,
@@ -77,6 +79,14 @@ async fn read_call(
         address: extract::client_address(request),
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        timeouts,
+        max_cost: header(MAX_COST_HEADER).map(str::to_owned),
+        user: worker
+            .gateway
+            .user_header()
+            .and_then(header)
+            .filter(|user| !user.is_empty())
+            .map(str::to_owned),
         body,
     })
 }

@@ -212,6 +212,7 @@ impl Workload {
             output_cap: None,
             upstream_status: 200,
             first_content_ms: Some(3),
+            note: None,
         };
         LedgerEvent::Settle(Settlement { hold, ending })
     }

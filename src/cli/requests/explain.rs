@@ -127,6 +127,7 @@ fn render_attempt(attempt: &Value, budgets: &Value) -> String {
             text += &format!("\n  {label} {value}\n\n");
         }
     }
+    text += &render_choice(attempt);
     text += &render_sum(attempt);
     text += &format!(
         "\n  held     ${} before the call{cap}\n",
@@ -144,6 +145,44 @@ fn render_attempt(attempt: &Value, budgets: &Value) -> String {
             cell(flag),
             describe_flag(&cell(flag))
         );
+    }
+    text
+}
+
+/// Renders why the target was chosen, and how the attempt failed.
+fn render_choice(attempt: &Value) -> String {
+    let mut text = String::new();
+    if let Some(chosen) = attempt["chosen"].as_str() {
+        let route = match attempt["route"].as_str() {
+            Some(route) => format!("{route}, "),
+            None => String::new(),
+        };
+        text += &format!("  route    {route}{chosen}");
+        if let Some(wait_ms) = attempt["wait_ms"].as_u64().filter(|wait_ms| *wait_ms > 0) {
+            text += &format!(", after a wait of {wait_ms} ms");
+        }
+        text += "\n";
+    }
+    let failure = &attempt["failure"];
+    if !failure.is_null() {
+        let said: Vec<String> = [&attempt["upstream_status"], &failure["vendor_code"]]
+            .into_iter()
+            .filter(|value| !value.is_null())
+            .map(cell)
+            .collect();
+        let said = match said.as_slice() {
+            [] => String::new(),
+            said => format!(" ({})", said.join(" ")),
+        };
+        text += &format!(
+            "  failed   {}{said}\n  decision {}: {}\n",
+            cell(&failure["class"]),
+            cell(&failure["decision"]),
+            cell(&failure["why"]),
+        );
+    }
+    if !text.is_empty() {
+        text += "\n";
     }
     text
 }

@@ -29,10 +29,14 @@ pub(super) enum KeyKind {
     },
     Choice(&'static [&'static str]),
     Strings,
+    /// an array of strings or tables
+    Targets,
     /// a decimal amount in quotes, or an integer
     Amount,
     /// a table whose keys are chosen by the operator and whose values are strings
     StringTable,
+    /// a table whose keys are chosen by the operator
+    Table,
     /// tables with keys chosen by the operator
     Tables,
     /// one of the keywords, or a table
@@ -68,3 +72,5 @@ pub(super) const fn key(
 pub(super) const fn range(min: u64, max: u64) -> KeyKind {
     KeyKind::Integer { min, max }
 }
+
+pub(super) const DAY_S: u64 = 86_400;

@@ -2,7 +2,7 @@
 
 use super::audit::AUDIT;
 use super::key::KeyDefault::{Absent, Derived, Toml};
-use super::key::KeyKind::{Boolean, Choice, Secret, String, Strings};
+use super::key::KeyKind::{Boolean, Choice, Secret, String, StringTable, Strings};
 use super::key::{KeyReference, SectionReference, key, range};
 use super::limit_keys::LIMITS;
 use super::price_keys::{MODEL_PRICE, PRICE};
@@ -78,6 +78,13 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         summary: "Price of some models over `price`: `MODEL` is a model with its snapshots or a pattern such as `\"gpt-5*\"`; the most \
                   specific entry applies. Rates replace those of `price`, and the fees of tools stay; a factor or a place needs no rates.",
         keys: MODEL_PRICE,
+    },
+    SectionReference {
+        name: "routes.NAME",
+        summary: "One name for several deployments. `NAME` may contain one `*` (`[routes.\"openai/*\"]`); `[routes.\"*\"]` takes every name \
+                  that nothing else serves. A target is a string or a table: `{ model = \"openai/gpt-5.1\", weight = 3, order = 1 }`. See \
+                  `docs/routing.md`.",
+        keys: super::routing_keys::ROUTE,
     },
 ];
 
@@ -169,6 +176,20 @@ const TOP: &[KeyReference] = &[
         "",
         "Adds an alias `anthropic/NAME` to every other listed model, because Claude Code's model picker shows only names that \
          begin with `claude` or `anthropic`.",
+    ),
+    key(
+        "user_header",
+        String,
+        Absent,
+        "",
+        "Request header whose value names the end user in reports, such as `x-openwebui-user-email`; only a pseudonym is stored.",
+    ),
+    key(
+        "aliases",
+        StringTable,
+        Toml("{}"),
+        "",
+        "Other names of routes and models: `{ \"gpt-4o\" = \"smart\" }`.",
     ),
 ];
 

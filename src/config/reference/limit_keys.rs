@@ -49,6 +49,13 @@ pub(super) const LIMITS: &[KeyReference] = &[
         "Time from the request to the head of the provider's response.",
     ),
     key(
+        "first_content_timeout_s",
+        range(0, DAY_S),
+        Toml("0"),
+        "s",
+        "From the request to the first content of a stream; `0`: no bound.",
+    ),
+    key(
         "idle_timeout_s",
         range(1, DAY_S),
         Toml("120"),

@@ -24,6 +24,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("", "public_url", "\"https://gatekeeper.example.com\""),
     ("", "seal_key", "\"credential:seal_key\""),
     ("", "workers", "2"),
+    ("", "user_header", "\"x-openwebui-user-email\""),
     ("egress", "proxy", "\"http://proxy.example.com:3128\""),
     ("egress", "proxy_user", "\"gatekeeper\""),
     ("egress", "ca_file", "\"/etc/gatekeeper/ca.pem\""),
@@ -121,8 +122,8 @@ fn value(section: &str, key: &KeyReference) -> String {
         KeyKind::Integer { min, .. } => min.to_string(),
         KeyKind::Boolean => "false".to_owned(),
         KeyKind::Choice(words) | KeyKind::ChoiceOrTable(words) => format!("\"{}\"", words[0]),
-        KeyKind::Strings => "[]".to_owned(),
-        KeyKind::StringTable | KeyKind::Tables => "{}".to_owned(),
+        KeyKind::Strings | KeyKind::Targets => "[]".to_owned(),
+        KeyKind::StringTable | KeyKind::Table | KeyKind::Tables => "{}".to_owned(),
         KeyKind::Amount => "\"1.00\"".to_owned(),
         KeyKind::String => "\"\"".to_owned(),
     }

@@ -26,7 +26,14 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         String,
         Derived("of the type"),
         "",
-        "Scheme, host, port and path; required by types without a fixed host.",
+        "Scheme, host, port and path, or `env:NAME`; required by types without a fixed host.",
+    ),
+    key(
+        "headers",
+        StringTable,
+        Toml("{}"),
+        "",
+        "Headers sent with every request: `{ \"x-org\" = \"env:ORG\" }`. A value is a text or a secret source.",
     ),
     key(
         "price",

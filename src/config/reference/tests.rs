@@ -76,9 +76,11 @@ fn invalid_value(kind: KeyKind) -> (String, String) {
             "\"?\"".to_owned(),
             format!("use {}", words(choices, " or ")),
         ),
-        KeyKind::Strings => ("1".to_owned(), "expected an array".to_owned()),
+        KeyKind::Strings | KeyKind::Targets => ("1".to_owned(), "expected an array".to_owned()),
         KeyKind::Amount => ("true".to_owned(), "expected an amount".to_owned()),
-        KeyKind::StringTable | KeyKind::Tables => ("1".to_owned(), "expected a table".to_owned()),
+        KeyKind::StringTable | KeyKind::Table | KeyKind::Tables => {
+            ("1".to_owned(), "expected a table".to_owned())
+        }
         KeyKind::ChoiceOrTable(choices) => ("\"?\"".to_owned(), words(choices, ", ")),
     };
     (value, expected)
@@ -104,6 +106,7 @@ fn configuration_reference_defaults_match_resolver() {
             "egress" => "proxy = \"http://proxy:1\"\n",
             "alerts" => "webhook = \"http://localhost/\"\n",
             "providers.NAME.price" | "providers.NAME.prices.MODEL" => "input = 1\noutput = 1\n",
+            "routes.NAME" => "targets = [\"ollama/m\"]\n",
             _ => "",
         };
         let written = |key: &KeyReference| match key.default {

@@ -28,12 +28,24 @@ pub(super) use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
+use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::compat;
 use crate::gateway::request::fitting::{CapBounds, Fitter};
 use crate::gateway::request::passthrough::Passthrough;
 use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
 use crate::provider::Endpoint;
-use crate::route::Deployment;
+use crate::route::{Deployment, Step};
+
+/// Parts from which an attempt is planned.
+pub(super) struct NewAttempt {
+    pub caller: Arc<Caller>,
+    pub request: Arc<Request>,
+    pub step: Step,
+    pub deadlines: Deadlines,
+    /// most that the attempt may cost, as the client asks
+    pub max_cost: Option<Money>,
+    pub id: HoldId,
+}
 
 /// Parts of a call that planning needs beside the request.
 #[derive(Clone, Copy)]
@@ -50,12 +62,18 @@ impl AdmissionControl {
     /// cannot do, and before the work of a translation what no budget or limit has room for.
     pub async fn plan(
         &self,
-        caller: Arc<Caller>,
-        request: Arc<Request>,
-        deployment: Arc<Deployment>,
-        id: HoldId,
+        attempt: NewAttempt,
         parts: CallParts<'_>,
     ) -> Result<Admission, ApiError> {
+        let NewAttempt {
+            caller,
+            request,
+            step,
+            deadlines,
+            max_cost,
+            id,
+        } = attempt;
+        let deployment = step.candidate.deployment().clone();
         let endpoint = serving_endpoint(&deployment, &request)?;
         refusal::check_mode(&deployment, &request)?;
         let bounds = RequestBounds {
@@ -72,7 +90,9 @@ impl AdmissionControl {
         let mut admission = Admission {
             caller,
             request,
-            deployment,
+            step,
+            deadlines,
+            max_cost,
             id,
             endpoint,
             url: String::new(),
@@ -92,7 +112,8 @@ impl AdmissionControl {
 
     /// Tools, second models and open names add to the bounds; the URL is that of the endpoint that serves at last.
     fn complete(&self, admission: &mut Admission) -> Result<(), ApiError> {
-        let (deployment, bounds) = (&admission.deployment, &mut admission.bounds);
+        let deployment = &admission.deployment().clone();
+        let bounds = &mut admission.bounds;
         self.access
             .authorize_tools(&admission.caller, deployment, &bounds.input)?;
         bounds.second_models = self.second_models(deployment, &bounds.input);
@@ -108,7 +129,7 @@ impl AdmissionControl {
     async fn translate(&self, admission: &mut Admission, may_fetch: bool) -> Result<(), ApiError> {
         self.look(admission)?;
         let (reasoning, pseudonyms) = (self.reasoning.clone(), self.pseudonyms.clone());
-        let (request, deployment) = (admission.request.clone(), admission.deployment.clone());
+        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
         let (team, endpoint) = (admission.team(), admission.endpoint);
         let translate = move || {
             let context = TranslationContext {
@@ -123,10 +144,11 @@ impl AdmissionControl {
         // boxed, so that requests that need no translation do not carry its size through every future
         let translated = Box::pin(self.work.run(bytes, translate)).await?;
         admission.endpoint = translated.endpoint;
+        let deployment = admission.deployment().clone();
         let bounds = &mut admission.bounds;
         bounds.input = translated.input(std::mem::take(&mut bounds.input));
         bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
-        bounds.cap = Fitter::new(&admission.deployment, admission.endpoint).cap_bounds();
+        bounds.cap = Fitter::new(&deployment, admission.endpoint).cap_bounds();
         admission.translated = Some(translated);
         Ok(())
     }
@@ -180,6 +202,37 @@ impl AdmissionControl {
         }
     }
 
+    /// Holds the worst case now, or returns why not; for attempts after the first, which never wait for budget.
+    pub fn hold_now(
+        &self,
+        mut admission: Admission,
+        credential: Option<&str>,
+    ) -> Result<GrantedAdmission, ApiError> {
+        loop {
+            if !self.access.is_current(&admission.caller) {
+                self.reauthorize(&mut admission, credential)?;
+            }
+            return match self.try_hold(&admission, None) {
+                Ok((grant, cap)) => Ok(GrantedAdmission {
+                    admission,
+                    grant,
+                    cap,
+                }),
+                Err(AdmissionError::Refused(error)) => Err(error),
+                Err(AdmissionError::Wait(budget)) => Err(self.no_room(&admission, budget)),
+                Err(AdmissionError::Stale) if self.access.is_current(&admission.caller) => {
+                    Err(ApiError::defect("a key names a budget that does not exist"))
+                }
+                Err(AdmissionError::Stale) => continue,
+            };
+        }
+    }
+
+    fn no_room(&self, admission: &Admission, short_of: BudgetId) -> ApiError {
+        let budget = refusal::budget_label(&self.ledger, &admission.caller, short_of);
+        refusal::wait_expired(&budget, 0)
+    }
+
     /// Most that the models cost which tools of the vendor run inside a call.
     fn second_models(
         &self,
@@ -219,8 +272,9 @@ impl AdmissionControl {
     ) -> Result<(), ApiError> {
         let caller = self.access.authenticate(credential)?;
         if !Arc::ptr_eq(&caller, &admission.caller) {
-            self.access.authorize(&caller, &admission.request.model)?;
-            let (deployment, input) = (&admission.deployment, &admission.bounds.input);
+            let (asked, candidate) = (&admission.request.model, &admission.step.candidate);
+            self.access.check_granted(&caller, asked, candidate)?;
+            let (deployment, input) = (admission.deployment(), &admission.bounds.input);
             self.access.authorize_tools(&caller, deployment, input)?;
             admission.caller = caller;
         }
@@ -278,7 +332,9 @@ fn serving_endpoint(
 
 /// Checks the client's own body against the vendor's rules and limits.
 fn pass_through(admission: &mut Admission, headers: &[(String, String)]) -> Result<(), ApiError> {
-    let (request, deployment) = (&admission.request, &admission.deployment);
+    let deployment = admission.deployment().clone();
+    let deployment = deployment.as_ref();
+    let request = &admission.request;
     let endpoint = admission.endpoint;
     if let Some(rules) = endpoint.compat {
         compat::check(request, rules, deployment)?;

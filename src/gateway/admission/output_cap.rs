@@ -7,6 +7,7 @@ use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
+use crate::gateway::call::MAX_COST_HEADER;
 use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
 use crate::gateway::request::fitting::CapBounds;
 use crate::meter::TightestBudget;
@@ -99,6 +100,63 @@ pub(super) fn choose(
         guessed: false,
         binding: true,
     })
+}
+
+/// Lowers the cap so that the request costs at most what the client names; refuses it where that is not possible or, for a cap of the
+/// client's own, not wanted.
+pub(super) fn within(
+    cap: CapDecision,
+    most: Money,
+    request: &Request,
+    bounds: &RequestBounds,
+    deployment: &Deployment,
+    overrun: Overrun,
+) -> Result<CapDecision, ApiError> {
+    let policy = CapPolicy {
+        request,
+        bounds,
+        deployment,
+    };
+    let wanted = cap.tokens.unwrap_or(0);
+    let bound = policy.ceiling(wanted)?;
+    if bound <= most && !cap.guessed {
+        return Ok(cap);
+    }
+    let affordable = policy.affordable(most)?.min(wanted.max(1));
+    let ceiling = policy.ceiling(affordable)?;
+    let may_lower = request.output_cap.is_none() || overrun == Overrun::Clamp;
+    let is_unchanged = request
+        .output_cap
+        .is_some_and(|named| named.tokens == affordable);
+    if ceiling > most || affordable == 0 || !(may_lower || is_unchanged) {
+        return Err(too_dear(bound, most));
+    }
+    Ok(CapDecision {
+        write: (!is_unchanged).then_some(affordable),
+        tokens: Some(affordable),
+        ceiling,
+        guessed: false,
+        binding: true,
+    })
+}
+
+fn too_dear(bound: Money, most: Money) -> ApiError {
+    let message = format!(
+        "the request may cost ${bound}, and {MAX_COST_HEADER} allows ${most}; name a smaller max_tokens or allow more"
+    );
+    ApiError::new(ErrorCode::BudgetExceeded, message).with_param(MAX_COST_HEADER)
+}
+
+/// Most that the request can cost at a deployment, by the client's own output cap or the model's longest answer; `None` where nothing
+/// bounds it. For comparing targets only.
+pub(in crate::gateway) fn ceiling_at(request: &Request, deployment: &Deployment) -> Option<Money> {
+    let price = &deployment.price;
+    let named = request.output_cap.map(|cap| cap.tokens);
+    let tokens = named.or(price.max_output()).unwrap_or(UNKNOWN_MODEL_TOKENS);
+    let tier = request.service_tier.as_deref();
+    price
+        .ceiling(&request.input, tokens, request.choices, tier)
+        .ok()
 }
 
 struct CapPolicy<'a> {

@@ -4,24 +4,29 @@ use std::sync::Arc;
 
 use crate::auth::directory::Caller;
 use crate::dialect::Request;
+use crate::domain::attempt::AttemptNote;
 use crate::domain::attribution::Attribution;
 use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
+use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::request::{compat, known_members};
 use crate::meter::{Claim, HoldGrant, Tokens};
 use crate::price::Price;
 use crate::provider::Endpoint;
-use crate::route::Deployment;
+use crate::route::{Deployment, Step};
 
 /// One planned attempt: a request, the deployment that shall serve it, and how it gets there. The request stays as it was
 /// read, so that another attempt can start from it.
 pub(in crate::gateway) struct Admission {
     pub caller: Arc<Caller>,
     pub request: Arc<Request>,
-    pub deployment: Arc<Deployment>,
+    pub step: Step,
+    pub deadlines: Deadlines,
+    /// most that the attempt may cost, as the client asks
+    pub max_cost: Option<Money>,
     pub id: HoldId,
     pub endpoint: &'static Endpoint,
     pub url: String,
@@ -41,6 +46,23 @@ pub(in crate::gateway) struct GrantedAdmission {
 }
 
 impl Admission {
+    pub fn deployment(&self) -> &Arc<Deployment> {
+        self.step.candidate.deployment()
+    }
+
+    /// Note about the choice; empty for the one attempt at a model called by its own name.
+    pub fn note(&self) -> AttemptNote {
+        if self.step.candidate.route.is_none() && self.step.attempt == 1 {
+            return AttemptNote::default();
+        }
+        AttemptNote {
+            route: AttemptNote::cut(self.step.candidate.route_name().to_owned()),
+            chosen: AttemptNote::cut(self.step.chosen.clone()),
+            wait_ms: self.step.wait.as_millis() as u64,
+            failure: None,
+        }
+    }
+
     pub fn team(&self) -> TeamId {
         self.caller.key.team
     }
@@ -53,7 +75,7 @@ impl Admission {
     /// Returns true if only known members of the client's body may go up where a budget blocks: the vendor borrows the
     /// dialect, and its calls cost money.
     pub fn needs_known_members(&self) -> bool {
-        let free = matches!(self.deployment.price, Price::Free);
+        let free = matches!(self.deployment().price, Price::Free);
         self.endpoint.borrowed && self.translated.is_none() && !free
     }
 
@@ -71,7 +93,7 @@ impl Admission {
             names.extend(known_members::unknown(
                 &self.request,
                 self.endpoint,
-                &self.deployment,
+                self.deployment(),
             ));
         }
         names.extend(self.changed.iter().map(String::as_str));
@@ -111,8 +133,8 @@ impl Admission {
                 team: key.team,
                 key: key.id,
                 model_asked: self.request.model.clone(),
-                provider: self.deployment.provider.name.clone(),
-                model: self.deployment.model.clone(),
+                provider: self.deployment().provider.name.clone(),
+                model: self.deployment().model.clone(),
                 dialect: self
                     .request
                     .operation

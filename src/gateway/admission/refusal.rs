@@ -36,7 +36,7 @@ pub(super) fn budget_exceeded(
         models(budget),
         resets(status),
         budget.id,
-        admission.deployment.qualified(),
+        admission.deployment().qualified(),
         usd(cap.ceiling),
         usd(left),
         remedy(input_fits(admission, left)),
@@ -81,7 +81,7 @@ fn remedy(smaller_output_fits: bool) -> &'static str {
 /// Returns `true` if a smaller output cap would make the request fit.
 fn input_fits(admission: &Admission, left: Money) -> bool {
     let tier = admission.request.service_tier.as_deref();
-    let deployment = &admission.deployment;
+    let deployment = admission.deployment();
     let input = deployment
         .price
         .input_ceiling(&admission.bounds.input, deployment.pricing(tier));

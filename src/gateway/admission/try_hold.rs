@@ -36,16 +36,17 @@ impl AdmissionControl {
         let mut claim = admission.claim();
         let tightest = self.ledger.tightest_budget(&claim);
         let (request, bounds) = (&admission.request, &admission.bounds);
-        let cap = output_cap::choose(
-            request,
-            bounds,
-            &admission.deployment,
-            tightest,
-            self.overrun,
-        )
-        .map_err(AdmissionError::Refused)?;
+        let deployment = admission.deployment();
+        let cap = output_cap::choose(request, bounds, deployment, tightest, self.overrun)
+            .and_then(|cap| match admission.max_cost {
+                Some(most) => {
+                    output_cap::within(cap, most, request, bounds, deployment, self.overrun)
+                }
+                None => Ok(cap),
+            })
+            .map_err(AdmissionError::Refused)?;
         if cap.binding && admission.needs_known_members() {
-            known_members::check(request, admission.endpoint, &admission.deployment)
+            known_members::check(request, admission.endpoint, admission.deployment())
                 .map_err(AdmissionError::Refused)?;
         }
         claim.hold.ceiling = cap.ceiling;
@@ -76,11 +77,11 @@ impl AdmissionControl {
             ..InputBound::default()
         };
         let (price, tier) = (
-            &admission.deployment.price,
+            &admission.deployment().price,
             admission.request.service_tier.as_deref(),
         );
         // the operator's ceiling per request may be lower than that of the text
-        let configured = admission.deployment.provider.request_ceiling.is_some();
+        let configured = admission.deployment().provider.request_ceiling.is_some();
         let ceiling = price.input_ceiling(&text, tier);
         claim.hold.ceiling = ceiling.ok().filter(|_| !configured).unwrap_or(Money::ZERO);
         if !claim.limits.is_empty() {
@@ -172,15 +173,15 @@ impl AdmissionControl {
             ..Usage::default()
         };
         let tier = admission.request.service_tier.as_deref();
-        let deployment = &admission.deployment;
+        let deployment = admission.deployment();
         let bill = deployment.price.cost(&usage, deployment.pricing(tier));
         bill.map_or(Money::ZERO, |bill| bill.total)
     }
 
     fn estimated_input(&self, admission: &Admission) -> u64 {
         let (provider, model) = (
-            &admission.deployment.provider.name,
-            &admission.deployment.model,
+            &admission.deployment().provider.name,
+            &admission.deployment().model,
         );
         let text = TextSize {
             bytes: admission.bounds.input.text_bytes,

@@ -9,6 +9,7 @@ use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::hold::{CallFacts, OpenHold};
 use crate::gateway::exchange::settler::Settler;
+use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::{rate_limit_headers, reply};
 use crate::provider::Endpoint;
@@ -30,9 +31,10 @@ impl AdmittedAttempt {
         granted: GrantedAdmission,
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
+        route: SharedProgress,
     ) -> AdmittedAttempt {
         let GrantedAdmission {
-            admission,
+            mut admission,
             grant,
             cap,
         } = granted;
@@ -46,15 +48,17 @@ impl AdmittedAttempt {
             written_cap: cap.write,
             input_bytes: admission.input_bytes(),
             admitted: Instant::now(),
-            call_timeout_ms: context.limits.call_timeout_ms,
+            deadlines: admission.deadlines,
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
             cache_lifetime: admission.request.cache_lifetime(),
             routes: settler.routes.clone(),
-            deployment: admission.deployment,
+            deployment: admission.deployment().clone(),
+            route,
         };
+        let (note, call) = (admission.note(), admission.step.call.take());
         AdmittedAttempt {
-            hold: OpenHold::new(settler, grant, facts),
+            hold: OpenHold::new(settler, grant, facts, note, call),
             request: admission.request,
             context,
             endpoint: admission.endpoint,

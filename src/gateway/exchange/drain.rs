@@ -2,6 +2,7 @@
 //! the usage reported there. Nothing that is read then reaches a client.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use crate::upstream::Client;
 pub(super) async fn send(
     attempt: AdmittedAttempt,
     client: &Client,
-    headers: Vec<(String, String)>,
+    headers: Arc<[(String, String)]>,
     guard: InflightGuard,
 ) -> Outcome {
     let client = client.clone();

@@ -1,12 +1,15 @@
 //! Failures of an attempt by their cause: transport errors, errors inside a response, a stopping process, an unavailable
 //! ledger. Chooses class, phase and text; settles the hold where asked to.
 
+use crate::config::Provider;
 use crate::dialect::UpstreamError;
-use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::api_error::ApiError;
+use crate::domain::api_error::ErrorCode;
+use crate::domain::attempt::FailureClass;
 use crate::domain::event::Status;
 use crate::gateway::admission::refusal;
-use crate::gateway::exchange::hold::OpenHold;
-use crate::gateway::exchange::outcome::{AttemptFailure, FailureClass, FailurePhase};
+use crate::gateway::exchange::hold::{DeliveredPart, OpenHold};
+use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::inflight::InflightGuard;
 use crate::meter::Receipt;
 use crate::store::AppendError;
@@ -24,19 +27,19 @@ fn classify_transport(provider: &str, error: &TransportError) -> (Status, Attemp
         // nothing was sent: nothing can have been billed
         TransportError::Connect { .. } | TransportError::Malformed(_) => {
             let message = format!("provider {provider} was not reached: {error}");
-            let class = FailureClass::Unreachable;
+            let class = FailureClass::ConnectFailed;
             let failure = AttemptFailure::new(class, FailurePhase::BeforeDispatch, message);
             (Status::UpstreamError, failure)
         }
         TransportError::HeadTimeout(ms) => {
             let message = format!("provider {provider} sent no answer within {} s", ms / 1_000);
-            let class = FailureClass::Timeout;
+            let class = FailureClass::TimedOut;
             let failure = AttemptFailure::new(class, FailurePhase::Uncertain, message);
             (Status::Broken, failure)
         }
         other => {
             let message = format!("provider {provider}: {other}");
-            let class = FailureClass::BadResponse;
+            let class = FailureClass::Broken;
             let failure = AttemptFailure::new(class, FailurePhase::Uncertain, message);
             (Status::Broken, failure)
         }
@@ -50,9 +53,9 @@ pub(super) fn incomplete_body(provider: &str, error: &TransportError) -> Attempt
         TransportError::IdleTimeout(_) | TransportError::CallTimeout(_)
     );
     let class = if timed_out {
-        FailureClass::Timeout
+        FailureClass::TimedOut
     } else {
-        FailureClass::BadResponse
+        FailureClass::Broken
     };
     let message = format!("the answer of provider {provider} did not come whole: {error}");
     AttemptFailure::new(class, FailurePhase::AfterHead, message).with_fault(
@@ -64,28 +67,24 @@ pub(super) fn incomplete_body(provider: &str, error: &TransportError) -> Attempt
 
 /// A response that is cut short, malformed or of the wrong kind.
 pub(super) fn bad_response(message: String) -> AttemptFailure {
-    AttemptFailure::new(FailureClass::BadResponse, FailurePhase::AfterHead, message)
+    AttemptFailure::new(FailureClass::Broken, FailurePhase::AfterHead, message)
 }
 
 /// Failure for an error inside a response with status 200.
-pub(super) fn in_band(provider: &str, error: &UpstreamError) -> AttemptFailure {
-    let overloaded = error.kind == "overloaded_error" || matches!(error.status, Some(503 | 529));
-    let class = match error.status {
-        _ if overloaded => FailureClass::Overloaded,
-        // the account is out of money, which no client mends by waiting
-        Some(429) if error.kind == "insufficient_quota" => FailureClass::VendorError,
-        Some(429) => FailureClass::RateLimited,
-        Some(408 | 504) => FailureClass::Timeout,
-        _ if error.unreadable => FailureClass::BadResponse,
-        Some(413) => FailureClass::RequestTooLarge,
-        // the client's to mend, as if the status had said so: a retry would be paid again
-        Some(400 | 405 | 406 | 409 | 411..=416 | 422) => FailureClass::RequestRejected,
-        _ => FailureClass::VendorError,
+pub(super) fn in_band(provider: &Provider, error: &UpstreamError) -> AttemptFailure {
+    let class = match provider
+        .preset
+        .failure_class(error.status, &error.kind, &error.message)
+    {
+        _ if error.unreadable => FailureClass::Broken,
+        class => class,
     };
+    // the client's to mend, as if the status had said so: a retry would be paid again
     let is_for_the_client = matches!(
         class,
-        FailureClass::RequestRejected | FailureClass::RequestTooLarge
+        FailureClass::BadRequest | FailureClass::ContextTooLong | FailureClass::ContentFiltered
     );
+    let provider = &provider.name;
     let message = if is_for_the_client {
         error.message.clone()
     } else if error.unreadable {
@@ -96,10 +95,14 @@ pub(super) fn in_band(provider: &str, error: &UpstreamError) -> AttemptFailure {
     } else {
         format!("provider {provider} reported an error: {}", error.message)
     };
+    let mut failure = AttemptFailure::new(class, FailurePhase::AfterHead, message);
+    if error.status == Some(413) {
+        failure.code = ErrorCode::RequestTooLarge;
+    }
     AttemptFailure {
         vendor_status: error.status,
         vendor_code: error.kind.clone(),
-        ..AttemptFailure::new(class, FailurePhase::AfterHead, message)
+        ..failure
     }
 }
 
@@ -120,13 +123,14 @@ pub(super) fn ledger(error: &AppendError) -> AttemptFailure {
 
 /// Failure of the wait for a durable settlement.
 pub(super) fn durability(error: ApiError) -> AttemptFailure {
-    let class = match error.code {
-        ErrorCode::ShuttingDown => FailureClass::ShuttingDown,
-        _ => FailureClass::LedgerUnavailable,
-    };
     AttemptFailure {
         retry_after_s: error.retry_after_s,
-        ..AttemptFailure::new(class, FailurePhase::AfterHead, error.message)
+        code: error.code,
+        ..AttemptFailure::new(
+            FailureClass::Gateway,
+            FailurePhase::AfterHead,
+            error.message,
+        )
     }
 }
 
@@ -141,6 +145,7 @@ pub(super) fn settled(
     status: Status,
     failure: AttemptFailure,
 ) -> AttemptFailure {
+    hold.note_failure(&failure, DeliveredPart::Nothing);
     settle(hold, status).err().unwrap_or(failure)
 }
 
@@ -180,11 +185,11 @@ mod tests {
             (
                 connect,
                 Status::UpstreamError,
-                FailureClass::Unreachable,
+                FailureClass::ConnectFailed,
                 before,
             ),
-            (timeout, Status::Broken, FailureClass::Timeout, uncertain),
-            (reset, Status::Broken, FailureClass::BadResponse, uncertain),
+            (timeout, Status::Broken, FailureClass::TimedOut, uncertain),
+            (reset, Status::Broken, FailureClass::Broken, uncertain),
         ] {
             let (booked, failure) = transport("up", &error);
             assert_eq!(
@@ -202,33 +207,27 @@ mod tests {
 
     #[test]
     fn in_band_error_class_follows_the_vendors_status_and_code() {
+        let preset = crate::provider::find("openai").expect("openai");
         let error = |status, kind: &str| UpstreamError {
             status,
             kind: kind.to_owned(),
             ..UpstreamError::new("m")
         };
-        let unreadable = UpstreamError {
-            unreadable: true,
-            ..UpstreamError::new("m")
-        };
         for (error, class) in [
             (error(Some(529), ""), FailureClass::Overloaded),
-            (error(None, "overloaded_error"), FailureClass::Overloaded),
             (
                 error(Some(429), "insufficient_quota"),
-                FailureClass::VendorError,
+                FailureClass::QuotaExhausted,
             ),
             (error(Some(429), ""), FailureClass::RateLimited),
-            (error(Some(504), ""), FailureClass::Timeout),
-            (error(Some(500), ""), FailureClass::VendorError),
-            (error(Some(400), ""), FailureClass::RequestRejected),
-            (error(Some(422), ""), FailureClass::RequestRejected),
-            (error(Some(413), ""), FailureClass::RequestTooLarge),
-            (unreadable, FailureClass::BadResponse),
+            (error(Some(504), ""), FailureClass::TimedOut),
+            (error(Some(500), ""), FailureClass::Broken),
+            (error(Some(400), ""), FailureClass::BadRequest),
+            (error(Some(422), ""), FailureClass::BadRequest),
+            (error(Some(413), ""), FailureClass::ContextTooLong),
         ] {
-            let failure = in_band("up", &error);
-            assert_eq!(failure.class, class, "{error:?}");
-            assert_eq!(failure.vendor_code, error.kind);
+            let found = preset.failure_class(error.status, &error.kind, &error.message);
+            assert_eq!(found, class, "{error:?}");
         }
     }
 }

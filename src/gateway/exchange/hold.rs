@@ -8,16 +8,20 @@ use std::time::{Duration, Instant};
 
 use crate::dialect::{DeliveredText, ResponseStream};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attempt::{AttemptNote, FailureNote};
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{CacheLifetime, ReportedUsage, Side, Usage};
+use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::outcome::AttemptFailure;
 use crate::gateway::exchange::settler::Settler;
+use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt};
 use crate::price::{Bill, PriceUnknown, PricingContext};
-use crate::route::{Deployment, RouteTable};
+use crate::route::{Deployment, FailedAttempt, HealthChange, RouteTable, RunningCall};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
@@ -35,6 +39,13 @@ impl DisconnectFlag {
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Part of the response that the client has when an attempt fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum DeliveredPart {
+    Nothing,
+    Content,
 }
 
 /// Facts of a call that are known when its hold is granted.
@@ -56,9 +67,11 @@ pub(in crate::gateway) struct CallFacts {
     /// bytes of the request that are text
     pub input_bytes: u64,
     pub admitted: Instant,
-    pub call_timeout_ms: u64,
+    pub deadlines: Deadlines,
     /// members that the vendor receives changed or not at all, for the reply head
     pub changed_members: Option<String>,
+    /// state of the request that decides after a failure
+    pub route: SharedProgress,
 }
 
 impl CallFacts {
@@ -86,13 +99,22 @@ pub(in crate::gateway) struct OpenHold {
     pub output_is_final: bool,
     pub delivered: DeliveredText,
     pub disconnect: DisconnectFlag,
+    pub note: AttemptNote,
+    /// call at a deployment whose health is known
+    pub call: Option<RunningCall>,
     /// the gateway fetches for this call: its request stays counted, whatever becomes of it
     pub is_counted: bool,
     resolved: bool,
 }
 
 impl OpenHold {
-    pub fn new(settler: Arc<Settler>, grant: HoldGrant, facts: CallFacts) -> OpenHold {
+    pub fn new(
+        settler: Arc<Settler>,
+        grant: HoldGrant,
+        facts: CallFacts,
+        note: AttemptNote,
+        call: Option<RunningCall>,
+    ) -> OpenHold {
         OpenHold {
             settler,
             grant,
@@ -105,6 +127,8 @@ impl OpenHold {
             output_is_final: false,
             delivered: DeliveredText::default(),
             disconnect: DisconnectFlag::default(),
+            note,
+            call,
             is_counted: false,
             resolved: false,
         }
@@ -136,7 +160,45 @@ impl OpenHold {
         let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
         self.learn(status);
+        if status == Status::Ok {
+            self.note_success();
+        }
         Ok(receipt)
+    }
+
+    /// Tells the deployment's health of an answer.
+    fn note_success(&mut self) {
+        let (now_ms, first_content_ms) = (self.facts.route.boot_ms(), self.first_content_ms);
+        let change = self
+            .call
+            .as_mut()
+            .and_then(|call| call.succeeded(now_ms, first_content_ms));
+        log_health(change);
+    }
+
+    /// Decides about the next attempt and notes the failure, before the settlement that stores the note.
+    pub fn note_failure(&mut self, failure: &AttemptFailure, delivered: DeliveredPart) {
+        let now_ms = self.facts.route.boot_ms();
+        let change = self
+            .call
+            .as_mut()
+            .and_then(|call| call.failed(now_ms, failure.class, failure.retry_after_s));
+        log_health(change);
+        // a client that is gone gets no further attempt
+        if self.disconnect.is_set() || self.resolved {
+            return;
+        }
+        let (decision, why) = self.facts.route.decide(FailedAttempt {
+            class: failure.class,
+            retry_after_s: failure.retry_after_s,
+            content_sent: delivered == DeliveredPart::Content,
+        });
+        self.note.failure = Some(FailureNote {
+            class: failure.class,
+            vendor_code: AttemptNote::cut(failure.vendor_code.clone()),
+            decision,
+            why: AttemptNote::cut(why),
+        });
     }
 
     /// Returns the hold without a record: nothing was sent.
@@ -164,8 +226,16 @@ impl OpenHold {
 
     /// Instant by which the response must be complete.
     pub fn call_deadline(&self) -> Instant {
-        let sent_at = self.sent_at.unwrap_or(self.facts.admitted);
-        sent_at + Duration::from_millis(self.facts.call_timeout_ms)
+        self.facts.deadlines.call_deadline(self.began())
+    }
+
+    /// Instant by which a stream must have content.
+    pub fn content_deadline(&self) -> Option<Instant> {
+        self.facts.deadlines.content_deadline(self.began())
+    }
+
+    fn began(&self) -> Instant {
+        self.sent_at.unwrap_or(self.facts.admitted)
     }
 
     /// Notes the first content: known to the client, or counted as delivered, whichever comes first.
@@ -209,6 +279,7 @@ impl OpenHold {
             output_cap: self.facts.output_cap,
             upstream_status: self.upstream_status,
             first_content_ms: self.first_content_ms,
+            note: (self.note != AttemptNote::default()).then(|| Box::new(self.note.clone())),
         };
         if self.report == ReportedUsage::Invalid {
             return result.at_ceiling(self.facts.ceiling, Flags::LYING_USAGE);
@@ -391,6 +462,20 @@ impl OpenHold {
             estimates.learn(&deployment.provider.name, &deployment.model, size, visible);
         }
     }
+}
+
+/// Logs a change of a deployment's health: one line per change.
+fn log_health(change: Option<HealthChange>) {
+    let Some(change) = change else {
+        return;
+    };
+    let (deployment, state) = (change.deployment.as_str(), change.state.as_str());
+    tracing::warn!(
+        deployment,
+        state,
+        cooldown_ms = change.cooldown_ms,
+        "deployment health changed"
+    );
 }
 
 impl Drop for OpenHold {

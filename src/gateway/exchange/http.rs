@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::config::Limits;
 use crate::domain::secret::Secret;
 use crate::gateway::call::is_forwarded;
+use crate::gateway::deadlines::Deadlines;
 use crate::provider::RequestToSign;
 use crate::route::Deployment;
 use crate::upstream::{Client, IncomingResponse, OutgoingRequest, TransportError};
@@ -64,6 +64,12 @@ pub(super) async fn send(
     ];
     let forwarded = headers.iter().filter(|(name, _)| is_forwarded(name));
     sent.extend(forwarded.map(|(name, value)| (name.as_str(), value.as_str())));
+    let own = &deployment.provider.headers;
+    sent.retain(|(present, _)| !own.iter().any(|(name, _)| name == present));
+    sent.extend(
+        own.iter()
+            .map(|(name, value)| (name.as_str(), value.expose())),
+    );
     for (name, value) in deployment.provider.preset.default_headers {
         if !sent.iter().any(|(present, _)| present == name) {
             sent.push((name, value));
@@ -118,16 +124,17 @@ pub(super) fn tier_served(incoming: &IncomingResponse) -> Option<String> {
     header.map(|(_, tier)| tier.chars().take(TIER_CHARS_MAX).collect())
 }
 
-/// Reads a unary body within the limits and reports its growing length to `received`.
+/// Reads a unary body of at most `bytes_max` within the deadlines and reports its growing length to `received`.
 pub(super) async fn read_body(
     incoming: IncomingResponse,
-    limits: &Limits,
+    bytes_max: usize,
+    deadlines: &Deadlines,
     deadline: Instant,
     received: impl FnMut(usize),
 ) -> Result<Bytes, TransportError> {
-    let body = incoming.read_body(limits.answer_bytes_max, limits.idle_timeout_ms, received);
+    let body = incoming.read_body(bytes_max, deadlines.idle_ms, received);
     match tokio::time::timeout_at(deadline.into(), body).await {
         Ok(result) => result,
-        Err(_) => Err(TransportError::CallTimeout(limits.call_timeout_ms)),
+        Err(_) => Err(TransportError::CallTimeout(deadlines.call_ms)),
     }
 }

@@ -16,11 +16,14 @@ mod rejection;
 mod response;
 mod send;
 pub(super) mod settler;
+pub(super) mod shared_progress;
 mod sink;
 mod stream;
 mod stream_failure;
 mod unary;
 pub(super) mod unmetered;
+
+use std::sync::Arc;
 
 pub(super) use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::Outcome;
@@ -33,7 +36,7 @@ use crate::upstream::Client;
 pub(super) async fn run(
     attempt: AdmittedAttempt,
     client: &Client,
-    headers: Vec<(String, String)>,
+    headers: Arc<[(String, String)]>,
     guard: InflightGuard,
 ) -> Outcome {
     match attempt.hold.facts.deployment.provider.on_disconnect {

@@ -2,6 +2,7 @@
 //! an error of the gateway in one place, [`AttemptFailure::into_api_error`].
 
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attempt::FailureClass;
 use crate::domain::id::RequestId;
 use crate::gateway::reply::Reply;
 
@@ -9,36 +10,6 @@ use crate::gateway::reply::Reply;
 pub(in crate::gateway) enum Outcome {
     Reply(Reply),
     Failed(Box<AttemptFailure>),
-}
-
-/// Class of a failure: what a caller of the exchange can base its next step on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum FailureClass {
-    /// the vendor rejects the client's request (4xx); another deployment may accept it
-    RequestRejected,
-    /// the vendor rejects the gateway's credential or its account
-    CredentialRejected,
-    /// the vendor does not know the configured model or address
-    ModelUnknown,
-    RateLimited,
-    Overloaded,
-    Timeout,
-    /// the connection was not made
-    Unreachable,
-    /// the vendor reports an error of its own
-    VendorError,
-    /// the response is cut short, malformed or of the wrong kind
-    BadResponse,
-    /// the request body is larger than the vendor allows
-    RequestTooLarge,
-    /// the gateway is stopping
-    ShuttingDown,
-    /// the key was revoked with its running calls
-    KeyRevoked,
-    /// the settlement could not be logged
-    LedgerUnavailable,
-    /// a defect of the gateway
-    Defect,
 }
 
 /// Progress of the attempt when it failed.
@@ -65,6 +36,8 @@ pub(in crate::gateway) struct ProviderFault {
 /// Failure of one attempt before any content reached the client.
 pub(in crate::gateway) struct AttemptFailure {
     pub class: FailureClass,
+    /// error code for the client, with its HTTP status
+    pub code: ErrorCode,
     pub phase: FailurePhase,
     /// seconds after which the vendor, or the gateway, expects a retry
     pub retry_after_s: Option<u64>,
@@ -88,6 +61,7 @@ impl AttemptFailure {
     ) -> AttemptFailure {
         AttemptFailure {
             class,
+            code: code_of(class),
             phase,
             retry_after_s: None,
             vendor_status: None,
@@ -116,7 +90,7 @@ impl AttemptFailure {
     /// A failure that only a defect of the gateway can cause.
     pub fn defect(what: &str) -> AttemptFailure {
         let message = ApiError::defect(what).message;
-        AttemptFailure::new(FailureClass::Defect, FailurePhase::Uncertain, message)
+        AttemptFailure::new(FailureClass::Gateway, FailurePhase::Uncertain, message)
     }
 
     /// The gateway stops before the response is complete.
@@ -124,33 +98,17 @@ impl AttemptFailure {
         let message = "the gateway had to stop before the answer was whole";
         AttemptFailure {
             retry_after_s: Some(5),
-            ..AttemptFailure::new(FailureClass::ShuttingDown, phase, message)
+            code: ErrorCode::ShuttingDown,
+            ..AttemptFailure::new(FailureClass::Gateway, phase, message)
         }
     }
 
     /// The key of the call was disabled or deleted, and its running calls were to end.
     pub fn key_revoked(phase: FailurePhase) -> AttemptFailure {
         let message = "the key was revoked while the answer was under way; ask your administrator";
-        AttemptFailure::new(FailureClass::KeyRevoked, phase, message)
-    }
-
-    /// Error code of the class, with its HTTP status.
-    fn code(&self) -> ErrorCode {
-        match self.class {
-            FailureClass::RequestRejected => ErrorCode::InvalidRequest,
-            FailureClass::RequestTooLarge => ErrorCode::RequestTooLarge,
-            FailureClass::RateLimited => ErrorCode::RateLimitExceeded,
-            FailureClass::Overloaded => ErrorCode::Overloaded,
-            FailureClass::Timeout => ErrorCode::UpstreamTimeout,
-            FailureClass::ShuttingDown => ErrorCode::ShuttingDown,
-            FailureClass::KeyRevoked => ErrorCode::Authentication,
-            FailureClass::LedgerUnavailable => ErrorCode::LedgerUnavailable,
-            FailureClass::Defect => ErrorCode::Internal,
-            FailureClass::CredentialRejected
-            | FailureClass::ModelUnknown
-            | FailureClass::Unreachable
-            | FailureClass::VendorError
-            | FailureClass::BadResponse => ErrorCode::UpstreamError,
+        AttemptFailure {
+            code: ErrorCode::Authentication,
+            ..AttemptFailure::new(FailureClass::Gateway, phase, message)
         }
     }
 
@@ -158,7 +116,7 @@ impl AttemptFailure {
     pub fn log(&self, request: RequestId) {
         tracing::debug!(
             %request,
-            class = ?self.class,
+            class = self.class.as_str(),
             phase = ?self.phase,
             vendor_status = self.vendor_status,
             vendor_code = self.vendor_code.as_str(),
@@ -178,8 +136,26 @@ impl AttemptFailure {
     pub fn into_api_error(self) -> ApiError {
         ApiError {
             retry_after_s: self.retry_after_s,
-            ..ApiError::new(self.code(), self.message)
+            ..ApiError::new(self.code, self.message)
         }
+    }
+}
+
+/// Error code of a class, unless the cause has one of its own.
+fn code_of(class: FailureClass) -> ErrorCode {
+    match class {
+        FailureClass::BadRequest | FailureClass::ContextTooLong | FailureClass::ContentFiltered => {
+            ErrorCode::InvalidRequest
+        }
+        FailureClass::RateLimited => ErrorCode::RateLimitExceeded,
+        FailureClass::Overloaded => ErrorCode::Overloaded,
+        FailureClass::TimedOut => ErrorCode::UpstreamTimeout,
+        FailureClass::Gateway => ErrorCode::Internal,
+        FailureClass::BadCredential
+        | FailureClass::QuotaExhausted
+        | FailureClass::ModelNotFound
+        | FailureClass::ConnectFailed
+        | FailureClass::Broken => ErrorCode::UpstreamError,
     }
 }
 
@@ -206,20 +182,18 @@ mod tests {
     #[test]
     fn failure_class_decides_the_error_code() {
         for (class, code) in [
-            (RequestRejected, ErrorCode::InvalidRequest),
-            (CredentialRejected, ErrorCode::UpstreamError),
-            (ModelUnknown, ErrorCode::UpstreamError),
+            (BadRequest, ErrorCode::InvalidRequest),
+            (ContextTooLong, ErrorCode::InvalidRequest),
+            (ContentFiltered, ErrorCode::InvalidRequest),
+            (BadCredential, ErrorCode::UpstreamError),
+            (QuotaExhausted, ErrorCode::UpstreamError),
+            (ModelNotFound, ErrorCode::UpstreamError),
             (RateLimited, ErrorCode::RateLimitExceeded),
             (Overloaded, ErrorCode::Overloaded),
-            (Timeout, ErrorCode::UpstreamTimeout),
-            (Unreachable, ErrorCode::UpstreamError),
-            (VendorError, ErrorCode::UpstreamError),
-            (BadResponse, ErrorCode::UpstreamError),
-            (RequestTooLarge, ErrorCode::RequestTooLarge),
-            (ShuttingDown, ErrorCode::ShuttingDown),
-            (KeyRevoked, ErrorCode::Authentication),
-            (LedgerUnavailable, ErrorCode::LedgerUnavailable),
-            (Defect, ErrorCode::Internal),
+            (TimedOut, ErrorCode::UpstreamTimeout),
+            (ConnectFailed, ErrorCode::UpstreamError),
+            (Broken, ErrorCode::UpstreamError),
+            (Gateway, ErrorCode::Internal),
         ] {
             let mut failure = AttemptFailure::new(class, FailurePhase::AfterHead, "m");
             failure.retry_after_s = Some(7);
@@ -239,8 +213,8 @@ mod tests {
             headers: Vec::new(),
             body: crate::gateway::reply::Body::Whole(bytes::Bytes::new()),
         };
-        let failure = AttemptFailure::new(RequestRejected, FailurePhase::AfterHead, "m");
-        let plain = AttemptFailure::new(RequestRejected, FailurePhase::AfterHead, "m");
+        let failure = AttemptFailure::new(BadRequest, FailurePhase::AfterHead, "m");
+        let plain = AttemptFailure::new(BadRequest, FailurePhase::AfterHead, "m");
         let forwarded = Box::new(AttemptFailure {
             forwarded: Some(Box::new(rejection)),
             ..failure

@@ -11,8 +11,8 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
 use crate::domain::id::RequestId;
 use crate::gateway::exchange::failure;
-use crate::gateway::exchange::hold::OpenHold;
-use crate::gateway::exchange::outcome::{AttemptFailure, FailureClass, FailurePhase};
+use crate::gateway::exchange::hold::{DeliveredPart, OpenHold};
+use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::exchange::response::reply_head;
 use crate::gateway::inflight::InflightGuard;
 use crate::gateway::reply::{self, Body, Reply};
@@ -40,13 +40,15 @@ pub(super) async fn settle(
         // the status is known; only the reason is lost
         () = guard.end_ordered() => UpstreamRejection::new(client, upstream, head, Err(LATE)),
     };
+    let rejected = rejection.failure(&hold.facts.deployment);
+    hold.note_failure(&rejected, DeliveredPart::Nothing);
     let receipt = match failure::settle(&mut hold, Status::UpstreamError) {
         Ok(receipt) => receipt,
         Err(failure) => return failure,
     };
     let mut head = reply_head(&hold, status, &headers);
     reply::put_remainder(&mut head.headers, receipt.remainder);
-    rejection.into_failure(head, &hold.facts.deployment, hold.grant.id.request)
+    rejection.with_reply(rejected, head, hold.grant.id.request)
 }
 
 const LATE: &str = "the upstream's reason did not come in time";
@@ -109,33 +111,42 @@ impl UpstreamRejection {
         }
     }
 
-    /// The failure of the attempt. Where the client can mend the request, it carries the rejection as a reply below `head`.
-    pub fn into_failure(
-        self,
-        head: Reply,
-        deployment: &Deployment,
-        id: RequestId,
-    ) -> AttemptFailure {
-        let provider = &deployment.provider.name;
+    /// The failure of the attempt.
+    pub fn failure(&self, deployment: &Deployment) -> AttemptFailure {
+        let provider = &deployment.provider;
         let status = self.status;
-        log_credential_rejection(provider, status);
-        let (class, message) = if is_for_the_client(status) {
-            (client_class(status), self.error.message.clone())
-        } else {
-            gateway_class(provider, &deployment.model, status, &self.error)
-        };
-        let (vendor_code, retry_after_s) = (self.error.kind.clone(), self.retry_after_s);
-        let failure = AttemptFailure::new(class, FailurePhase::AfterHead, message);
+        log_credential_rejection(&provider.name, status);
+        let (code, message) = (&self.error.kind, &self.error.message);
+        let class = provider.preset.failure_class(Some(status), code, message);
         let failure = if is_for_the_client(status) {
-            failure
+            let failure = AttemptFailure::new(class, FailurePhase::AfterHead, message.as_str());
+            AttemptFailure {
+                code: client_code(status),
+                ..failure
+            }
         } else {
-            failure.with_fault(provider, "error_status", format!("status {status}"))
+            let message = gateway_message(&provider.name, &deployment.model, status, message);
+            let failure = AttemptFailure::new(class, FailurePhase::AfterHead, message);
+            let failure =
+                failure.with_fault(&provider.name, "error_status", format!("status {status}"));
+            AttemptFailure {
+                code: gateway_code(status),
+                ..failure
+            }
         };
-        let forwarded = is_for_the_client(status).then(|| Box::new(self.forward(head, id)));
         AttemptFailure {
-            retry_after_s,
+            retry_after_s: self.retry_after_s,
             vendor_status: Some(status),
-            vendor_code,
+            vendor_code: self.error.kind.clone(),
+            ..failure
+        }
+    }
+
+    /// The failure with the rejection as a reply below `head`, where the client can mend the request.
+    pub fn with_reply(self, failure: AttemptFailure, head: Reply, id: RequestId) -> AttemptFailure {
+        let is_forwarded = is_for_the_client(self.status);
+        let forwarded = is_forwarded.then(|| Box::new(self.forward(head, id)));
+        AttemptFailure {
             forwarded,
             ..failure
         }
@@ -151,12 +162,7 @@ impl UpstreamRejection {
         head.body = Body::Whole(if self.is_in_client_shape() {
             self.body
         } else {
-            let code = match self.status {
-                413 => ErrorCode::RequestTooLarge,
-                429 => ErrorCode::RateLimitExceeded,
-                _ => ErrorCode::InvalidRequest,
-            };
-            let error = ApiError::new(code, self.error.message);
+            let error = ApiError::new(client_code(self.status), self.error.message);
             dialect::error_body(self.client, &error, &id.to_string()).into()
         });
         head.headers.retain(|(name, _)| name != "content-type");
@@ -187,51 +193,34 @@ fn log_credential_rejection(provider: &str, status: u16) {
     }
 }
 
-fn client_class(status: u16) -> FailureClass {
+fn client_code(status: u16) -> ErrorCode {
     match status {
-        413 => FailureClass::RequestTooLarge,
-        429 => FailureClass::RateLimited,
-        _ => FailureClass::RequestRejected,
+        413 => ErrorCode::RequestTooLarge,
+        429 => ErrorCode::RateLimitExceeded,
+        _ => ErrorCode::InvalidRequest,
     }
 }
 
-/// Class and text of a rejection that the client cannot mend.
-fn gateway_class(
-    provider: &str,
-    model: &str,
-    status: u16,
-    error: &UpstreamError,
-) -> (FailureClass, String) {
+/// Error code of a rejection that the client cannot mend.
+fn gateway_code(status: u16) -> ErrorCode {
     match status {
-        401..=403 => (
-            FailureClass::CredentialRejected,
-            format!(
-                "provider {provider} refused the gateway's own credential ({status}); the administrator has to look at it"
-            ),
+        503 | 529 => ErrorCode::Overloaded,
+        408 | 504 => ErrorCode::UpstreamTimeout,
+        _ => ErrorCode::UpstreamError,
+    }
+}
+
+/// Text of a rejection that the client cannot mend.
+fn gateway_message(provider: &str, model: &str, status: u16, said: &str) -> String {
+    match status {
+        401..=403 => format!(
+            "provider {provider} refused the gateway's own credential ({status}); the administrator has to look at it"
         ),
-        404 => (
-            FailureClass::ModelUnknown,
-            format!(
-                "provider {provider} does not know model {model} or its address is wrong (404); the administrator has to look at it"
-            ),
+        404 => format!(
+            "provider {provider} does not know model {model} or its address is wrong (404); the administrator has to look at it"
         ),
-        503 | 529 => (
-            FailureClass::Overloaded,
-            format!(
-                "provider {provider} is overloaded ({status}): {}",
-                error.message
-            ),
-        ),
-        408 | 504 => (
-            FailureClass::Timeout,
-            format!(
-                "provider {provider} timed out ({status}): {}",
-                error.message
-            ),
-        ),
-        _ => (
-            FailureClass::VendorError,
-            format!("provider {provider} answered {status}: {}", error.message),
-        ),
+        503 | 529 => format!("provider {provider} is overloaded ({status}): {said}"),
+        408 | 504 => format!("provider {provider} timed out ({status}): {said}"),
+        _ => format!("provider {provider} answered {status}: {said}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Sends an admitted attempt and hands the response to the relay: a stream where one was asked for and comes, else a unary body.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -64,13 +64,13 @@ async fn dispatch(
     body: Bytes,
     guard: &mut InflightGuard,
 ) -> Result<IncomingResponse, AttemptFailure> {
-    let limits = &attempt.context.limits;
-    let head_timeout = Duration::from_millis(limits.head_timeout_ms.min(limits.call_timeout_ms));
+    let now = Instant::now();
+    let head_timeout = attempt.hold.facts.deadlines.head_wait(now);
     let deployment = attempt.hold.facts.deployment.clone();
     let same_dialect = attempt.endpoint.dialect == attempt.request.dialect;
     let headers =
         http::upstream_headers(headers, same_dialect && attempt.endpoint.wrapper.is_none());
-    attempt.hold.sent_at = Some(Instant::now());
+    attempt.hold.sent_at = Some(now);
     let now_ms = attempt.context.time.wall_ms();
     let sent = http::send(
         client,

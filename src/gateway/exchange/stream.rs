@@ -10,7 +10,7 @@ use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::failure;
-use crate::gateway::exchange::hold::OpenHold;
+use crate::gateway::exchange::hold::{DeliveredPart, OpenHold};
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::exchange::read_step::{ReadStep, next_step};
 use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply_head};
@@ -168,6 +168,7 @@ impl StreamRelay {
 
     /// Settles a failed stream and tells the client in-band.
     async fn fail(&mut self, mut sink: Sink, status: Status, failed: AttemptFailure) {
+        self.hold.note_failure(&failed, DeliveredPart::Content);
         let failed = self.settle(status).err().unwrap_or(failed);
         self.context
             .log_failure(&failed, self.hold.grant.id.request);
@@ -180,12 +181,16 @@ impl StreamRelay {
 
     /// The relay loop: reads events until the response ends or fails, or until the sink takes no more.
     async fn relay(&mut self, sink: &mut Sink) -> RelayEnd {
-        let limits = self.context.limits;
+        let (ping_ms, idle_ms) = (
+            self.context.limits.ping_ms,
+            self.hold.facts.deadlines.idle_ms,
+        );
         let mut silent_ms = 0;
         loop {
-            let left_ms = limits.idle_timeout_ms.saturating_sub(silent_ms);
+            let left_ms = idle_ms.saturating_sub(silent_ms);
+            let deadline = self.deadline();
             let wait_ms = if sink.is_client() {
-                limits.ping_ms.min(left_ms)
+                ping_ms.min(left_ms)
             } else {
                 left_ms
             };
@@ -193,12 +198,12 @@ impl StreamRelay {
                 biased;
                 end = sink.interrupted() => return end.into(),
                 () = self.guard.end_ordered() => return RelayEnd::Ended,
-                step = next_step(&mut self.incoming, &mut self.stream, wait_ms, self.call_deadline) => step,
+                step = next_step(&mut self.incoming, &mut self.stream, wait_ms, deadline) => step,
             };
             let delivered = match step {
                 ReadStep::Transport(TransportError::IdleTimeout(waited_ms)) => {
                     silent_ms += waited_ms;
-                    if silent_ms >= limits.idle_timeout_ms {
+                    if silent_ms >= idle_ms {
                         let step = ReadStep::Transport(TransportError::IdleTimeout(silent_ms));
                         return RelayEnd::Failed(self.failure(step));
                     }
@@ -251,7 +256,7 @@ impl StreamRelay {
                 }
                 // without a client, nobody waits for the error
                 let wait_ms = match sink {
-                    Sink::Discard => self.context.limits.idle_timeout_ms,
+                    Sink::Discard => self.hold.facts.deadlines.idle_ms,
                     Sink::Client(_) | Sink::Buffer { .. } => TRAILER_WAIT_MS,
                 };
                 self.read_trailing_usage(wait_ms).await;
@@ -310,9 +315,23 @@ impl StreamRelay {
         let _timed_out = tokio::time::timeout(Duration::from_millis(TRAILER_WAIT_MS), rest).await;
     }
 
+    /// Instant by which the response must be complete or, until then, have content.
+    fn deadline(&self) -> Instant {
+        let content = self.hold.content_deadline();
+        match content.filter(|_| self.hold.first_content_ms.is_none()) {
+            Some(content) => content.min(self.call_deadline),
+            None => self.call_deadline,
+        }
+    }
+
     fn failure(&self, step: ReadStep) -> StreamFailure {
-        let call_timeout_ms = self.context.limits.call_timeout_ms;
-        StreamFailure::of_step(step, self.hold.provider(), call_timeout_ms)
+        let deadlines = &self.hold.facts.deadlines;
+        let lacks_content = self.hold.first_content_ms.is_none();
+        let timeout_ms = match deadlines.first_content_ms {
+            Some(ms) if lacks_content && Instant::now() < self.call_deadline => ms,
+            _ => deadlines.call_ms,
+        };
+        StreamFailure::of_step(step, &self.hold.facts.deployment.provider, timeout_ms)
     }
 
     async fn deliver(&self, sink: &mut Sink, chunk: Bytes) -> Result<(), RelayEnd> {

@@ -1,8 +1,10 @@
 //! Failure of a streamed response, from the last step that was read of it.
 
+use crate::config::Provider;
+use crate::domain::attempt::FailureClass;
 use crate::domain::event::Status;
 use crate::gateway::exchange::failure;
-use crate::gateway::exchange::outcome::{AttemptFailure, FailureClass, FailurePhase};
+use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::exchange::read_step::ReadStep;
 use crate::upstream::TransportError;
 
@@ -15,16 +17,17 @@ pub(super) struct StreamFailure {
 
 impl StreamFailure {
     /// The failure behind the last step of a stream that did not end well.
-    pub fn of_step(step: ReadStep, provider: &str, call_timeout_ms: u64) -> StreamFailure {
+    pub fn of_step(step: ReadStep, of: &Provider, call_timeout_ms: u64) -> StreamFailure {
+        let provider = of.name.as_str();
         let timeout = |message: String| {
-            AttemptFailure::new(FailureClass::Timeout, FailurePhase::AfterHead, message)
+            AttemptFailure::new(FailureClass::TimedOut, FailurePhase::AfterHead, message)
         };
         let (status, failure) = match step {
             ReadStep::Error { error, .. } => {
                 return StreamFailure {
                     early_status: failure::status_of_error(&error),
                     status: Status::Broken,
-                    failure: failure::in_band(provider, &error),
+                    failure: failure::in_band(of, &error),
                 };
             }
             ReadStep::Transport(TransportError::IdleTimeout(ms)) => {

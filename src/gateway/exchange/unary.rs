@@ -22,13 +22,14 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
         mut guard,
         ..
     } = response;
-    let (limits, deadline) = (context.limits, hold.call_deadline());
+    let (bytes_max, deadline) = (context.limits.answer_bytes_max, hold.call_deadline());
+    let deadlines = hold.facts.deadlines;
     let (status, headers) = (incoming.status, incoming.headers.clone());
     // until it is decoded, everything received counts as text of the response
     let received = |bytes| hold.delivered.text_bytes = bytes as u64;
     let body = tokio::select! {
         biased;
-        body = http::read_body(incoming, &limits, deadline, received) => body,
+        body = http::read_body(incoming, bytes_max, &deadlines, deadline, received) => body,
         () = guard.end_ordered() => return Err(failure::ended(&mut hold, &guard, FailurePhase::AfterHead)),
     };
     let body = match body {
@@ -92,7 +93,7 @@ fn reported_failure(
 ) -> AttemptFailure {
     let delivered = DeliveredText::default();
     note_response(&mut hold, DecodedResponse { report, delivered });
-    let failed = failure::in_band(hold.provider(), error);
+    let failed = failure::in_band(&hold.facts.deployment.provider, error);
     failure::settled(&mut hold, failure::status_of_error(error), failed)
 }
 

@@ -1,7 +1,7 @@
 //! Unmetered calls, such as counting tokens: no vendor bills them, so they hold nothing, leave no record and count against no
 //! budget. Access was checked before.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::dialect::Edit;
 use crate::gateway::admission::plan::Admission;
@@ -35,13 +35,14 @@ async fn forward(
     headers: &[(String, String)],
 ) -> Result<Reply, AttemptFailure> {
     let (limits, deployment, request) =
-        (&context.limits, &admission.deployment, &admission.request);
+        (&context.limits, admission.deployment(), &admission.request);
     let provider = &deployment.provider.name;
     let is_renamed = deployment.model != request.model || request.aliased;
     let model = is_renamed.then(|| Edit::text("model", &deployment.model));
     let body = request.spliced(model.as_slice());
-    let head_timeout = Duration::from_millis(limits.head_timeout_ms);
-    let deadline = Instant::now() + Duration::from_millis(limits.call_timeout_ms);
+    let (deadlines, now) = (&admission.deadlines, Instant::now());
+    let head_timeout = deadlines.head_wait(now);
+    let deadline = deadlines.call_deadline(now);
     let now_ms = context.time.wall_ms();
     let url = &admission.url;
     let sent = http::send(client, deployment, url, headers, body, head_timeout, now_ms);
@@ -53,11 +54,18 @@ async fn forward(
     if !(200..300).contains(&status) {
         let dialect = request.dialect;
         let rejection = UpstreamRejection::read(dialect, dialect, incoming).await;
-        return Err(rejection.into_failure(reply, deployment, admission.id.request));
+        let failure = rejection.failure(deployment);
+        return Err(rejection.with_reply(failure, reply, admission.id.request));
     }
-    let body = http::read_body(incoming, limits, deadline, |_| {})
-        .await
-        .map_err(|error| failure::incomplete_body(provider, &error))?;
+    let body = http::read_body(
+        incoming,
+        limits.answer_bytes_max,
+        deadlines,
+        deadline,
+        |_| {},
+    )
+    .await
+    .map_err(|error| failure::incomplete_body(provider, &error))?;
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
         let message = format!("the answer of provider {provider} broke off or is not JSON");
         return Err(failure::bad_response(message));

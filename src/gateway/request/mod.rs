@@ -8,6 +8,7 @@ pub(super) mod known_members;
 mod media_types;
 pub(super) mod passthrough;
 pub(super) mod reasoning_memory;
+pub(super) mod route_params;
 pub(super) mod translate;
 
 /// Longest answer assumed of a model whose price sheet row does not state one.

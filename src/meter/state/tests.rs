@@ -75,6 +75,7 @@ fn settle(state: &mut LedgerState, number: u128, cost: i128) -> Vec<BudgetId> {
         output_cap: None,
         upstream_status: 200,
         first_content_ms: None,
+        note: None,
     };
     state.apply(&LedgerEvent::Settle(Settlement { hold, ending }))
 }

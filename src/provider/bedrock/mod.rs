@@ -6,6 +6,7 @@ mod sigv4;
 
 pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
+use super::preset::failure_words;
 use super::preset::{
     BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
@@ -35,6 +36,7 @@ pub(super) static PRESET: Preset = Preset {
     // AWS bills the complete response after a disconnect too
     on_disconnect: OnDisconnect::Drain,
     default_headers: &[],
+    failure_words: failure_words::BEDROCK,
     limits: Some("bedrock"),
     capabilities,
 };

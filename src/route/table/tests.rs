@@ -1,14 +1,19 @@
 //! Tests of the route table: bare, qualified, dated, aliased and ambiguous names, and error messages.
 
 use super::*;
+use crate::config::PriceSetting;
+use crate::domain::api_error::ErrorCode;
 use crate::price::OwnRates;
+use crate::price::{Mode, Price, Support};
 use crate::provider;
+use crate::route::models::is_offered;
 
 fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> Arc<Provider> {
     Arc::new(Provider {
         name: name.to_owned(),
         preset: provider::find(preset).expect(preset),
         base_url: "http://127.0.0.1:1".to_owned(),
+        headers: Vec::new(),
         api_key: None,
         signer: None,
         price,
@@ -34,13 +39,18 @@ fn openai() -> Arc<Provider> {
     provider("openai", "openai", PriceSetting::Sheet("openai"), &[])
 }
 
+/// A provider `local` of free models.
+pub(in crate::route) fn local_provider(models: &[&str]) -> Arc<Provider> {
+    local(models)
+}
+
 fn local(models: &[&str]) -> Arc<Provider> {
     provider("local", "ollama", PriceSetting::Free, models)
 }
 
 fn resolve(table: &RouteTable, asked: &str) -> Result<String, RouteError> {
     table
-        .resolve(asked)
+        .resolve_model(asked)
         .map(|deployment| deployment.qualified())
 }
 
@@ -54,7 +64,7 @@ fn bare_name_resolves_to_the_only_provider_listing_it() {
         Ok("openai/gpt-5.1-2026-10-31")
     );
     assert!(
-        matches!(&table.resolve("gpt-5.1-2026-10-31").expect("dated").price, Price::Sheet(row) if row.model == "gpt-5.1")
+        matches!(&table.resolve_model("gpt-5.1-2026-10-31").expect("dated").price, Price::Sheet(row) if row.model == "gpt-5.1")
     );
     for unknown in [
         "claude-haiku-4-5",
@@ -76,7 +86,9 @@ fn bare_name_resolves_to_the_only_provider_listing_it() {
 #[test]
 fn embedding_model_is_listed_and_priced_by_input() {
     let table = table(&[openai()]);
-    let small = table.resolve("text-embedding-3-small").expect("listed");
+    let small = table
+        .resolve_model("text-embedding-3-small")
+        .expect("listed");
     assert_eq!(
         (small.price.mode(), small.price.is_known()),
         (Some(Mode::Embedding), true)
@@ -98,14 +110,14 @@ fn custom_deployment_name_is_priced_as_configured() {
     ));
     azure.priced_as = [("our-chat".to_owned(), "gpt-4.1".to_owned())].into();
     let table = table(&[Arc::new(azure)]);
-    let ours = table.resolve("our-chat").expect("listed");
+    let ours = table.resolve_model("our-chat").expect("listed");
     assert_eq!(
         (ours.model.as_str(), ours.qualified().as_str()),
         ("our-chat", "azure/our-chat")
     );
     assert!(matches!(&ours.price, Price::Sheet(row) if row.model == "gpt-4.1"));
     assert!(matches!(
-        table.resolve("other").expect("listed").price,
+        table.resolve_model("other").expect("listed").price,
         Price::Unknown
     ));
 }
@@ -113,7 +125,7 @@ fn custom_deployment_name_is_priced_as_configured() {
 #[test]
 fn qualified_name_always_resolves() {
     let table = table(&[openai(), local(&[])]);
-    let price = |asked: &str| table.resolve(asked).expect(asked).price.clone();
+    let price = |asked: &str| table.resolve_model(asked).expect(asked).price.clone();
     assert!(matches!(price("openai/gpt-5.1"), Price::Sheet(_)));
     assert!(
         matches!(price("openai/gpt-5.1-codex"), Price::Sheet(_)),
@@ -123,7 +135,7 @@ fn qualified_name_always_resolves() {
     assert!(matches!(price("local/org/some-model"), Price::Free));
     assert_eq!(
         table
-            .resolve("local/org/some-model")
+            .resolve_model("local/org/some-model")
             .expect("a slash")
             .model,
         "org/some-model"
@@ -183,7 +195,7 @@ fn bare_name_that_reads_as_qualified_resolves_to_that_provider() {
     let table = table(&[openai(), local(&["openai/gpt-oss", "meta/llama"])]);
     assert_eq!(
         table
-            .resolve("openai/gpt-oss")
+            .resolve_model("openai/gpt-oss")
             .expect("a name")
             .provider
             .name,
@@ -224,7 +236,7 @@ fn every_listed_name_resolves_to_its_deployment() {
     assert!(table.names().count() > 80);
     for (name, deployment) in table.names() {
         assert!(
-            Arc::ptr_eq(&table.resolve(name).expect(name), deployment),
+            Arc::ptr_eq(&table.resolve_model(name).expect(name), deployment),
             "{name}"
         );
     }
@@ -259,7 +271,9 @@ fn silence_of_the_price_sheet_is_no_missing_capability() {
     for vendor in ["mistral", "bedrock"] {
         let table = table(&[provider("v", vendor, PriceSetting::Sheet(vendor), &[])]);
         for row in sheet.models(vendor).filter(|row| is_offered(row.mode)) {
-            let deployment = table.resolve(&format!("v/{}", row.model)).expect("a model");
+            let deployment = table
+                .resolve_model(&format!("v/{}", row.model))
+                .expect("a model");
             let by_preset = (deployment.provider.preset.capabilities)(&row.model).images;
             let is_possible = deployment.capabilities().images;
             match row.capability("vision") {

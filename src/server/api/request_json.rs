@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::auth::directory::Directory;
+use crate::domain::attempt::FailureNote;
 use crate::domain::attribution::Tag;
 use crate::domain::event::{Charge, Correction, CostLine, PriceCard, StatusClass};
 use crate::domain::id::KeyId;
@@ -60,6 +61,14 @@ pub(crate) struct RequestJson<'a> {
     upstream_status: Option<u16>,
     first_content_ms: Option<u64>,
     total_ms: u64,
+    /// route behind the name; null for a model called by its own name
+    route: Option<&'a str>,
+    /// strategy and the figures that it saw
+    chosen: Option<&'a str>,
+    /// wait before the attempt
+    wait_ms: u64,
+    /// class of the failure, and the decision that followed
+    failure: Option<Value>,
 }
 
 impl RequestJson<'_> {
@@ -117,12 +126,17 @@ impl RequestJson<'_> {
             upstream_status: None,
             first_content_ms: None,
             total_ms: 0,
+            route: None,
+            chosen: None,
+            wait_ms: 0,
+            failure: None,
         }
     }
 
     pub fn of(row: &Record) -> RequestJson<'_> {
         let (hold, ending) = (&row.settlement.hold, &row.settlement.ending);
-        let subject = &hold.subject;
+        let (subject, note) = (&hold.subject, ending.note.as_deref());
+        let filled = |text: &&str| !text.is_empty();
         let card = ending.lines.iter().find_map(|line| line.card.as_deref());
         RequestJson {
             id: hold.id.request.to_string(),
@@ -158,6 +172,12 @@ impl RequestJson<'_> {
             upstream_status: Some(ending.upstream_status).filter(|status| *status != 0),
             first_content_ms: ending.first_content_ms,
             total_ms: ending.ended_ms.saturating_sub(hold.at_ms),
+            route: note.map(|note| note.route.as_str()).filter(filled),
+            chosen: note.map(|note| note.chosen.as_str()).filter(filled),
+            wait_ms: note.map_or(0, |note| note.wait_ms),
+            failure: note
+                .and_then(|note| note.failure.as_ref())
+                .map(failure_json),
         }
     }
 }
@@ -190,6 +210,16 @@ pub(crate) fn correction_json(entry: &Correction) -> Value {
         "amount_usd": entry.amount.to_string(),
         "reason": entry.reason,
         "actor": entry.actor,
+    })
+}
+
+fn failure_json(failure: &FailureNote) -> Value {
+    let vendor_code = Some(&failure.vendor_code).filter(|code| !code.is_empty());
+    json!({
+        "class": failure.class.as_str(),
+        "vendor_code": vendor_code,
+        "decision": failure.decision.as_str(),
+        "why": failure.why,
     })
 }
 

@@ -15,12 +15,19 @@ use crate::store::codec::hold::{
     Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
     progress_of, progress_row, usage_row,
 };
+use crate::store::codec::note::{NoteRow, NoteVersion, note_row};
 use crate::store::codec::status::{status_number, status_of};
 use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 use crate::store::rollup::RollupSums;
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct SettlementRow<'a, V = UsageRow<'a>, S = Vec<String>, L = LinesRow<'a>> {
+pub(in crate::store) struct SettlementRow<
+    'a,
+    V = UsageRow<'a>,
+    S = Vec<String>,
+    L = LinesRow<'a>,
+    N = Option<NoteRow<'a>>,
+> {
     hold: HoldRow<'a, V, S>,
     ended_ms: u64,
     status: u8,
@@ -31,10 +38,15 @@ pub(in crate::store) struct SettlementRow<'a, V = UsageRow<'a>, S = Vec<String>,
     output_cap: Option<u64>,
     upstream_status: u16,
     first_content_ms: Option<u64>,
+    /// since version 4
+    note: N,
 }
 
 /// Settlement of version 2.
-type SettlementRowV2<'a> = SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>>;
+type SettlementRowV2<'a> = SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
+
+/// Settlement of version 3.
+type SettlementRowV3<'a> = SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
 
 /// Position in `CostLine::CLASSES`, count, rate.
 type LineRowV2 = (u8, u64, u64);
@@ -69,14 +81,20 @@ struct LineRow {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) enum EventRow<'a, V = UsageRow<'a>, S = Vec<String>, L = LinesRow<'a>> {
+pub(in crate::store) enum EventRow<
+    'a,
+    V = UsageRow<'a>,
+    S = Vec<String>,
+    L = LinesRow<'a>,
+    N = Option<NoteRow<'a>>,
+> {
     Hold(HoldRow<'a, V, S>),
     Progress {
         request: u128,
         attempt: u8,
         progress: ProgressRow<V>,
     },
-    Settle(SettlementRow<'a, V, S, L>),
+    Settle(SettlementRow<'a, V, S, L, N>),
     Release {
         request: u128,
         attempt: u8,
@@ -195,11 +213,12 @@ fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> 
         output_cap: ending.output_cap,
         upstream_status: ending.upstream_status,
         first_content_ms: ending.first_content_ms,
+        note: ending.note.as_deref().map(note_row),
     })
 }
 
-fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion>(
-    row: SettlementRow<'_, V, S, L>,
+fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
+    row: SettlementRow<'_, V, S, L, N>,
 ) -> Result<Settlement, String> {
     let ending = CallResult {
         ended_ms: row.ended_ms,
@@ -211,6 +230,7 @@ fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion>(
         output_cap: row.output_cap,
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
+        note: row.note.note()?.map(Box::new),
     };
     Ok(Settlement {
         hold: hold_of(row.hold)?,
@@ -218,8 +238,8 @@ fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion>(
     })
 }
 
-fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion>(
-    row: EventRow<'_, V, S, L>,
+fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
+    row: EventRow<'_, V, S, L, N>,
 ) -> Result<LedgerEvent, String> {
     let hold_id = |request, attempt| HoldId {
         request: RequestId(request),
@@ -249,14 +269,16 @@ fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion>(
 
 impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     type Row = EventRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
-        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>>;
+        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
+        type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
         match version {
             2 => read_row(bytes).and_then(|row: RowV2<'_>| event_of(row)),
-            3 => read_row(bytes).and_then(LedgerEvent::from_row),
+            3 => read_row(bytes).and_then(|row: RowV3<'_>| event_of(row)),
+            4 => read_row(bytes).and_then(LedgerEvent::from_row),
             other => Err(unknown_version::<LedgerEvent>(other)),
         }
     }
@@ -286,13 +308,14 @@ impl StoredValue for LedgerEvent {
 
 impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
     type Row = SettlementRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Settlement, String> {
         match version {
             2 => read_row(bytes).and_then(|row: SettlementRowV2<'_>| settlement_of(row)),
-            3 => read_row(bytes).and_then(Settlement::from_row),
+            3 => read_row(bytes).and_then(|row: SettlementRowV3<'_>| settlement_of(row)),
+            4 => read_row(bytes).and_then(Settlement::from_row),
             other => Err(unknown_version::<Settlement>(other)),
         }
     }

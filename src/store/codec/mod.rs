@@ -4,6 +4,7 @@
 mod audit;
 mod hold;
 mod ledger;
+mod note;
 mod owner_limits;
 mod refusal;
 mod sign_in;

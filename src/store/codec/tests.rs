@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::event::{
@@ -116,11 +117,43 @@ pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
         output_cap: Some(256),
         upstream_status: 200,
         first_content_ms: Some(3),
+        note: None,
     };
     Settlement {
         hold: sample_hold(at_ms),
         ending,
     }
+}
+
+fn sample_note() -> AttemptNote {
+    AttemptNote {
+        route: "smart".into(),
+        chosen: "weighted: 3 of 4".into(),
+        wait_ms: 250,
+        failure: Some(FailureNote {
+            class: FailureClass::QuotaExhausted,
+            vendor_code: "insufficient_quota".into(),
+            decision: Decision::NextTarget,
+            why: "another target is left".into(),
+        }),
+    }
+}
+
+/// A settlement of version 3 is one of version 4 without its last byte, which says that there is no note.
+#[test]
+fn codec_settlement_of_version_3_is_read_without_a_note() {
+    let settlement = sample_settlement(2);
+    let event = LedgerEvent::Settle(settlement.clone());
+    let old = |bytes: Vec<u8>| {
+        assert_eq!((bytes[0], bytes.last()), (4, Some(&0)));
+        let mut old = bytes[..bytes.len() - 1].to_vec();
+        old[0] = 3;
+        old
+    };
+    let row = old(settlement.encode().expect("encodes"));
+    assert_eq!(Settlement::decode(&row).ok(), Some(settlement));
+    let record = old(event.encode().expect("encodes"));
+    assert_eq!(LedgerEvent::decode(&record).ok(), Some(event));
 }
 
 #[test]
@@ -148,6 +181,8 @@ fn codec_events_round_trip() {
             card: cards[class.len() % 3].clone(),
         })
         .into();
+    let mut noted = sample_settlement(6);
+    noted.ending.note = Some(Box::new(sample_note()));
     for event in [
         LedgerEvent::Hold(sample_hold(1)),
         LedgerEvent::Settle(sample_settlement(2)),
@@ -160,6 +195,7 @@ fn codec_events_round_trip() {
             progress: sample_progress(),
         },
         LedgerEvent::Settle(every_class),
+        LedgerEvent::Settle(noted),
     ] {
         assert_eq!(
             LedgerEvent::decode(&event.encode().expect("encodes")).expect("decodes"),
@@ -220,7 +256,7 @@ fn codec_damaged_bytes_are_an_error_and_never_a_panic() {
 fn codec_unknown_version_is_refused_with_its_number() {
     let good = LedgerEvent::Hold(sample_hold(1)).encode().expect("encodes");
     for (version, expected) in [
-        (4, "version 4 was written by a newer release"),
+        (5, "version 5 was written by a newer release"),
         (255, "version 255 was written by a newer release"),
         (1, "unknown version 1"),
         (0, "unknown version 0"),

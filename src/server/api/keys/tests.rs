@@ -40,9 +40,8 @@ async fn team_and_key_are_in_force_once_answered() {
     assert!(access::is_model_allowed(
         tenants,
         keys_of_caller,
-        "gpt-5.1",
-        "openai",
-        "gpt-5.1"
+        &["gpt-5.1"],
+        ("openai", "gpt-5.1")
     ));
 
     let (_, shown) = answer(keys::get(with_id(&instance, &key["id"]))).await;

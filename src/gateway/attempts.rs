@@ -1,0 +1,252 @@
+//! Attempts of one request: each target is planned from the client's own bytes, holds its own worst case and is asked, until one answers
+//! or the route gives up. A later attempt never waits for budget; without room for any, the error is that of the attempt before.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::auth::directory::Caller;
+use crate::dialect::Request;
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attempt::FailureClass;
+use crate::domain::attribution::Tag;
+use crate::domain::event::HoldId;
+use crate::domain::id::RequestId;
+use crate::domain::money::Money;
+use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
+use crate::gateway::client_timeouts::ClientTimeouts;
+use crate::gateway::deadlines::Deadlines;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::outcome::{AttemptFailure, Outcome};
+use crate::gateway::exchange::settler::Settler;
+use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::exchange::{self, AdmittedAttempt, unmetered};
+use crate::gateway::inflight::InflightGuard;
+use crate::gateway::reply::{self, Reply};
+use crate::route::Step;
+use crate::upstream::Client;
+
+/// An authorized request, from which every attempt is planned anew.
+pub(super) struct RoutedRequest {
+    pub id: RequestId,
+    pub caller: Arc<Caller>,
+    pub request: Arc<Request>,
+    pub tag: Option<Tag>,
+    pub credential: Option<String>,
+    /// the client's, for vendors of the same dialect
+    pub headers: Arc<[(String, String)]>,
+    pub timeouts: ClientTimeouts,
+    /// request parameters that the route set
+    pub route_params: Vec<String>,
+    /// most that each attempt may cost, as the client asks
+    pub max_cost: Option<Money>,
+    pub arrived: Instant,
+    pub progress: SharedProgress,
+}
+
+impl RoutedRequest {
+    /// Returns `true` if the client waits at least so long from now on.
+    fn has_time(&self, wait: Duration) -> bool {
+        let patience = self.timeouts.call_ms.map(Duration::from_millis);
+        patience.is_none_or(|patience| self.arrived.elapsed() + wait < patience)
+    }
+}
+
+/// Parts that every attempt needs.
+pub(super) struct AttemptRunner {
+    pub admission: AdmissionControl,
+    pub settler: Arc<Settler>,
+    pub exchange: Arc<ExchangeContext>,
+}
+
+/// A request that ended without a reply.
+pub(super) enum NoReply {
+    /// no attempt was made
+    Refused(ApiError),
+    /// the last attempt's error, with its headers
+    Failed(ApiError, Vec<(String, String)>),
+}
+
+/// The last failed attempt.
+struct LastFailure {
+    failure: Box<AttemptFailure>,
+    headers: Vec<(String, String)>,
+}
+
+impl AttemptRunner {
+    /// Makes attempts until one answers or none is left.
+    pub async fn run(
+        &self,
+        routed: &RoutedRequest,
+        client: &Client,
+        mut guard: InflightGuard,
+    ) -> Result<Reply, Box<NoReply>> {
+        let (mut refusal, mut failed) = (None, None);
+        while let Some(step) = routed.progress.take_next() {
+            if failed.is_some() && !routed.has_time(step.wait) {
+                break;
+            }
+            if !wait_before(&step, &mut guard).await {
+                break;
+            }
+            let may_wait = refusal.is_none() && failed.is_none();
+            let attempt = match self.admit(routed, step, client, may_wait).await {
+                Ok(attempt) => attempt,
+                Err(error) => {
+                    let is_of_target = is_of_target(&error);
+                    refusal.get_or_insert(error);
+                    if !is_of_target {
+                        break;
+                    }
+                    routed.progress.skip();
+                    continue;
+                }
+            };
+            let headers = attempt.failure_headers();
+            let sent = exchange::run(attempt, client, routed.headers.clone(), guard.clone());
+            let failure = match sent.await {
+                Outcome::Reply(reply) => return Ok(reply),
+                Outcome::Failed(failure) => failure,
+            };
+            self.exchange.log_failure(&failure, routed.id);
+            let is_own = failure.class == FailureClass::Gateway;
+            failed = Some(LastFailure { failure, headers });
+            if is_own {
+                break;
+            }
+        }
+        match (failed, refusal) {
+            (Some(failed), _) => failed.end(routed.progress.attempts()),
+            (None, Some(refusal)) => Err(Box::new(NoReply::Refused(refusal))),
+            (None, None) => Err(Box::new(NoReply::Refused(shutting_down()))),
+        }
+    }
+
+    /// Calls without a meter: one target answers, and nothing is held or recorded.
+    pub async fn run_unmetered(
+        &self,
+        routed: &RoutedRequest,
+        client: &Client,
+        guard: InflightGuard,
+    ) -> Result<Reply, Box<NoReply>> {
+        let mut refusal = None;
+        while let Some(step) = routed.progress.take_next() {
+            let admission = match self.plan(routed, step, client).await {
+                Ok(admission) => admission,
+                Err(error) => {
+                    refusal.get_or_insert(error);
+                    routed.progress.skip();
+                    continue;
+                }
+            };
+            let context = &self.exchange;
+            let call = unmetered::call(admission, context, client, &routed.headers, guard);
+            return match Box::pin(call).await {
+                Outcome::Reply(reply) => Ok(reply),
+                Outcome::Failed(failure) => {
+                    self.exchange.log_failure(&failure, routed.id);
+                    let headers = Vec::new();
+                    LastFailure { failure, headers }.end(1)
+                }
+            };
+        }
+        let refusal = refusal.unwrap_or_else(shutting_down);
+        Err(Box::new(NoReply::Refused(refusal)))
+    }
+
+    /// From the client's bytes to the open hold of one attempt.
+    async fn admit(
+        &self,
+        routed: &RoutedRequest,
+        step: Step,
+        client: &Client,
+        may_wait: bool,
+    ) -> Result<AdmittedAttempt, ApiError> {
+        let admission = self.plan(routed, step, client).await?;
+        let credential = routed.credential.as_deref();
+        let granted = if may_wait {
+            self.admission.hold(admission, credential).await?
+        } else {
+            self.admission.hold_now(admission, credential)?
+        };
+        let (settler, exchange) = (self.settler.clone(), self.exchange.clone());
+        let progress = routed.progress.clone();
+        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, progress);
+        attempt.hold.wait_for_disk().await?;
+        Box::pin(attempt.fetch_images(client.fetcher())).await?;
+        routed.progress.begin();
+        Ok(attempt)
+    }
+
+    async fn plan(
+        &self,
+        routed: &RoutedRequest,
+        step: Step,
+        client: &Client,
+    ) -> Result<Admission, ApiError> {
+        let id = HoldId {
+            request: routed.id,
+            attempt: step.attempt,
+        };
+        let route = step.candidate.route.as_ref();
+        let timeouts = route.map(|route| route.config.timeouts).unwrap_or_default();
+        let limits = &self.exchange.limits;
+        let attempt = NewAttempt {
+            caller: routed.caller.clone(),
+            request: routed.request.clone(),
+            deadlines: Deadlines::new(limits, timeouts, routed.timeouts, routed.arrived),
+            max_cost: routed.max_cost,
+            step,
+            id,
+        };
+        let parts = CallParts {
+            tag: routed.tag.as_ref(),
+            headers: &routed.headers,
+            may_fetch: client.fetcher().is_some(),
+        };
+        self.admission.plan(attempt, parts).await
+    }
+}
+
+impl LastFailure {
+    /// The reply that forwards the vendor's rejection, or the failure as an error of the gateway.
+    fn end(self, attempts: u8) -> Result<Reply, Box<NoReply>> {
+        let mut headers = self.headers;
+        self.failure.into_forwarded().map_err(|failure| {
+            let error = failure.into_api_error();
+            if attempts > 1 && matches!(error.code.status(), 502 | 504) {
+                headers.push(reply::no_retry());
+            }
+            Box::new(NoReply::Failed(error, headers))
+        })
+    }
+}
+
+/// Waits before a repetition; `false` if the process stops meanwhile.
+async fn wait_before(step: &Step, guard: &mut InflightGuard) -> bool {
+    if step.wait.is_zero() {
+        return true;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(step.wait) => true,
+        () = guard.end_ordered() => false,
+    }
+}
+
+/// Returns `true` for a refusal that another target may lift: what the vendor cannot do, and budgets and limits of its model.
+fn is_of_target(error: &ApiError) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::InvalidRequest
+            | ErrorCode::NotSupported
+            | ErrorCode::BudgetExceeded
+            | ErrorCode::BudgetHeld
+            | ErrorCode::PriceUnknown
+            | ErrorCode::CostUnbounded
+            | ErrorCode::RateLimitExceeded
+    )
+}
+
+fn shutting_down() -> ApiError {
+    let message = "the gateway is stopping; try again in a moment";
+    ApiError::new(ErrorCode::ShuttingDown, message).with_retry_after(5)
+}

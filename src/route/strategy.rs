@@ -1,0 +1,179 @@
+//! Choice among the open candidates of one route. Takes candidates that may be asked, returns one of them and the figures that decided.
+
+use crate::config::Strategy;
+use crate::route::health::Health;
+use crate::route::plan::Candidate;
+use crate::route::routes::Route;
+
+/// Facts of the moment and the request that a choice depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    pub boot_ms: u64,
+    /// any number
+    pub random: u64,
+    /// hash of the conversation, for routes with affinity
+    pub conversation: Option<u64>,
+}
+
+/// Kind of the choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    First,
+    Later,
+}
+
+/// Chooses among the candidates at these indexes, all of one route and one `order`.
+pub(super) fn choose(
+    route: &Route,
+    candidates: &[Candidate],
+    open: &[usize],
+    turn: Turn,
+    moment: Moment,
+) -> Option<(usize, String)> {
+    if let (Some(conversation), Turn::First) = (moment.conversation, turn) {
+        let index = by_affinity(candidates, open, conversation)?;
+        return Some((index, "affinity: the conversation's target".to_owned()));
+    }
+    match route.config.strategy {
+        Strategy::Ordered => {
+            let index = *open.first()?;
+            let place = candidates[index].target.place + 1;
+            Some((index, format!("ordered: place {place}")))
+        }
+        Strategy::Weighted => by_weight(route, candidates, open, turn),
+        Strategy::LeastBusy => by_calls_in_flight(route, candidates, open, turn),
+        Strategy::Fastest => by_latency(candidates, open, moment),
+        Strategy::Cheapest => by_ceiling(candidates, open),
+    }
+}
+
+fn by_weight(
+    route: &Route,
+    candidates: &[Candidate],
+    open: &[usize],
+    turn: Turn,
+) -> Option<(usize, String)> {
+    let turns = match turn {
+        Turn::First => &route.first_turn,
+        Turn::Later => &route.later_turn,
+    };
+    let target = |index: &usize| &candidates[*index].target;
+    let place = turns.choose(
+        open.iter()
+            .map(|index| (target(index).place, target(index).weight)),
+    )?;
+    let index = *open.iter().find(|index| target(index).place == place)?;
+    let total: u64 = open
+        .iter()
+        .map(|index| u64::from(target(index).weight))
+        .sum();
+    let weight = target(&index).weight;
+    Some((index, format!("weighted: weight {weight} of {total}")))
+}
+
+fn by_calls_in_flight(
+    route: &Route,
+    candidates: &[Candidate],
+    open: &[usize],
+    turn: Turn,
+) -> Option<(usize, String)> {
+    let load = |index: usize| {
+        (
+            in_flight(&candidates[index]),
+            candidates[index].target.weight,
+        )
+    };
+    // a/x < b/y without a division
+    let less = |(calls, weight): (u32, u32), (other, of): (u32, u32)| {
+        u64::from(calls) * u64::from(of) < u64::from(other) * u64::from(weight)
+    };
+    let loads: Vec<(usize, (u32, u32))> = open.iter().map(|index| (*index, load(*index))).collect();
+    let (_, least) = *loads
+        .iter()
+        .reduce(|best, one| if less(one.1, best.1) { one } else { best })?;
+    let tied: Vec<usize> = loads
+        .iter()
+        .filter(|(_, load)| !less(least, *load))
+        .map(|(index, _)| *index)
+        .collect();
+    let (index, _) = by_weight(route, candidates, &tied, turn)?;
+    Some((index, format!("least_busy: {} in flight", least.0)))
+}
+
+/// Power of two choices over latency × load; a deployment without a sample is tried, one call at a time.
+fn by_latency(candidates: &[Candidate], open: &[usize], moment: Moment) -> Option<(usize, String)> {
+    let health = |index: usize| candidates[index].target.health.as_deref();
+    let latency = |index: usize| health(index).and_then(|health| health.latency_ms(moment.boot_ms));
+    let is_new =
+        |index: &&usize| latency(**index).is_none() && in_flight(&candidates[**index]) == 0;
+    if let Some(index) = open.iter().find(is_new) {
+        return Some((*index, "fastest: not measured yet".to_owned()));
+    }
+    let count = open.len() as u64;
+    let first = open.get((moment.random % count.max(1)) as usize)?;
+    let second = match count {
+        1 => first,
+        _ => {
+            let apart = 1 + (moment.random >> 32) % (count - 1);
+            &open[((moment.random % count + apart) % count) as usize]
+        }
+    };
+    let ms = |index: usize| latency(index).unwrap_or(0.0);
+    let score = |index: usize| (ms(index) + 1.0) * f64::from(in_flight(&candidates[index]) + 1);
+    let (index, other) = if score(*second) < score(*first) {
+        (*second, *first)
+    } else {
+        (*first, *second)
+    };
+    let figure = |index: usize| {
+        format!(
+            "{:.0} ms with {} in flight",
+            ms(index),
+            in_flight(&candidates[index])
+        )
+    };
+    Some((
+        index,
+        format!("fastest: {} against {}", figure(index), figure(other)),
+    ))
+}
+
+fn by_ceiling(candidates: &[Candidate], open: &[usize]) -> Option<(usize, String)> {
+    let ceiling = |index: &&usize| candidates[**index].ceiling;
+    let known = open.iter().filter(|index| ceiling(index).is_some());
+    let cheapest = known.min_by_key(ceiling);
+    match cheapest.and_then(|index| Some((*index, candidates[*index].ceiling?))) {
+        Some((index, ceiling)) => Some((index, format!("cheapest: at most ${ceiling}"))),
+        None => Some((*open.first()?, "cheapest: no price is known".to_owned())),
+    }
+}
+
+/// Rendezvous hashing: a conversation keeps its target while it is open, and only those of a closed one move.
+fn by_affinity(candidates: &[Candidate], open: &[usize], conversation: u64) -> Option<usize> {
+    let score = |index: &usize| {
+        let target = &candidates[*index].target;
+        let hash = mix(conversation ^ mix(target.place as u64 + 1));
+        // uniform in (0, 1)
+        let uniform = (hash >> 11) as f64 / (1_u64 << 53) as f64 + f64::EPSILON;
+        -f64::from(target.weight) / uniform.ln()
+    };
+    open.iter()
+        .copied()
+        .max_by(|one, other| score(one).total_cmp(&score(other)))
+}
+
+fn in_flight(candidate: &Candidate) -> u32 {
+    candidate
+        .target
+        .health
+        .as_deref()
+        .map_or(0, Health::in_flight)
+}
+
+/// Mixes the bits of a number (splitmix64).
+pub fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

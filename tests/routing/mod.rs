@@ -1,0 +1,9 @@
+//! Routes as clients and administrators see them: names, allow-lists, failures, retries and fallbacks, through the gateway in front of
+//! scripted upstreams. Each gateway's `Drop` asserts that no hold is open and that the books agree.
+
+mod attempts;
+mod fixture;
+mod health;
+mod import;
+mod names;
+mod settings;
