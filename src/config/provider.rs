@@ -86,12 +86,8 @@ fn resolve(
     let api_version = section
         .string("api_version", errors)
         .and_then(|written| written.parse(errors, |text| parse_version(text, preset)));
-    let unsupported = section.choice(
-        "unsupported",
-        UnsupportedFieldPolicy::Drop,
-        &UNSUPPORTED,
-        errors,
-    );
+    let drop = UnsupportedFieldPolicy::Drop;
+    let unsupported = section.choice("unsupported", drop, &UNSUPPORTED, errors);
     let on_disconnect = section.choice("on_disconnect", None, &ON_DISCONNECT, errors);
     let connection = egress::connection(&mut section, path, errors);
     section.finish(errors);
