@@ -34,7 +34,8 @@ export async function show({ main, signal }) {
   const [perDay, month, budgets] = await Promise.all([
     usage({ ...period, group_by: "day,provider" }, signal), get("/v1/usage?group_by=team,model", signal), nearest(signal),
   ]);
-  banners(notes, month, signal, () => show({ main, signal, query: new URLSearchParams() }));
+  const again = () => show({ main, signal, query: new URLSearchParams() });
+  banners(notes, month, signal, again).catch((error) => { if (!signal.aborted) notes.append(problem(error)); });
   if (!perDay.length) {
     spend.replaceChildren(empty("No requests yet", "Create a key, give it to an application, and the first request shows up here within a second.", h("a.btn.main", { href: href("keys", { create: "1" }) }, "Create a key")));
   } else {
