@@ -2,7 +2,7 @@
 //! statuses that the client gets and the calls that arrive at the upstream; a message that two readers could take for two
 //! things never reaches it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::client::Connection;
 use crate::harness::process::Gatekeeper;
@@ -58,6 +58,11 @@ impl<'t> Exchange<'t> {
             connection.set_read_timeout(Duration::from_millis(1));
         }
         let closes = connection.is_closed_by_peer();
+        // a call whose connection is closed early arrives a little later
+        let deadline = Instant::now() + PATIENCE;
+        while upstream.request_count() - calls_before < self.calls && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let calls = upstream.request_count() - calls_before;
         let is_as_expected =
             (&statuses, calls, closes) == (&self.statuses, self.calls, self.closes);
