@@ -194,3 +194,17 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_that_repeating_cannot_mend_is_final() {
+        let retried = [429, 500, 502, 503, 504];
+        for code in ErrorCode::ALL {
+            let expected = !retried.contains(&code.status());
+            assert_eq!(code.is_final(), expected, "{}", code.as_str());
+        }
+    }
+}

@@ -3,11 +3,13 @@
 //! that it is a simulator; it must never pass for a model.
 //!
 //! The last user message steers the answer: `tokens=N` sets the length of the text (default 40, at most 4096), `delay_ms=N`
-//! the pause before each event of a stream (at most 10000), the word `tool` asks for a call of the first tool.
+//! the pause before each event of a stream (at most 10000), the word `tool` asks for a call of the first tool. A
+//! JSON schema (structured outputs, arguments of tools) is filled with values that fit.
 
 mod chat;
 mod messages;
 mod request;
+mod schema;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

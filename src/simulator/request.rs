@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::simulator::schema;
+
 const TEXT_TOKENS: u64 = 40;
 const TEXT_TOKENS_MAX: u64 = 4096;
 const DELAY_MS_MAX: u64 = 10_000;
@@ -57,6 +59,7 @@ impl SimulatedRequest {
         };
         let reply = match tool_call(&body, messages.last(), &last).filter(fits) {
             Some((name, arguments)) => SimulatedReply::Tool { name, arguments },
+            None if wanted_schema(&body).is_some() => structured_reply(&body, cap),
             None => {
                 let length = directive(&last, "tokens=").unwrap_or(TEXT_TOKENS);
                 text_reply(&model, input_tokens, length, cap)
@@ -153,6 +156,42 @@ fn text_reply(model: &str, input_tokens: u64, length: u64, cap: Option<u64>) -> 
     }
 }
 
+/// Schema of a structured output, in either dialect.
+fn wanted_schema(body: &Value) -> Option<&Value> {
+    let schemas = [
+        &body["response_format"]["json_schema"]["schema"],
+        &body["output_config"]["format"]["schema"],
+        &body["output_format"]["schema"],
+    ];
+    schemas.into_iter().find(|schema| schema.is_object())
+}
+
+/// JSON that fits the schema; cut, and so invalid, if the cap is lower.
+fn structured_reply(body: &Value, cap: Option<u64>) -> SimulatedReply {
+    let value = schema::fill(wanted_schema(body).unwrap_or(&Value::Null));
+    let text = ascii(&value.to_string());
+    let capped = cap.map_or(usize::MAX, |cap| (cap as usize).saturating_mul(4));
+    SimulatedReply::Text {
+        truncated: text.len() > capped,
+        text: text.chars().take(capped).collect(),
+    }
+}
+
+/// The same JSON with every other character as an escape, so that it can be cut after every 4 bytes.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if letter.is_ascii() {
+            text.push(letter);
+        } else {
+            let mut units = [0; 2];
+            let escapes = letter.encode_utf16(&mut units).iter();
+            text.extend(escapes.map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
 /// The tool call of the answer: where `tool_choice` requires one, or the last user message has the word `tool` in it. The
 /// result of a call is answered with text.
 fn tool_call(body: &Value, last: Option<&Value>, last_text: &str) -> Option<(String, Value)> {
@@ -179,30 +218,16 @@ fn tool_call(body: &Value, last: Option<&Value>, last_text: &str) -> Option<(Str
     Some((tool["name"].as_str()?.to_owned(), arguments(schema)))
 }
 
+fn arguments(schema: &Value) -> Value {
+    if schema["properties"].is_object() {
+        schema::fill(schema)
+    } else {
+        json!({})
+    }
+}
+
 /// A user message that is not the result of a tool.
 fn is_question(message: &Value) -> bool {
     let results = |parts: &Vec<Value>| parts.iter().any(|part| part["type"] == "tool_result");
     message["role"] == "user" && !message["content"].as_array().is_some_and(results)
-}
-
-/// Arguments that fit the names and simple types of a schema's properties.
-fn arguments(schema: &Value) -> Value {
-    let Some(properties) = schema["properties"].as_object() else {
-        return json!({});
-    };
-    let argument = |property: &Value| match property["type"].as_str() {
-        Some("number" | "integer") => json!(1),
-        Some("boolean") => json!(true),
-        Some("array") => json!([]),
-        Some("object") => json!({}),
-        _ => property["enum"]
-            .get(0)
-            .cloned()
-            .unwrap_or(json!("simulator")),
-    };
-    properties
-        .iter()
-        .map(|(name, property)| (name.clone(), argument(property)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
 }

@@ -114,7 +114,16 @@ fn demo_restart_keeps_keys_and_usage() {
         admin.get("/v1/usage").assert_status(200).json()["total"].clone()
     };
     let before = usage(&admin);
-    assert_eq!(before["requests"], 2);
+    let own: super::CommandOutput = gatekeeper_command()
+        .current_dir(folder.path())
+        .args(["budgets", "list"])
+        .output()
+        .expect("the binary runs")
+        .into();
+    own.assert_exit_code(0)
+        .assert_stdout(&["team support", "$0.01 total", "98%"]);
+    // two of them are the demo's own, which spend the budget of support
+    assert_eq!(before["requests"], 4);
     let mode = fs::metadata(folder.path().join("gatekeeper-demo/demo-secrets.json"))
         .expect("the file")
         .permissions()

@@ -10,19 +10,22 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use super::admin::AdminClient;
 use super::failure::Failure;
 use super::serve;
 use super::signals::Signals;
 use crate::cli::data_dir;
+use crate::cli::http::{JSON, Request, exchange};
 use crate::cli::output::print;
 use crate::cli::settings::DEMO_FOLDER;
 use crate::config::{self, Config, Overrides};
+use crate::domain::secret::Secret;
 use crate::process::{self, Platform};
 use crate::simulator::Simulator;
 use secrets::Secrets;
-use teams::{LARGE, SMALL, TEAMS};
+use teams::{LARGE, SMALL, SPENDER, TEAMS};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -32,7 +35,13 @@ pub struct Args {
     /// Listen address [default: the first free port of 127.0.0.1 from 4000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Also print the question as Python and JavaScript
+    #[arg(long)]
+    snippets: bool,
 }
+
+/// Lengths of the answers that use a budget up, the longest first.
+const ANSWER_TOKENS: [u64; 5] = [900, 300, 100, 30, 10];
 
 /// Ports tried without `--listen`.
 const PORTS: RangeInclusive<u16> = 4000..=4099;
@@ -49,7 +58,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     serve::init_logging("warn");
     let secrets = open_or_create(&args.data)?;
-    process::block_on(demo(args.data, listen, secrets))
+    process::block_on(demo(args, listen, secrets))
 }
 
 /// Address of the first port that no other process uses.
@@ -102,7 +111,8 @@ fn simulator_settings(base_url: &str) -> String {
     )
 }
 
-async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result<(), Failure> {
+async fn demo(args: Args, listen: SocketAddr, mut secrets: Secrets) -> Result<(), Failure> {
+    let data = args.data;
     let mut signals = Signals::install()?;
     let listen_error =
         |error| Failure::runtime(format!("simulator failed to listen on 127.0.0.1: {error}"));
@@ -117,9 +127,12 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     let running = process::start(config, Platform::system()).await?;
     let address = running.address;
 
-    let outcome = match populate(&admin, &mut secrets).await {
+    let outcome = match populate(&admin, address, &mut secrets).await {
         Ok(()) => {
-            print(&banner::text(address, &data, &secrets))?;
+            if args.snippets {
+                print(&banner::snippets())?;
+            }
+            print(&banner::text(address, &data, &secrets, &program()))?;
             signals.run_until_stopped(running, || ()).await
         }
         Err(failure) => {
@@ -135,8 +148,19 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     ))
 }
 
-/// Creates missing teams and keys. Each secret is saved as soon as it is returned.
-async fn populate(admin: &AdminClient, secrets: &mut Secrets) -> Result<(), Failure> {
+/// The command as the user typed it, so that a pasted line finds it.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "gatekeeper".to_owned())
+}
+
+/// Creates missing teams and keys, and spends a budget once. Each secret is saved as soon as it is returned.
+async fn populate(
+    admin: &AdminClient,
+    address: SocketAddr,
+    secrets: &mut Secrets,
+) -> Result<(), Failure> {
     let existing = admin.list("/v1/teams").await?;
     for team in TEAMS
         .iter()
@@ -155,10 +179,42 @@ async fn populate(admin: &AdminClient, secrets: &mut Secrets) -> Result<(), Fail
             let key = admin
                 .post("/v1/keys", &json!({"name": team.name, "team": team.name}))
                 .await?;
-            secrets.add(team.name, key["key"].as_str().unwrap_or_default())?;
+            let key = Secret::new(key["key"].as_str().unwrap_or_default());
+            secrets.add(team.name, key.expose())?;
+            if team.name == SPENDER {
+                spend(address, &key).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// Calls the model until the budget of the key's team has no room for even a short answer.
+async fn spend(address: SocketAddr, key: &Secret) -> Result<(), Failure> {
+    for tokens in ANSWER_TOKENS {
+        while ask(address, key, tokens).await? == 200 {}
+    }
+    Ok(())
+}
+
+/// Status of one call for an answer of this length.
+async fn ask(address: SocketAddr, key: &Secret, tokens: u64) -> Result<u16, Failure> {
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.map_err(|error| Failure::runtime(format!("demo not reached: {error}")))?;
+    let question = format!("Answer with tokens={tokens}");
+    let body = json!({"model": SMALL, "max_tokens": tokens,
+        "messages": [{"role": "user", "content": question}]});
+    let request = Request {
+        method: "POST",
+        path: "/v1/chat/completions",
+        host: "localhost",
+        key: Some(key),
+        accept: JSON,
+        body: Some(body.to_string()),
+    };
+    let answer = exchange(stream, request).await;
+    let (status, _) = answer.map_err(|error| Failure::runtime(error.to_string()))?;
+    Ok(status)
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 pub(super) const LARGE: &str = "simulator-large";
 pub(super) const SMALL: &str = "simulator-small";
 
+/// Team whose budget the demo spends.
+pub(super) const SPENDER: &str = "support";
+
 /// A team with its allowed models and its budget.
 pub(super) struct DemoTeam {
     pub name: &'static str,
@@ -24,11 +27,11 @@ pub(super) const TEAMS: [DemoTeam; 3] = [
         limit_usd: "5",
         period: "monthly",
     },
-    // below the cost of any request, to show a refusal
+    // the demo spends it at its first start, to show a refusal
     DemoTeam {
-        name: "support",
+        name: SPENDER,
         models: &[SMALL],
-        limit_usd: "0.000001",
+        limit_usd: "0.01",
         period: "total",
     },
 ];
