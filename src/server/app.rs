@@ -102,14 +102,18 @@ fn tenants() -> Vec<ApiResource> {
     vec![
         resource("/v1/organizations")
             .get(may::ReadOrganizations, organizations::list)
-            .post(may::ChangeOrganizations, organizations::create),
+            .create(
+                may::ChangeOrganizations,
+                organizations::create,
+                organizations::get,
+            ),
         resource("/v1/organizations/{id}")
             .get(may::ReadOrganizations, organizations::get)
             .patch(may::ChangeOrganizations, organizations::change)
             .delete(may::ChangeOrganizations, organizations::delete),
         resource("/v1/teams")
             .get(may::ReadTeams, teams::list)
-            .post(may::ChangeTeams, teams::create),
+            .create(may::ChangeTeams, teams::create, teams::get),
         resource("/v1/teams/{id}")
             .get(may::ReadTeams, teams::get)
             .patch(may::ManageTeams, teams::change)
@@ -120,14 +124,16 @@ fn tenants() -> Vec<ApiResource> {
         resource("/v1/teams/{id}/members/{member}").delete(may::ChangeUsers, users::remove_member),
         resource("/v1/users")
             .get(may::ReadUsers, users::list)
-            .post(may::ChangeUsers, users::create),
+            .create(may::ChangeUsers, users::create, users::get),
         resource("/v1/users/{id}")
             .get(may::ReadUsers, users::get)
             .patch(may::ChangeUsers, users::change)
             .delete(may::ChangeUsers, users::delete),
-        resource("/v1/keys")
-            .get(may::ReadKeys, keys::list)
-            .post(may::ChangeKeys, keys::create),
+        resource("/v1/keys").get(may::ReadKeys, keys::list).create(
+            may::ChangeKeys,
+            keys::create,
+            keys::get,
+        ),
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
         resource("/v1/keys/{id}")

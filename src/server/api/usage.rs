@@ -64,8 +64,8 @@ struct UsageJson {
     end: String,
     /// everything logged until then is counted; null: the newest requests may be missing
     as_of: Option<String>,
-    /// uncorrected orphans of all times, booked at their ceiling after a crash
-    orphans_uncorrected: u64,
+    /// uncorrected orphans of all times, booked at their ceiling after a crash; null for a role that may not read the ledger
+    orphans_uncorrected: Option<u64>,
     total: Map<String, Value>,
     data: Vec<Map<String, Value>>,
     next: Option<String>,
