@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::creation::Creation;
 use crate::store::ChangeTransaction;
@@ -114,16 +113,5 @@ impl CreationSweep {
         }
         self.0.store(at_ms, Ordering::Relaxed);
         Ok(books.remove_ended_creations(at_ms)?)
-    }
-}
-
-impl Control {
-    /// A handle whose change is made once for each idempotency key of the actor.
-    #[must_use]
-    pub fn once(self, idempotency: Option<Arc<IdempotencyKey>>) -> Control {
-        Control {
-            idempotency,
-            ..self
-        }
     }
 }

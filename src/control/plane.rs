@@ -132,6 +132,15 @@ impl Control {
         }
     }
 
+    /// A handle whose change is made once for each idempotency key of the actor.
+    #[must_use]
+    pub fn once(self, idempotency: Option<Arc<IdempotencyKey>>) -> Control {
+        Control {
+            idempotency,
+            ..self
+        }
+    }
+
     /// Receiver of alerts, for a test of it.
     #[must_use]
     pub fn with_webhook(self, webhook: Option<Webhook>) -> Control {

@@ -23,7 +23,7 @@ fn creations(tenancy: &Tenancy) -> usize {
 #[test]
 fn creation_repeated_with_its_key_returns_the_same_object() {
     let tenancy = Tenancy::start();
-    let admin = with_key(&tenancy.gateway.admin(), "one");
+    let admin = tenancy.gateway.admin();
     for (path, body) in [
         ("organizations", json!({"name": "globex"})),
         ("teams", json!({"name": "lasers", "organization": "acme"})),

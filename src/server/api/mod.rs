@@ -20,6 +20,7 @@ pub(crate) mod ledger;
 mod limit_fields;
 mod list_query;
 pub(crate) mod me;
+pub(crate) mod openapi;
 pub(crate) mod organizations;
 pub(crate) mod providers;
 mod query;

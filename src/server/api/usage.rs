@@ -1,6 +1,7 @@
 //! `/v1/usage`: the usage report in JSON or CSV. Money is an exact decimal string, instants are RFC 3339 in UTC; days and months
 //! are dates of the instance's zone.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -57,8 +58,9 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
     columns
 }
 
-#[derive(Serialize)]
-struct UsageJson {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
+pub(super) struct UsageJson {
     object: &'static str,
     start: String,
     end: String,
