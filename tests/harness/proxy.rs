@@ -1,10 +1,11 @@
 //! HTTP proxy that tunnels every host to one address, so that a test reaches its upstream under a vendor's host name.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::process::Gatekeeper;
+use super::tls::read_head;
 
 /// A proxy that tunnels to one address, whatever host is asked for, and keeps the heads of its requests.
 pub struct TestProxy {
@@ -48,16 +49,6 @@ fn tunnel(mut client: TcpStream, target: SocketAddr, heads: &Mutex<Vec<String>>)
     );
     std::thread::spawn(move || std::io::copy(&mut from, &mut to));
     let _ = std::io::copy(&mut server, &mut client);
-}
-
-/// Head of a request, byte by byte.
-pub fn read_head(stream: &mut impl Read) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
 }
 
 /// Adds these lines to the `[egress]` section of the configuration.
