@@ -234,8 +234,8 @@ fn price_sheet(as_of: &str, now_ms: u64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::doctor::finding::Verdict;
     use super::*;
+    use crate::cli::doctor::finding::Verdict;
 
     #[test]
     fn price_sheet_old_is_a_warning_and_one_of_the_future_a_wrong_clock() {
