@@ -37,6 +37,7 @@ mod signals;
 mod style;
 mod table;
 mod teams;
+mod transport;
 mod usage;
 mod users;
 mod values;

@@ -1,6 +1,5 @@
 //! Checks of the network: each provider by one call that no vendor bills, the other destinations by their names.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::finding::Finding;
@@ -9,7 +8,7 @@ use crate::config::{Config, Provider};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::gateway::{ProviderTest, ProviderVerdict, test_provider};
 use crate::process;
-use crate::upstream::Client;
+use crate::upstream::{Client, look_up};
 
 /// Time for one provider, connection included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +37,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     // a webhook is not called: its receiver would take the call for an alert
     let has_proxy = config.egress.proxy.is_some();
     if let Some(webhook) = config.alerts.webhook.as_ref().filter(|_| !has_proxy) {
-        findings.push(name("alerts", webhook.url.expose()));
+        findings.push(name("alerts", webhook.url.expose()).await);
     }
     findings
 }
@@ -74,14 +73,11 @@ fn of_test(check: String, provider: &Provider, test: &ProviderTest) -> Finding {
 }
 
 /// Look-up of the name of a destination.
-fn name(check: &str, url: &str) -> Finding {
+async fn name(check: &str, url: &str) -> Finding {
     let at = destination_of(url);
-    match at
-        .to_socket_addrs()
-        .map(Iterator::collect::<Vec<SocketAddr>>)
-    {
-        Ok(found) if !found.is_empty() => Finding::ok(check, format!("{at} has an address")),
-        Ok(_) => Finding::fault(check, format!("{at} has no address; check the name")),
-        Err(error) => Finding::fault(check, format!("{at}: {error}; check the name servers")),
+    let (host, port) = at.rsplit_once(':').unwrap_or((&at, ""));
+    match look_up(host, port.parse().unwrap_or_default()).await {
+        Ok(_) => Finding::ok(check, format!("{at} has an address")),
+        Err(reason) => Finding::fault(check, format!("{at}: {reason}; check the name servers")),
     }
 }
