@@ -96,6 +96,8 @@ pub struct RequestPage {
     pub next: Option<String>,
     /// cursor for `after`: entries booked since this page
     pub follow: String,
+    /// every request with a smaller id has ended and is in the books; `None` where that is not known
+    pub complete_before: Option<RequestId>,
 }
 
 /// One request: its booked attempts or its refusal, and those of the charged budgets that still exist.
@@ -223,8 +225,9 @@ impl Control {
         grant: &Grant<may::ReadUsage>,
         query: RequestQuery,
     ) -> Result<RequestPage, ApiError> {
+        let complete_before = self.complete_before();
         // a page that misses the newest entries is still valid
-        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         if let Some(RequestCursor::Feed(cursor)) = query.after {
             return self.follow(grant, query, cursor).await;
         }
@@ -241,7 +244,16 @@ impl Control {
             next: query.next_cursor(&scanned),
             entries: scanned.entries,
             follow,
+            complete_before: fresh.then_some(complete_before),
         })
+    }
+
+    /// Id before which every request has ended: that of the oldest open hold, or of the oldest request that may still be admitted.
+    fn complete_before(&self) -> RequestId {
+        let admission_ms = self.admission_wait_ms + PROCESSING_MS;
+        let admitted = RequestId::first_at(self.time.now_ms().saturating_sub(admission_ms));
+        let oldest = self.ledger.oldest_hold();
+        oldest.map_or(admitted, |hold| hold.request.min(admitted))
     }
 
     /// Entries booked after a cursor; waits for the first one.
@@ -272,6 +284,7 @@ impl Control {
                     entries: page.entries,
                     next: Some(cursor.clone()),
                     follow: cursor,
+                    complete_before: None,
                 });
             }
             let _commit = tokio::time::timeout_at(follower.deadline, booked.changed()).await;
