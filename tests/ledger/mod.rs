@@ -3,9 +3,11 @@
 mod corrections;
 mod earlier_schema;
 mod explain;
+mod failures;
 mod orphans;
 mod refusals;
 mod requests;
 mod retention;
+mod tail;
 mod usage;
 mod verify;

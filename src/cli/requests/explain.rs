@@ -181,6 +181,9 @@ fn render_choice(attempt: &Value) -> String {
             cell(&failure["why"]),
         );
     }
+    if let Some(detail) = attempt["upstream_error_detail"].as_str() {
+        text += &format!("  cause    {detail}\n");
+    }
     if !text.is_empty() {
         text += "\n";
     }
