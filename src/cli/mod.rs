@@ -25,6 +25,7 @@ mod output;
 mod parse;
 mod requests;
 mod resolve;
+mod resource;
 mod restore;
 mod roles;
 mod routes;
@@ -76,13 +77,13 @@ enum Command {
     Setup(setup::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
-    /// Create, list and change organizations
+    /// Create, list, change and delete organizations
     #[command(subcommand)]
     Organizations(organizations::Command),
-    /// Create, list and change keys
+    /// Create, list, change and delete keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create, list and change teams
+    /// Create, list, change and delete teams
     #[command(subcommand)]
     Teams(teams::Command),
     /// List, set and raise budgets
@@ -206,6 +207,10 @@ mod tests {
             "gatekeeper keys update laptop --models all --expires never --rpm none",
             "gatekeeper teams update eng --budget $20/month --max-parallel 4",
             "gatekeeper organizations update default --no-budgets",
+            "gatekeeper organizations create acme --models gpt-* --budget $100/month",
+            "gatekeeper organizations delete acme --yes",
+            "gatekeeper teams delete eng --yes -q",
+            "gatekeeper teams list --quiet",
             "gatekeeper budgets list --owner eng",
             "gatekeeper budgets set eng $10/month --model gpt-5* --warn",
             "gatekeeper budgets raise bud_8 +$5",
@@ -239,6 +244,7 @@ mod tests {
         for line in [
             "gatekeeper keys create",
             "gatekeeper usage --csv --json",
+            "gatekeeper teams list --quiet --json",
             "gatekeeper requests explain",
             "gatekeeper keys create --admin --team eng",
             "gatekeeper keys create --team eng --budget ten",

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod corrections;
 mod deletion;
 mod error;
+mod idempotency;
 pub mod input;
 mod key_deletion;
 pub mod key_status;
@@ -50,6 +51,7 @@ mod webhook;
 
 pub use crate::control::background::BackgroundTasks;
 pub use crate::control::call_origin::CallOrigin;
+pub use crate::control::idempotency::IdempotencyKey;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};
 pub use crate::control::verification_job::VerificationStatus;

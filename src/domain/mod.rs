@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod budget;
 pub mod clock;
 pub mod cost_line;
+pub mod creation;
 pub mod egress;
 pub mod event;
 pub mod id;

@@ -23,6 +23,7 @@ pub(super) fn call(instance: &TestControl) -> ApiCall {
         member: String::new(),
         query: String::new(),
         body: Bytes::new(),
+        idempotency: None,
         format: ReportFormat::Json,
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/usage`: the usage report in JSON or CSV. Money is an exact decimal string, instants are RFC 3339 in UTC; days and months
 //! are dates of the instance's zone.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -53,19 +54,26 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
         "cached_tokens",
         "output_tokens",
         "cost_usd",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "image_tokens",
+        "audio_tokens",
+        "searches",
+        "second_model_tokens",
     ]);
     columns
 }
 
-#[derive(Serialize)]
-struct UsageJson {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
+pub(super) struct UsageJson {
     object: &'static str,
     start: String,
     end: String,
     /// everything logged until then is counted; null: the newest requests may be missing
     as_of: Option<String>,
-    /// uncorrected orphans of all times, booked at their ceiling after a crash
-    orphans_uncorrected: u64,
+    /// uncorrected orphans of all times, booked at their ceiling after a crash; null for a role that may not read the ledger
+    orphans_uncorrected: Option<u64>,
     total: Map<String, Value>,
     data: Vec<Map<String, Value>>,
     next: Option<String>,
@@ -159,6 +167,12 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
         ("input_tokens", sums.tokens_in),
         ("cached_tokens", sums.cached_in),
         ("output_tokens", sums.tokens_out),
+        ("cache_write_tokens", sums.cache_writes),
+        ("reasoning_tokens", sums.reasoning),
+        ("image_tokens", sums.images),
+        ("audio_tokens", sums.audio),
+        ("searches", sums.searches),
+        ("second_model_tokens", sums.second_models),
     ];
     members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());
