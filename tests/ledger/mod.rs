@@ -4,6 +4,7 @@ mod corrections;
 mod earlier_schema;
 mod explain;
 mod failures;
+mod export;
 mod orphans;
 mod refusals;
 mod requests;

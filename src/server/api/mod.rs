@@ -29,6 +29,8 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+#[cfg(test)]
+mod sheet_members;
 pub(crate) mod sign_in;
 pub(crate) mod teams;
 mod tenant_fields;
