@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod heap;
 mod route_catalogue;
 
 use std::fs;
@@ -37,6 +38,7 @@ use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
+use heap::HeapRelease;
 
 pub use crate::server::block_on;
 
@@ -131,6 +133,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
+        heap: HeapRelease::start(gateway.clone()),
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -156,6 +159,7 @@ pub struct RunningServer {
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
     certificates: Option<CertificateWatch>,
+    heap: HeapRelease,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
@@ -191,6 +195,7 @@ impl RunningServer {
         if let Some(certificates) = self.certificates {
             certificates.stop().await;
         }
+        self.heap.stop().await;
         self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
