@@ -83,8 +83,7 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
-    let inherited = platform.listener.take();
-    let binary = platform.binary.take();
+    let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     instance.control.open_audit(&seal_key).await?;
@@ -114,6 +113,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
         denials: control.denials().clone(),
+        ceilings: control.ceilings().clone(),
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);

@@ -6,6 +6,7 @@ mod bounds;
 mod deadlines;
 mod fixed_prices;
 mod memory;
+mod over_ceiling;
 mod torture;
 mod upstreams;
 
