@@ -457,7 +457,8 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Outgoing connections to the providers and the webhook.
-fn egress(config: &Config) -> Result<Egress, TlsFileError> {
+/// Settings of outgoing connections, with the files of every destination read.
+pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let providers = config.providers.iter().map(|provider| &provider.connection);
     let webhook = config
         .alerts

@@ -167,6 +167,11 @@ fn render_egress(config: &Config) -> String {
     Table::of_texts(&titles, rows).render(&Style::default()) + names
 }
 
+/// Host and port of a valid URL, without its path.
+pub(super) fn destination_of(url: &str) -> String {
+    host_of(url).1
+}
+
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.
 fn host_of(url: &str) -> (String, String) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));

@@ -17,6 +17,8 @@ pub mod clock;
 pub mod corrections;
 mod deletion;
 mod error;
+mod follower;
+mod idempotency;
 pub mod input;
 mod key_deletion;
 pub mod key_status;
@@ -51,6 +53,7 @@ mod webhook;
 
 pub use crate::control::background::BackgroundTasks;
 pub use crate::control::call_origin::CallOrigin;
+pub use crate::control::idempotency::IdempotencyKey;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};
 pub use crate::control::verification_job::VerificationStatus;

@@ -7,6 +7,7 @@ use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
+use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -62,6 +63,9 @@ pub struct Control {
     pub(super) origin: Arc<CallOrigin>,
     /// version that the object of the call must have
     pub(super) expected: Option<Arc<str>>,
+    /// of the call, if it creates an object
+    pub(super) idempotency: Option<Arc<IdempotencyKey>>,
+    pub(super) creation_sweep: Arc<CreationSweep>,
 }
 
 impl Control {
@@ -95,6 +99,8 @@ impl Control {
             denials: Arc::default(),
             origin: Arc::default(),
             expected: None,
+            idempotency: None,
+            creation_sweep: Arc::default(),
         }
     }
 
@@ -124,6 +130,15 @@ impl Control {
     pub fn expecting(self, version: Option<&str>) -> Control {
         Control {
             expected: version.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// A handle whose change is made once for each idempotency key of the actor.
+    #[must_use]
+    pub fn once(self, idempotency: Option<Arc<IdempotencyKey>>) -> Control {
+        Control {
+            idempotency,
             ..self
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
-use crate::auth::role::may;
+use crate::auth::role::{Action, may};
 use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::control::requests::covers_key;
 use crate::domain::api_error::ApiError;
@@ -200,8 +200,8 @@ pub struct UsageReport {
     pub total: RollupSums,
     /// everything logged until then is counted; `None`: the newest requests may be missing
     pub as_of_ms: Option<u64>,
-    /// uncorrected orphans of all times, booked at their ceiling
-    pub orphans_uncorrected: u64,
+    /// uncorrected orphans of all times, booked at their ceiling; `None` for an actor that may not read the ledger
+    pub orphans_uncorrected: Option<u64>,
 }
 
 type Groups = HashMap<(Option<u64>, Vec<GroupValue>), RollupSums>;
@@ -242,7 +242,12 @@ impl Control {
             );
             return Err(ApiError::invalid(message).with_param("start"));
         }
-        report(groups, fresh.then_some(now_ms), orphans_uncorrected)
+        let reads_ledger = grant.sees(Action::ReadLedger, Scope::Instance);
+        report(
+            groups,
+            fresh.then_some(now_ms),
+            reads_ledger.then_some(orphans_uncorrected),
+        )
     }
 
     /// Rows read by reports since the start: roll-ups, entries of the request log.
@@ -312,7 +317,7 @@ fn group_of(
 fn report(
     groups: Groups,
     as_of_ms: Option<u64>,
-    orphans_uncorrected: u64,
+    orphans_uncorrected: Option<u64>,
 ) -> Result<UsageReport, ApiError> {
     if groups.len() > ROWS_MAX {
         return Err(ApiError::invalid(format!(

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod ceiling;
 pub mod clock;
 pub mod cost_line;
+pub mod creation;
 pub mod egress;
 pub mod event;
 pub mod id;

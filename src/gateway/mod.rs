@@ -53,7 +53,9 @@ pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::provider_test;
-pub use crate::gateway::exchange::provider_test::{ProviderTest, ProviderVerdict};
+pub use crate::gateway::exchange::provider_test::{
+    ProviderTest, ProviderVerdict, run as test_provider,
+};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 pub use crate::gateway::inflight::Inflight;

@@ -392,6 +392,11 @@ impl Ledger {
         self.lock().open_holds()
     }
 
+    /// Returns the open hold of the oldest request.
+    pub fn oldest_hold(&self) -> Option<HoldId> {
+        self.lock().oldest_hold()
+    }
+
     pub fn held_total(&self) -> Money {
         self.lock().held_total()
     }

@@ -3,6 +3,7 @@
 mod corrections;
 mod earlier_schema;
 mod explain;
+mod export;
 mod orphans;
 mod refusals;
 mod requests;

@@ -169,9 +169,9 @@ pub(in crate::gateway) fn ceiling_at(request: &Request, deployment: &Deployment)
     let price = &deployment.price;
     let named = request.output_cap.map(|cap| cap.tokens);
     let tokens = named.or(price.max_output()).unwrap_or(UNKNOWN_MODEL_TOKENS);
-    let tier = request.service_tier.as_deref();
+    let pricing = deployment.pricing(request.service_tier.as_deref());
     price
-        .ceiling(&request.input, tokens, request.choices, tier)
+        .ceiling(&request.input, tokens, request.choices, pricing)
         .ok()
 }
 
@@ -352,10 +352,17 @@ impl CapPolicy<'_> {
                 ErrorCode::CostUnbounded,
                 format!(
                     "nothing bounds what this request can cost ({why}), and a budget above this key blocks; \
-                     leave it out, or set `request_ceiling` under [providers.{provider}]"
+                     {}leave it out, or set `request_ceiling` under [providers.{provider}]",
+                    missing_limit(why)
                 ),
             ),
         }
         .with_param("model")
     }
+}
+
+/// Advice to set the limit that a reason such as `hosted tool web_search without max_tool_calls` misses.
+fn missing_limit(why: &str) -> String {
+    let limit = why.rsplit_once(" without ").map(|(_, limit)| limit);
+    limit.map_or(String::new(), |limit| format!("set `{limit}`, "))
 }

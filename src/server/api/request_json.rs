@@ -1,5 +1,6 @@
 //! JSON of entries of the request log: attempts and refusals. Money is an exact decimal string, instants are RFC 3339 in UTC.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,7 +16,8 @@ use crate::server::api::views::rfc3339;
 use crate::store::{Record, RequestLogEntry};
 
 /// Record of one attempt, or a refusal.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Request")]
 pub(crate) struct RequestJson<'a> {
     id: String,
     object: &'static str,

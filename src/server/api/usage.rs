@@ -1,6 +1,7 @@
 //! `/v1/usage`: the usage report in JSON or CSV. Money is an exact decimal string, instants are RFC 3339 in UTC; days and months
 //! are dates of the instance's zone.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -63,15 +64,16 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
     columns
 }
 
-#[derive(Serialize)]
-struct UsageJson {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
+pub(super) struct UsageJson {
     object: &'static str,
     start: String,
     end: String,
     /// everything logged until then is counted; null: the newest requests may be missing
     as_of: Option<String>,
-    /// uncorrected orphans of all times, booked at their ceiling after a crash
-    orphans_uncorrected: u64,
+    /// uncorrected orphans of all times, booked at their ceiling after a crash; null for a role that may not read the ledger
+    orphans_uncorrected: Option<u64>,
     total: Map<String, Value>,
     data: Vec<Map<String, Value>>,
     next: Option<String>,

@@ -6,6 +6,7 @@ pub(in crate::store) mod alerts;
 pub(in crate::store) mod audit;
 pub(in crate::store) mod clock;
 mod concurrent_postings;
+mod creations;
 pub(in crate::store) mod database;
 pub(in crate::store) mod feed;
 pub(in crate::store) mod inspection;

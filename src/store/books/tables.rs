@@ -34,6 +34,9 @@ pub(in crate::store) const SESSIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("sessions");
 /// SHA-256 of the secret → one-time link; absent before the first link
 pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
+/// SHA-256 of actor and idempotency key → creation; absent before the first
+pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
+    TableDefinition::new("creations");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");

@@ -63,6 +63,8 @@ fn all_classes() -> Usage {
         cache_write_other: 5,
         out_total: 6,
         reasoning: 7,
+        // decided by the vendor's rules before anything is stored
+        unsettled_reasoning: 0,
         audio_in: 8,
         audio_cached: 9,
         audio_out: 10,
