@@ -93,14 +93,14 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let routes = Arc::new(routes.with_routing(&config.routing));
+    let sheet = Arc::new(Sheet::embedded());
+    let routes = Arc::new(RouteTable::new(&config.providers, sheet).with_routing(&config.routing));
     route_catalogue::warn_of_unreachable(&routes);
-    let control =
-        control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
+    let control = control(&config, &instance, &routes, memory.clone())?;
+    let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
-    let (alerts, alert_sender) =
-        Alerts::open(&control, config.alerts.clone(), webhook_client.clone());
+    let client = webhook_client.clone();
+    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
@@ -321,12 +321,10 @@ fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartErro
     if !create && !config.folder.is_dir() {
         return Err(StoreError::NotInitialised.into());
     }
-    match FolderDisk::lock(&config.folder) {
+    let folder = config.folder.clone();
+    match FolderDisk::lock(&folder) {
         Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder {
-            folder: config.folder.clone(),
-            error,
-        }),
+        Err(error) => Err(StartError::Folder { folder, error }),
     }
 }
 

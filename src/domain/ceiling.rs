@@ -104,7 +104,7 @@ mod tests {
             (1_000, 3, 10, 3_334),
             (2_500, 500, 600, 3_000),
             (1_000, 1, 1_000_000, 8_000),
-            (1_000, 0, 5, 8_000),
+            (1_000, 0, 5, 5_000),
         ] {
             let before = CeilingFactor::of_thousandths(before);
             let covering = before.covering(pico(ceiling), pico(bill));

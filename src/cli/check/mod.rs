@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .iter()
         .map(|remark| format!("\nremark: {remark}\n"));
     print(&format!(
-        "{}\n{}{}{}{}{}{}",
+        "{}\n{}{}{}{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
         routes::render_routes(&routes),
