@@ -95,6 +95,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
     let routes = Arc::new(routes.with_routing(&config.routing));
     route_catalogue::warn_of_unreachable(&routes);
+    route_catalogue::warn_of_ambiguous(&routes);
     let control =
         control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);

@@ -41,6 +41,7 @@ pub use decoded_response::{DecodedResponse, IncompleteResponse};
 pub use dispatch::{
     cost_comment, effective_status, error_body, is_error_body, ping, read, upstream_error,
 };
+pub use embeddings::{EmbeddedBatch, EmbeddingFormat, EmbeddingRequest};
 pub use error::{UpstreamError, retry_after_s};
 pub use members::{NESTED_OPTIONS, is_bound_alias, is_known_member};
 pub use messages::without_foreign_reasoning;

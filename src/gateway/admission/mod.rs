@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
-use crate::dialect::Request;
+use crate::dialect::{Dialect, Request};
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
@@ -30,9 +30,11 @@ use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::compat;
+use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::fitting::{CapBounds, Fitter};
 use crate::gateway::request::passthrough::Passthrough;
 use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
+use crate::price::Mode;
 use crate::provider::Endpoint;
 use crate::route::{Deployment, Step};
 
@@ -75,7 +77,7 @@ impl AdmissionControl {
         } = attempt;
         let deployment = step.candidate.deployment().clone();
         let endpoint = serving_endpoint(&deployment, &request)?;
-        refusal::check_mode(&deployment, &request)?;
+        refusal::check_mode(&deployment, &request, endpoint)?;
         let bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
@@ -97,11 +99,14 @@ impl AdmissionControl {
             endpoint,
             url: String::new(),
             translated: None,
+            embeddings: None,
             changed: Vec::new(),
             bounds,
             attribution,
         };
-        if endpoint.dialect == admission.request.dialect {
+        if endpoint.embedding_format.is_some() {
+            self.translate_embeddings(&mut admission).await?;
+        } else if endpoint.dialect == admission.request.dialect {
             pass_through(&mut admission, parts.headers)?;
         } else {
             self.translate(&mut admission, parts.may_fetch).await?;
@@ -150,6 +155,23 @@ impl AdmissionControl {
         bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
         bounds.cap = Fitter::new(&deployment, admission.endpoint).cap_bounds();
         admission.translated = Some(translated);
+        Ok(())
+    }
+
+    /// Writes the batches of an embeddings request, if budgets and limits have room for its texts.
+    async fn translate_embeddings(&self, admission: &mut Admission) -> Result<(), ApiError> {
+        self.look(admission)?;
+        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
+        let endpoint = admission.endpoint;
+        let Some(format) = endpoint.embedding_format else {
+            return Err(ApiError::defect(
+                "an endpoint lacks the format of its embeddings",
+            ));
+        };
+        let write = move || NativeEmbeddings::plan(&request, &deployment, endpoint, format);
+        let bytes = admission.request.body.len();
+        let embeddings = Box::pin(self.work.run(bytes, write)).await?;
+        admission.embeddings = Some(Box::new(embeddings));
         Ok(())
     }
 
@@ -323,7 +345,13 @@ fn serving_endpoint(
         .endpoint(request.operation, request.dialect, &deployment.model)
         .ok_or_else(|| refusal::dialect_not_supported(deployment, request))?;
     let fitter = Fitter::new(deployment, endpoint);
-    let other = fitter.serving_endpoint().or_else(|| {
+    let by_mode = || {
+        let is_response = deployment.price.mode() == Some(Mode::Responses);
+        let at_responses =
+            preset.endpoint(request.operation, Dialect::Responses, &deployment.model);
+        at_responses.filter(|_| is_response)
+    };
+    let other = fitter.serving_endpoint().or_else(by_mode).or_else(|| {
         let is_own = endpoint.dialect == request.dialect;
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });

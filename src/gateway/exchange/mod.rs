@@ -5,6 +5,7 @@ mod attempt;
 pub(super) mod context;
 mod drain;
 mod drain_slots;
+mod embeddings;
 mod failure;
 mod failure_log;
 mod hold;

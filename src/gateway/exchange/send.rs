@@ -10,7 +10,7 @@ use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::response::UpstreamResponse;
 use crate::gateway::exchange::stream::StreamRelay;
-use crate::gateway::exchange::{failure, http, rejection, unary};
+use crate::gateway::exchange::{embeddings, failure, http, rejection, unary};
 use crate::gateway::inflight::InflightGuard;
 use crate::gateway::request::passthrough::Passthrough;
 use crate::upstream::{Client, IncomingResponse};
@@ -22,6 +22,10 @@ pub(super) async fn send(
     headers: &[(String, String)],
     mut guard: InflightGuard,
 ) -> Outcome {
+    if let Some(batches) = attempt.embeddings.take() {
+        let relayed = embeddings::relay(attempt, *batches, client, headers, guard);
+        return Box::pin(relayed).await.into();
+    }
     let (body, stream) = match prepare_body(&mut attempt, headers) {
         Ok(prepared) => prepared,
         Err(failure) => return failure.into(),

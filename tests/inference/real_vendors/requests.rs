@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{chat, chat_tools, claude_tools, dropped, fixture, messages, say, taken, with};
+use crate::harness::process::Provider;
 use crate::harness::script::Script;
+use crate::harness::upstream::Upstream;
+use crate::inference::fixture::Fixture;
 use crate::inference::matrix::{Client, Say, TEXT};
 
 #[test]
@@ -84,6 +87,31 @@ fn models_served_at_responses_alone_work_from_chat_and_messages_clients() {
                 assert_eq!(client.parse(&response, streamed).text, TEXT);
                 fixture.assert_recorded().assert_ended("ok", &[]);
             }
+        }
+    }
+}
+
+/// The price sheet says of these models that they answer at `/responses` alone.
+#[test]
+fn models_served_at_responses_alone_work_at_their_list_price() {
+    let upstream = Upstream::start();
+    upstream.strict("openai");
+    let provider = Provider::openai("openai", &upstream)
+        .preset("openai")
+        .models(&[])
+        .priced_by("sheet");
+    let fixture = Fixture::with_upstream(upstream, |setup| setup.provider(&provider));
+    for model in ["gpt-5.3-codex", "o3-pro", "gpt-5-pro", "gpt-5.1-codex-max"] {
+        for client in [Client::Chat, Client::Messages] {
+            let body = match client {
+                Client::Chat => chat(model, json!({})),
+                _ => messages(model, json!({})),
+            };
+            say(&fixture, Say::Text, false);
+            let (_, response) = taken(&fixture, client, &body);
+            assert_eq!(client.parse(&response, false).text, TEXT, "{model}");
+            assert_eq!(fixture.upstream.last_request().path(), "/v1/responses");
+            assert!(fixture.assert_recorded().cost() > 0);
         }
     }
 }
