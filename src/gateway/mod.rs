@@ -131,6 +131,7 @@ impl Gateway {
             metrics: Metrics::default(),
             routes: access.routes.clone(),
         });
+        let work = BodyWork::default();
         let admission = AdmissionControl {
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
@@ -142,9 +143,10 @@ impl Gateway {
             pseudonyms: parts.pseudonyms.clone(),
             reasoning: reasoning.clone(),
             inflight: inflight.clone(),
-            work: BodyWork::default(),
+            work: work.clone(),
         };
-        let exchange = Arc::new(ExchangeContext::new(config.limits, time.clone(), reasoning));
+        let exchange = ExchangeContext::new(config.limits, time.clone(), reasoning, work);
+        let exchange = Arc::new(exchange);
         Ok(Gateway {
             limits: config.limits,
             user_header: config.user_header.clone(),

@@ -168,7 +168,7 @@ mod tests {
             .values()
             .flat_map(|vendor| &vendor.rows)
             .collect();
-        assert_eq!(rows.len(), 997);
+        assert_eq!(rows.len(), 999);
         let priced = rows
             .iter()
             .filter(|row| row.mode == Mode::Chat && row.is_priced())

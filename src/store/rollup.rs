@@ -30,16 +30,38 @@ pub struct RollupSums {
     /// subset of `tokens_in`
     pub cached_in: u64,
     pub tokens_out: u64,
+    /// subset of `tokens_in`
+    pub cache_writes: u64,
+    /// subset of `tokens_out`
+    pub reasoning: u64,
+    /// read, cached and made; subset of the tokens of both sides
+    pub images: u64,
+    /// heard, cached and made; subset of the tokens of both sides
+    pub audio: u64,
+    /// searches of the web
+    pub searches: u64,
+    /// tokens of models that ran inside calls, in none of the counts above
+    pub second_models: u64,
     pub cost: Money,
 }
 
 impl RollupSums {
     pub fn add(&mut self, other: &RollupSums) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.refused = self.refused.saturating_add(other.refused);
-        self.tokens_in = self.tokens_in.saturating_add(other.tokens_in);
-        self.cached_in = self.cached_in.saturating_add(other.cached_in);
-        self.tokens_out = self.tokens_out.saturating_add(other.tokens_out);
+        for (count, added) in [
+            (&mut self.requests, other.requests),
+            (&mut self.refused, other.refused),
+            (&mut self.tokens_in, other.tokens_in),
+            (&mut self.cached_in, other.cached_in),
+            (&mut self.tokens_out, other.tokens_out),
+            (&mut self.cache_writes, other.cache_writes),
+            (&mut self.reasoning, other.reasoning),
+            (&mut self.images, other.images),
+            (&mut self.audio, other.audio),
+            (&mut self.searches, other.searches),
+            (&mut self.second_models, other.second_models),
+        ] {
+            *count = count.saturating_add(added);
+        }
         self.cost = self.cost.plus(other.cost);
     }
 }

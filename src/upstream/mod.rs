@@ -7,6 +7,7 @@ mod connection;
 mod destination;
 mod error;
 mod fetch;
+mod pools;
 mod response;
 
 pub use client::{Client, Egress, OutgoingRequest};

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use super::error::TransportError;
+use super::pools::PooledCall;
 use crate::compression::{BodyDecoder, UnknownCoding};
 
 type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
@@ -24,6 +25,7 @@ pub struct IncomingResponse {
     /// bytes of the content-length not received yet
     outstanding: Option<u64>,
     decoder: Result<Option<BodyDecoder>, UnknownCoding>,
+    _call: Option<PooledCall>,
 }
 
 impl IncomingResponse {
@@ -55,7 +57,14 @@ impl IncomingResponse {
             outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
             // awc panics if a body is polled after its end
             chunks: Box::pin(response.fuse()),
+            _call: None,
         }
+    }
+
+    /// Ties the call at its pool to the response.
+    pub(super) fn of(mut self, call: PooledCall) -> IncomingResponse {
+        self._call = Some(call);
+        self
     }
 
     /// Returns the next chunk, decoded, `None` at the end. Fails if no data arrives for `idle_ms`. Cancel-safe.

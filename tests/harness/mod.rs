@@ -21,6 +21,7 @@ pub mod script;
 pub mod setup;
 pub mod simulated_disk;
 pub mod strict;
+pub mod tls;
 pub mod upstream;
 pub mod workers;
 

@@ -6,6 +6,7 @@ mod bounds;
 mod deadlines;
 mod fixed_prices;
 mod torture;
+mod upstreams;
 
 use crate::harness::process::Gatekeeper;
 

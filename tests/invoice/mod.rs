@@ -9,6 +9,7 @@ mod race;
 mod reported_totals;
 mod second_models;
 mod server_tools;
+mod usage_columns;
 
 use serde_json::Value;
 

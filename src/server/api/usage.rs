@@ -53,6 +53,12 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
         "cached_tokens",
         "output_tokens",
         "cost_usd",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "image_tokens",
+        "audio_tokens",
+        "searches",
+        "second_model_tokens",
     ]);
     columns
 }
@@ -159,6 +165,12 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
         ("input_tokens", sums.tokens_in),
         ("cached_tokens", sums.cached_in),
         ("output_tokens", sums.tokens_out),
+        ("cache_write_tokens", sums.cache_writes),
+        ("reasoning_tokens", sums.reasoning),
+        ("image_tokens", sums.images),
+        ("audio_tokens", sums.audio),
+        ("searches", sums.searches),
+        ("second_model_tokens", sums.second_models),
     ];
     members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());

@@ -14,6 +14,7 @@ pub(in crate::store) mod post;
 pub(in crate::store) mod records;
 pub(in crate::store) mod recovery;
 mod retention;
+pub(in crate::store) mod rollup_upgrade;
 mod rollups;
 mod sign_in;
 pub(in crate::store) mod slot;

@@ -228,12 +228,26 @@ pub(in crate::store) fn rollup_key(settlement: &Settlement, start_ms: u64) -> Ro
 
 /// Contribution of a record to its roll-ups.
 pub(in crate::store) fn sums_of(settlement: &Settlement) -> RollupSums {
+    let usage = &settlement.ending.usage;
+    let second_models = usage.second_models.iter();
+    let second_models = second_models.map(|second| {
+        second
+            .usage
+            .in_total()
+            .saturating_add(second.usage.out_total)
+    });
     RollupSums {
         requests: 1,
         refused: 0,
-        tokens_in: settlement.ending.usage.in_total(),
-        cached_in: settlement.ending.usage.cache_read,
-        tokens_out: settlement.ending.usage.out_total,
+        tokens_in: usage.in_total(),
+        cached_in: usage.cache_read,
+        tokens_out: usage.out_total,
+        cache_writes: usage.cache_writes(),
+        reasoning: usage.reasoning,
+        images: usage.image_tokens(),
+        audio: usage.audio_tokens(),
+        searches: usage.searches(),
+        second_models: second_models.fold(0, u64::saturating_add),
         cost: settlement.ending.cost,
     }
 }

@@ -358,33 +358,64 @@ impl StoredValue for Correction {
     }
 }
 
+/// Requests, refused requests, input, cached input, output, cost.
+type RollupRowV2 = (u64, u64, u64, u64, u64, i128);
+
 impl StoredValue for RollupSums {
     const KIND: &'static str = "roll-up";
-    type Row = (u64, u64, u64, u64, u64, i128);
+    const VERSION: u8 = 3;
+    type Row = (RollupRowV2, [u64; 6]);
 
-    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(
-            &(
-                self.requests,
-                self.refused,
-                self.tokens_in,
-                self.cached_in,
-                self.tokens_out,
-                self.cost.pico(),
-            ),
-            into,
-        )
+    fn decode_version(version: u8, bytes: &[u8]) -> Result<RollupSums, String> {
+        match version {
+            2 => read_row(bytes).and_then(|row: RollupRowV2| RollupSums::from_row((row, [0; 6]))),
+            3 => read_row(bytes).and_then(RollupSums::from_row),
+            other => Err(unknown_version::<RollupSums>(other)),
+        }
     }
 
-    fn from_row(
-        (requests, refused, tokens_in, cached_in, tokens_out, cost): Self::Row,
-    ) -> Result<RollupSums, String> {
+    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
+        let sums = (
+            self.requests,
+            self.refused,
+            self.tokens_in,
+            self.cached_in,
+            self.tokens_out,
+            self.cost.pico(),
+        );
+        let details = [
+            self.cache_writes,
+            self.reasoning,
+            self.images,
+            self.audio,
+            self.searches,
+            self.second_models,
+        ];
+        write_row(&(sums, details), into)
+    }
+
+    fn from_row((sums, details): Self::Row) -> Result<RollupSums, String> {
+        let (requests, refused, tokens_in, cached_in, tokens_out, cost) = sums;
+        let [
+            cache_writes,
+            reasoning,
+            images,
+            audio,
+            searches,
+            second_models,
+        ] = details;
         Ok(RollupSums {
             requests,
             refused,
             tokens_in,
             cached_in,
             tokens_out,
+            cache_writes,
+            reasoning,
+            images,
+            audio,
+            searches,
+            second_models,
             cost: Money::from_pico(cost),
         })
     }

@@ -17,6 +17,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::server_tool::ServerTool;
 use crate::domain::usage::{SecondModel, Usage};
 use crate::store::codec::StoredValue;
+use crate::store::rollup::RollupSums;
 
 pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
     Hold {
@@ -154,6 +155,34 @@ fn codec_settlement_of_version_3_is_read_without_a_note() {
     assert_eq!(Settlement::decode(&row).ok(), Some(settlement));
     let record = old(event.encode().expect("encodes"));
     assert_eq!(LedgerEvent::decode(&record).ok(), Some(event));
+}
+
+/// Roll-ups of version 2 have no counts of cache writes, reasoning, images, sound, searches and second models.
+#[test]
+fn codec_rollup_of_version_2_is_read_with_zeros() {
+    let sums = RollupSums {
+        requests: 1,
+        refused: 2,
+        tokens_in: 3,
+        cached_in: 4,
+        tokens_out: 5,
+        cost: Money::from_pico(6),
+        ..RollupSums::default()
+    };
+    let decoded = RollupSums::decode(&[2, 1, 2, 3, 4, 5, 12]).expect("version 2");
+    assert_eq!(decoded, sums);
+    let all = RollupSums {
+        cache_writes: 7,
+        reasoning: 8,
+        images: 9,
+        audio: 10,
+        searches: 11,
+        second_models: 12,
+        ..sums
+    };
+    let bytes = all.encode().expect("encodes");
+    assert_eq!(bytes, [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(RollupSums::decode(&bytes).expect("decodes"), all);
 }
 
 #[test]
