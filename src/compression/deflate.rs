@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{Coding, CodingStep, Flaw};
+use super::coding::{Coding, CodingStep, Flaw};
 
 #[derive(Default)]
 pub(super) struct Deflate {

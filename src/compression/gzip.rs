@@ -2,8 +2,8 @@
 
 use flate2::Decompress;
 
+use super::coding::{Coding, CodingStep, Flaw};
 use super::deflate::inflate;
-use super::{Coding, CodingStep, Flaw};
 
 /// Bound of a head, whose name and comment have no length.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -2,7 +2,7 @@
 
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::{Coding, CodingStep, Flaw};
+use super::coding::{Coding, CodingStep, Flaw};
 
 const WINDOW_LOG_MAX: u32 = 23;
 

@@ -19,6 +19,7 @@ mod messages;
 mod models;
 mod name;
 mod ollama;
+mod reasoning_tap;
 mod registry;
 mod request;
 mod request_edits;
@@ -35,6 +36,7 @@ mod wire;
 #[cfg(test)]
 mod samples;
 
+pub use chat::with_returned_reasoning;
 pub use codec::{EncodeOptions, ResponseMeta};
 pub use converse::{ModelFamily, base_model_id};
 pub use decoded_response::{DecodedResponse, IncompleteResponse};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
-use crate::dialect::{Dialect, Request};
+use crate::dialect::{self, Dialect, Request};
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
@@ -100,6 +100,7 @@ impl AdmissionControl {
             url: String::new(),
             translated: None,
             embeddings: None,
+            restored: None,
             changed: Vec::new(),
             bounds,
             attribution,
@@ -141,13 +142,40 @@ impl AdmissionControl {
         if let Some(rules) = endpoint.compat {
             compat::check(&request, rules, &deployment)?;
         }
+        self.restore_reasoning(admission);
+        let restored = admission.restored.clone();
         if endpoint.fits_passthrough() {
             admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
             let (bytes, headers) = (request.body.len(), headers.clone());
-            let fit = move || fit_passthrough(&request, &deployment, endpoint, &headers);
+            let fit = move || {
+                let passthrough = Passthrough {
+                    request: &request,
+                    deployment: &deployment,
+                    endpoint,
+                    headers: &headers,
+                    known_only: false,
+                    restored: restored.as_deref(),
+                };
+                fit_passthrough(passthrough)
+            };
             admission.changed = self.work.run(bytes, fit).await?;
         }
         Ok(())
+    }
+
+    /// Adds the reasoning before calls that the client left out, for a model that wants it back.
+    fn restore_reasoning(&self, admission: &mut Admission) {
+        let (request, dialect) = (admission.request.clone(), admission.endpoint.dialect);
+        if !admission.deployment().capabilities().returned_reasoning || dialect != Dialect::Chat {
+            return;
+        }
+        let team = admission.team();
+        let recall = |call: &str| self.reasoning.text_before(team, call, dialect);
+        if let Some((messages, bytes)) = dialect::with_returned_reasoning(&request, recall) {
+            let input = &mut admission.bounds.input;
+            input.text_bytes = input.text_bytes.saturating_add(bytes);
+            admission.restored = Some(messages.into());
+        }
     }
 
     /// Translates the request, if budgets and limits have room for its text.
@@ -379,20 +407,9 @@ fn serving_endpoint(
 }
 
 /// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
-fn fit_passthrough(
-    request: &Request,
-    deployment: &Deployment,
-    endpoint: &'static Endpoint,
-    headers: &[(String, String)],
-) -> Result<Vec<String>, ApiError> {
-    let passthrough = Passthrough {
-        request,
-        deployment,
-        endpoint,
-        headers,
-        known_only: false,
-    };
+fn fit_passthrough(passthrough: Passthrough<'_>) -> Result<Vec<String>, ApiError> {
+    let fitter = Fitter::new(passthrough.deployment, passthrough.endpoint);
     let changed = passthrough.body(None)?.changed;
-    Fitter::new(deployment, endpoint).check_policy(&changed)?;
+    fitter.check_policy(&changed)?;
     Ok(changed)
 }

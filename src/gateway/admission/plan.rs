@@ -35,6 +35,8 @@ pub(in crate::gateway) struct Admission {
     pub translated: Option<Box<TranslatedRequest>>,
     /// present where the vendor has a format of its own for embeddings
     pub embeddings: Option<Box<NativeEmbeddings>>,
+    /// `messages` of a pass-through with the reasoning that the client left out
+    pub restored: Option<Arc<str>>,
     /// paths that a pass-through changes to keep the vendor's limits
     pub changed: Vec<String>,
     pub bounds: RequestBounds,

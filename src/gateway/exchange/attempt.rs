@@ -24,6 +24,8 @@ pub(in crate::gateway) struct AdmittedAttempt {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// `messages` of a pass-through with the reasoning that the client left out
+    pub restored: Option<Arc<str>>,
     /// present where the vendor has a format of its own for embeddings
     pub embeddings: Option<Box<NativeEmbeddings>>,
 }
@@ -67,6 +69,7 @@ impl AdmittedAttempt {
             endpoint: admission.endpoint,
             url: admission.url,
             translated: admission.translated,
+            restored: admission.restored,
             embeddings: admission.embeddings,
         }
     }
