@@ -20,8 +20,14 @@ pub(super) fn of(routes: Arc<RouteTable>) -> Arc<Catalogue> {
     })
 }
 
+/// Logs warnings for names that no call can follow.
+pub(super) fn warn_of_names(routes: &RouteTable) {
+    warn_of_unreachable(routes);
+    warn_of_ambiguous(routes);
+}
+
 /// Logs a warning for each route target that no call can reach.
-pub(super) fn warn_of_unreachable(routes: &RouteTable) {
+fn warn_of_unreachable(routes: &RouteTable) {
     for lost in routes.unreachable() {
         let (owner, name, reason) = (&lost.owner, &lost.name, &lost.reason);
         tracing::warn!(%owner, %name, %reason, "route leads to a model that no call can reach");
@@ -29,7 +35,7 @@ pub(super) fn warn_of_unreachable(routes: &RouteTable) {
 }
 
 /// Logs a warning if clients cannot call listed models by their bare names, because several providers list them.
-pub(super) fn warn_of_ambiguous(routes: &RouteTable) {
+fn warn_of_ambiguous(routes: &RouteTable) {
     let count = routes.ambiguous().count();
     if let Some((name, forms)) = routes.ambiguous().next() {
         tracing::warn!(
