@@ -95,7 +95,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let egress = egress(&config)?;
     let sheet = Arc::new(Sheet::embedded());
     let routes = Arc::new(RouteTable::new(&config.providers, sheet).with_routing(&config.routing));
-    route_catalogue::warn_of_unreachable(&routes);
+    route_catalogue::warn_of_names(&routes);
     let control = control(&config, &instance, &routes, memory.clone())?;
     let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);

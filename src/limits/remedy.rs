@@ -364,6 +364,7 @@ impl Mender<'_, '_> {
             return false;
         };
         if top_only {
+            schema::inline_references(node);
             node.retain_members(|name| has(words, name));
         } else {
             schema::change_each(node, &mut |schema| schema::describe_others(schema, words));

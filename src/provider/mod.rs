@@ -118,6 +118,37 @@ mod tests {
     }
 
     #[test]
+    fn base_url_is_taken_with_and_without_the_version() {
+        for (preset, written, complete) in [
+            ("openai", "https://a.example", "https://a.example/v1"),
+            ("openai", "https://a.example/v1", "https://a.example/v1"),
+            ("openai", "https://a.example/x", "https://a.example/x"),
+            ("anthropic", "https://a.example", "https://a.example/v1"),
+            ("groq", "https://a.example", "https://a.example/openai/v1"),
+            ("gemini", "https://a.example", "https://a.example/v1beta"),
+            ("ollama", "http://a:11434", "http://a:11434/v1"),
+            ("ollama_native", "http://a:11434/v1", "http://a:11434"),
+            ("azure", "https://r.example/openai/v1", "https://r.example"),
+            (
+                "azure",
+                "https://r.example/openai",
+                "https://r.example/openai",
+            ),
+            ("cohere", "https://a.example/v2", "https://a.example"),
+            ("openai_compatible", "http://a:8000", "http://a:8000"),
+            ("openai_compatible", "http://a:8000/v1", "http://a:8000/v1"),
+        ] {
+            let preset = find(preset).expect("a preset");
+            assert_eq!(
+                preset.complete_base_url(written),
+                complete,
+                "{}",
+                preset.name
+            );
+        }
+    }
+
+    #[test]
     fn compat_rules_accept_fields_added_by_the_gateway() {
         for preset in REGISTRY {
             for endpoint in preset.endpoints {

@@ -35,7 +35,7 @@ def config(port, folder, upstream):
         )
 
     return (
-        f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\n'
+        f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\n[limits]\nping_s = 1\n'
         + provider("chatty", "openai_compatible", f"{upstream}/v1", CHAT_MODELS)
         + provider("answering", "openai", f"{upstream}/v1", RESPONSES_MODELS)
         + provider("wordy", "anthropic", f"{upstream}/v1", MESSAGE_MODELS)
