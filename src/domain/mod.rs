@@ -11,6 +11,7 @@ pub mod cost_line;
 pub mod egress;
 pub mod event;
 pub mod id;
+pub mod image_type;
 pub mod input_bound;
 pub mod limit;
 pub mod money;

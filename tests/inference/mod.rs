@@ -22,6 +22,7 @@ mod images;
 mod matrix;
 mod models;
 mod native_vendors;
+mod odd_recordings;
 mod panics;
 mod parsed_response;
 mod real_vendors;
