@@ -392,7 +392,8 @@ EXEMPT = [
     (r"openai/chat", r"\.web_search_options: not an object", "invoice::", "the client's own null"),
     (r"ollama/ollama_chat", r"\.tools\[\]\.function\.parameters\.", "", "the server ignores members of schemas that it does not know"),
     (r"deepseek/chat", r"\.(thinking|messages\[\]\.reasoning_content): unknown", "", "DeepSeek's own members in OpenAI's types"),
-    (r"deepseek/.*", r"\.(messages\[\]\.)?x_unknown: unknown", "", "members of the client, which the server ignores"),
+    (r"xai/chat", r"\.messages\[\]\.reasoning_content: unknown", "", "xAI's own member in OpenAI's types"),
+    (r"(deepseek|xai)/.*", r"\.(messages\[\]\.)?x_unknown: unknown", "", "members of the client, which the server ignores"),
     (r"openrouter/chat", r"\.(n|x_unknown|messages\[\]\.(x_unknown|reasoning_content)): unknown", "", "members of the client, which OpenRouter hands on or ignores"),
     (r"together/chat|ollama/chat", r"\.(user|x_unknown|max_completion_tokens|prompt_cache_key|store|service_tier|parallel_tool_calls): unknown", "", "members of the client, which the server ignores"),
 ]
@@ -412,7 +413,7 @@ JUDGES = {
     ("groq", "chat"): groq_chat, ("cohere", "cohere_chat"): cohere_chat, ("together", "chat"): together_chat,
     ("ollama", "ollama_chat"): ollama_chat, ("openrouter", "chat"): openrouter_chat, ("together", "embeddings"): together_embeddings,
     # these vendors document their endpoints as OpenAI's and Anthropic's
-    ("deepseek", "chat"): openai_chat, ("deepseek", "messages"): messages, ("deepseek", "responses"): openai_responses,
+    ("deepseek", "chat"): openai_chat, ("deepseek", "messages"): messages, ("deepseek", "responses"): openai_responses, ("xai", "chat"): openai_chat,
     ("ollama", "chat"): openai_chat, ("ollama", "messages"): messages, ("ollama", "embeddings"): openai_embeddings,
 }
 

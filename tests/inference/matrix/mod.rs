@@ -35,7 +35,7 @@ const fn row(preset: &'static str, model: &'static str) -> Row {
     }
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 14] = [
     row("openai", "gpt-5.2"),
     row("anthropic", "claude-opus-4-6"),
     row("gemini", "gemini-3.8-flash"),
@@ -64,6 +64,8 @@ const ROWS: [Row; 12] = [
         model: "deepseek-v4-pro",
         seeing: "deepseek-flash",
     },
+    row("openrouter", "openai/gpt-5.2"),
+    row("xai", "grok-4.5"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +138,10 @@ fn fixture() -> Fixture {
             let provider = Provider::openai(row.preset, &upstream)
                 .preset(row.preset)
                 .models(&models);
-            // Ollama is free of charge and in no price sheet
-            let price = if row.preset.starts_with("ollama") {
+            // in no price sheet
+            let price = if row.preset.starts_with("ollama")
+                || ["openrouter", "xai"].contains(&row.preset)
+            {
                 "free"
             } else {
                 "sheet"

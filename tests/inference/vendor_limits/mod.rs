@@ -14,7 +14,7 @@ use crate::harness::strict;
 use crate::harness::upstream::Upstream;
 
 /// Provider type and a model of it.
-const TARGETS: [(&str, &str); 22] = [
+const TARGETS: [(&str, &str); 24] = [
     ("openai", "gpt-4.1"),
     ("openai", "gpt-5.4"),
     ("openai", "o4-mini"),
@@ -37,6 +37,8 @@ const TARGETS: [(&str, &str); 22] = [
     ("deepseek", "deepseek-reasoner"),
     ("deepseek", "deepseek-v4-pro"),
     ("openrouter", "openai/gpt-4.1"),
+    ("xai", "grok-4.5"),
+    ("xai", "grok-4.6"),
 ];
 
 /// A small request with one deviation.

@@ -14,9 +14,6 @@ use crate::inference::matrix::{Client, Say, script};
 
 const TABLE: &str = include_str!("../../../assets/vendor-limits.json");
 
-/// Vendors that are no provider type of their own: their rows have judges, but no request of the gateway.
-const WITHOUT_PROVIDER: [&str; 1] = ["xai"];
-
 /// A request of a dialect, and the value that must arrive or be named.
 struct Case {
     body: Value,
@@ -304,12 +301,9 @@ fn holds(body: &Value, trace: &Value) -> bool {
 #[test]
 fn each_limit_of_a_vendor_is_kept_or_said_to_clients_of_all_dialects() {
     let file: Value = serde_json::from_str(TABLE).expect("the table");
-    let rows = file["rules"].as_array().expect("rows").iter();
-    let rows: Vec<&Value> = rows
-        .filter(|row| !WITHOUT_PROVIDER.contains(&row["vendor"].as_str().unwrap_or_default()))
-        .collect();
+    let rows = file["rules"].as_array().expect("rows");
     let mut models: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for row in &rows {
+    for row in rows {
         let vendor = row["vendor"].as_str().expect("a vendor");
         models.entry(vendor).or_default().insert(model_of(row));
     }
@@ -317,7 +311,7 @@ fn each_limit_of_a_vendor_is_kept_or_said_to_clients_of_all_dialects() {
     fixture.upstream.respond_with(script(Say::Text, false));
     let (mut reached, mut taken, mut refused) = (0, 0, 0);
     let (mut faults, mut seen) = (Vec::new(), BTreeSet::new());
-    for row in &rows {
+    for row in rows {
         let vendor = row["vendor"].as_str().expect("a vendor");
         let model = format!("{vendor}/{}", model_of(row));
         let mut is_reached = false;
