@@ -11,6 +11,7 @@ mod clock;
 mod completions;
 mod data_dir;
 mod demo;
+mod doctor;
 mod failure;
 mod http;
 mod import;
@@ -25,6 +26,7 @@ mod output;
 mod parse;
 mod requests;
 mod resolve;
+mod resource;
 mod restore;
 mod roles;
 mod routes;
@@ -36,6 +38,7 @@ mod signals;
 mod style;
 mod table;
 mod teams;
+mod transport;
 mod usage;
 mod users;
 mod values;
@@ -52,6 +55,7 @@ Exit codes:
   2   invalid command line
   10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
   14  `audit verify`: the log differs from the one that was signed
+  15  `doctor`: a check failed
   74  data folder deleted or replaced while the server ran
   75  data folder in use by another process; try again
   78  invalid configuration or data folder";
@@ -68,7 +72,7 @@ pub struct Cli {
 enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C
     Serve(serve::Args),
-    /// Run the gateway with a simulated provider, three teams and sample commands
+    /// Run the gateway with a simulated provider, four teams and six steps to try
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
@@ -76,13 +80,15 @@ enum Command {
     Setup(setup::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
-    /// Create, list and change organizations
+    /// Examine the machine, the data folder and the providers, and say what to mend
+    Doctor(doctor::Args),
+    /// Create, list, change and delete organizations
     #[command(subcommand)]
     Organizations(organizations::Command),
-    /// Create, list and change keys
+    /// Create, list, change and delete keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Create, list and change teams
+    /// Create, list, change and delete teams
     #[command(subcommand)]
     Teams(teams::Command),
     /// List, set and raise budgets
@@ -99,7 +105,7 @@ enum Command {
     Verify(verify::Args),
     /// Show usage and cost, by default of this month by team and model
     Usage(usage::Args),
-    /// List, follow and explain requests
+    /// List, follow, explain and export requests
     #[command(subcommand)]
     Requests(requests::Command),
     /// Translate the configuration of another gateway
@@ -160,6 +166,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => restore::run(args),
         Command::Manual(args) => manual::run(args, Cli::command()),
@@ -206,6 +213,10 @@ mod tests {
             "gatekeeper keys update laptop --models all --expires never --rpm none",
             "gatekeeper teams update eng --budget $20/month --max-parallel 4",
             "gatekeeper organizations update default --no-budgets",
+            "gatekeeper organizations create acme --models gpt-* --budget $100/month",
+            "gatekeeper organizations delete acme --yes",
+            "gatekeeper teams delete eng --yes -q",
+            "gatekeeper teams list --quiet",
             "gatekeeper budgets list --owner eng",
             "gatekeeper budgets set eng $10/month --model gpt-5* --warn",
             "gatekeeper budgets raise bud_8 +$5",
@@ -222,6 +233,7 @@ mod tests {
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",
             "gatekeeper requests tail --model gpt-*",
+            "gatekeeper requests export --since 2026-11-01 --format csv --out requests.csv",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",
@@ -229,6 +241,7 @@ mod tests {
             "gatekeeper audit export audit-2026 --since 2026-11-01",
             "gatekeeper audit verify audit-2026 --checkpoint kept --checkpoint older --public-key key",
             "gatekeeper clock",
+            "gatekeeper doctor --offline --json",
             "gatekeeper clock --json",
             "gatekeeper clock accept --json",
             "gatekeeper ledger orphans --settle-estimated --team eng",
@@ -239,6 +252,7 @@ mod tests {
         for line in [
             "gatekeeper keys create",
             "gatekeeper usage --csv --json",
+            "gatekeeper teams list --quiet --json",
             "gatekeeper requests explain",
             "gatekeeper keys create --admin --team eng",
             "gatekeeper keys create --team eng --budget ten",

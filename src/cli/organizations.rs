@@ -1,17 +1,16 @@
-//! `gatekeeper organizations`: creates, lists and changes organizations of the running server.
+//! `gatekeeper organizations`: creates, lists, changes and deletes organizations of the running server.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::admin::ServerArgs;
-use super::changes::{ChangeArgs, require_change};
+use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
-use crate::cli::output::{print, print_json};
-use crate::cli::parse::{BudgetArgument, LimitArguments};
+use crate::cli::parse::model_list;
+use crate::cli::resource::{NewLimitsArgs, Resource, ResourceArgs, limit_terms};
 use crate::cli::style::{Style, Tone};
 use crate::cli::table::{Cell, Column, Table};
-use crate::cli::values::{budgets, cell, limits};
+use crate::cli::values::{budgets, cell, limits, models};
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -19,22 +18,24 @@ pub enum Command {
     /// Create an organization
     Create(CreateArgs),
     /// List organizations with their budgets
-    List(ServerArgs),
-    /// Change budgets or limits of an organization
+    List(ResourceArgs),
+    /// Change models, budgets or limits of an organization
     Update(UpdateArgs),
+    /// Delete an organization; with --yes its teams and their keys too
+    Delete(DeleteArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct CreateArgs {
     /// Name of the organization
     name: String,
-    /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
-    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
-    budget: Vec<BudgetArgument>,
+    /// Models that the organization's keys may call; `*` is a wildcard; '' allows none [default: all]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    models: Option<Vec<String>>,
     #[command(flatten)]
-    limits: LimitArguments,
+    limits: NewLimitsArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -42,67 +43,78 @@ pub struct UpdateArgs {
     /// Organization, by id or name
     organization: String,
     #[command(flatten)]
+    models: ModelsChangeArgs,
+    #[command(flatten)]
     changes: ChangeArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
+#[derive(Clone, Debug, clap::Args)]
+pub struct DeleteArgs {
+    /// Organization, by id or name
+    organization: String,
+    /// Delete its teams and their keys, too
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    server: ResourceArgs,
+}
+
+const ORGANIZATION: Resource = Resource {
+    noun: "organization",
+    path: "/v1/organizations",
+    name: "name",
+    terms,
+    table,
+};
+
 pub fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Create(args) => process::block_on(create(args)),
-        Command::List(server) => process::block_on(list(server)),
-        Command::Update(args) => process::block_on(update(args)),
-    }
+    process::block_on(async {
+        match command {
+            Command::Create(args) => create(args).await,
+            Command::List(server) => ORGANIZATION.list(&server).await,
+            Command::Update(args) => update(args).await,
+            Command::Delete(args) => {
+                let admin = args.server.admin()?;
+                let organization = resolve::organization(&admin, &args.organization).await?;
+                let deletion = ORGANIZATION.delete(&args.server, &organization, args.yes);
+                deletion.await
+            }
+        }
+    })
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
-    let budget_bodies: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut body = json!({"name": args.name, "budgets": budget_bodies});
+    let mut body = json!({"name": args.name, "models": model_list(&args.models)});
     args.limits.add_to(&mut body);
-    let admin = args.server.admin()?;
-    let organization = admin.post("/v1/organizations", &body).await?;
-    show(&args.server, "created", &organization)
+    ORGANIZATION.create(&args.server, &body).await
 }
 
 async fn update(args: UpdateArgs) -> Result<(), Failure> {
     let mut body = json!({});
+    args.models.add_to(&mut body);
     args.changes.add_to(&mut body);
     require_change(
         &body,
-        "--budget, --no-budgets, --rpm, --tpm or --max-parallel",
+        "--models, --budget, --no-budgets, --rpm, --tpm or --max-parallel",
     )?;
     let admin = args.server.admin()?;
     let organization = resolve::organization(&admin, &args.organization).await?;
-    let path = format!("/v1/organizations/{}", cell(&organization["id"]));
-    let organization = admin.patch(&path, &body).await?;
-    show(&args.server, "changed", &organization)
+    let update = ORGANIZATION.update(&args.server, &organization, &body);
+    update.await
 }
 
-fn show(server: &ServerArgs, done: &str, organization: &Value) -> Result<(), Failure> {
-    if server.json {
-        return print_json(organization);
-    }
-    print(&format!(
-        "{done} organization {} ({})\n  budgets  {}\n  limits   {}\n",
-        cell(&organization["name"]),
-        cell(&organization["id"]),
-        budgets(&organization["budgets"], &server.style()),
-        limits(&organization["limits"])
-    ))
+fn terms(organization: &Value, style: &Style) -> String {
+    let models = models(&organization["models"]);
+    format!("  models   {models}\n{}", limit_terms(organization, style))
 }
 
-async fn list(server: ServerArgs) -> Result<(), Failure> {
-    let organizations = server.admin()?.list("/v1/organizations").await?;
-    if server.json {
-        return print_json(&Value::Array(organizations));
-    }
-    print(&render(&organizations, &server.style()))
-}
-
-fn render(organizations: &[Value], style: &Style) -> String {
+fn table(organizations: &[Value], style: &Style) -> String {
     let mut table = Table::new([
         Column::text("ORGANIZATION").flexible(),
         Column::text("ID"),
+        Column::text("MODELS").flexible().hidden_at(3),
         Column::text("BUDGETS").flexible(),
         Column::text("LIMITS").flexible().hidden_at(1),
         Column::text("CREATED").hidden_at(2),
@@ -111,6 +123,7 @@ fn render(organizations: &[Value], style: &Style) -> String {
         table.row(vec![
             cell(&organization["name"]).into(),
             Cell::toned(Tone::Dim, cell(&organization["id"])),
+            models(&organization["models"]).into(),
             budgets(&organization["budgets"], style).into(),
             limits(&organization["limits"]).into(),
             style.day(&organization["created_at"]).into(),

@@ -1,14 +1,13 @@
-//! `gatekeeper teams`: creates, lists and changes teams of the running server.
+//! `gatekeeper teams`: creates, lists, changes and deletes teams of the running server.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::admin::ServerArgs;
 use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
-use crate::cli::output::{print, print_json};
-use crate::cli::parse::{BudgetArgument, LimitArguments, model_list};
+use crate::cli::parse::model_list;
+use crate::cli::resource::{NewLimitsArgs, Resource, ResourceArgs, limit_terms};
 use crate::cli::style::{Style, Tone};
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::values::{budgets, cell, limits, models};
@@ -19,9 +18,11 @@ pub enum Command {
     /// Create a team
     Create(CreateArgs),
     /// List teams with their budgets
-    List(ServerArgs),
+    List(ResourceArgs),
     /// Change models, budgets or limits of a team
     Update(UpdateArgs),
+    /// Delete a team; with --yes its keys too
+    Delete(DeleteArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -34,13 +35,10 @@ pub struct CreateArgs {
     /// Models that the team's keys may call; `*` is a wildcard; '' allows none [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     models: Option<Vec<String>>,
-    /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
-    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
-    budget: Vec<BudgetArgument>,
     #[command(flatten)]
-    limits: LimitArguments,
+    limits: NewLimitsArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -52,28 +50,50 @@ pub struct UpdateArgs {
     #[command(flatten)]
     changes: ChangeArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
+#[derive(Clone, Debug, clap::Args)]
+pub struct DeleteArgs {
+    /// Team, by id or name
+    team: String,
+    /// Delete its keys, too
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    server: ResourceArgs,
+}
+
+const TEAM: Resource = Resource {
+    noun: "team",
+    path: "/v1/teams",
+    name: "name",
+    terms,
+    table,
+};
+
 pub fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Create(args) => process::block_on(create(args)),
-        Command::List(server) => process::block_on(list(server)),
-        Command::Update(args) => process::block_on(update(args)),
-    }
+    process::block_on(async {
+        match command {
+            Command::Create(args) => create(args).await,
+            Command::List(server) => TEAM.list(&server).await,
+            Command::Update(args) => update(args).await,
+            Command::Delete(args) => {
+                let admin = args.server.admin()?;
+                let team = resolve::team(&admin, &args.team).await?;
+                TEAM.delete(&args.server, &team, args.yes).await
+            }
+        }
+    })
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
-    let admin = args.server.admin()?;
-    let budget_bodies: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut body =
-        json!({"name": args.name, "models": model_list(&args.models), "budgets": budget_bodies});
+    let mut body = json!({"name": args.name, "models": model_list(&args.models)});
     if let Some(organization) = &args.organization {
         body["organization"] = json!(organization);
     }
     args.limits.add_to(&mut body);
-    let team = admin.post("/v1/teams", &body).await?;
-    show(&args.server, "created", &team)
+    TEAM.create(&args.server, &body).await
 }
 
 async fn update(args: UpdateArgs) -> Result<(), Failure> {
@@ -86,37 +106,15 @@ async fn update(args: UpdateArgs) -> Result<(), Failure> {
     )?;
     let admin = args.server.admin()?;
     let team = resolve::team(&admin, &args.team).await?;
-    let path = format!("/v1/teams/{}", cell(&team["id"]));
-    let team = admin.patch(&path, &body).await?;
-    show(&args.server, "changed", &team)
+    TEAM.update(&args.server, &team, &body).await
 }
 
-fn show(server: &ServerArgs, done: &str, team: &Value) -> Result<(), Failure> {
-    if server.json {
-        return print_json(team);
-    }
-    print(&format!(
-        "{done} team {} ({})\n  models   {}\n  budgets  {}\n  limits   {}\n",
-        cell(&team["name"]),
-        cell(&team["id"]),
-        models(&team["models"]),
-        budgets(&team["budgets"], &server.style()),
-        limits(&team["limits"])
-    ))
+fn terms(team: &Value, style: &Style) -> String {
+    let models = models(&team["models"]);
+    format!("  models   {models}\n{}", limit_terms(team, style))
 }
 
-async fn list(server: ServerArgs) -> Result<(), Failure> {
-    let teams = server.admin()?.list("/v1/teams").await?;
-    if server.json {
-        return print_json(&Value::Array(teams));
-    }
-    if teams.is_empty() {
-        return print("no teams yet; create one with `gatekeeper teams create NAME`\n");
-    }
-    print(&render(&teams, &server.style()))
-}
-
-fn render(teams: &[Value], style: &Style) -> String {
+fn table(teams: &[Value], style: &Style) -> String {
     let mut table = Table::new([
         Column::text("TEAM").flexible(),
         Column::text("ID"),

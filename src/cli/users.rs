@@ -3,10 +3,10 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::admin::{AdminClient, ServerArgs, percent_encode};
+use super::admin::{AdminClient, percent_encode};
 use super::failure::Failure;
 use super::resolve;
-use crate::cli::output::{print, print_json};
+use crate::cli::resource::{Resource, ResourceArgs};
 use crate::cli::style::{Style, Tone};
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::values::cell;
@@ -17,7 +17,7 @@ pub enum Command {
     /// Create a user, with a role if one is given
     Create(CreateArgs),
     /// List users with their roles
-    List(ServerArgs),
+    List(ResourceArgs),
     /// Give a user a role in a team, in place of an earlier one there
     Grant(GrantArgs),
     /// Take a user's role in a team; personal keys there are deleted
@@ -48,7 +48,7 @@ pub struct CreateArgs {
     )]
     team: Option<String>,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -62,7 +62,7 @@ pub struct GrantArgs {
     #[arg(long, value_name = "NAME")]
     team: String,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -73,7 +73,7 @@ pub struct RevokeArgs {
     #[arg(long, value_name = "NAME")]
     team: String,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -84,17 +84,30 @@ pub struct DeleteArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
+const USER: Resource = Resource {
+    noun: "user",
+    path: "/v1/users",
+    name: "email",
+    terms: |user, _| format!("  roles  {}\n", roles(user)),
+    table,
+};
+
 pub fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Create(args) => process::block_on(create(args)),
-        Command::List(server) => process::block_on(list(server)),
-        Command::Grant(args) => process::block_on(grant(args)),
-        Command::Revoke(args) => process::block_on(revoke(args)),
-        Command::Delete(args) => process::block_on(delete(args)),
-    }
+    process::block_on(async {
+        match command {
+            Command::Create(args) => create(args).await,
+            Command::List(server) => USER.list(&server).await,
+            Command::Grant(args) => grant(args).await,
+            Command::Revoke(args) => revoke(args).await,
+            Command::Delete(args) => {
+                let user = find(&args.server.admin()?, &args.user).await?;
+                USER.delete(&args.server, &user, args.yes).await
+            }
+        }
+    })
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
@@ -111,8 +124,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
         }
         body["memberships"] = json!([membership]);
     }
-    let user = args.server.admin()?.post("/v1/users", &body).await?;
-    show(&args.server, "created", &user)
+    USER.create(&args.server, &body).await
 }
 
 async fn grant(args: GrantArgs) -> Result<(), Failure> {
@@ -121,7 +133,7 @@ async fn grant(args: GrantArgs) -> Result<(), Failure> {
     let path = format!("/v1/teams/{}/members", cell(&team["id"]));
     let body = json!({"user": args.user, "role": args.role});
     let user = admin.post(&path, &body).await?;
-    show(&args.server, "changed", &user)
+    USER.show(&args.server, "changed", &user)
 }
 
 async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
@@ -131,15 +143,9 @@ async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     let (team, id) = (cell(&team["id"]), cell(&user["id"]));
     let path = format!("/v1/teams/{team}/members/{id}");
     admin.delete(&path).await?;
-    print(&format!("removed {} from {team}\n", cell(&user["email"])))
-}
-
-async fn delete(args: DeleteArgs) -> Result<(), Failure> {
-    let admin = args.server.admin()?;
-    let user = find(&admin, &args.user).await?;
-    let path = format!("/v1/users/{}?cascade={}", cell(&user["id"]), args.yes);
-    admin.delete(&path).await?;
-    print(&format!("deleted user {}\n", cell(&user["email"])))
+    let email = cell(&user["email"]);
+    args.server
+        .show_deleted(&format!("removed {email} from {team}\n"))
 }
 
 /// The user with this id or address.
@@ -160,30 +166,7 @@ async fn find(admin: &AdminClient, text: &str) -> Result<Value, Failure> {
     })
 }
 
-fn show(server: &ServerArgs, done: &str, user: &Value) -> Result<(), Failure> {
-    if server.json {
-        return print_json(user);
-    }
-    print(&format!(
-        "{done} user {} ({})\n  roles  {}\n",
-        cell(&user["email"]),
-        cell(&user["id"]),
-        roles(user)
-    ))
-}
-
-async fn list(server: ServerArgs) -> Result<(), Failure> {
-    let users = server.admin()?.list("/v1/users").await?;
-    if server.json {
-        return print_json(&Value::Array(users));
-    }
-    if users.is_empty() {
-        return print("no users yet; create one with `gatekeeper users create EMAIL`\n");
-    }
-    print(&render(&users, &server.style()))
-}
-
-fn render(users: &[Value], style: &Style) -> String {
+fn table(users: &[Value], style: &Style) -> String {
     let mut table = Table::new([
         Column::text("USER").flexible(),
         Column::text("ID"),

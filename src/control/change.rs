@@ -26,7 +26,8 @@ pub(super) struct Change<'c, 't> {
     /// handle of the call, which audit events name
     control: &'c Control,
     actor: &'c str,
-    audited: bool,
+    /// subject of the first audit event
+    subject: Option<String>,
     expected: Option<&'c str>,
     /// keys whose running calls end with the commit
     ended: &'c Mutex<Vec<KeyId>>,
@@ -64,7 +65,7 @@ impl Change<'_, '_> {
             .control
             .event(self.actor, self.at_ms, action, subject, detail.clone());
         self.books.append_audit(&event)?;
-        self.audited = true;
+        self.subject.get_or_insert(event.subject);
         Ok(())
     }
 }
@@ -84,22 +85,26 @@ impl Control {
             let to_end = ended.clone();
             let (store, directory) = (control.store.clone(), control.directory.clone());
             let run = move |books: &mut ChangeTransaction<'_>| {
+                if let Some(key) = &control.idempotency {
+                    key.check(&actor, at_ms, books)?;
+                }
                 let mut draft = Change {
                     books,
                     directory: &directory.load_full(),
                     at_ms,
                     control: &control,
                     actor: &actor,
-                    audited: false,
+                    subject: None,
                     expected: control.expected.as_deref(),
                     ended: &to_end,
                 };
                 let answer = change(&mut draft)?;
-                if draft.audited {
-                    Ok(answer)
-                } else {
-                    Err(without_audit())
+                let subject = draft.subject.ok_or_else(without_audit)?;
+                if let Some(key) = &control.idempotency {
+                    control.creation_sweep.run(at_ms, books)?;
+                    key.remember(&actor, at_ms, subject, books)?;
                 }
+                Ok(answer)
             };
             let publish = move |rows| {
                 publisher.publish(rows);

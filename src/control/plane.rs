@@ -7,6 +7,7 @@ use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
+use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -14,7 +15,7 @@ use crate::domain::attribution::Pseudonyms;
 use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
-use crate::meter::Ledger;
+use crate::meter::{Ceilings, Ledger};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::{Store, StoreError};
 
@@ -31,6 +32,7 @@ pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 pub struct Control {
     pub(super) store: Store,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) ceilings: Arc<Ceilings>,
     pub(super) directory: Arc<DirectoryCell>,
     pub(super) time: Arc<Time>,
     pub(super) zone: Zone,
@@ -61,6 +63,9 @@ pub struct Control {
     pub(super) origin: Arc<CallOrigin>,
     /// version that the object of the call must have
     pub(super) expected: Option<Arc<str>>,
+    /// of the call, if it creates an object
+    pub(super) idempotency: Option<Arc<IdempotencyKey>>,
+    pub(super) creation_sweep: Arc<CreationSweep>,
 }
 
 impl Control {
@@ -73,6 +78,7 @@ impl Control {
     ) -> Control {
         Control {
             pseudonyms: Pseudonyms::new(store.instance()),
+            ceilings: Arc::new(restored_ceilings(&store)),
             store,
             ledger,
             directory,
@@ -93,6 +99,8 @@ impl Control {
             denials: Arc::default(),
             origin: Arc::default(),
             expected: None,
+            idempotency: None,
+            creation_sweep: Arc::default(),
         }
     }
 
@@ -122,6 +130,15 @@ impl Control {
     pub fn expecting(self, version: Option<&str>) -> Control {
         Control {
             expected: version.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// A handle whose change is made once for each idempotency key of the actor.
+    #[must_use]
+    pub fn once(self, idempotency: Option<Arc<IdempotencyKey>>) -> Control {
+        Control {
+            idempotency,
             ..self
         }
     }
@@ -170,6 +187,11 @@ impl Control {
         &self.denials
     }
 
+    /// Ceilings that bills have proved too low.
+    pub fn ceilings(&self) -> &Arc<Ceilings> {
+        &self.ceilings
+    }
+
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
     }
@@ -186,6 +208,15 @@ impl Control {
         let store = self.store.clone();
         blocking(move || read(&store)).await
     }
+}
+
+/// The stored ceilings; none if they cannot be read.
+fn restored_ceilings(store: &Store) -> Ceilings {
+    let stored = store.ceilings().unwrap_or_else(|error| {
+        tracing::warn!(%error, "stored ceilings unreadable; they begin anew");
+        Vec::new()
+    });
+    Ceilings::restore(stored)
 }
 
 /// Runs a blocking read on the pool for such work.

@@ -1,4 +1,4 @@
-//! Work on large bodies (reading, translation) leaves the worker's loop, few at once in the process, so that other requests of the
+//! Work on large bodies (reading, translation, encoding) leaves the worker's loop, few at once in the process, so that other requests of the
 //! worker wait for none of it.
 
 use std::sync::Arc;

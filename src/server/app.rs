@@ -1,14 +1,17 @@
 //! Every URL and method of the server on one page, on actix-web's router. Contains no handler.
 
-use actix_web::Resource;
+use std::sync::OnceLock;
+
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
 
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
-    organizations, providers, reasoning_memory, requests, resource, sign_in, teams, usage, users,
+    openapi, organizations, providers, reasoning_memory, requests, resource, sign_in, teams, usage,
+    users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::surface::Surface;
@@ -102,14 +105,18 @@ fn tenants() -> Vec<ApiResource> {
     vec![
         resource("/v1/organizations")
             .get(may::ReadOrganizations, organizations::list)
-            .post(may::ChangeOrganizations, organizations::create),
+            .create(
+                may::ChangeOrganizations,
+                organizations::create,
+                organizations::get,
+            ),
         resource("/v1/organizations/{id}")
             .get(may::ReadOrganizations, organizations::get)
             .patch(may::ChangeOrganizations, organizations::change)
             .delete(may::ChangeOrganizations, organizations::delete),
         resource("/v1/teams")
             .get(may::ReadTeams, teams::list)
-            .post(may::ChangeTeams, teams::create),
+            .create(may::ChangeTeams, teams::create, teams::get),
         resource("/v1/teams/{id}")
             .get(may::ReadTeams, teams::get)
             .patch(may::ManageTeams, teams::change)
@@ -120,14 +127,16 @@ fn tenants() -> Vec<ApiResource> {
         resource("/v1/teams/{id}/members/{member}").delete(may::ChangeUsers, users::remove_member),
         resource("/v1/users")
             .get(may::ReadUsers, users::list)
-            .post(may::ChangeUsers, users::create),
+            .create(may::ChangeUsers, users::create, users::get),
         resource("/v1/users/{id}")
             .get(may::ReadUsers, users::get)
             .patch(may::ChangeUsers, users::change)
             .delete(may::ChangeUsers, users::delete),
-        resource("/v1/keys")
-            .get(may::ReadKeys, keys::list)
-            .post(may::ChangeKeys, keys::create),
+        resource("/v1/keys").get(may::ReadKeys, keys::list).create(
+            may::ChangeKeys,
+            keys::create,
+            keys::get,
+        ),
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
         resource("/v1/keys/{id}")
@@ -174,7 +183,17 @@ fn instance() -> Vec<ApiResource> {
     ]
 }
 
+/// OpenAPI document, made once.
+async fn openapi() -> HttpResponse {
+    static DOCUMENT: OnceLock<String> = OnceLock::new();
+    let text = DOCUMENT.get_or_init(|| openapi::document(&endpoints()).to_string());
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(text.as_str())
+}
+
 fn control_plane(app: &mut ServiceConfig) {
+    app.service(url("/openapi.json", "GET").route(web::get().to(openapi)));
     for resource in tenants().into_iter().chain(instance()) {
         app.service(resource);
     }
@@ -210,7 +229,8 @@ pub fn endpoints() -> Vec<EndpointRow> {
 }
 
 /// URLs that are no resources of the control plane.
-const OPEN: [(&str, &str, EndpointAccess); 15] = [
+const OPEN: [(&str, &str, EndpointAccess); 16] = [
+    ("GET", "/openapi.json", EndpointAccess::Public),
     ("GET", "/", EndpointAccess::Public),
     ("GET", "/ui", EndpointAccess::Public),
     ("GET", "/ui/{page:.*}", EndpointAccess::Public),

@@ -13,6 +13,7 @@ use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use crate::domain::tenant::{Team, VirtualKey};
 use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
+use crate::store::books::rollup_upgrade;
 use crate::store::books::tables::{KEY_USES, KEYS, META, SCHEMA, TEAMS, USERS};
 use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
@@ -36,6 +37,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
         Step {
             from: 7,
             apply: add_users,
+        },
+        Step {
+            from: 8,
+            apply: rollup_upgrade::add_usage_columns,
         },
     ],
 };

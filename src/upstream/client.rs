@@ -1,8 +1,6 @@
 //! Client of the upstreams, one per worker: sends a POST and returns the response head with an unread body. Must never
 //! change a byte of the body or follow a redirect.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +16,7 @@ use super::connection::{ClientTls, TlsFileError, build_client};
 use super::destination;
 use super::error::{ConnectCause, TransportError};
 use super::fetch::{FetchRules, Fetcher};
+use super::pools::{PooledCall, Pools};
 use super::response::IncomingResponse;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::network::Network;
@@ -31,6 +30,9 @@ pub struct OutgoingRequest<'a> {
     /// until the head of the response
     pub head_timeout_ms: u64,
 }
+
+/// Time after which an idle connection is closed.
+const IDLE_MAX: Duration = Duration::from_secs(15);
 
 /// Settings of outgoing connections, checked once and shared by the clients of all workers.
 #[derive(Clone)]
@@ -61,8 +63,7 @@ impl Egress {
 #[derive(Clone)]
 pub struct Client {
     egress: Egress,
-    /// one client with its open connections per kind of destination
-    clients: Rc<RefCell<HashMap<ConnectionConfig, awc::Client>>>,
+    pools: Rc<Pools>,
     fetcher: Option<Fetcher>,
 }
 
@@ -75,29 +76,32 @@ impl Client {
             .map(|(rules, tls)| Fetcher::new(&tls, egress.connect_timeout, rules));
         Client {
             egress: egress.clone(),
-            clients: Rc::default(),
+            pools: Pools::new(IDLE_MAX),
             fetcher,
         }
     }
 
-    /// The client of a kind of destination, made at its first call.
-    fn client_for(&self, destination: &ConnectionConfig) -> Result<awc::Client, TransportError> {
-        if let Some(client) = self.clients.borrow().get(destination) {
-            return Ok(client.clone());
-        }
-        let tls = ClientTls::load(&self.egress.config, destination);
-        let tls = tls.map_err(|error| TransportError::Connect {
+    /// The client of a destination, made at its first call.
+    fn client_for(
+        &self,
+        destination: &ConnectionConfig,
+        url: &str,
+    ) -> Result<(awc::Client, PooledCall), TransportError> {
+        let load = || ClientTls::load(&self.egress.config, destination);
+        let build = |tls: &ClientTls| {
+            let private: Rc<[Network]> = destination.private_hosts.as_slice().into();
+            let guard = move |host: &str, at: IpAddr| address::is_permitted_for(host, at, &private);
+            let proxy = self.egress.config.proxy.clone().map(Rc::new);
+            let connector =
+                Connector::new().connector(destination::connector(Rc::new(guard), proxy));
+            let connector = connector.conn_keep_alive(IDLE_MAX);
+            build_client(connector, tls, self.egress.connect_timeout)
+        };
+        let begun = self.pools.begin(destination, url, load, build);
+        begun.map_err(|error| TransportError::Connect {
             cause: ConnectCause::Tls,
             text: error.to_string(),
-        })?;
-        let private: Rc<[Network]> = destination.private_hosts.as_slice().into();
-        let guard = move |host: &str, at: IpAddr| address::is_permitted_for(host, at, &private);
-        let proxy = self.egress.config.proxy.clone().map(Rc::new);
-        let connector = Connector::new().connector(destination::connector(Rc::new(guard), proxy));
-        let client = build_client(connector, &tls, self.egress.connect_timeout);
-        let mut clients = self.clients.borrow_mut();
-        clients.insert(destination.clone(), client.clone());
-        Ok(client)
+        })
     }
 
     /// Returns the fetcher of images by URL, if the operator allows fetching.
@@ -112,8 +116,9 @@ impl Client {
         keep: impl Fn(&str) -> bool,
     ) -> Result<IncomingResponse, TransportError> {
         let malformed = |cause: &str| TransportError::Malformed(cause.to_owned());
-        let request = self.client_for(outgoing.connection)?.post(outgoing.url);
-        let mut request = request
+        let (client, call) = self.client_for(outgoing.connection, outgoing.url)?;
+        let mut request = client
+            .post(outgoing.url)
             .no_decompress()
             .timeout(Duration::from_millis(outgoing.head_timeout_ms));
         for (name, value) in &outgoing.headers {
@@ -130,7 +135,7 @@ impl Client {
         let status = response.status();
         if is_without_body(status) {
             // awc reuses the connection, and late bytes on it would be read as the response to the next request
-            self.clients.borrow_mut().remove(outgoing.connection);
+            self.pools.discard(outgoing.connection, outgoing.url);
         }
         if status.is_informational() {
             return Err(TransportError::Exchange(format!(
@@ -138,7 +143,7 @@ impl Client {
                 status.as_u16()
             )));
         }
-        Ok(IncomingResponse::new(response, keep))
+        Ok(IncomingResponse::new(response, keep).of(call))
     }
 }
 

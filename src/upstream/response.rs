@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use super::error::TransportError;
+use super::pools::PooledCall;
 
 type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
@@ -22,6 +23,7 @@ pub struct IncomingResponse {
     chunks: ChunkStream,
     /// bytes of the content-length not received yet
     outstanding: Option<u64>,
+    _call: Option<PooledCall>,
 }
 
 impl IncomingResponse {
@@ -49,7 +51,14 @@ impl IncomingResponse {
             outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
             // awc panics if a body is polled after its end
             chunks: Box::pin(response.fuse()),
+            _call: None,
         }
+    }
+
+    /// Ties the call at its pool to the response.
+    pub(super) fn of(mut self, call: PooledCall) -> IncomingResponse {
+        self._call = Some(call);
+        self
     }
 
     /// Returns the next chunk, `None` at the end. Fails if no data arrives for `idle_ms`.

@@ -93,6 +93,37 @@ fn key_is_changed_by_name_and_shows_what_it_inherits() {
 }
 
 #[test]
+fn quiet_prints_ids_and_deletion_with_yes_takes_dependents() {
+    let upstream = Upstream::start();
+    let gatekeeper = Gatekeeper::with_upstream(&upstream).start();
+    let quiet = |line: &str| {
+        let output = run(&gatekeeper, &format!("{line} -q")).assert_exit_code(0);
+        output.out.trim_end().to_owned()
+    };
+    let acme = quiet("organizations create acme --models m-*");
+    assert!(acme.starts_with("org_"), "{acme}");
+    let team = quiet("teams create eng --organization acme");
+    let secret = quiet("keys create --team eng --name ci");
+    assert!(secret.starts_with("sk-gk-") && !secret.contains(char::is_whitespace));
+    assert_eq!(quiet("teams list"), team);
+    let key = quiet("keys list");
+    assert_eq!(quiet("keys update ci --rpm 9"), key);
+    let user = quiet("users create ada@example.org --role member --team eng");
+    assert_eq!(quiet("users list"), user);
+    run(&gatekeeper, "organizations list").assert_stdout(&["acme", "m-*"]);
+    run(&gatekeeper, "organizations update acme --models all").assert_stdout(&["models   all"]);
+    run(&gatekeeper, "teams delete eng")
+        .assert_exit_code(1)
+        .assert_stderr(&["would be deleted with it", "--yes"]);
+    run(&gatekeeper, "teams delete eng --yes")
+        .assert_exit_code(0)
+        .assert_stdout(&["deleted team eng (team_"]);
+    assert_eq!(quiet("keys list"), "");
+    assert_eq!(quiet("organizations delete acme"), "");
+    run(&gatekeeper, "organizations list --json").assert_stdout(&["default"]);
+}
+
+#[test]
 fn error_names_the_typed_flag_and_the_call_only_with_verbose() {
     let upstream = Upstream::start();
     let gatekeeper = Gatekeeper::with_upstream(&upstream).start();

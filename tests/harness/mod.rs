@@ -15,12 +15,14 @@ pub mod in_process;
 pub mod instance;
 pub mod model;
 pub mod process;
+pub mod proxy;
 pub mod request;
 pub mod rng;
 pub mod script;
 pub mod setup;
 pub mod simulated_disk;
 pub mod strict;
+pub mod tls;
 pub mod upstream;
 pub mod workers;
 

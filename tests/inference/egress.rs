@@ -1,71 +1,17 @@
-//! Outgoing connections: an HTTP proxy with a password, a private certificate authority, a client certificate.
+//! Outgoing connections: an HTTP proxy with a password; TLS to providers, webhooks and hosts of images, with a private certificate
+//! authority and a client certificate.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::{Arc, Mutex};
-
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::hmac;
 use serde_json::json;
 
-use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Provider};
+use crate::harness::proxy::{TestProxy, egress};
+use crate::harness::script::Script;
+use crate::harness::tls::{self, Authority, ClientCertificate, TlsServer};
 use crate::harness::upstream::Upstream;
-
-/// A proxy that tunnels to one address, whatever host is asked for, and keeps the heads of its requests.
-struct TestProxy {
-    address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl TestProxy {
-    fn start(target: SocketAddr) -> TestProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let heads = Arc::<Mutex<Vec<String>>>::default();
-        let seen = heads.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let seen = seen.clone();
-                std::thread::spawn(move || tunnel(stream, target, &seen));
-            }
-        });
-        TestProxy { address, heads }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().expect("no thread panicked").clone()
-    }
-}
-
-fn tunnel(mut client: TcpStream, target: SocketAddr, heads: &Mutex<Vec<String>>) {
-    let head = read_head(&mut client);
-    let allowed = head.contains("proxy-authorization: Basic Z2s6aHVudGVyMg==");
-    heads.lock().expect("no thread panicked").push(head);
-    if !allowed {
-        let _ = client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
-        return;
-    }
-    let mut server = TcpStream::connect(target).expect("the target");
-    let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\nvia: test\r\n\r\n");
-    let (mut from, mut to) = (
-        client.try_clone().expect("a socket"),
-        server.try_clone().expect("a socket"),
-    );
-    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-    let _ = std::io::copy(&mut server, &mut client);
-}
-
-fn read_head(stream: &mut impl Read) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
-}
+use crate::harness::{golden, model, wait_until};
 
 fn chat(gatekeeper: &mut Gatekeeper) -> (u16, String) {
     let team = gatekeeper.team_with_budget("eng", "1");
@@ -73,11 +19,6 @@ fn chat(gatekeeper: &mut Gatekeeper) -> (u16, String) {
     let body = json!({"model": "m-small", "max_tokens": 30, "messages": [{"role": "user", "content": "hello"}]});
     let response = gatekeeper.user(&key).chat(&body);
     (response.status, response.text())
-}
-
-fn egress(gatekeeper: &Gatekeeper, lines: &str) {
-    let text = std::fs::read_to_string(&gatekeeper.config).expect("a configuration");
-    std::fs::write(&gatekeeper.config, format!("{text}\n[egress]\n{lines}\n")).expect("written");
 }
 
 #[test]
@@ -133,102 +74,153 @@ fn proxy_that_wants_a_password_is_named_as_the_cause() {
     assert_eq!(upstream.request_count(), 0);
 }
 
-/// Certificate authority, server certificate for 127.0.0.1 and client certificate, as PEM files and keys.
-struct Authority {
-    ca: rcgen::Certificate,
-    server: (CertificateDer<'static>, PrivateKeyDer<'static>),
-}
-
-impl Authority {
-    fn write(folder: &Path) -> Authority {
-        let signed = |name: &str, issuer: &rcgen::Issuer<'_, rcgen::KeyPair>| {
-            let key = rcgen::KeyPair::generate().expect("a key");
-            let parameters = rcgen::CertificateParams::new([name.to_owned()]).expect("parameters");
-            (
-                parameters.signed_by(&key, issuer).expect("a certificate"),
-                key,
-            )
-        };
-        let ca_key = rcgen::KeyPair::generate().expect("a key");
-        let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let ca = parameters.self_signed(&ca_key).expect("an authority");
-        let issuer = rcgen::Issuer::new(parameters, ca_key);
-        let (server, server_key) = signed("127.0.0.1", &issuer);
-        let (client, client_key) = signed("gatekeeper", &issuer);
-        for (file, text) in [
-            ("ca.pem", ca.pem()),
-            ("client.pem", client.pem()),
-            ("client.key", client_key.serialize_pem()),
-        ] {
-            std::fs::write(folder.join(file), text).expect("written");
-        }
-        let private = PrivatePkcs8KeyDer::from(server_key.serialize_der());
-        Authority {
-            ca,
-            server: (server.der().clone(), PrivateKeyDer::Pkcs8(private)),
-        }
-    }
-
-    /// Serves one answer per connection to clients with a certificate of the authority.
-    fn serve(&self) -> SocketAddr {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.ca.der().clone()).expect("a root");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_client_cert_verifier(verifier.build().expect("a verifier"))
-            .with_single_cert(vec![self.server.0.clone()], self.server.1.clone_key())
-            .expect("a pair");
-        let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let connection = ServerConnection::new(config.clone()).expect("a connection");
-                answer(StreamOwned::new(connection, stream));
-            }
-        });
-        address
-    }
-}
-
-fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>) {
-    if read_head(&mut stream).is_empty() {
-        return;
-    }
-    let body = json!({"id": "c", "object": "chat.completion", "model": "m-small",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}})
-    .to_string();
-    let length = body.len();
-    let _ = write!(
-        stream,
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    );
-    let _ = stream.flush();
-}
-
 #[test]
 fn provider_behind_private_authority_gets_its_client_certificate() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let authority = Authority::write(folder.path());
-    let address = authority.serve();
+    let completion = json!({"id": "c", "object": "chat.completion", "model": "m-small",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}});
+    let answer = tls::answer("application/json", completion.to_string().as_bytes());
+    let server = authority.serve("127.0.0.1", ClientCertificate::Required, answer);
+    let address = server.address;
     let upstream = Upstream::start();
-    let file = |name: &str| folder.path().join(name).display().to_string();
     let base = || Provider::openai("up", &upstream).base_url(&format!("https://{address}/v1"));
-    let with_ca = || base().line(&format!("ca_file = \"{}\"", file("ca.pem")));
+    let with_ca = || base().line(&format!("ca_file = \"{}\"", authority.file("ca.pem")));
     let complete = with_ca().line(&format!(
         "client_cert = \"{}\"\nclient_key = \"{}\"",
-        file("client.pem"),
-        file("client.key")
+        authority.file("client.pem"),
+        authority.file("client.key")
     ));
     for (provider, expected) in [(base(), 502), (with_ca(), 502), (complete, 200)] {
         let mut gatekeeper = Gatekeeper::without_providers().provider(&provider).start();
         let (status, text) = chat(&mut gatekeeper);
         assert_eq!(status, expected, "{text}{}", gatekeeper.all_output());
+    }
+}
+
+/// Receiver of alerts over TLS with a certificate for `name`, and the gateway that trusts `authority`'s certificates or not.
+fn alerting(authority: &Authority, name: &str, trusted: bool) -> (TlsServer, Gatekeeper) {
+    let (upstream, answer) = (Upstream::start(), tls::answer("application/json", b"{}"));
+    let receiver = authority.serve(name, ClientCertificate::NotAsked, answer);
+    std::fs::write(authority.file("secret"), "webhook-secret").expect("written");
+    let mut settings = format!(
+        "[alerts]\nwebhook = \"https://{}/hook?token=canary-77\"\nwebhook_secret = \"file:{}\"",
+        receiver.address,
+        authority.file("secret")
+    );
+    if trusted {
+        settings += &format!("\n[egress]\nca_file = \"{}\"", authority.file("ca.pem"));
+    }
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+        .setting(&settings)
+        .start();
+    let budgets = json!([{"limit": "0.00001", "action": "warn"}]);
+    let team = gatekeeper.team(&json!({"name": "eng", "budgets": budgets}));
+    let body = json!({"model": "m-small", "max_tokens": 30, "messages": [{"role": "user", "content": "hello"}]});
+    let user = gatekeeper.user(&gatekeeper.key_of(&team));
+    user.chat(&body).assert_status(200);
+    (receiver, gatekeeper)
+}
+
+#[test]
+fn webhook_over_tls_is_delivered_signed_to_a_receiver_of_a_trusted_authority() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::write(folder.path());
+    let (receiver, _gatekeeper) = alerting(&authority, "127.0.0.1", true);
+    for request in receiver.wait_for_requests(2) {
+        assert!(
+            request
+                .head
+                .starts_with("POST /hook?token=canary-77 HTTP/1.1\r\n"),
+            "{}",
+            request.head
+        );
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"webhook-secret");
+        let signature = hmac::sign(&key, &request.body);
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = hex(signature.as_ref());
+        assert!(
+            request.head.contains(&format!("sha256={hex}")),
+            "{}",
+            request.head
+        );
+        let message: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+        assert!(message["event"].is_string(), "{message}");
+    }
+}
+
+#[test]
+fn webhook_over_tls_sends_nothing_to_a_receiver_of_another_authority_or_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::write(folder.path());
+    for (name, trusted) in [("127.0.0.1", false), ("other.example", true)] {
+        let (receiver, gatekeeper) = alerting(&authority, name, trusted);
+        wait_until("the webhook failed", || {
+            gatekeeper
+                .output()
+                .contains("failed to send an alert to the webhook")
+        });
+        assert!(receiver.requests().is_empty());
+        assert!(!gatekeeper.all_output().contains("canary-77"));
+    }
+}
+
+#[test]
+fn image_over_tls_is_fetched_from_a_host_of_a_trusted_authority_only() {
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and the rest";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::write(folder.path());
+    for (name, trusted, expected) in [
+        ("127.0.0.1", true, 200),
+        ("127.0.0.1", false, 400),
+        ("other.example", true, 400),
+    ] {
+        let upstream = Upstream::start();
+        upstream.respond_with(Script::unary(200, golden("gemini/text.json")));
+        let pictures = authority.serve(
+            name,
+            ClientCertificate::NotAsked,
+            tls::answer("image/png", PNG),
+        );
+        let gemini = Provider::openai("gem", &upstream)
+            .preset("gemini")
+            .models(&["m-small"]);
+        let gemini = gemini.base_url(&upstream.url());
+        let mut settings = "[fetch]\nimages = \"on\"\nprivate_hosts = [\"127.0.0.1\"]".to_owned();
+        if trusted {
+            settings += &format!("\n[egress]\nca_file = \"{}\"", authority.file("ca.pem"));
+        }
+        let setup = Gatekeeper::without_providers()
+            .provider(&gemini)
+            .setting(&settings);
+        let mut gatekeeper = setup.start();
+        let team = gatekeeper.team_with_budget("eng", "10");
+        let url = format!("https://{}/cat.png", pictures.address);
+        let image = json!({"type": "image_url", "image_url": {"url": url}});
+        let body = json!({"model": "m-small", "max_tokens": 30, "messages": [{"role": "user", "content": [image]}]});
+        let user = gatekeeper.user(&gatekeeper.key_of(&team));
+        let answer = user.chat(&body);
+        assert_eq!(
+            answer.status,
+            expected,
+            "{name} {trusted}: {}",
+            answer.text()
+        );
+        let served = usize::from(expected == 200);
+        assert_eq!(
+            (pictures.requests().len(), upstream.request_count()),
+            (served, served)
+        );
+        if served == 1 {
+            let sent = upstream.last_request().json();
+            let data = &sent["contents"][0]["parts"][0]["inlineData"];
+            assert_eq!(data["data"], STANDARD.encode(PNG), "{sent}");
+            assert!(
+                pictures.requests()[0]
+                    .head
+                    .starts_with("GET /cat.png HTTP/1.1\r\n")
+            );
+        }
     }
 }

@@ -7,8 +7,10 @@ mod own_prices;
 mod places_and_tiers;
 mod race;
 mod reported_totals;
+mod residency;
 mod second_models;
 mod server_tools;
+mod usage_columns;
 
 use serde_json::{Value, json};
 

@@ -84,6 +84,37 @@ fn folder_of_schema_5_gives_its_recorded_answers() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// The columns that schema 9 added to roll-ups are filled from the records that are kept.
+#[test]
+fn folder_of_schema_5_has_the_usage_columns_of_its_records() {
+    let upstream = Upstream::start();
+    let recorded = recorded();
+    let mut gateway = start(&upstream, &recorded);
+    wait_until("the books have the records of the log", || {
+        !gateway.usage()["as_of"].is_null()
+    });
+    let rows = gateway.requests();
+    let columns = [
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "image_tokens",
+        "audio_tokens",
+        "searches",
+    ];
+    let counts = |row: &Value| columns.map(|column| row[column].as_u64().unwrap_or(0));
+    let mut expected = [0; 5];
+    for row in &rows {
+        for (sum, count) in expected.iter_mut().zip(counts(&row["usage"])) {
+            *sum += count;
+        }
+    }
+    assert!(expected[0] > 0, "{expected:?}");
+    assert_eq!(counts(&gateway.usage()["total"]), expected);
+    gateway.skip_books_check();
+    let verified = gateway.admin().get("/v1/ledger/verify");
+    assert_eq!(verified.assert_status(200).json()["agrees"], json!(true));
+}
+
 #[test]
 fn folder_of_schema_5_serves_calls_within_its_budgets() {
     let upstream = Upstream::start();

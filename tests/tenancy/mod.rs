@@ -1,9 +1,11 @@
 //! Organizations, teams, users, roles and keys, as several administrators use them at once.
 
+mod idempotency;
 mod key_life;
 mod lists;
 mod matrix;
 mod roles;
+mod rows_read;
 
 use serde_json::{Value, json};
 

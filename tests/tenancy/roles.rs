@@ -253,3 +253,15 @@ fn organization_list_of_models_and_endpoints_restrict_every_key() {
         .assert_status(200);
     user.chat(&call).assert_status(200);
 }
+
+#[test]
+fn uncorrected_orphans_are_shown_only_to_readers_of_the_ledger() {
+    let tenancy = Tenancy::start();
+    let orphans = |role: &Value| {
+        let usage = tenancy.with_role(role).get("/v1/usage");
+        usage.assert_status(200).json()["orphans_uncorrected"].clone()
+    };
+    assert_eq!(orphans(&json!({"role": "auditor"})), 0);
+    let viewer = json!({"role": "viewer", "organization": "acme"});
+    assert_eq!(orphans(&viewer), Value::Null);
+}

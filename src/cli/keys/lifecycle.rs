@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::admin::ServerArgs;
 use crate::cli::failure::Failure;
-use crate::cli::output::{print, print_json};
 use crate::cli::resolve;
+use crate::cli::resource::ResourceArgs;
 use crate::cli::values::cell;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -16,7 +15,7 @@ pub struct RotateArgs {
     #[arg(long, value_name = "TIME")]
     grace: Option<String>,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -30,7 +29,7 @@ pub struct DeleteArgs {
     #[arg(long)]
     now: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 pub(super) async fn rotate(args: RotateArgs) -> Result<(), Failure> {
@@ -42,19 +41,18 @@ pub(super) async fn rotate(args: RotateArgs) -> Result<(), Failure> {
     }
     let path = format!("/v1/keys/{}/rotate", cell(&key["id"]));
     let key = admin.post(&path, &body).await?;
-    if args.server.json {
-        return print_json(&key);
-    }
     let before = match &key["previous_until"] {
         Value::Null => "the secret before it has ended".to_owned(),
         until => format!("the secret before it works until {}", cell(until)),
     };
-    print(&format!(
-        "rotated key {} ({}); {before}\n\n  {}\n\nThe key is shown only now.\n",
-        cell(&key["name"]),
-        cell(&key["id"]),
-        cell(&key["key"])
-    ))
+    args.server.show(&key, |_| {
+        format!(
+            "rotated key {} ({}); {before}\n\n  {}\n\nThe key is shown only now.\n",
+            cell(&key["name"]),
+            cell(&key["id"]),
+            cell(&key["key"])
+        )
+    })
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> Result<(), Failure> {
@@ -64,5 +62,7 @@ pub(super) async fn delete(args: DeleteArgs) -> Result<(), Failure> {
     admin
         .delete(&format!("/v1/keys/{id}?cascade={yes}&now={now}"))
         .await?;
-    print(&format!("deleted key {} ({id})\n", cell(&key["name"])))
+    let name = cell(&key["name"]);
+    args.server
+        .show_deleted(&format!("deleted key {name} ({id})\n"))
 }

@@ -7,12 +7,12 @@ mod list;
 use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
-use super::admin::{AdminClient, ServerArgs};
+use super::admin::AdminClient;
 use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
-use crate::cli::output::{print, print_json};
 use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, expiry_change, model_list};
+use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
 use crate::cli::values::{budgets, cell, limits, models};
 use crate::process;
@@ -72,7 +72,7 @@ pub struct CreateArgs {
     #[arg(long, requires = "role", conflicts_with = "team", value_name = "NAME")]
     organization: Option<String>,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -84,7 +84,7 @@ pub struct ListArgs {
     #[arg(long)]
     state: Option<KeyState>,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -99,7 +99,7 @@ pub struct UpdateArgs {
     #[command(flatten)]
     changes: ChangeArgs,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -116,7 +116,7 @@ pub struct NamedKeyArgs {
     /// Key, by id, name, `team/key` or a prefix that only one has
     key: String,
     #[command(flatten)]
-    server: ServerArgs,
+    server: ResourceArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -166,10 +166,10 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     let key = admin.post("/v1/keys", &body).await?;
     if args.server.json {
         eprint!("{notice}");
-        return print_json(&key);
     }
-    let style = args.server.style();
-    print(&format!("{notice}{}", render_created(&key, &owner, &style)))
+    args.server.show(&key, |style| {
+        format!("{notice}{}", render_created(&key, &owner, style))
+    })
 }
 
 /// Body of a new administrative key.
@@ -282,16 +282,17 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
             .is_none_or(|state| state_of(key, &style) == state)
     };
     let keys: Vec<&Value> = tenants.keys.iter().filter(is_shown).collect();
-    if args.server.json {
-        return print_json(&keys.into_iter().cloned().collect());
-    }
-    if tenants.keys.is_empty() {
-        return print("no keys yet; create one with `gatekeeper keys create --team NAME`\n");
-    }
-    if keys.is_empty() {
-        return print("no key in this state\n");
-    }
-    print(&tenants.render(&keys, &style))
+    let list = keys.iter().copied().cloned().collect();
+    args.server.show_list(&list, |style| {
+        if tenants.keys.is_empty() {
+            return "no keys yet; create one with `gatekeeper keys create --team NAME`\n"
+                .to_owned();
+        }
+        match keys.as_slice() {
+            [] => "no key in this state\n".to_owned(),
+            keys => tenants.render(keys, style),
+        }
+    })
 }
 
 async fn update(args: UpdateArgs) -> Result<(), Failure> {
@@ -306,37 +307,34 @@ async fn update(args: UpdateArgs) -> Result<(), Failure> {
         "--models, --budget, --no-budgets, --rpm, --tpm, --max-parallel or --expires",
     )?;
     let key = change(&args.key, &args.server, &body).await?;
-    if args.server.json {
-        return print_json(&key);
-    }
-    let style = args.server.style();
-    print(&format!(
-        "changed key {} ({})\n{}",
-        cell(&key["name"]),
-        cell(&key["id"]),
-        render_terms(&key, &style)
-    ))
+    args.server.show(&key, |style| {
+        format!(
+            "changed key {} ({})\n{}",
+            cell(&key["name"]),
+            cell(&key["id"]),
+            render_terms(&key, style)
+        )
+    })
 }
 
 async fn set_disabled(args: NamedKeyArgs, body: &Value) -> Result<(), Failure> {
     let key = change(&args.key, &args.server, body).await?;
-    if args.server.json {
-        return print_json(&key);
-    }
     let (done, effect) = if body["disabled"] == true {
         ("disabled", "refused")
     } else {
         ("enabled", "accepted")
     };
-    print(&format!(
-        "{done} key {} ({}); requests with it are {effect} from now on\n",
-        cell(&key["name"]),
-        cell(&key["id"]),
-    ))
+    args.server.show(&key, |_| {
+        format!(
+            "{done} key {} ({}); requests with it are {effect} from now on\n",
+            cell(&key["name"]),
+            cell(&key["id"]),
+        )
+    })
 }
 
 /// Changes the key with this id or name.
-async fn change(key: &str, server: &ServerArgs, body: &Value) -> Result<Value, Failure> {
+async fn change(key: &str, server: &ResourceArgs, body: &Value) -> Result<Value, Failure> {
     let admin = server.admin()?;
     let key = resolve::key(&admin, key).await?;
     let path = format!("/v1/keys/{}", cell(&key["id"]));

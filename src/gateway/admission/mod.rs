@@ -52,7 +52,7 @@ pub(super) struct NewAttempt {
 pub(super) struct CallParts<'a> {
     pub tag: Option<&'a Tag>,
     /// the client's
-    pub headers: &'a [(String, String)],
+    pub headers: &'a Arc<[(String, String)]>,
     /// the gateway may fetch images by URL
     pub may_fetch: bool,
 }
@@ -102,7 +102,7 @@ impl AdmissionControl {
             attribution,
         };
         if endpoint.dialect == admission.request.dialect {
-            pass_through(&mut admission, parts.headers)?;
+            self.pass_through(&mut admission, parts.headers).await?;
         } else {
             self.translate(&mut admission, parts.may_fetch).await?;
         }
@@ -122,6 +122,26 @@ impl AdmissionControl {
         }
         let (provider, streamed) = (&deployment.provider, admission.request.streamed);
         admission.url = provider.url(admission.endpoint, &deployment.model, streamed);
+        Ok(())
+    }
+
+    /// Checks the client's own body against the vendor's rules and limits.
+    async fn pass_through(
+        &self,
+        admission: &mut Admission,
+        headers: &Arc<[(String, String)]>,
+    ) -> Result<(), ApiError> {
+        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
+        let endpoint = admission.endpoint;
+        if let Some(rules) = endpoint.compat {
+            compat::check(&request, rules, &deployment)?;
+        }
+        if endpoint.fits_passthrough() {
+            admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+            let (bytes, headers) = (request.body.len(), headers.clone());
+            let fit = move || fit_passthrough(&request, &deployment, endpoint, &headers);
+            admission.changed = self.work.run(bytes, fit).await?;
+        }
         Ok(())
     }
 
@@ -328,22 +348,6 @@ fn serving_endpoint(
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });
     Ok(other.unwrap_or(endpoint))
-}
-
-/// Checks the client's own body against the vendor's rules and limits.
-fn pass_through(admission: &mut Admission, headers: &[(String, String)]) -> Result<(), ApiError> {
-    let deployment = admission.deployment().clone();
-    let deployment = deployment.as_ref();
-    let request = &admission.request;
-    let endpoint = admission.endpoint;
-    if let Some(rules) = endpoint.compat {
-        compat::check(request, rules, deployment)?;
-    }
-    if endpoint.fits_passthrough() {
-        admission.bounds.cap = Fitter::new(deployment, endpoint).cap_bounds();
-        admission.changed = fit_passthrough(request, deployment, endpoint, headers)?;
-    }
-    Ok(())
 }
 
 /// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.

@@ -43,6 +43,8 @@ impl AdmittedAttempt {
             team: admission.team(),
             ceiling: cap.ceiling,
             guessed: cap.guessed,
+            ceiling_factor: cap.factor,
+            foreign_members: admission.foreign_members(known_members_only),
             tier_asked: admission.request.service_tier.clone(),
             output_cap: cap.tokens,
             written_cap: cap.write,
@@ -69,19 +71,22 @@ impl AdmittedAttempt {
 
     /// Fetches images by URL for a vendor that takes none.
     pub async fn fetch_images(&mut self, fetcher: Option<&Fetcher>) -> Result<(), ApiError> {
-        let translated = self.translated.as_mut();
-        match (
-            translated.filter(|translated| translated.fetches_images()),
-            fetcher,
-        ) {
-            (Some(translated), Some(fetcher)) => {
-                self.hold.is_counted = true;
-                translated
-                    .fetch_images(fetcher, &self.hold.facts.deployment)
-                    .await
-            }
-            _ => Ok(()),
-        }
+        let Some(fetcher) = fetcher else {
+            return Ok(());
+        };
+        let Some(mut translated) = self
+            .translated
+            .take_if(|translated| translated.fetches_images())
+        else {
+            return Ok(());
+        };
+        self.hold.is_counted = true;
+        translated.fetch_images(fetcher).await?;
+        let (bytes, deployment) = (translated.media_bytes(), self.hold.facts.deployment.clone());
+        let encode = move || translated.encode_fetched(&deployment).map(|()| translated);
+        let encoded = self.context.work.run(bytes, encode).await?;
+        self.translated = Some(encoded);
+        Ok(())
     }
 
     /// Headers of a failed attempt: the deployment that was asked, and what budgets and rate limits have left.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::Limits;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
+use crate::gateway::body_work::BodyWork;
 use crate::gateway::exchange::drain_slots::DrainSlots;
 use crate::gateway::exchange::failure_log::FailureLog;
 use crate::gateway::exchange::outcome::AttemptFailure;
@@ -15,16 +16,23 @@ pub(in crate::gateway) struct ExchangeContext {
     pub time: Arc<Time>,
     pub reasoning: Arc<ReasoningStore>,
     pub drain_slots: DrainSlots,
+    pub work: BodyWork,
     failures: FailureLog,
 }
 
 impl ExchangeContext {
-    pub fn new(limits: Limits, time: Arc<Time>, reasoning: Arc<ReasoningStore>) -> ExchangeContext {
+    pub fn new(
+        limits: Limits,
+        time: Arc<Time>,
+        reasoning: Arc<ReasoningStore>,
+        work: BodyWork,
+    ) -> ExchangeContext {
         ExchangeContext {
             limits,
             time,
             reasoning,
             drain_slots: DrainSlots::default(),
+            work,
             failures: FailureLog::default(),
         }
     }

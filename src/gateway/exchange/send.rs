@@ -1,5 +1,6 @@
 //! Sends an admitted attempt and hands the response to the relay: a stream where one was asked for and comes, else a unary body.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,10 +20,10 @@ use crate::upstream::{Client, IncomingResponse};
 pub(super) async fn send(
     mut attempt: AdmittedAttempt,
     client: &Client,
-    headers: &[(String, String)],
+    headers: &Arc<[(String, String)]>,
     mut guard: InflightGuard,
 ) -> Outcome {
-    let (body, stream) = match prepare_body(&mut attempt, headers) {
+    let (body, stream) = match prepare_body(&mut attempt, headers).await {
         Ok(prepared) => prepared,
         Err(failure) => return failure.into(),
     };
@@ -94,10 +95,11 @@ async fn dispatch(
     })
 }
 
-/// The body that goes upstream, and the reader of the response. `headers` are the client's.
-fn prepare_body(
+/// The body that goes upstream, and the reader of the response. `headers` are the client's. A large body is encoded beside the
+/// worker's loop.
+async fn prepare_body(
     attempt: &mut AdmittedAttempt,
-    headers: &[(String, String)],
+    headers: &Arc<[(String, String)]>,
 ) -> Result<(Bytes, ResponseStream), AttemptFailure> {
     let options = StreamOptions {
         framing: attempt.endpoint.framing,
@@ -106,23 +108,26 @@ fn prepare_body(
     };
     let facts = &attempt.hold.facts;
     let (deployment, written_cap) = (facts.deployment.clone(), facts.written_cap);
+    let (work, bytes) = (&attempt.context.work, attempt.request.body.len());
     let Some(mut translated) = attempt.translated.take() else {
         let opt_in = deployment.provider.preset.stream_usage_opt_in;
         let hide_usage = opt_in && !attempt.request.usage_asked;
-        let request = &attempt.request;
-        let stream = ResponseStream::passthrough(request, options, hide_usage);
-        let passthrough = Passthrough {
-            request,
-            deployment: &deployment,
-            endpoint: attempt.endpoint,
-            headers,
-            known_only: facts.known_members_only,
+        let stream = ResponseStream::passthrough(&attempt.request, options, hide_usage);
+        let (request, headers) = (attempt.request.clone(), headers.clone());
+        let (endpoint, known_only) = (attempt.endpoint, facts.known_members_only);
+        let fit = move || {
+            let passthrough = Passthrough {
+                request: &request,
+                deployment: &deployment,
+                endpoint,
+                headers: &headers,
+                known_only,
+            };
+            passthrough.body(written_cap)
         };
-        let fitted = passthrough.body(written_cap);
-        return Ok((fitted.map_err(unfitting)?.body, stream));
+        let fitted = work.run(bytes, fit).await.map_err(unfitting)?;
+        return Ok((fitted.body, stream));
     };
-    let body = translated.body(&deployment, written_cap);
-    let body = body.map_err(unfitting)?;
     let meta = ResponseMeta {
         request_id: attempt.hold.grant.id.request.to_string(),
         model: deployment.model.clone(),
@@ -130,6 +135,8 @@ fn prepare_body(
         input_estimate: attempt.hold.input_estimate(),
         sealer: attempt.context.reasoning.sealer.clone(),
     };
+    let encode = move || Ok((translated.body(&deployment, written_cap)?, translated));
+    let (body, translated) = work.run(bytes, encode).await.map_err(unfitting)?;
     let stream = translated
         .response_stream(&attempt.request, meta, options)
         .map_err(|what| AttemptFailure::defect(&what))?;

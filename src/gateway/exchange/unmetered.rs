@@ -38,8 +38,14 @@ async fn forward(
         (&context.limits, admission.deployment(), &admission.request);
     let provider = &deployment.provider.name;
     let is_renamed = deployment.model != request.model || request.aliased;
-    let model = is_renamed.then(|| Edit::text("model", &deployment.model));
-    let body = request.spliced(model.as_slice());
+    let model = is_renamed.then(|| deployment.model.clone());
+    let (bytes, spliced) = (request.body.len(), request.clone());
+    let splice = move || {
+        let model = model.as_deref().map(|model| Edit::text("model", model));
+        Ok(spliced.spliced(model.as_slice()))
+    };
+    let body = context.work.run(bytes, splice).await;
+    let body = body.map_err(|error| AttemptFailure::defect(&error.message))?;
     let (deadlines, now) = (&admission.deadlines, Instant::now());
     let head_timeout = deadlines.head_wait(now);
     let deadline = deadlines.call_deadline(now);

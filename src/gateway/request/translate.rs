@@ -165,12 +165,17 @@ impl TranslatedRequest {
     }
 
     /// Replaces the placeholders of images by URL by the images themselves.
-    pub async fn fetch_images(
-        &mut self,
-        fetcher: &Fetcher,
-        deployment: &Deployment,
-    ) -> Result<(), ApiError> {
-        inline_images::inline(&mut self.chat, &self.deferred, fetcher).await?;
+    pub async fn fetch_images(&mut self, fetcher: &Fetcher) -> Result<(), ApiError> {
+        inline_images::inline(&mut self.chat, &self.deferred, fetcher).await
+    }
+
+    /// Bytes of the media that the body carries.
+    pub fn media_bytes(&self) -> usize {
+        self.chat.media().map(embedded_bytes).sum()
+    }
+
+    /// Encodes the body once more, with the images that were fetched.
+    pub fn encode_fetched(&mut self, deployment: &Deployment) -> Result<(), ApiError> {
         let body = self.encode(deployment)?;
         self.body = Fitter::new(deployment, self.endpoint).fit(body)?.body;
         Ok(())
@@ -232,5 +237,15 @@ impl TranslatedRequest {
     ) -> Result<ResponseStream, String> {
         ResponseStream::translated(self.endpoint.dialect, request, meta, self.names, options)
             .ok_or_else(|| "a response cannot be translated".to_owned())
+    }
+}
+
+fn embedded_bytes(content: &Content) -> usize {
+    match content {
+        Content::Image(media) | Content::Document(media) => match &media.source {
+            Source::Base64(text) | Source::Text(text) => text.len(),
+            Source::Url(_) | Source::File(_) => 0,
+        },
+        _ => 0,
     }
 }

@@ -1,5 +1,6 @@
 //! `/v1/budgets`: every budget with what is spent, held and left, and when it resets.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::auth::role::may;
@@ -12,8 +13,9 @@ use crate::server::api::list_query::{ListQuery, next};
 use crate::server::api::reply::ApiReply;
 use crate::server::api::views::{BudgetJson, List};
 
-#[derive(Serialize)]
-struct OwnedBudgetJson<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnedBudget")]
+pub(super) struct OwnedBudgetJson<'a> {
     object: &'static str,
     #[serde(flatten)]
     budget: BudgetJson<'a>,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
-use crate::control::Control;
+use crate::control::{Control, IdempotencyKey};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
 use crate::domain::sign_in::Session;
@@ -22,6 +22,7 @@ use crate::upstream::Client;
 /// Body of a control-plane call at most: 64 patterns and 16 budgets fit many times.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
+#[derive(Clone)]
 pub(crate) struct ApiCall {
     pub control: Control,
     pub gateway: Arc<Gateway>,
@@ -35,6 +36,8 @@ pub(crate) struct ApiCall {
     pub member: String,
     pub query: String,
     pub body: Bytes,
+    /// of a call that creates an object
+    pub idempotency: Option<Arc<IdempotencyKey>>,
     /// preferred format of a report
     pub format: ReportFormat,
 }
@@ -61,6 +64,9 @@ impl ApiCall {
                 .unwrap_or_default()
                 .to_owned()
         };
+        let idempotency = extract::header(request, "idempotency-key")
+            .map(|key| IdempotencyKey::parse(key, request.path(), &body))
+            .transpose()?;
         Ok(ApiCall {
             control: worker
                 .control
@@ -74,6 +80,7 @@ impl ApiCall {
             member: part("member"),
             query: request.query_string().to_owned(),
             body,
+            idempotency,
             format: ReportFormat::accepted(extract::header(request, "accept")),
         })
     }

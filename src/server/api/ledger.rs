@@ -1,5 +1,6 @@
 //! `/v1/ledger`: orphans, corrections, verification of the books.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -123,8 +124,9 @@ fn take_reason(fields: &mut Fields) -> Result<String, ApiError> {
 }
 
 /// The record of an orphan with its estimated cost and last progress.
-#[derive(Serialize)]
-struct OrphanJson<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Orphan")]
+pub(super) struct OrphanJson<'a> {
     #[serde(flatten)]
     record: RequestJson<'a>,
     estimate_usd: String,

@@ -12,6 +12,7 @@ mod budget_fields;
 pub(crate) mod budgets;
 mod call;
 pub(crate) mod clock;
+mod creation;
 mod csv;
 mod expiry;
 pub(crate) mod keys;
@@ -19,6 +20,7 @@ pub(crate) mod ledger;
 mod limit_fields;
 mod list_query;
 pub(crate) mod me;
+pub(crate) mod openapi;
 pub(crate) mod organizations;
 pub(crate) mod providers;
 mod query;
@@ -27,6 +29,8 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+#[cfg(test)]
+mod sheet_members;
 pub(crate) mod sign_in;
 pub(crate) mod teams;
 mod tenant_fields;
@@ -97,6 +101,24 @@ impl ApiResource {
         R: Future<Output = Result<ApiReply, ApiError>> + 'static,
     {
         self.on(Method::POST, action, handler)
+    }
+
+    /// Creates an object; `get` reads the one that an earlier call with the same `Idempotency-Key` created.
+    pub fn create<P, C, G>(
+        self,
+        action: P,
+        create: impl Fn(ApiCall) -> C + Clone + 'static,
+        get: impl Fn(ApiCall) -> G + Clone + 'static,
+    ) -> ApiResource
+    where
+        P: Permit + Copy + 'static,
+        C: Future<Output = Result<ApiReply, ApiError>> + 'static,
+        G: Future<Output = Result<ApiReply, ApiError>> + 'static,
+    {
+        let path = self.path;
+        self.on(Method::POST, action, move |call| {
+            creation::create(path, call, create.clone(), get.clone())
+        })
     }
 
     pub fn patch<P, R>(

@@ -23,6 +23,7 @@ pub(super) fn call(instance: &TestControl) -> ApiCall {
         member: String::new(),
         query: String::new(),
         body: Bytes::new(),
+        idempotency: None,
         format: ReportFormat::Json,
     }
 }
@@ -60,6 +61,7 @@ pub(super) async fn answer(
     handled: impl Future<Output = Result<ApiReply, ApiError>>,
 ) -> (u16, Value) {
     match handled.await {
+        Ok(reply) if reply.text.is_empty() => (reply.status, Value::Null),
         Ok(reply) => (
             reply.status,
             serde_json::from_str(&reply.text).expect("JSON"),

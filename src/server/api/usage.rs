@@ -1,13 +1,14 @@
 //! `/v1/usage`: the usage report in JSON or CSV. Money is an exact decimal string, instants are RFC 3339 in UTC; days and months
 //! are dates of the instance's zone.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::auth::directory::Directory;
 use crate::auth::role::may;
 use crate::control::reports::{
-    Dimension, GroupValue, ReportInterval, UsageQuery, UsageReport, UsageRow,
+    Dimension, GroupValue, ReportInterval, StatedValue, UsageQuery, UsageReport, UsageRow,
 };
 use crate::domain::api_error::ApiError;
 use crate::domain::zone::Zone;
@@ -17,6 +18,9 @@ use crate::server::api::reply::ApiReply;
 use crate::server::api::views::rfc3339;
 use crate::server::api::{csv, query, usage_query};
 use crate::store::RollupSums;
+
+/// Tags or users of a day above the number that have rows of their own.
+const OTHER: &str = "other";
 
 /// `GET /v1/usage?month=&start=&end=&group_by=&format=`, in JSON or CSV.
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -53,19 +57,26 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
         "cached_tokens",
         "output_tokens",
         "cost_usd",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "image_tokens",
+        "audio_tokens",
+        "searches",
+        "second_model_tokens",
     ]);
     columns
 }
 
-#[derive(Serialize)]
-struct UsageJson {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
+pub(super) struct UsageJson {
     object: &'static str,
     start: String,
     end: String,
     /// everything logged until then is counted; null: the newest requests may be missing
     as_of: Option<String>,
-    /// uncorrected orphans of all times, booked at their ceiling after a crash
-    orphans_uncorrected: u64,
+    /// uncorrected orphans of all times, booked at their ceiling after a crash; null for a role that may not read the ledger
+    orphans_uncorrected: Option<u64>,
     total: Map<String, Value>,
     data: Vec<Map<String, Value>>,
     next: Option<String>,
@@ -122,6 +133,9 @@ fn insert_value(
     let (value, name) = match value {
         GroupValue::Provider(text) | GroupValue::Model(text) => (Some(text.clone()), None),
         GroupValue::Status(class) => (Some(class.as_str().to_owned()), None),
+        GroupValue::Stated(StatedValue::Named(value)) => (Some(value.clone()), None),
+        GroupValue::Stated(StatedValue::Other) => (Some(OTHER.to_owned()), None),
+        GroupValue::Stated(StatedValue::Nothing) => (None, None),
         GroupValue::Team(id) => (
             id.map(|id| id.to_string()),
             id.and_then(|id| directory.team(id)).map(|team| &team.name),
@@ -148,7 +162,11 @@ fn name_column(dimension: Dimension) -> Option<&'static str> {
         Dimension::Team => Some("team_name"),
         Dimension::Organization => Some("organization_name"),
         Dimension::Key => Some("key_name"),
-        Dimension::Provider | Dimension::Model | Dimension::Status => None,
+        Dimension::Provider
+        | Dimension::Model
+        | Dimension::Status
+        | Dimension::Tag
+        | Dimension::User => None,
     }
 }
 
@@ -159,6 +177,12 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
         ("input_tokens", sums.tokens_in),
         ("cached_tokens", sums.cached_in),
         ("output_tokens", sums.tokens_out),
+        ("cache_write_tokens", sums.cache_writes),
+        ("reasoning_tokens", sums.reasoning),
+        ("image_tokens", sums.images),
+        ("audio_tokens", sums.audio),
+        ("searches", sums.searches),
+        ("second_model_tokens", sums.second_models),
     ];
     members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());

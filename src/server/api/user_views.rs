@@ -1,5 +1,6 @@
 //! JSON of users, roles and administrative keys. A secret is rendered only as `key`, in the answer to its creation.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::role::{Membership, Scope};
@@ -8,7 +9,8 @@ use crate::domain::tenant::{AdminAccess, AdminKey, User};
 use crate::server::api::views::rfc3339;
 
 /// A role: of the instance without organization and team.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Membership")]
 pub(crate) struct MembershipJson {
     role: &'static str,
     /// `instance`, `organization` or `team`
@@ -32,7 +34,8 @@ impl MembershipJson {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 pub(crate) struct UserJson {
     id: String,
     object: &'static str,
@@ -57,7 +60,8 @@ impl UserJson {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AdministrativeKey")]
 pub(crate) struct AdminKeyJson {
     id: String,
     object: &'static str,

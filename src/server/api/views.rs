@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -24,7 +25,8 @@ pub(crate) struct List<T> {
 }
 
 /// A budget with its status; members of the status are null while the ledger does not have it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Budget")]
 pub(crate) struct BudgetJson<'a> {
     id: String,
     limit: String,
@@ -57,7 +59,8 @@ impl BudgetJson<'_> {
 }
 
 /// A rate limit with its status. `remaining_*` is null without such a limit; `running` counts calls in flight.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RateLimit")]
 pub(crate) struct LimitJson<'a> {
     id: String,
     rpm: Option<NonZeroU32>,
@@ -86,7 +89,8 @@ impl LimitJson<'_> {
 }
 
 /// Budgets and rate limits of an owner; the flat members repeat the limit over all models.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Limits")]
 struct LimitsJson<'a> {
     budgets: Vec<BudgetJson<'a>>,
     limits: Vec<LimitJson<'a>>,
@@ -113,7 +117,8 @@ impl<'a> LimitsJson<'a> {
 }
 
 /// Tags and metadata; metadata is the object that was given.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Labels")]
 struct LabelsJson<'a> {
     tags: &'a [String],
     metadata: Option<Value>,
@@ -133,7 +138,8 @@ fn endpoint_words(endpoints: Option<&[Endpoint]>) -> Option<Vec<&'static str>> {
     endpoints.map(|endpoints| endpoints.iter().map(|endpoint| endpoint.as_str()).collect())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Organization")]
 pub(crate) struct OrganizationJson<'a> {
     id: String,
     object: &'static str,
@@ -159,7 +165,8 @@ impl OrganizationJson<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Team")]
 pub(crate) struct TeamJson<'a> {
     id: String,
     object: &'static str,
@@ -199,11 +206,12 @@ impl TeamJson<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "VirtualKey")]
 pub(crate) struct KeyJson<'a> {
     id: String,
     object: &'static str,
-    /// secret, only in the answer to its creation
+    /// secret, only in the answer to its creation or rotation; null with `key_shown` in a repetition of the creation
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     name: &'a str,
@@ -266,7 +274,8 @@ impl<'k> KeyJson<'k> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LimitOwner")]
 struct AncestorJson<'a> {
     owner: String,
     name: &'a str,
@@ -290,7 +299,8 @@ impl AncestorJson<'_> {
 }
 
 /// Status of a key: `kind` is `virtual`, `administrative` or null; a refused key has code and message of the error.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "KeyStatus")]
 pub(crate) struct KeyStatusJson<'a> {
     object: &'static str,
     valid: bool,

@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 8;
+pub(in crate::store) const SCHEMA: u64 = 9;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
@@ -34,6 +34,9 @@ pub(in crate::store) const SESSIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("sessions");
 /// SHA-256 of the secret → one-time link; absent before the first link
 pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
+/// SHA-256 of actor and idempotency key → creation; absent before the first
+pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
+    TableDefinition::new("creations");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
@@ -88,5 +91,11 @@ pub(in crate::store) type RollupTable = TableDefinition<
     (u64, u64, &'static str, &'static str, &'static str, u8),
     &'static [u8],
 >;
+/// (start of the day, kind, tag or pseudonym, key) → sums; absent before the first tag or user
+pub(in crate::store) const STATED_DAYS: TableDefinition<(u64, u8, &str, u64), &[u8]> =
+    TableDefinition::new("stated_days");
+/// (start of the day, kind) → number of values with rows of their own; absent before the first
+pub(in crate::store) const STATED_COUNTS: TableDefinition<(u64, u8), u64> =
+    TableDefinition::new("stated_counts");
 pub(in crate::store) const HOURS: RollupTable = TableDefinition::new("hours");
 pub(in crate::store) const DAYS: RollupTable = TableDefinition::new("days");

@@ -17,6 +17,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::server_tool::ServerTool;
 use crate::domain::usage::{SecondModel, Usage};
 use crate::store::codec::StoredValue;
+use crate::store::rollup::RollupSums;
 
 pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
     Hold {
@@ -62,6 +63,8 @@ fn all_classes() -> Usage {
         cache_write_other: 5,
         out_total: 6,
         reasoning: 7,
+        // decided by the vendor's rules before anything is stored
+        unsettled_reasoning: 0,
         audio_in: 8,
         audio_cached: 9,
         audio_out: 10,
@@ -135,17 +138,34 @@ fn sample_note() -> AttemptNote {
             vendor_code: "insufficient_quota".into(),
             decision: Decision::NextTarget,
             why: "another target is left".into(),
+            detail: "tls: invalid peer certificate".into(),
         }),
     }
 }
 
-/// A settlement of version 3 is one of version 4 without its last byte, which says that there is no note.
+/// The failure is the last of a settlement, and its detail the last of the failure: a length and the text.
+#[test]
+fn codec_settlement_of_version_4_is_read_without_a_detail() {
+    let mut settlement = sample_settlement(2);
+    settlement.ending.note = Some(Box::new(sample_note()));
+    let detail = sample_note()
+        .failure
+        .map_or(0, |failure| failure.detail.len());
+    let mut old = settlement.encode().expect("encodes");
+    old.truncate(old.len() - detail - 1);
+    old[0] = 4;
+    let note = settlement.ending.note.as_mut().expect("a note");
+    note.failure.as_mut().expect("a failure").detail.clear();
+    assert_eq!(Settlement::decode(&old).ok(), Some(settlement));
+}
+
+/// A settlement of version 3 is one of version 5 without its last byte, which says that there is no note.
 #[test]
 fn codec_settlement_of_version_3_is_read_without_a_note() {
     let settlement = sample_settlement(2);
     let event = LedgerEvent::Settle(settlement.clone());
     let old = |bytes: Vec<u8>| {
-        assert_eq!((bytes[0], bytes.last()), (4, Some(&0)));
+        assert_eq!((bytes[0], bytes.last()), (5, Some(&0)));
         let mut old = bytes[..bytes.len() - 1].to_vec();
         old[0] = 3;
         old
@@ -154,6 +174,34 @@ fn codec_settlement_of_version_3_is_read_without_a_note() {
     assert_eq!(Settlement::decode(&row).ok(), Some(settlement));
     let record = old(event.encode().expect("encodes"));
     assert_eq!(LedgerEvent::decode(&record).ok(), Some(event));
+}
+
+/// Roll-ups of version 2 have no counts of cache writes, reasoning, images, sound, searches and second models.
+#[test]
+fn codec_rollup_of_version_2_is_read_with_zeros() {
+    let sums = RollupSums {
+        requests: 1,
+        refused: 2,
+        tokens_in: 3,
+        cached_in: 4,
+        tokens_out: 5,
+        cost: Money::from_pico(6),
+        ..RollupSums::default()
+    };
+    let decoded = RollupSums::decode(&[2, 1, 2, 3, 4, 5, 12]).expect("version 2");
+    assert_eq!(decoded, sums);
+    let all = RollupSums {
+        cache_writes: 7,
+        reasoning: 8,
+        images: 9,
+        audio: 10,
+        searches: 11,
+        second_models: 12,
+        ..sums
+    };
+    let bytes = all.encode().expect("encodes");
+    assert_eq!(bytes, [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(RollupSums::decode(&bytes).expect("decodes"), all);
 }
 
 #[test]
@@ -256,7 +304,7 @@ fn codec_damaged_bytes_are_an_error_and_never_a_panic() {
 fn codec_unknown_version_is_refused_with_its_number() {
     let good = LedgerEvent::Hold(sample_hold(1)).encode().expect("encodes");
     for (version, expected) in [
-        (5, "version 5 was written by a newer release"),
+        (6, "version 6 was written by a newer release"),
         (255, "version 255 was written by a newer release"),
         (1, "unknown version 1"),
         (0, "unknown version 0"),

@@ -7,6 +7,7 @@ pub(in crate::store) mod file;
 pub(in crate::store) mod handle;
 pub(in crate::store) mod recovery;
 pub(in crate::store) mod segment;
+mod segment_window;
 pub(in crate::store) mod state;
 pub(in crate::store) mod stats;
 mod sync_policy;

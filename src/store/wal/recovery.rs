@@ -12,8 +12,9 @@ use crate::store::disk::{Disk, DiskFile};
 use crate::store::identity::Identity;
 use crate::store::wal::error::WalError;
 use crate::store::wal::segment::{
-    ALIGN, FOLDER, HeaderState, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record,
+    ALIGN, FOLDER, HeaderState, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header,
 };
+use crate::store::wal::segment_window::{HighMarks, PART, SegmentWindow};
 
 /// Result for the caller of `open`: the records after `applied`, and remarks on repairs for the start log.
 #[derive(Default)]
@@ -41,7 +42,9 @@ impl UnverifiedFile {
     pub(in crate::store) fn rewrite(self) -> io::Result<Arc<dyn DiskFile>> {
         // the size may be in memory only, like the bytes
         self.file.set_size(self.file.size()?)?;
-        for part in [0..SEGMENT_HEADER as usize, self.records] {
+        let records = self.records.clone().step_by(PART);
+        let records = records.map(|from| from..self.records.end.min(from + PART));
+        for part in std::iter::once(0..SEGMENT_HEADER as usize).chain(records) {
             let mut bytes = vec![0; part.len()];
             self.file.read_at(part.start as u64, &mut bytes)?;
             self.file.write_at(part.start as u64, &bytes)?;
@@ -76,13 +79,6 @@ struct SkippedSegment {
     number: u32,
     name: String,
     marks: HighMarks,
-}
-
-/// Highest numbers in the intact records of a file, at any offset.
-#[derive(Clone, Copy, Default)]
-struct HighMarks {
-    sequence: u64,
-    synced: u64,
 }
 
 /// State of the scan across segments.
@@ -126,8 +122,7 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Sca
         .extend(headless.iter().map(|(_, name)| name.clone()));
     let mut skipped = Vec::new();
     for (number, name) in headless.into_iter().chain(overtaken) {
-        let (_, bytes) = read_file(disk, &name)?;
-        let marks = high_marks(&bytes, SEGMENT_HEADER as usize);
+        let marks = marks_of(disk, &name)?;
         skipped.push(SkippedSegment {
             number,
             name,
@@ -199,8 +194,9 @@ impl Reader<'_> {
     }
 
     fn segment(&mut self, header: &Header, later: &[Header]) -> Result<ScanStep, WalError> {
-        let (file, bytes) = read_file(self.disk, &header.name)?;
-        let records = self.records(header, &bytes)?;
+        let file = self.disk.open(&header.name)?;
+        let mut window = SegmentWindow::new(file.as_ref())?;
+        let records = self.records(header, &mut window)?;
         let at = records.end;
         self.result.segments.push(ClosedSegment {
             number: header.number,
@@ -214,9 +210,10 @@ impl Reader<'_> {
             }
             return Ok(ScanStep::Next);
         }
-        let synced_beyond = synced_beyond(self.disk, &bytes, at, later)?;
+        let synced_beyond = synced_beyond(self.disk, &mut window, at, later)?;
+        let last_nonzero = window.last_nonzero(at)?;
         if self.expected <= self.highest_synced.max(synced_beyond) {
-            let ends_cleanly = bytes[at..].iter().all(|byte| *byte == 0);
+            let ends_cleanly = last_nonzero.is_none();
             if ends_cleanly && later.is_empty() && self.highest_synced == self.applied {
                 // everything that was in this log is in the books
                 return Ok(ScanStep::Tail(None));
@@ -231,12 +228,11 @@ impl Reader<'_> {
             self.disk,
             file.as_ref(),
             &header.name,
-            &bytes,
-            at,
+            at..last_nonzero.map_or(at, |last| last + 1),
             later,
             &mut self.result.replay.remarks,
         )?;
-        let capacity = bytes.len() as u64;
+        let capacity = window.size() as u64;
         self.result.unverified.push(UnverifiedFile {
             file: file.clone(),
             records,
@@ -298,12 +294,16 @@ impl Reader<'_> {
     }
 
     /// Reads intact records in order; returns the byte range of those that the books lack.
-    fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<Range<usize>, WalError> {
+    fn records(
+        &mut self,
+        header: &Header,
+        window: &mut SegmentWindow<'_>,
+    ) -> Result<Range<usize>, WalError> {
         let mut at = SEGMENT_HEADER as usize;
         let mut from = at;
         while self.expected < header.until {
-            let Some(read) = read_record(bytes, at).filter(|read| read.sequence == self.expected)
-            else {
+            let read = window.record(at)?;
+            let Some(read) = read.filter(|read| read.sequence == self.expected) else {
                 break;
             };
             self.highest_synced = self.highest_synced.max(read.synced);
@@ -396,23 +396,21 @@ fn headers(
 /// Highest synced mark in any intact record after an unreadable offset: what it covers was durable once.
 fn synced_beyond(
     disk: &dyn Disk,
-    bytes: &[u8],
+    window: &mut SegmentWindow<'_>,
     at: usize,
     later: &[Header],
 ) -> Result<u64, WalError> {
-    let mut highest = high_marks(bytes, at).synced;
+    let mut highest = window.high_marks(at)?.synced;
     for header in later {
-        let (_, bytes) = read_file(disk, &header.name)?;
-        highest = highest.max(high_marks(&bytes, SEGMENT_HEADER as usize).synced);
+        highest = highest.max(marks_of(disk, &header.name)?.synced);
     }
     Ok(highest)
 }
 
-fn read_file(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>), WalError> {
+fn marks_of(disk: &dyn Disk, name: &str) -> Result<HighMarks, WalError> {
     let file = disk.open(name)?;
-    let mut bytes = vec![0; file.size()? as usize];
-    file.read_at(0, &mut bytes)?;
-    Ok((file, bytes))
+    let mut window = SegmentWindow::new(file.as_ref())?;
+    Ok(window.high_marks(SEGMENT_HEADER as usize)?)
 }
 
 /// Intact records of one file of this instance and generation, wherever they are; none of a foreign or unused file.
@@ -421,14 +419,20 @@ pub(in crate::store) fn intact_events(
     name: &str,
     identity: &Identity,
 ) -> Result<Vec<(u64, Arc<LedgerEvent>)>, io::Error> {
-    let (_, bytes) = read_file(disk, name).map_err(io::Error::other)?;
+    let file = disk.open(name)?;
+    let mut window = SegmentWindow::new(file.as_ref())?;
     let mut events = Vec::new();
-    let header = bytes
-        .first_chunk()
-        .map(|header| read_header(header, identity));
+    let mut head = [0; SEGMENT_HEADER as usize];
+    if window.size() < head.len() {
+        return Ok(events);
+    }
+    file.read_at(0, &mut head)?;
+    if !matches!(read_header(&head, identity), HeaderState::Ours { .. }) {
+        return Ok(events);
+    }
     let mut at = SEGMENT_HEADER as usize;
-    while matches!(header, Some(HeaderState::Ours { .. })) && at + RECORD_HEADER <= bytes.len() {
-        let Some(read) = read_record(&bytes, at) else {
+    while at + RECORD_HEADER <= window.size() {
+        let Some(read) = window.record(at)? else {
             at += ALIGN;
             continue;
         };
@@ -440,40 +444,25 @@ pub(in crate::store) fn intact_events(
     Ok(events)
 }
 
-fn high_marks(bytes: &[u8], from: usize) -> HighMarks {
-    let mut highest = HighMarks::default();
-    let mut at = from;
-    while at + RECORD_HEADER <= bytes.len() {
-        match read_record(bytes, at) {
-            Some(read) => {
-                highest = HighMarks {
-                    sequence: highest.sequence.max(read.sequence),
-                    synced: highest.synced.max(read.synced),
-                };
-                at += read.length;
-            }
-            None => at += ALIGN,
-        }
-    }
-    highest
-}
-
 /// Truncates a torn tail: zeroes the bytes after the last intact record and removes later segments, none of which was ever durable.
 fn truncate(
     disk: &dyn Disk,
     file: &dyn DiskFile,
     name: &str,
-    bytes: &[u8],
-    at: usize,
+    torn: Range<usize>,
     later: &[Header],
     remarks: &mut Vec<String>,
 ) -> Result<(), WalError> {
-    if let Some(last) = bytes[at..].iter().rposition(|byte| *byte != 0) {
-        file.write_at(at as u64, &vec![0; last + 1])?;
+    if !torn.is_empty() {
+        for at in torn.clone().step_by(PART) {
+            let zeros = vec![0; PART.min(torn.end - at)];
+            file.write_at(at as u64, &zeros)?;
+        }
         file.sync_data()?;
         remarks.push(format!(
-            "{name}: a torn tail of {} bytes at byte {at} was cut; it had never been synced",
-            last + 1
+            "{name}: a torn tail of {} bytes at byte {} was cut; it had never been synced",
+            torn.len(),
+            torn.start
         ));
     }
     for header in later {

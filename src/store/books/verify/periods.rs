@@ -24,7 +24,7 @@ const DIFFERENCES_MAX: usize = 10_000;
 /// Computed sums minus stored sums.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store) struct Delta {
-    counts: [i128; 4],
+    counts: [i128; 10],
     cost: Money,
 }
 
@@ -35,6 +35,12 @@ impl Delta {
             sums.tokens_in,
             sums.cached_in,
             sums.tokens_out,
+            sums.cache_writes,
+            sums.reasoning,
+            sums.images,
+            sums.audio,
+            sums.searches,
+            sums.second_models,
         ]
         .map(i128::from);
         Delta {
@@ -61,13 +67,23 @@ impl Delta {
 
 impl std::fmt::Display for Delta {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [requests, tokens_in, cached_in, tokens_out] = self.counts;
+        let [requests, tokens_in, cached_in, tokens_out, details @ ..] = self.counts;
         write!(
             f,
-            "its records have {requests:+} requests, {tokens_in:+} input, {cached_in:+} cached and {tokens_out:+} output tokens, ${} \
-             against what it says",
-            self.cost
-        )
+            "its records have {requests:+} requests, {tokens_in:+} input, {cached_in:+} cached and {tokens_out:+} output tokens"
+        )?;
+        let names = [
+            "cache write tokens",
+            "reasoning tokens",
+            "image tokens",
+            "audio tokens",
+            "searches",
+            "tokens of second models",
+        ];
+        for (name, count) in names.iter().zip(details).filter(|(_, count)| *count != 0) {
+            write!(f, ", {count:+} {name}")?;
+        }
+        write!(f, ", ${} against what it says", self.cost)
     }
 }
 

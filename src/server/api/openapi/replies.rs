@@ -1,0 +1,290 @@
+//! Schemas of answers: of the types that handlers render, and of those that have no type.
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::schema::{
+    any_object, array, constant, count, flag, instant, integer, money, nullable, object, page,
+    text as text_schema, words,
+};
+use crate::server::api::ledger::OrphanJson;
+use crate::server::api::user_views::{AdminKeyJson, MembershipJson};
+use crate::server::api::views::{KeyJson, KeyStatusJson};
+
+/// The schema of a type, by reference.
+pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+pub(super) fn list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    page(of::<T>(generator))
+}
+
+/// A page of a log, with the cursor that follows it.
+pub(super) fn log<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("data", array(of::<T>(generator))),
+        ("next", nullable(text_schema())),
+        ("follow", nullable(text_schema())),
+    ])
+}
+
+pub(super) fn text(_: &mut SchemaGenerator) -> Value {
+    text_schema()
+}
+
+pub(super) fn any(_: &mut SchemaGenerator) -> Value {
+    any_object()
+}
+
+/// A virtual or an administrative key.
+pub(super) fn key(generator: &mut SchemaGenerator) -> Value {
+    json!({ "anyOf": [of::<KeyJson>(generator), of::<AdminKeyJson>(generator)] })
+}
+
+pub(super) fn keys(generator: &mut SchemaGenerator) -> Value {
+    page(key(generator))
+}
+
+pub(super) fn me(generator: &mut SchemaGenerator) -> Value {
+    let actor = object(&[
+        ("object", constant("me")),
+        (
+            "kind",
+            words(&["local", "process", "administrative", "user"]),
+        ),
+        ("id", nullable(text_schema())),
+        ("name", nullable(text_schema())),
+        ("memberships", array(of::<MembershipJson>(generator))),
+    ]);
+    json!({ "anyOf": [actor, of::<KeyStatusJson>(generator)] })
+}
+
+fn session_members() -> Value {
+    object(&[
+        ("object", constant("session")),
+        ("id", text_schema()),
+        ("user", text_schema()),
+        ("address", text_schema()),
+        ("created_at", instant()),
+        ("last_used_at", instant()),
+        ("current", flag()),
+    ])
+}
+
+pub(super) fn session(_: &mut SchemaGenerator) -> Value {
+    session_members()
+}
+
+pub(super) fn sessions(_: &mut SchemaGenerator) -> Value {
+    page(session_members())
+}
+
+pub(super) fn actor(generator: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("actor")),
+        ("actor", text_schema()),
+        ("name", text_schema()),
+        ("email", nullable(text_schema())),
+        ("memberships", array(of::<MembershipJson>(generator))),
+        ("session", nullable(session_members())),
+        ("timezone", text_schema()),
+        ("version", text_schema()),
+    ])
+}
+
+pub(super) fn link(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("link")),
+        ("path", text_schema()),
+        ("expires_at", instant()),
+    ])
+}
+
+/// Attempts of a request, its budgets and its sums.
+pub(super) fn request(_: &mut SchemaGenerator) -> Value {
+    object(&[("id", text_schema()), ("object", text_schema())])
+}
+
+pub(super) fn orphans(generator: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("orphans")),
+        ("uncorrected", count()),
+        ("data", array(of::<OrphanJson>(generator))),
+        ("next", nullable(text_schema())),
+    ])
+}
+
+pub(super) fn corrections(_: &mut SchemaGenerator) -> Value {
+    let entry = object(&[
+        ("request", text_schema()),
+        ("attempt", count()),
+        ("at", instant()),
+        ("amount_usd", money()),
+        ("reason", text_schema()),
+        ("actor", text_schema()),
+    ]);
+    object(&[
+        ("object", constant("corrections")),
+        ("corrected", count()),
+        ("amount_usd", money()),
+        ("orphans_uncorrected", count()),
+        ("data", array(entry)),
+    ])
+}
+
+pub(super) fn ledger_verification(_: &mut SchemaGenerator) -> Value {
+    let log = object(&[
+        ("written", count()),
+        ("synced", count()),
+        ("applied", count()),
+    ]);
+    object(&[
+        ("object", constant("verification")),
+        ("agrees", flag()),
+        ("records", count()),
+        ("corrections", count()),
+        ("balances", count()),
+        ("rollups", count()),
+        ("compared_from", nullable(instant())),
+        ("log", log),
+        ("differing", any_object()),
+        ("differences", array(any_object())),
+    ])
+}
+
+pub(super) fn purge(_: &mut SchemaGenerator) -> Value {
+    object(&[("object", constant("purge")), ("entries", count())])
+}
+
+pub(super) fn audit(_: &mut SchemaGenerator) -> Value {
+    let event = object(&[
+        ("seq", count()),
+        ("at_ms", count()),
+        ("at", instant()),
+        ("actor", text_schema()),
+        ("action", text_schema()),
+        ("subject", text_schema()),
+    ]);
+    object(&[
+        ("object", constant("list")),
+        ("data", array(event)),
+        ("next", nullable(text_schema())),
+        ("follow", text_schema()),
+    ])
+}
+
+pub(super) fn audit_export(_: &mut SchemaGenerator) -> Value {
+    let tree = object(&[("size", count()), ("peaks", array(text_schema()))]);
+    object(&[
+        ("object", constant("audit_export")),
+        ("after", count()),
+        ("to", count()),
+        ("tree", tree),
+        ("public_keys", array(text_schema())),
+        ("checkpoints", array(text_schema())),
+        ("events", array(text_schema())),
+        ("next", nullable(count())),
+    ])
+}
+
+pub(super) fn audit_verification(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("audit_verification")),
+        ("state", words(&["running", "done", "failed"])),
+        ("started_at", instant()),
+        ("ended_at", nullable(instant())),
+        ("result", nullable(any_object())),
+        ("error", nullable(text_schema())),
+        ("covers", text_schema()),
+    ])
+}
+
+/// Roles of an organization or a team see names only.
+pub(super) fn providers(_: &mut SchemaGenerator) -> Value {
+    let price = json!({ "anyOf": [text_schema(), object(&[("sheet", text_schema())])] });
+    let mut provider = object(&[("object", constant("provider")), ("name", text_schema())]);
+    for (name, schema) in [
+        ("type", text_schema()),
+        ("base_url", text_schema()),
+        ("has_credential", flag()),
+        ("price", price),
+        ("models", array(text_schema())),
+        ("managed_by_file", flag()),
+    ] {
+        provider["properties"][name] = schema;
+    }
+    page(provider)
+}
+
+pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("provider_test")),
+        ("provider", text_schema()),
+        ("ok", flag()),
+        ("verdict", text_schema()),
+        ("status", nullable(count())),
+        ("reason", nullable(text_schema())),
+        ("total_ms", count()),
+    ])
+}
+
+pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
+    let price = object(&[
+        ("object", constant("price")),
+        ("name", text_schema()),
+        ("provider", text_schema()),
+        ("model", text_schema()),
+        ("source", text_schema()),
+        ("input_per_million", nullable(money())),
+        ("cached_input_per_million", nullable(money())),
+        ("output_per_million", nullable(money())),
+        ("context", nullable(count())),
+        ("max_output", nullable(count())),
+    ]);
+    object(&[
+        ("data", array(price)),
+        ("next", nullable(text_schema())),
+        ("as_of", text_schema()),
+    ])
+}
+
+pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("alert_test")),
+        ("ok", flag()),
+        ("reason", nullable(text_schema())),
+    ])
+}
+
+pub(super) fn restore(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("restore_acceptance")),
+        ("backup", instant()),
+    ])
+}
+
+pub(super) fn clock(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("clock")),
+        ("adopted", instant()),
+        ("wall", instant()),
+        ("ahead_ms", integer()),
+        ("in_step", flag()),
+        ("steady_ms", nullable(count())),
+        ("adopted_after_ms", count()),
+    ])
+}
+
+pub(super) fn clock_adoption(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("clock_adoption")),
+        ("from", instant()),
+        ("to", instant()),
+        ("by_ms", integer()),
+    ])
+}
+
+pub(super) fn health(_: &mut SchemaGenerator) -> Value {
+    object(&[("status", text_schema())])
+}

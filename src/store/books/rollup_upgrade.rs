@@ -1,0 +1,123 @@
+//! Upgrade of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models: adds them from the records
+//! that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost that a roll-up has.
+
+use std::collections::BTreeMap;
+
+use redb::{ReadableTable, WriteTransaction};
+
+use crate::domain::event::Settlement;
+use crate::domain::money::Money;
+use crate::domain::zone::{Window, Zone};
+use crate::store::books::post::{rollup_key, sums_of};
+use crate::store::books::tables::{DAYS, HOURS, RECORDS, REFUSED, RollupTable, TIMEZONE, WORDS};
+use crate::store::codec::StoredValue;
+use crate::store::codec::status::class_number;
+use crate::store::error::StoreError;
+use crate::store::rollup::{RollupKey, RollupSums};
+
+/// Counts of the roll-ups of one hour or day.
+struct PeriodCounts {
+    table: RollupTable,
+    window: Window,
+    rows: BTreeMap<RollupKey, RollupSums>,
+}
+
+/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
+/// memory at once.
+pub(in crate::store) fn add_usage_columns(
+    transaction: &WriteTransaction,
+) -> Result<(), StoreError> {
+    let zone = stored_zone(transaction)?;
+    let records = transaction.open_table(RECORDS)?;
+    let (mut hours, mut days) = (PeriodCounts::of(HOURS), PeriodCounts::of(DAYS));
+    for row in records.iter()? {
+        let (id, bytes) = row?;
+        if id.value().1 == REFUSED {
+            continue;
+        }
+        let record = Settlement::decode(bytes.value())?;
+        let at_ms = record.hold.at_ms;
+        hours.add(transaction, &record, || zone.hour(at_ms))?;
+        days.add(transaction, &record, || zone.day(at_ms))?;
+    }
+    hours.flush(transaction)?;
+    days.flush(transaction)
+}
+
+impl PeriodCounts {
+    fn of(table: RollupTable) -> PeriodCounts {
+        PeriodCounts {
+            table,
+            window: Window {
+                start_ms: 0,
+                end_ms: 0,
+            },
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        transaction: &WriteTransaction,
+        record: &Settlement,
+        window: impl Fn() -> Window,
+    ) -> Result<(), StoreError> {
+        if !self.window.contains(record.hold.at_ms) {
+            self.flush(transaction)?;
+            self.window = window();
+        }
+        let key = rollup_key(record, self.window.start_ms);
+        self.rows.entry(key).or_default().add(&new_counts(record));
+        Ok(())
+    }
+
+    /// Adds to the rows that exist: retention may have deleted a roll-up before its records.
+    fn flush(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let mut table = transaction.open_table(self.table)?;
+        for (row, added) in std::mem::take(&mut self.rows) {
+            let names = (row.model_asked.as_str(), row.provider.as_str());
+            let class = class_number(row.class);
+            let key = (
+                row.start_ms,
+                row.key.0,
+                names.0,
+                names.1,
+                row.model.as_str(),
+                class,
+            );
+            let stored = table.get(key)?;
+            let stored = stored.map(|bytes| RollupSums::decode(bytes.value()));
+            if let Some(mut sums) = stored.transpose()? {
+                sums.add(&added);
+                table.insert(key, sums.encode()?.as_slice())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts of a record that roll-ups before this schema lack.
+fn new_counts(record: &Settlement) -> RollupSums {
+    RollupSums {
+        requests: 0,
+        tokens_in: 0,
+        cached_in: 0,
+        tokens_out: 0,
+        cost: Money::ZERO,
+        ..sums_of(record)
+    }
+}
+
+fn stored_zone(transaction: &WriteTransaction) -> Result<Zone, StoreError> {
+    let words = transaction.open_table(WORDS)?;
+    let name = words.get(TIMEZONE)?;
+    let name = name.map_or_else(String::new, |word| word.value().to_owned());
+    if name.is_empty() {
+        // books without a record have no zone yet
+        return Ok(Zone::utc());
+    }
+    Zone::parse(&name).ok_or_else(|| StoreError::Record {
+        kind: "time zone",
+        reason: format!("unknown zone `{name}`"),
+    })
+}

@@ -1,0 +1,55 @@
+//! Work of a change on an instance with many keys: it reads its own rows, not those of the other keys.
+
+use serde_json::json;
+
+use super::{Tenancy, create};
+use crate::harness::instance::text;
+
+const METRIC: &str = "gatekeeper_change_rows_read";
+/// Rows that a change of one object may read.
+const ROWS_MAX: f64 = 4.0;
+
+#[test]
+fn change_among_many_keys_reads_few_rows() {
+    let tenancy = Tenancy::start();
+    let (gateway, admin) = (&tenancy.gateway, tenancy.gateway.admin());
+    let key = |number: u32| {
+        let body =
+            json!({"name": format!("k{number}"), "team": "rockets", "budget_limit": "1", "rpm": 9});
+        create(&admin, "keys", &body)
+    };
+    let keys: Vec<_> = (0..200).map(key).collect();
+    let path = format!("/v1/keys/{}", text(&keys[77], "id"));
+    let team = format!("/v1/teams/{}", tenancy.rockets);
+    let organization = format!("/v1/organizations/{}", tenancy.acme);
+    let changes: [(&str, &dyn Fn()); 6] = [
+        ("create", &|| drop(key(1_000))),
+        ("change", &|| {
+            let body = json!({"budget_limit": "2"});
+            admin.patch(&path, &body).assert_status(200);
+        }),
+        ("rotate", &|| {
+            let path = format!("{path}/rotate");
+            admin.post(&path, &json!({})).assert_status(200);
+        }),
+        ("team", &|| {
+            admin
+                .patch(&team, &json!({"budget_limit": "9"}))
+                .assert_status(200);
+        }),
+        ("organization", &|| {
+            admin
+                .patch(&organization, &json!({"rpm": 900}))
+                .assert_status(200);
+        }),
+        ("delete", &|| {
+            admin.delete(&path).assert_status(204);
+        }),
+    ];
+    for (name, change) in changes {
+        let before = gateway.metric(METRIC);
+        change();
+        let read = gateway.metric(METRIC) - before;
+        assert!(read <= ROWS_MAX, "{name}: {read} rows");
+    }
+}
