@@ -16,6 +16,7 @@ pub mod clock;
 pub mod corrections;
 mod deletion;
 mod error;
+mod follower;
 mod idempotency;
 pub mod input;
 mod key_deletion;
