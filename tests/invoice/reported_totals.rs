@@ -41,6 +41,10 @@ fn tokens_of_a_total_beyond_its_parts_are_output() {
     let within = json!({"prompt_tokens": 10, "completion_tokens": 140, "total_tokens": 150,
         "completion_tokens_details": beside});
     let less = json!({"prompt_tokens": 10, "completion_tokens": 140, "total_tokens": 7});
+    // a total without details, and one beyond a completion that could contain the reasoning
+    let bare = json!({"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 150});
+    let beyond = json!({"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 150,
+        "completion_tokens_details": {"reasoning_tokens": 40}});
     let check = |vendor: Vendor, usage: &Value, streamed: bool| {
         let script = vendor.respond(streamed, &vendor.usage_member(&usage.to_string()));
         upstream.respond_with(script);
@@ -58,6 +62,8 @@ fn tokens_of_a_total_beyond_its_parts_are_output() {
     };
     for streamed in [false, true] {
         for (vendor, usage) in [
+            (Chat, &bare),
+            (Chat, &beyond),
             (Chat, &chat),
             (Compatible, &chat),
             (Compatible, &untotaled),

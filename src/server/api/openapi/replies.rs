@@ -230,6 +230,19 @@ pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
 }
 
 pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
+    let listed = object(&[
+        ("model", text_schema()),
+        ("mode", text_schema()),
+        ("capabilities", array(text_schema())),
+        ("lacks", array(text_schema())),
+        ("deprecated_on", nullable(text_schema())),
+        ("successor", nullable(text_schema())),
+        ("profile_of", nullable(text_schema())),
+        ("cache_write_ttl", nullable(text_schema())),
+        ("cache_min_tokens", nullable(count())),
+        ("vector_size", nullable(count())),
+        ("doubtful", array(text_schema())),
+    ]);
     let price = object(&[
         ("object", constant("price")),
         ("name", text_schema()),
@@ -239,8 +252,10 @@ pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
         ("input_per_million", nullable(money())),
         ("cached_input_per_million", nullable(money())),
         ("output_per_million", nullable(money())),
+        ("place", nullable(text_schema())),
         ("context", nullable(count())),
         ("max_output", nullable(count())),
+        ("listed", nullable(listed)),
     ]);
     object(&[
         ("data", array(price)),
