@@ -4,7 +4,9 @@
 use std::net::TcpListener;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::admin::AdminClient;
 use super::failure::Failure;
@@ -141,12 +143,15 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
 
 /// Logs to standard error. `$GATEKEEPER_LOG` overrides the default filter, e.g. `debug` or `gatekeeper=debug`.
 pub fn init_logging(default_filter: &str) {
-    let filter = EnvFilter::try_from_env("GATEKEEPER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{default_filter},{QUIET_LIBRARIES}")));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("GATEKEEPER_LOG").ok();
+    let wanted = wanted.filter(|text| !text.is_empty());
+    let wanted: Option<Targets> = wanted.and_then(|text| text.parse().ok());
+    let default = format!("{default_filter},{QUIET_LIBRARIES}");
+    let targets = wanted.unwrap_or_else(|| default.parse().expect("a filter of constants"));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);
+    let subscriber = tracing_subscriber::registry().with(targets).with(lines);
     // fails if a test has set a subscriber, which is then kept
     let _already_set = subscriber.try_init();
 }
