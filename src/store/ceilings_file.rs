@@ -105,7 +105,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = create_store(folder.path());
         assert_eq!(store.ceilings().expect("none"), []);
-        let stored = vec![DeploymentCeiling {
+        let stored = [DeploymentCeiling {
             provider: "up".into(),
             model: "m".into(),
             factor: CeilingFactor::of_thousandths(2_500),
