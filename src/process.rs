@@ -55,8 +55,8 @@ pub struct NewInstance {
 }
 
 /// Creates the books in a new data folder, with the organization `default` and one administrative key.
-pub async fn init(config: &Config) -> Result<NewInstance, StartError> {
-    let instance = Instance::open(config, Platform::system(), true)?;
+pub async fn init(config: &Config, platform: Platform) -> Result<NewInstance, StartError> {
+    let instance = Instance::open(config, platform, true)?;
     let created = set_up(config, &instance.control).await;
     instance.store.close();
     created

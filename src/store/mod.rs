@@ -43,7 +43,7 @@ pub use error::StoreError;
 pub use options::Options;
 pub use refusals::Refusals;
 pub use retention_cutoffs::RetentionCutoffs;
-pub use rollup::{RollupKey, RollupPeriod, RollupSums};
+pub use rollup::{RollupKey, RollupPeriod, RollupSums, StatedKey, StatedKind};
 pub use wal::error::AppendError;
 pub use wal::handle::Wal;
 pub use wal::stats::WalStats;

@@ -112,9 +112,12 @@ impl AdmissionControl {
     pub(in crate::gateway) fn look_at_caller(&self, caller: &Caller) -> Result<(), ApiError> {
         match self.ledger.check_used_up(&caller.budgets, &caller.limits) {
             Ok(()) => Ok(()),
-            Err(HoldDenial::Exceeded { budget, status, .. }) => {
-                Err(refusal::budget_used_up(caller, &budget, &status))
-            }
+            Err(HoldDenial::Exceeded { budget, status, .. }) => Err(refusal::budget_used_up(
+                caller,
+                &budget,
+                &status,
+                self.ledger.zone(),
+            )),
             Err(HoldDenial::RateLimited(hit)) => {
                 let owner = caller.describe_owner(hit.limit.owner);
                 Err(rate_limit_headers::refused(&hit, &owner))
@@ -151,7 +154,8 @@ impl AdmissionControl {
                 alerts,
             } => {
                 self.alerts.send(alerts);
-                let error = refusal::budget_exceeded(admission, cap, &budget, &status);
+                let zone = self.ledger.zone();
+                let error = refusal::budget_exceeded(admission, cap, &budget, &status, zone);
                 AdmissionError::Refused(error)
             }
             HoldDenial::RateLimited(hit) => {

@@ -202,6 +202,9 @@ impl OpenHold {
             vendor_code: AttemptNote::cut(failure.vendor_code.clone()),
             decision,
             why: AttemptNote::cut(why),
+            detail: failure.fault.as_deref().map_or(String::new(), |fault| {
+                AttemptNote::cut(format!("{}: {}", fault.reason, fault.detail))
+            }),
         });
     }
 

@@ -1,5 +1,8 @@
 //! `gatekeeper check`: prints the resolved configuration, its providers and remarks on settings that are valid and doubtful, or
-//! every configuration error. Must never open a connection, the books or print a secret.
+//! every configuration error. Opens no connection but to the admin socket of a running server; must never open the books or print a
+//! secret.
+
+mod allow_lists;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,6 +19,7 @@ use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider};
 use crate::domain::egress::ConnectionConfig;
 use crate::domain::money::Money;
 use crate::price::Sheet;
+use crate::process;
 use crate::route::RouteTable;
 use crate::store::ceilings_in;
 
@@ -51,14 +55,26 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()))
         .with_routing(&loaded.config.routing);
+    let folder = &loaded.config.folder;
+    let mut pattern_remarks: Vec<String> = providers
+        .iter()
+        .flat_map(|provider| allow_lists::price_remarks(provider, &routes))
+        .collect();
+    pattern_remarks.extend(process::block_on(allow_lists::allow_list_remarks(
+        folder, &routes,
+    )));
+    let pattern_remarks = pattern_remarks
+        .iter()
+        .map(|remark| format!("\nremark: {remark}\n"));
     print(&format!(
-        "{}\n{}{}{}{}{}{}",
+        "{}\n{}{}{}{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
         routes::render_routes(&routes),
         render_listener_remark(&loaded),
         render_ceilings(&loaded.config),
         render_remarks(providers),
+        pattern_remarks.collect::<String>(),
         render_ambiguous(&routes)
     ))
 }
