@@ -226,6 +226,27 @@ impl Gatekeeper {
         }
     }
 
+    /// Starts again; the output if the server exits before it is ready.
+    pub fn try_start(&mut self) -> Result<(), String> {
+        assert!(self.child.is_none(), "the server runs already");
+        self.spawn();
+        let start = Instant::now();
+        while !self.is_ready() {
+            let child = self.child.as_mut().expect("the server was started");
+            if child.try_wait().expect("a child can be asked").is_some() {
+                self.child = None;
+                return Err(self.output());
+            }
+            assert!(
+                start.elapsed() < DEADLINE,
+                "neither ready nor ended: {}",
+                self.output()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Starts again and waits only until it listens: for a server that never becomes ready.
     pub fn start_until_listening(&mut self) {
         assert!(self.child.is_none(), "the server runs already");

@@ -123,6 +123,11 @@ impl Upstream {
         self.shared.records().requests.clone()
     }
 
+    /// Forgets the requests so far, for a trial that sends too many to keep.
+    pub fn forget_requests(&self) {
+        self.shared.records().requests.clear();
+    }
+
     /// Latest request; panics if there was none.
     pub fn last_request(&self) -> Arc<ReceivedRequest> {
         self.shared

@@ -22,6 +22,8 @@ pub struct SharedRecords {
 #[derive(Default)]
 pub struct Records {
     pub requests: Vec<Arc<ReceivedRequest>>,
+    /// all requests, those too that are forgotten
+    pub received: usize,
     pub bill: Vec<BillLine>,
     pub disconnects: Vec<Disconnect>,
     pub connections: usize,
@@ -41,13 +43,14 @@ impl SharedRecords {
     pub fn begin(&self, connection: usize, head: Head, body: Vec<u8>) -> Arc<ReceivedRequest> {
         let mut records = self.records();
         let request = Arc::new(ReceivedRequest {
-            number: records.requests.len(),
+            number: records.received,
             at: Instant::now(),
             connection,
             head,
             body,
         });
         records.requests.push(Arc::clone(&request));
+        records.received += 1;
         records.in_flight += 1;
         records.in_flight_max = records.in_flight_max.max(records.in_flight);
         request
