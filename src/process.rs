@@ -4,6 +4,7 @@
 pub mod backup;
 mod certificate_watch;
 mod route_catalogue;
+mod sign_in;
 
 use std::fs;
 use std::io;
@@ -30,7 +31,7 @@ use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::RouteTable;
-use crate::server::{self, CertificateError, Certificates, Listener, Sockets, Worker};
+use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
@@ -122,8 +123,10 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
+    let public = sign_in::public_url(&config, &sockets)?;
+    let control = sign_in::with_issuer(control, &config, &public);
     let tasks = BackgroundTasks::start(&control, alerts, binary, copies).await;
-    let new_worker = new_worker(&config, &instance, &gateway, &control, egress);
+    let new_worker = new_worker(&config, &instance, &gateway, &control, (egress, public));
     Ok(RunningServer {
         address,
         admin_address: admin_address.transpose()?,
@@ -470,7 +473,7 @@ fn new_worker(
     instance: &Instance,
     gateway: &Arc<Gateway>,
     control: &Control,
-    egress: Egress,
+    (egress, public): (Egress, PublicUrl),
 ) -> impl Fn() -> Worker + Clone + Send + 'static + use<> {
     let fetch_rules = config.fetch.clone().map(|fetch| FetchRules {
         private_hosts: fetch.private_hosts,
@@ -492,5 +495,6 @@ fn new_worker(
         time: time.clone(),
         client: Client::new(&egress, fetch_rules.as_ref()),
         trusted_proxies: trusted_proxies.clone(),
+        public: public.clone(),
     }
 }
