@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod heap;
 mod route_catalogue;
 mod sign_in;
 
@@ -38,6 +39,7 @@ use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
+use heap::HeapRelease;
 
 pub use crate::server::block_on;
 
@@ -54,8 +56,8 @@ pub struct NewInstance {
 }
 
 /// Creates the books in a new data folder, with the organization `default` and one administrative key.
-pub async fn init(config: &Config) -> Result<NewInstance, StartError> {
-    let instance = Instance::open(config, Platform::system(), true)?;
+pub async fn init(config: &Config, platform: Platform) -> Result<NewInstance, StartError> {
+    let instance = Instance::open(config, platform, true)?;
     let created = set_up(config, &instance.control).await;
     instance.store.close();
     created
@@ -82,8 +84,7 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
-    let inherited = platform.listener.take();
-    let binary = platform.binary.take();
+    let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     instance.control.open_audit(&seal_key).await?;
@@ -93,14 +94,14 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let routes = Arc::new(routes.with_routing(&config.routing));
+    let sheet = Arc::new(Sheet::embedded());
+    let routes = Arc::new(RouteTable::new(&config.providers, sheet).with_routing(&config.routing));
     route_catalogue::warn_of_unreachable(&routes);
-    let control =
-        control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
+    let control = control(&config, &instance, &routes, memory.clone())?;
+    let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
-    let (alerts, alert_sender) =
-        Alerts::open(&control, config.alerts.clone(), webhook_client.clone());
+    let client = webhook_client.clone();
+    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
@@ -113,6 +114,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
         denials: control.denials().clone(),
+        ceilings: control.ceilings().clone(),
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
@@ -134,6 +136,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
+        heap: HeapRelease::start(gateway.clone()),
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -159,6 +162,7 @@ pub struct RunningServer {
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
     certificates: Option<CertificateWatch>,
+    heap: HeapRelease,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
@@ -194,6 +198,7 @@ impl RunningServer {
         if let Some(certificates) = self.certificates {
             certificates.stop().await;
         }
+        self.heap.stop().await;
         self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
@@ -319,12 +324,10 @@ fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartErro
     if !create && !config.folder.is_dir() {
         return Err(StoreError::NotInitialised.into());
     }
-    match FolderDisk::lock(&config.folder) {
+    let folder = config.folder.clone();
+    match FolderDisk::lock(&folder) {
         Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder {
-            folder: config.folder.clone(),
-            error,
-        }),
+        Err(error) => Err(StartError::Folder { folder, error }),
     }
 }
 
@@ -454,15 +457,11 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Outgoing connections to the providers and the webhook.
 /// Settings of outgoing connections, with the files of every destination read.
 pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let providers = config.providers.iter().map(|provider| &provider.connection);
-    let webhook = config
-        .alerts
-        .webhook
-        .iter()
-        .map(|webhook| &webhook.connection);
+    let webhook = config.alerts.webhook.iter();
+    let webhook = webhook.map(|webhook| &webhook.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
     Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
 }

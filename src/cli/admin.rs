@@ -16,6 +16,7 @@ use crate::cli::settings::DEMO_FOLDER;
 use crate::cli::transport::Transport;
 use crate::config::{self, SecretSource};
 pub use crate::domain::percent::percent_encode;
+use crate::domain::zone::Zone;
 use crate::process::ADMIN_SOCKET;
 
 /// Members of request bodies and query strings, and the flags that set them.
@@ -86,9 +87,22 @@ impl ServerArgs {
         })
     }
 
-    /// Form of the output.
+    /// Form of the output, with the times of the local server's zone; those of a server at a URL are in UTC.
     pub fn style(&self) -> Style {
-        self.output.style()
+        let style = self.output.style();
+        match self.local_zone() {
+            Some(zone) => Style { zone, ..style },
+            None => style,
+        }
+    }
+
+    fn local_zone(&self) -> Option<Zone> {
+        let is_demo = self.local_folder().ok()? == Path::new(DEMO_FOLDER);
+        if self.url.is_some() || is_demo {
+            return None;
+        }
+        let config = config::load_base(&self.settings.overrides()).ok()?.config;
+        Zone::parse(&config.timezone)
     }
 
     /// The configured data folder; the demo's in the current folder where no other is named and none has a server.

@@ -72,7 +72,7 @@ pub struct Cli {
 enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C
     Serve(serve::Args),
-    /// Run the gateway with a simulated provider, three teams and sample commands
+    /// Run the gateway with a simulated provider, four teams and six steps to try
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
