@@ -5,6 +5,7 @@ pub mod backup;
 mod certificate_watch;
 mod heap;
 mod route_catalogue;
+mod sign_in;
 
 use std::fs;
 use std::io;
@@ -31,7 +32,7 @@ use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::RouteTable;
-use crate::server::{self, CertificateError, Certificates, Listener, Sockets, Worker};
+use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
@@ -124,8 +125,10 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
+    let public = sign_in::public_url(&config, &sockets)?;
+    let control = sign_in::with_issuer(control, &config, &public);
     let tasks = BackgroundTasks::start(&control, alerts, binary, copies).await;
-    let new_worker = new_worker(&config, &instance, &gateway, &control, egress);
+    let new_worker = new_worker(&config, &instance, &gateway, &control, (egress, public));
     Ok(RunningServer {
         address,
         admin_address: admin_address.transpose()?,
@@ -454,15 +457,11 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Outgoing connections to the providers and the webhook.
 /// Settings of outgoing connections, with the files of every destination read.
 pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let providers = config.providers.iter().map(|provider| &provider.connection);
-    let webhook = config
-        .alerts
-        .webhook
-        .iter()
-        .map(|webhook| &webhook.connection);
+    let webhook = config.alerts.webhook.iter();
+    let webhook = webhook.map(|webhook| &webhook.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
     Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
 }
@@ -473,7 +472,7 @@ fn new_worker(
     instance: &Instance,
     gateway: &Arc<Gateway>,
     control: &Control,
-    egress: Egress,
+    (egress, public): (Egress, PublicUrl),
 ) -> impl Fn() -> Worker + Clone + Send + 'static + use<> {
     let fetch_rules = config.fetch.clone().map(|fetch| FetchRules {
         private_hosts: fetch.private_hosts,
@@ -495,5 +494,6 @@ fn new_worker(
         time: time.clone(),
         client: Client::new(&egress, fetch_rules.as_ref()),
         trusted_proxies: trusted_proxies.clone(),
+        public: public.clone(),
     }
 }

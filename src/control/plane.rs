@@ -8,6 +8,7 @@ use crate::auth::directory::{Directory, DirectoryCell};
 use crate::config::{Retention, Webhook};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
+use crate::control::issuer::Issuer;
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -49,6 +50,8 @@ pub struct Control {
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     pub(super) sign_in: Arc<SignInState>,
+    /// issuer that signs people in beside passwords
+    pub(super) issuer: Option<Arc<Issuer>>,
     /// held while a backup is copied
     pub(super) backup_lock: Arc<tokio::sync::Mutex<()>>,
     /// id of the seal key, for backups
@@ -90,6 +93,7 @@ impl Control {
             webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
+            issuer: None,
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             backup_lock: Arc::default(),
@@ -154,6 +158,14 @@ impl Control {
     pub fn with_sessions(self, sessions: Vec<Session>) -> Control {
         let sign_in = Arc::new(SignInState::new(sessions));
         Control { sign_in, ..self }
+    }
+
+    #[must_use]
+    pub fn with_issuer(self, issuer: Option<Issuer>) -> Control {
+        Control {
+            issuer: issuer.map(Arc::new),
+            ..self
+        }
     }
 
     /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.

@@ -19,6 +19,7 @@ pub mod limit;
 pub mod money;
 pub mod network;
 pub mod pattern;
+pub mod percent;
 pub mod refusal;
 pub mod role;
 pub mod secret;

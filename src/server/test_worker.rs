@@ -11,6 +11,7 @@ use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::price::Sheet;
 use crate::route::RouteTable;
+use crate::server::public_url::PublicUrl;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
 use crate::upstream::{Client, Egress};
@@ -53,6 +54,7 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         ledger: instance.ledger.clone(),
         time: instance.time.clone(),
         client: Client::new(&egress, None),
+        public: PublicUrl::new(None, ([127, 0, 0, 1], 4000).into(), false),
         trusted_proxies: ["10.0.0.0/8".parse().expect("a network")].into(),
     }
 }

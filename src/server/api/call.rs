@@ -16,6 +16,7 @@ use crate::domain::sign_in::Session;
 use crate::gateway::Gateway;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
+use crate::server::public_url::PublicUrl;
 use crate::server::worker::Worker;
 use crate::upstream::Client;
 
@@ -27,6 +28,7 @@ pub(crate) struct ApiCall {
     pub control: Control,
     pub gateway: Arc<Gateway>,
     pub client: Client,
+    pub public: PublicUrl,
     pub actor: Actor,
     /// session of an actor that came with a cookie
     pub session: Option<Session>,
@@ -74,6 +76,7 @@ impl ApiCall {
                 .expecting(extract::header(request, "if-match")),
             gateway: worker.gateway.clone(),
             client: worker.client.clone(),
+            public: worker.public.clone(),
             actor,
             session,
             id: part("id"),

@@ -232,6 +232,7 @@ fn keys() -> Vec<Operation> {
 
 fn sign_in() -> Vec<Operation> {
     vec![
+        get("/v1/sign-in", "Ways to sign in").answers(200, replies::ways),
         post("/v1/sign-in", "Start a session")
             .body(bodies::sign_in)
             .answers(200, replies::session),

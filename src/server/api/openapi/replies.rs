@@ -93,9 +93,19 @@ pub(super) fn actor(generator: &mut SchemaGenerator) -> Value {
     ])
 }
 
+pub(super) fn ways(_: &mut SchemaGenerator) -> Value {
+    let oidc = object(&[("issuer", text_schema()), ("path", text_schema())]);
+    object(&[
+        ("object", constant("sign_in")),
+        ("password", flag()),
+        ("oidc", nullable(oidc)),
+    ])
+}
+
 pub(super) fn link(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("link")),
+        ("url", text_schema()),
         ("path", text_schema()),
         ("expires_at", instant()),
     ])
