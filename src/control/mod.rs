@@ -40,6 +40,7 @@ pub mod rotation;
 mod session_times;
 pub mod sign_in;
 mod sign_in_state;
+pub mod state;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

@@ -30,6 +30,7 @@ mod request_json;
 mod request_query;
 pub(crate) mod requests;
 pub(crate) mod sign_in;
+pub(crate) mod state;
 pub(crate) mod teams;
 mod tenant_fields;
 #[cfg(test)]

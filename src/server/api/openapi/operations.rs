@@ -169,6 +169,14 @@ fn tenants() -> Vec<Operation> {
             .body(bodies::changed_team)
             .answers(200, team),
         delete("/v1/teams/{id}", "Delete a team").query(&[query::CASCADE]),
+        get(
+            "/v1/state",
+            "Organizations, teams, keys and limits as one document",
+        )
+        .answers(200, replies::state),
+        post("/v1/state", "Apply a document, or show the plan")
+            .body(bodies::state)
+            .answers(200, replies::plan),
     ]
 }
 

@@ -106,6 +106,32 @@ pub(super) fn request(_: &mut SchemaGenerator) -> Value {
     object(&[("id", text_schema()), ("object", text_schema())])
 }
 
+pub(super) fn state(_: &mut SchemaGenerator) -> Value {
+    let organization = object(&[("name", text_schema())]);
+    object(&[("organizations", array(organization))])
+}
+
+pub(super) fn plan(_: &mut SchemaGenerator) -> Value {
+    let step = object(&[
+        ("action", words(&["create", "change"])),
+        ("kind", words(&["organization", "team", "key"])),
+        ("name", text_schema()),
+        ("id", nullable(text_schema())),
+        ("detail", any_object()),
+    ]);
+    let key = object(&[
+        ("id", text_schema()),
+        ("name", text_schema()),
+        ("key", text_schema()),
+    ]);
+    object(&[
+        ("object", constant("plan")),
+        ("dry_run", flag()),
+        ("steps", array(step)),
+        ("keys", array(key)),
+    ])
+}
+
 pub(super) fn orphans(generator: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("orphans")),
