@@ -33,7 +33,7 @@ impl Setup {
             namespace: None,
             child: None,
             starts: 0,
-            log_level: "info",
+            log_level: None,
             check_books: true,
         };
         gatekeeper.start();
@@ -59,7 +59,7 @@ impl Setup {
             namespace: Some(namespace),
             child: None,
             starts: 0,
-            log_level: "info",
+            log_level: None,
             check_books: true,
         };
         gatekeeper.start();
@@ -131,7 +131,7 @@ pub struct Gatekeeper {
     namespace: Option<Namespace>,
     child: Option<Child>,
     starts: usize,
-    log_level: &'static str,
+    log_level: Option<&'static str>,
     check_books: bool,
 }
 
@@ -247,7 +247,7 @@ impl Gatekeeper {
 
     /// Level of the log from the next start on.
     pub fn log_at(&mut self, level: &'static str) {
-        self.log_level = level;
+        self.log_level = Some(level);
     }
 
     pub fn restart(&mut self) {
@@ -294,7 +294,7 @@ impl Gatekeeper {
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
-            .env("GATEKEEPER_LOG", self.log_level)
+            .envs(self.log_level.map(|level| ("GATEKEEPER_LOG", level)))
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .stdout(log)

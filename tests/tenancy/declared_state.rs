@@ -36,19 +36,19 @@ disabled = true
 budgets = [{ limit = "1.5", period = "daily", action = "warn", model = "m-*" }]
 "#;
 
-struct Applied {
+struct CommandResult {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn run(gatekeeper: &Gatekeeper, arguments: &[&str]) -> Applied {
+fn run(gatekeeper: &Gatekeeper, arguments: &[&str]) -> CommandResult {
     let Output {
         status,
         stdout,
         stderr,
     } = gatekeeper.run(arguments);
-    Applied {
+    CommandResult {
         code: status.code(),
         out: String::from_utf8_lossy(&stdout).into_owned(),
         err: String::from_utf8_lossy(&stderr).into_owned(),
