@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod reload;
 mod route_catalogue;
 
 use std::fs;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, SealKeySource, Sync, process_environment};
+use crate::config::{Config, ConfigErrors, SealKeySource, Sync, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::{BackgroundTasks, Control};
@@ -28,8 +29,7 @@ use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::price::Sheet;
-use crate::route::RouteTable;
+use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
@@ -37,6 +37,7 @@ use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
+use reload::{ConfigReload, egress, route_table};
 
 pub use crate::server::block_on;
 
@@ -92,9 +93,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let routes = Arc::new(routes.with_routing(&config.routing));
-    route_catalogue::warn_of_unreachable(&routes);
+    let routes = Arc::new(RouteCell::new(route_table(&config)));
     let control =
         control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
@@ -103,6 +102,12 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
+    };
+    let reload = ConfigReload {
+        routes: routes.clone(),
+        control: control.clone(),
+        seal_key: seal_key.clone(),
+        started: config.written.clone(),
     };
     let parts = GatewayParts {
         seal_key,
@@ -131,6 +136,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
+        reload,
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -156,19 +162,20 @@ pub struct RunningServer {
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
     certificates: Option<CertificateWatch>,
+    reload: ConfigReload,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
 }
 
 impl RunningServer {
-    /// Reads again what may change while the process runs: the certificate of the listener.
-    pub async fn reload(&self) {
-        match &self.certificates {
-            Some(certificates) => certificates.reload().await,
-            None => {
-                tracing::info!("nothing to reload; other settings take effect at the next start")
-            }
+    /// Puts in force what may change while the process runs: the certificate, and of a configuration its providers and routes.
+    pub async fn reload(&self, config: Option<Result<Config, ConfigErrors>>) {
+        if let Some(certificates) = &self.certificates {
+            certificates.reload().await;
+        }
+        if let Some(loaded) = config {
+            self.reload.run(loaded).await;
         }
     }
 
@@ -414,7 +421,7 @@ fn open_reasoning_memory(
 fn control(
     config: &Config,
     instance: &Instance,
-    routes: &Arc<RouteTable>,
+    routes: &Arc<RouteCell>,
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
     let catalogue = route_catalogue::of(routes.clone());
@@ -449,18 +456,6 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-/// Outgoing connections to the providers and the webhook.
-fn egress(config: &Config) -> Result<Egress, TlsFileError> {
-    let providers = config.providers.iter().map(|provider| &provider.connection);
-    let webhook = config
-        .alerts
-        .webhook
-        .iter()
-        .map(|webhook| &webhook.connection);
-    let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
 }
 
 /// Makes the parts of a worker thread on that thread: an upstream client belongs to one thread.

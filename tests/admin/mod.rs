@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod init;
 mod keys;
+mod reload;
 mod secrets;
 mod sign_in;
 mod tls;

@@ -120,7 +120,7 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     let outcome = match populate(&admin, &mut secrets).await {
         Ok(()) => {
             print(&banner::text(address, &data, &secrets))?;
-            signals.run_until_stopped(running, || ()).await
+            signals.run_until_stopped(running, || (), || None).await
         }
         Err(failure) => {
             running.stop().await;
