@@ -107,7 +107,6 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         routes: routes.clone(),
         control: control.clone(),
         seal_key: seal_key.clone(),
-        started: config.written.clone(),
     };
     let parts = GatewayParts {
         seal_key,
@@ -429,6 +428,7 @@ fn control(
         .control
         .clone()
         .with_retention(config.retention)
+        .with_settings(&config.written)
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_memory(memory)

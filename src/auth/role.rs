@@ -217,6 +217,9 @@ table! {
     /// send a test message to the webhook of alerts
     TestAlerts, "alerts.test",
         [Owner], own [];
+    /// view the settings of the configuration file, without secrets
+    ReadSettings, "settings.read",
+        [Owner Auditor Viewer], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",
         [Owner Auditor Viewer], own [];

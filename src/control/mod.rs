@@ -38,6 +38,7 @@ pub mod requests;
 mod retention;
 pub mod rotation;
 mod session_times;
+pub mod settings;
 pub mod sign_in;
 mod sign_in_state;
 pub mod state;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::config::{Retention, Webhook};
+use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
+use crate::control::settings::FileSettings;
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -65,6 +66,7 @@ pub struct Control {
     /// of the call, if it creates an object
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
+    pub(super) file_settings: Arc<FileSettings>,
 }
 
 impl Control {
@@ -99,6 +101,7 @@ impl Control {
             expected: None,
             idempotency: None,
             creation_sweep: Arc::default(),
+            file_settings: Arc::default(),
         }
     }
 
@@ -113,6 +116,15 @@ impl Control {
     pub fn with_seal_key_id(self, id: String) -> Control {
         Control {
             seal_key_id: id.into(),
+            ..self
+        }
+    }
+
+    /// Settings of the file at the start.
+    #[must_use]
+    pub fn with_settings(self, written: &WrittenConfig) -> Control {
+        Control {
+            file_settings: Arc::new(FileSettings::of(written)),
             ..self
         }
     }

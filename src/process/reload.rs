@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, ConfigErrors, WrittenConfig};
+use crate::config::{Config, ConfigErrors};
 use crate::control::Control;
 use crate::price::Sheet;
 use crate::process::route_catalogue;
@@ -11,16 +11,11 @@ use crate::route::{RouteCell, RouteTable};
 use crate::store::seal::SealKey;
 use crate::upstream::{Egress, TlsFileError};
 
-/// Sections that a reload puts in force.
-const RELOADED: [&str; 3] = ["providers.", "routes.", "aliases."];
-
-/// Routes in force, and the settings of the start.
+/// Routes in force, and the control plane that records a reload.
 pub(super) struct ConfigReload {
     pub routes: Arc<RouteCell>,
     pub control: Control,
     pub seal_key: SealKey,
-    /// the file as it was at the start
-    pub started: WrittenConfig,
 }
 
 /// Table of the providers and routes of a configuration.
@@ -63,7 +58,7 @@ impl ConfigReload {
             routes = config.routing.routes.len(),
             "providers, routes and aliases reloaded"
         );
-        for setting in self.pending(written) {
+        for setting in self.control.note_settings(written) {
             tracing::warn!(%setting, "setting takes effect at the next start");
         }
     }
@@ -73,20 +68,5 @@ impl ConfigReload {
         if let Err(error) = self.control.record_refused_config(reason).await {
             tracing::error!(%error, "failed to audit the refused configuration");
         }
-    }
-
-    /// Changed settings that a reload does not put in force.
-    fn pending(&self, written: &WrittenConfig) -> Vec<String> {
-        let (before, now) = (&self.started.settings, &written.settings);
-        let is_reloaded = |name: &str| RELOADED.iter().any(|section| name.starts_with(section));
-        let mut names: Vec<String> = before
-            .keys()
-            .chain(now.keys())
-            .filter(|name| before.get(*name) != now.get(*name) && !is_reloaded(name))
-            .cloned()
-            .collect();
-        names.sort();
-        names.dedup();
-        names
     }
 }

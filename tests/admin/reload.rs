@@ -77,4 +77,15 @@ fn file_with_an_error_leaves_the_old_one_in_force_and_says_why() {
         let output = gatekeeper.output();
         output.contains("takes effect at the next start") && output.contains("workers")
     });
+    let settings = gatekeeper
+        .admin()
+        .get("/v1/settings")
+        .assert_status(200)
+        .json();
+    let rows = settings["data"].as_array().expect("settings");
+    let row = |name: &str| rows.iter().find(|row| row["name"] == name).expect(name);
+    assert_eq!(row("workers")["pending"], true);
+    assert_eq!(row("data")["pending"], false);
+    assert_eq!(row("providers.up.api_key")["secret"], true);
+    assert_eq!(row("providers.up.api_key")["value"], Value::Null);
 }

@@ -29,6 +29,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod state;
 pub(crate) mod teams;

@@ -351,6 +351,7 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
             "Send a test message to the webhook of alerts",

@@ -275,6 +275,17 @@ pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
+pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
+    page(object(&[
+        ("object", constant("setting")),
+        ("name", text_schema()),
+        ("value", nullable(text_schema())),
+        ("secret", flag()),
+        ("pending", flag()),
+        ("managed_by_file", flag()),
+    ]))
+}
+
 pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("alert_test")),
