@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
 use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
-use crate::control::settings::FileSettings;
+use crate::control::settings::{FileSettings, SettingRow};
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -182,6 +184,16 @@ impl Control {
             retention: Some(retention),
             ..self
         }
+    }
+
+    /// Settings of the configuration file.
+    pub fn settings(&self, _grant: &Grant<may::ReadSettings>) -> Vec<SettingRow> {
+        self.file_settings.rows()
+    }
+
+    /// Notes a file that was read again; returns the changed settings that take effect at the next start.
+    pub fn note_settings(&self, written: &WrittenConfig) -> Vec<String> {
+        self.file_settings.replace(written)
     }
 
     pub fn zone(&self) -> &Zone {

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 
 use arc_swap::ArcSwap;
 
-use crate::auth::grant::Grant;
-use crate::auth::role::may;
 use crate::config::{Setting, WrittenConfig};
-use crate::control::plane::Control;
 
 /// Sections that a reload puts in force.
 const RELOADED: [&str; 3] = ["providers.", "routes.", "aliases."];
@@ -41,7 +38,15 @@ impl FileSettings {
         }
     }
 
-    fn rows(&self) -> Vec<SettingRow> {
+    /// Notes a file that was read again; returns the changed settings that take effect at the next start.
+    pub fn replace(&self, written: &WrittenConfig) -> Vec<String> {
+        self.read.store(written.settings.clone().into());
+        let pending = self.rows().into_iter().filter(|row| row.is_pending);
+        pending.map(|row| row.name).collect()
+    }
+
+    /// Settings by name.
+    pub fn rows(&self) -> Vec<SettingRow> {
         let read = self.read.load();
         let names = self.started.keys().chain(read.keys());
         let names: std::collections::BTreeSet<&String> = names.collect();
@@ -69,24 +74,6 @@ fn plain(setting: &Setting) -> Option<String> {
     match setting {
         Setting::Plain(text) => Some(text.clone()),
         Setting::Secret(_) => None,
-    }
-}
-
-impl Control {
-    /// Settings of the file by name.
-    pub fn settings(&self, _grant: &Grant<may::ReadSettings>) -> Vec<SettingRow> {
-        self.file_settings.rows()
-    }
-
-    /// Notes a file that was read again; returns the changed settings that take effect at the next start.
-    pub fn note_settings(&self, written: &WrittenConfig) -> Vec<String> {
-        self.file_settings
-            .read
-            .store(written.settings.clone().into());
-        let rows = self.file_settings.rows().into_iter();
-        rows.filter(|row| row.is_pending)
-            .map(|row| row.name)
-            .collect()
     }
 }
 
