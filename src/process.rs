@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod heap;
 mod reload;
 mod route_catalogue;
 
@@ -37,9 +38,11 @@ use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
-use reload::{ConfigReload, egress, route_table};
+use heap::HeapRelease;
+use reload::{ConfigReload, route_table};
 
 pub use crate::server::block_on;
+pub use reload::egress;
 
 /// Local admin socket, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -54,8 +57,8 @@ pub struct NewInstance {
 }
 
 /// Creates the books in a new data folder, with the organization `default` and one administrative key.
-pub async fn init(config: &Config) -> Result<NewInstance, StartError> {
-    let instance = Instance::open(config, Platform::system(), true)?;
+pub async fn init(config: &Config, platform: Platform) -> Result<NewInstance, StartError> {
+    let instance = Instance::open(config, platform, true)?;
     let created = set_up(config, &instance.control).await;
     instance.store.close();
     created
@@ -82,8 +85,7 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
-    let inherited = platform.listener.take();
-    let binary = platform.binary.take();
+    let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     instance.control.open_audit(&seal_key).await?;
@@ -94,11 +96,11 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
     let routes = Arc::new(RouteCell::new(route_table(&config)));
-    let control =
-        control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
+    let control = control(&config, &instance, &routes, memory.clone())?;
+    let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
-    let (alerts, alert_sender) =
-        Alerts::open(&control, config.alerts.clone(), webhook_client.clone());
+    let client = webhook_client.clone();
+    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
@@ -116,6 +118,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
         denials: control.denials().clone(),
+        ceilings: control.ceilings().clone(),
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
@@ -136,6 +139,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
         reload,
+        heap: HeapRelease::start(gateway.clone()),
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -162,6 +166,7 @@ pub struct RunningServer {
     listener: Listener,
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
+    heap: HeapRelease,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
@@ -197,6 +202,7 @@ impl RunningServer {
         if let Some(certificates) = self.certificates {
             certificates.stop().await;
         }
+        self.heap.stop().await;
         self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
@@ -322,12 +328,10 @@ fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartErro
     if !create && !config.folder.is_dir() {
         return Err(StoreError::NotInitialised.into());
     }
-    match FolderDisk::lock(&config.folder) {
+    let folder = config.folder.clone();
+    match FolderDisk::lock(&folder) {
         Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder {
-            folder: config.folder.clone(),
-            error,
-        }),
+        Err(error) => Err(StartError::Folder { folder, error }),
     }
 }
 

@@ -299,12 +299,14 @@ def decide(row, decision):
         for rates in base_cards(row):
             rates.update({name: decimal(value, Decimal(decision["times"])) for name, value in rates.items() if name in KNOWN["token_rates"].values()})
         return True
+    rates = row["service_tiers"].get(decision["tier"], {}) if "tier" in decision else row["rates"]
     for name, value in decision["rates"].items():
-        if Decimal(value) <= Decimal(row["rates"].get(name, "0")):
+        if Decimal(value) <= Decimal(rates.get(name, "0")):
             return False
-    row["rates"].update(decision["rates"])
-    row["rates"] = sorted_rates(row["rates"])
-    return bool(row["rates"])
+    raised = sorted_rates({**rates, **decision["rates"]})
+    rates.clear()
+    rates.update(raised)
+    return bool(rates)
 
 
 def apply_decisions(rows):

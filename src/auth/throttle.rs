@@ -59,13 +59,12 @@ impl Throttle {
         Verdict::After { delay_ms }
     }
 
-    /// True for the first failure of the account within a minute.
-    pub fn note_failure(&self, account: &str, address: Option<IpAddr>, now_ms: u64) -> bool {
+    pub fn note_failure(&self, account: &str, address: Option<IpAddr>, now_ms: u64) {
         let mut failures = self.lock();
         if let Some(address) = address {
             bump(&mut failures.addresses, network(address), now_ms);
         }
-        bump(&mut failures.accounts, account.to_owned(), now_ms)
+        bump(&mut failures.accounts, account.to_owned(), now_ms);
     }
 
     pub fn note_success(&self, account: &str) {
@@ -88,13 +87,9 @@ impl Count {
     }
 }
 
-/// Adds a failure; true if the one before is at least a minute old.
-fn bump<K: std::hash::Hash + Eq + Clone>(
-    counts: &mut HashMap<K, Count>,
-    key: K,
-    now_ms: u64,
-) -> bool {
-    if counts.len() >= ENTRIES_MAX {
+/// Adds a failure.
+fn bump<K: std::hash::Hash + Eq + Clone>(counts: &mut HashMap<K, Count>, key: K, now_ms: u64) {
+    if counts.len() >= ENTRIES_MAX && !counts.contains_key(&key) {
         counts.retain(|_, count| now_ms < count.since_ms + WINDOW_MS);
         if counts.len() >= ENTRIES_MAX
             && let Some(oldest) = counts.iter().min_by_key(|(_, count)| count.last_ms)
@@ -103,24 +98,17 @@ fn bump<K: std::hash::Hash + Eq + Clone>(
             counts.remove(&oldest);
         }
     }
-    let count = counts.entry(key).or_insert(Count {
+    let fresh = Count {
         failures: 0,
         since_ms: now_ms,
-        last_ms: 0,
-    });
+        last_ms: now_ms,
+    };
+    let count = counts.entry(key).or_insert(fresh);
     if now_ms >= count.since_ms + WINDOW_MS {
-        *count = Count {
-            failures: 0,
-            since_ms: now_ms,
-            last_ms: count.last_ms,
-        };
+        *count = fresh;
     }
-    let first = count.last_ms == 0 || now_ms >= count.last_ms + 60_000;
     count.failures += 1;
-    if first {
-        count.last_ms = now_ms;
-    }
-    first
+    count.last_ms = now_ms;
 }
 
 /// An IPv6 client has a whole /64 of addresses.
@@ -185,10 +173,11 @@ mod tests {
     #[test]
     fn throttle_remembers_a_bounded_number_of_accounts() {
         let throttle = Throttle::default();
-        for attempt in 0..ENTRIES_MAX + 10 {
-            assert!(throttle.note_failure(&format!("{attempt}"), None, NOW_MS + attempt as u64));
+        for attempt in 0..ENTRIES_MAX as u64 + 10 {
+            throttle.note_failure(&attempt.to_string(), None, NOW_MS + attempt);
         }
-        assert!(throttle.lock().accounts.len() <= ENTRIES_MAX);
-        assert!(!throttle.note_failure(&format!("{}", ENTRIES_MAX + 9), None, NOW_MS + 20_000));
+        let accounts = &throttle.lock().accounts;
+        assert_eq!(accounts.len(), ENTRIES_MAX);
+        assert!(!accounts.contains_key("0"), "the oldest is forgotten");
     }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::failure::Failure;
 use super::settings::SettingsArgs;
@@ -14,8 +13,9 @@ use super::style::{OutputArgs, Style};
 use crate::cli::http::download::{Download, download};
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::cli::settings::DEMO_FOLDER;
+use crate::cli::transport::Transport;
 use crate::config::{self, SecretSource};
-use crate::domain::secret::Secret;
+use crate::domain::zone::Zone;
 use crate::process::ADMIN_SOCKET;
 
 /// Members of request bodies and query strings, and the flags that set them.
@@ -48,9 +48,17 @@ const PAGE_ROWS: usize = 1_000;
 pub struct ServerArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Base URL of the server, e.g. http://127.0.0.1:4000, instead of the local admin socket
+    /// Base URL of the server, e.g. https://gateway.example, instead of the local admin socket
     #[arg(long, value_name = "URL", env = "GATEKEEPER_URL")]
     url: Option<String>,
+    /// With --url https://: PEM file of an authority to trust beside the built-in ones
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "url",
+        env = "GATEKEEPER_CA_FILE"
+    )]
+    ca_file: Option<PathBuf>,
     /// With --url: file that contains an administrative key [default: $GATEKEEPER_ADMIN_KEY]
     #[arg(long, value_name = "FILE", requires = "url")]
     admin_key_file: Option<PathBuf>,
@@ -72,7 +80,9 @@ impl ServerArgs {
 
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         let client = match &self.url {
-            Some(url) => AdminClient::at_url(url, self.admin_key_file.clone())?,
+            Some(url) => {
+                AdminClient::at_url(url, self.admin_key_file.clone(), self.ca_file.clone())?
+            }
             None => AdminClient::in_folder(&self.local_folder()?),
         };
         Ok(AdminClient {
@@ -81,9 +91,22 @@ impl ServerArgs {
         })
     }
 
-    /// Form of the output.
+    /// Form of the output, with the times of the local server's zone; those of a server at a URL are in UTC.
     pub fn style(&self) -> Style {
-        self.output.style()
+        let style = self.output.style();
+        match self.local_zone() {
+            Some(zone) => Style { zone, ..style },
+            None => style,
+        }
+    }
+
+    fn local_zone(&self) -> Option<Zone> {
+        let is_demo = self.local_folder().ok()? == Path::new(DEMO_FOLDER);
+        if self.url.is_some() || is_demo {
+            return None;
+        }
+        let config = config::load_base(&self.settings.overrides()).ok()?.config;
+        Zone::parse(&config.timezone)
     }
 
     /// The configured data folder; the demo's in the current folder where no other is named and none has a server.
@@ -108,17 +131,6 @@ pub struct AdminClient {
     is_verbose: bool,
 }
 
-#[derive(Debug)]
-enum Transport {
-    /// authenticates by the user id of the peer
-    Socket(PathBuf),
-    Tcp {
-        address: SocketAddr,
-        host: String,
-        key: Secret,
-    },
-}
-
 impl AdminClient {
     /// Connects to the socket in the data folder.
     pub fn in_folder(folder: &Path) -> AdminClient {
@@ -129,13 +141,14 @@ impl AdminClient {
         }
     }
 
-    fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<AdminClient, Failure> {
+    fn at_url(
+        url: &str,
+        key_file: Option<PathBuf>,
+        ca_file: Option<PathBuf>,
+    ) -> Result<AdminClient, Failure> {
         let checked = config::parse_base_url(url)
             .map_err(|message| Failure::usage(format!("--url: {message}")))?;
-        let Some(rest) = checked.strip_prefix("http://") else {
-            let message = "https not supported by --url; run the command on the server, or through `ssh -L 4000:127.0.0.1:4000`";
-            return Err(Failure::usage(message));
-        };
+        let (scheme, rest) = checked.split_once("://").unwrap_or(("http", &checked));
         let (host, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let key = match key_file {
             Some(path) => SecretSource::File(path),
@@ -146,12 +159,14 @@ impl AdminClient {
                 "missing administrative key for --url: {message}; or set --admin-key-file"
             ))
         })?;
+        let address = (scheme != "https").then(|| parse_host(host)).transpose()?;
+        let host = host.to_owned();
+        let transport = match address {
+            Some(address) => Transport::Tcp { address, host, key },
+            None => Transport::Tls { host, ca_file, key },
+        };
         Ok(AdminClient {
-            transport: Transport::Tcp {
-                address: parse_host(host)?,
-                host: host.to_owned(),
-                key,
-            },
+            transport,
             prefix: prefix.to_owned(),
             is_verbose: false,
         })
@@ -175,70 +190,33 @@ impl AdminClient {
         body: Option<String>,
     ) -> Result<(u16, String), CallError> {
         let path = &format!("{}{path}", self.prefix);
-        match &self.transport {
-            Transport::Socket(socket) => {
-                let at = || socket.display().to_string();
-                let stream = UnixStream::connect(socket)
-                    .await
-                    .map_err(|error| connect_error(at(), error))?;
-                exchange(
-                    stream,
-                    Request {
-                        method,
-                        path,
-                        host: "localhost",
-                        key: None,
-                        accept,
-                        body,
-                    },
-                )
-                .await
-            }
-            Transport::Tcp { address, host, key } => {
-                let stream = TcpStream::connect(address)
-                    .await
-                    .map_err(|error| connect_error(address.to_string(), error))?;
-                exchange(
-                    stream,
-                    Request {
-                        method,
-                        path,
-                        host,
-                        key: Some(key),
-                        accept,
-                        body,
-                    },
-                )
-                .await
-            }
+        let stream = self.transport.connect().await?;
+        exchange(stream, self.request(method, path, accept, body)).await
+    }
+
+    fn request<'a>(
+        &'a self,
+        method: &'a str,
+        path: &'a str,
+        accept: &'a str,
+        body: Option<String>,
+    ) -> Request<'a> {
+        Request {
+            method,
+            path,
+            host: self.transport.host(),
+            key: self.transport.key(),
+            accept,
+            body,
         }
     }
 
     /// Writes the body of the answer to a new file; returns its bytes.
     pub async fn download(&self, path: &str, file: &Path) -> Result<u64, Failure> {
         let path = &format!("{}{path}", self.prefix);
-        let mut request = Request {
-            method: "POST",
-            path,
-            host: "localhost",
-            key: None,
-            accept: "application/octet-stream",
-            body: None,
-        };
-        let written = match &self.transport {
-            Transport::Socket(socket) => {
-                let stream = UnixStream::connect(socket).await;
-                let stream =
-                    stream.map_err(|error| connect_error(socket.display().to_string(), error));
-                download(stream.map_err(failed)?, request, file).await
-            }
-            Transport::Tcp { address, host, key } => {
-                (request.host, request.key) = (host, Some(key));
-                let stream = TcpStream::connect(address).await;
-                let stream = stream.map_err(|error| connect_error(address.to_string(), error));
-                download(stream.map_err(failed)?, request, file).await
-            }
-        };
+        let request = self.request("POST", path, "application/octet-stream", None);
+        let stream = self.transport.connect().await.map_err(failed)?;
+        let written = download(stream, request, file).await;
         match written.map_err(failed)? {
             Download::Complete(bytes) => Ok(bytes),
             Download::Refused(status, text) => {
@@ -369,15 +347,7 @@ pub fn percent_encode(text: &str) -> String {
         .collect()
 }
 
-fn connect_error(at: String, error: std::io::Error) -> CallError {
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied => CallError::PermissionDenied { at },
-        _ => CallError::Unreachable { at, error },
-    }
-}
-
-/// Parses `HOST[:PORT]`. Only `localhost` is resolved: a static binary has no system resolver, and the key must not be
-/// sent to another host.
+/// Parses `HOST[:PORT]`. Only `localhost` is resolved: without TLS, the key must not be sent to the host that a name server chose.
 fn parse_host(host: &str) -> Result<SocketAddr, Failure> {
     let with_port = if host.contains(':') && !host.ends_with(']') {
         host.to_owned()
@@ -390,7 +360,7 @@ fn parse_host(host: &str) -> Result<SocketAddr, Failure> {
         .unwrap_or(with_port);
     numeric.parse().map_err(|_| {
         Failure::usage(format!(
-            "--url: host name `{host}` not supported; use an IP address, e.g. http://10.0.0.5:4000"
+            "--url: host name `{host}` not supported without TLS; use https://, or an IP address, e.g. http://10.0.0.5:4000"
         ))
     })
 }
@@ -445,11 +415,5 @@ mod tests {
             assert_eq!(refusal_message(&error, 400), expected);
         }
         assert!(refusal_message(&Value::Null, 502).contains("502"));
-    }
-
-    #[test]
-    fn url_https_is_rejected_with_ssh_hint() {
-        let failure = AdminClient::at_url("https://gateway.lan", None).expect_err("https");
-        assert!(failure.to_string().contains("ssh -L"), "{failure}");
     }
 }

@@ -6,7 +6,7 @@ use super::settings::SettingsArgs;
 use crate::cli::data_dir;
 use crate::cli::output::print;
 use crate::config;
-use crate::process;
+use crate::process::{self, Platform};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -24,7 +24,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     data_dir::create(&config.folder)?;
-    let created = process::block_on(process::init(&config))?;
+    let created = process::block_on(process::init(&config, Platform::system()))?;
     let (key, audit_key) = (created.admin_key.expose(), created.audit_key);
     print(&format!(
         "\

@@ -11,6 +11,7 @@ mod clock;
 mod completions;
 mod data_dir;
 mod demo;
+mod doctor;
 mod failure;
 mod http;
 mod import;
@@ -38,6 +39,7 @@ mod state;
 mod style;
 mod table;
 mod teams;
+mod transport;
 mod usage;
 mod users;
 mod values;
@@ -55,6 +57,7 @@ Exit codes:
   2   invalid command line
   10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
   14  `audit verify`: the log differs from the one that was signed
+  15  `doctor`: a check failed
   74  data folder deleted or replaced while the server ran
   75  data folder in use by another process; try again
   78  invalid configuration or data folder";
@@ -71,7 +74,7 @@ pub struct Cli {
 enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C
     Serve(serve::Args),
-    /// Run the gateway with a simulated provider, three teams and sample commands
+    /// Run the gateway with a simulated provider, four teams and six steps to try
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
@@ -79,6 +82,8 @@ enum Command {
     Setup(setup::Args),
     /// Check the configuration and report all errors
     Check(check::Args),
+    /// Examine the machine, the data folder and the providers, and say what to mend
+    Doctor(doctor::Args),
     /// Create, list, change and delete organizations
     #[command(subcommand)]
     Organizations(organizations::Command),
@@ -106,7 +111,7 @@ enum Command {
     Verify(verify::Args),
     /// Show usage and cost, by default of this month by team and model
     Usage(usage::Args),
-    /// List, follow and explain requests
+    /// List, follow, explain and export requests
     #[command(subcommand)]
     Requests(requests::Command),
     /// Translate the configuration of another gateway
@@ -169,6 +174,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => restore::run(args),
         Command::Manual(args) => manual::run(args, Cli::command()),
@@ -237,6 +243,7 @@ mod tests {
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",
             "gatekeeper requests tail --model gpt-*",
+            "gatekeeper requests export --since 2026-11-01 --format csv --out requests.csv",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",
@@ -244,6 +251,7 @@ mod tests {
             "gatekeeper audit export audit-2026 --since 2026-11-01",
             "gatekeeper audit verify audit-2026 --checkpoint kept --checkpoint older --public-key key",
             "gatekeeper clock",
+            "gatekeeper doctor --offline --json",
             "gatekeeper clock --json",
             "gatekeeper clock accept --json",
             "gatekeeper ledger orphans --settle-estimated --team eng",

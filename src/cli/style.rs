@@ -39,12 +39,12 @@ pub struct OutputArgs {
 
 impl OutputArgs {
     pub fn style(&self) -> Style {
-        let now = Zone::utc().rfc3339(SystemClock { boot: None }.wall_ms());
         Style {
             color: self.has_color(),
             width: terminal_width(),
             exact: self.exact,
-            now,
+            zone: Zone::utc(),
+            now_ms: SystemClock { boot: None }.wall_ms(),
         }
     }
 
@@ -93,8 +93,10 @@ pub struct Style {
     /// columns of the terminal; `None`: no bound
     pub width: Option<usize>,
     pub exact: bool,
-    /// RFC 3339; dates of the same year are shown without it
-    pub now: String,
+    /// zone of dates and times, unless they are exact
+    pub zone: Zone,
+    /// dates of the same year are shown without it
+    pub now_ms: u64,
 }
 
 impl Style {
@@ -146,25 +148,44 @@ impl Style {
         if self.exact {
             return text;
         }
-        match (self.day_of(&text), text.get(11..16)) {
-            (Some(day), Some(time)) => format!("{day} {time} UTC"),
-            _ => text,
+        match Zone::parse_rfc3339(&text) {
+            Some(at_ms) => {
+                let day = self.day_of(&self.zone.date(at_ms));
+                let time = self.zone.hour_and_minute(at_ms);
+                day.map_or(text, |day| format!("{day} {time}"))
+            }
+            None => text,
+        }
+    }
+
+    /// Renders an instant with its seconds: `1 Dec 10:00:07 UTC`.
+    pub fn moment(&self, value: &Value) -> String {
+        let date = self.date(value);
+        match value.as_str().and_then(Zone::parse_rfc3339) {
+            Some(at_ms) if !self.exact => {
+                let minute = self.zone.hour_and_minute(at_ms);
+                let (hours, zone) = minute.split_once(' ').unwrap_or((&minute, ""));
+                let second = format!("{} {zone}", self.zone.time_of_day(at_ms));
+                date.replacen(&format!("{hours} {zone}"), &second, 1)
+            }
+            _ => date,
         }
     }
 
     /// Renders an instant of today as `10:00:07`, an earlier one with its day.
     pub fn time(&self, value: &Value) -> String {
         let text = cell(value);
-        let date = text.get(..10).unwrap_or_default();
-        match text.get(11..19) {
-            Some(time) if !self.exact && self.now.starts_with(date) => time.to_owned(),
+        match Zone::parse_rfc3339(&text) {
+            Some(at_ms) if !self.exact && self.zone.date(at_ms) == self.today() => {
+                self.zone.time_of_day(at_ms)
+            }
             _ => self.date(value),
         }
     }
 
-    /// Today's date in UTC: `2026-11-29`.
+    /// Today's date: `2026-11-29`.
     pub fn today(&self) -> String {
-        self.now.chars().take(10).collect()
+        self.zone.date(self.now_ms)
     }
 
     /// Renders the day of an instant or a date: `1 Dec`.
@@ -173,14 +194,16 @@ impl Style {
         if self.exact {
             return text;
         }
-        self.day_of(&text).unwrap_or(text)
+        let date = Zone::parse_rfc3339(&text).map(|at_ms| self.zone.date(at_ms));
+        self.day_of(date.as_deref().unwrap_or(&text))
+            .unwrap_or(text)
     }
 
     fn day_of(&self, text: &str) -> Option<String> {
         let (year, month, day) = (text.get(..4)?, text.get(5..7)?, text.get(8..10)?);
         let month = MONTHS.get(month.parse::<usize>().ok()?.checked_sub(1)?)?;
         let day = day.parse::<u8>().ok()?;
-        if self.now.starts_with(year) {
+        if self.today().starts_with(year) {
             Some(format!("{day} {month}"))
         } else {
             Some(format!("{day} {month} {year}"))
@@ -189,9 +212,8 @@ impl Style {
 
     /// True for an instant that has passed.
     pub fn is_past(&self, value: &Value) -> bool {
-        let ms = |text: &str| Zone::parse_rfc3339(text);
-        let at = value.as_str().and_then(ms);
-        at.zip(ms(&self.now)).is_some_and(|(at, now)| at <= now)
+        let at_ms = value.as_str().and_then(Zone::parse_rfc3339);
+        at_ms.is_some_and(|at_ms| at_ms <= self.now_ms)
     }
 }
 
@@ -202,7 +224,8 @@ impl Default for Style {
             color: false,
             width: None,
             exact: false,
-            now: String::new(),
+            zone: Zone::utc(),
+            now_ms: 0,
         }
     }
 }
@@ -290,7 +313,7 @@ mod tests {
     #[test]
     fn date_shows_its_year_only_if_it_is_another_one() {
         let style = Style {
-            now: "2026-11-29T10:00:00Z".to_owned(),
+            now_ms: Zone::parse_rfc3339("2026-11-29T10:00:00Z").expect("an instant"),
             ..Style::default()
         };
         let date = |text: &str| style.date(&json!(text));
@@ -299,6 +322,35 @@ mod tests {
         assert_eq!(style.day(&json!("2026-12-01")), "1 Dec");
         assert!(style.is_past(&json!("2026-11-29T09:00:00Z")));
         assert!(!style.is_past(&Value::Null));
+    }
+
+    #[test]
+    fn dates_and_times_are_those_of_the_zone() {
+        let style = Style {
+            zone: Zone::parse("Europe/Berlin").expect("a zone"),
+            now_ms: Zone::parse_rfc3339("2026-11-29T10:00:00Z").expect("an instant"),
+            ..Style::default()
+        };
+        let (reset, late) = (
+            json!("2026-11-30T23:00:00Z"),
+            json!("2026-11-28T23:30:07.5Z"),
+        );
+        assert_eq!(style.date(&reset), "1 Dec 00:00 CET");
+        assert_eq!(
+            (style.day(&reset), style.day(&json!("2026-11-30"))),
+            ("1 Dec".into(), "30 Nov".into())
+        );
+        assert_eq!(
+            (style.time(&late), style.time(&reset)),
+            ("00:30:07".into(), "1 Dec 00:00 CET".into())
+        );
+        assert_eq!(style.today(), "2026-11-29");
+        assert_eq!(style.moment(&late), "29 Nov 00:30:07 CET");
+        let exact = Style {
+            exact: true,
+            ..style
+        };
+        assert_eq!(exact.date(&reset), "2026-11-30T23:00:00Z");
     }
 
     #[test]

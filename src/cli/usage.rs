@@ -39,7 +39,8 @@ pub struct Args {
     /// End, exclusive
     #[arg(long, value_name = "DATE")]
     end: Option<String>,
-    /// Group by up to four of provider, model, team, organization, key, status, and one of hour, day, month
+    /// Group by up to four of provider, model, team, organization, key, status, and one of hour, day, month; or by tag or user,
+    /// with team, key, day or month
     #[arg(
         long,
         value_name = "DIMENSIONS",
@@ -123,7 +124,7 @@ fn render_report(group_by: &[String], report: &Value, style: &Style) -> String {
     let label = |row: &Value, dimension: &str| match &row[format!("{dimension}_name")] {
         Value::Null if dated(dimension) => row_time(&row[dimension], style),
         // refusals are counted by key alone
-        Value::Null if row[dimension] == "" => "–".to_owned(),
+        Value::Null if row[dimension] == "" || row[dimension].is_null() => "–".to_owned(),
         Value::Null => cell(&row[dimension]),
         // tenants are shown by name
         name => cell(name),

@@ -12,7 +12,9 @@ use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::role::Scope;
 use crate::domain::zone::{Window, Zone};
-use crate::store::{RetentionCutoffs, RollupKey, RollupPeriod, RollupSums, Store, StoreError};
+use crate::store::{
+    RetentionCutoffs, RollupKey, RollupPeriod, RollupSums, StatedKind, Store, StoreError,
+};
 
 /// Row limit; larger reports are refused.
 const ROWS_MAX: usize = 10_000;
@@ -28,17 +30,30 @@ pub enum Dimension {
     Organization,
     Key,
     Status,
+    Tag,
+    User,
 }
 
 impl Dimension {
-    pub const ALL: [Dimension; 6] = [
+    pub const ALL: [Dimension; 8] = [
         Dimension::Provider,
         Dimension::Model,
         Dimension::Team,
         Dimension::Organization,
         Dimension::Key,
         Dimension::Status,
+        Dimension::Tag,
+        Dimension::User,
     ];
+
+    /// Kind of values that clients state; they are counted by day and key only.
+    pub fn stated(self) -> Option<StatedKind> {
+        match self {
+            Dimension::Tag => Some(StatedKind::Tag),
+            Dimension::User => Some(StatedKind::User),
+            _ => None,
+        }
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,6 +63,8 @@ impl Dimension {
             Dimension::Organization => "organization",
             Dimension::Key => "key",
             Dimension::Status => "status",
+            Dimension::Tag => "tag",
+            Dimension::User => "user",
         }
     }
 }
@@ -96,6 +113,13 @@ pub struct UsageQuery {
 }
 
 impl UsageQuery {
+    /// Kind of stated values that the report is grouped by.
+    pub fn stated(&self) -> Option<StatedKind> {
+        self.dimensions
+            .iter()
+            .find_map(|dimension| dimension.stated())
+    }
+
     /// Ranges to read: days for whole days, hours for the partial days at both ends, only hours if grouped by hour. An end in
     /// the future counts as partial all the same: time may have gone back, and usage may lie after it.
     fn ranges(&self, zone: &Zone) -> Vec<RollupRange> {
@@ -181,6 +205,18 @@ pub enum GroupValue {
     Organization(Option<OrganizationId>),
     Key(KeyId),
     Status(StatusClass),
+    Stated(StatedValue),
+}
+
+/// Tag or end user that the calls of a group state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatedValue {
+    /// tag, or pseudonym of the user
+    Named(String),
+    /// values above the bound of a day
+    Other,
+    /// the client stated nothing
+    Nothing,
 }
 
 /// Sums of one group.
@@ -276,16 +312,55 @@ fn read_groups(
     counted: &dyn Fn(KeyId) -> bool,
 ) -> Result<(Groups, u64), StoreError> {
     let (mut groups, mut rows) = (Groups::new(), 0);
+    // read before the roll-ups, of which they are a part
+    let mut stated: Vec<(RollupKey, StatedValue, RollupSums)> = Vec::new();
+    for (kind, range) in query
+        .stated()
+        .into_iter()
+        .flat_map(|kind| ranges.iter().map(move |range| (kind, range)))
+    {
+        let days = (range.from_ms, range.to_ms);
+        rows += store.stated_usage(kind, days, ROLLUPS_MAX - rows, |row, value, sums| {
+            if counted(row.key) {
+                let value = value.map_or(StatedValue::Other, |value| {
+                    StatedValue::Named(value.to_owned())
+                });
+                stated.push((day_of_key(row.start_ms, row.key), value, *sums));
+            }
+        })?;
+    }
+    let nothing = StatedValue::Nothing;
     for range in ranges {
         let (period, from_ms, to_ms) = (range.period, range.from_ms, range.to_ms);
         rows += store.rollups(period, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
             if groups.len() <= ROWS_MAX && counted(row.key) {
-                let group = group_of(query, zone, directory, row);
+                let group = group_of(query, zone, directory, row, &nothing);
                 groups.entry(group).or_default().add(sums);
             }
         })?;
     }
+    for (row, value, sums) in &stated {
+        if groups.len() <= ROWS_MAX {
+            let rest = groups.entry(group_of(query, zone, directory, row, &nothing));
+            rest.or_default().remove(sums);
+            let named = groups.entry(group_of(query, zone, directory, row, value));
+            named.or_default().add(sums);
+        }
+    }
+    groups.retain(|_, sums| *sums != RollupSums::default());
     Ok((groups, rows))
+}
+
+/// Key of a roll-up of which only day and virtual key are known.
+fn day_of_key(start_ms: u64, key: KeyId) -> RollupKey {
+    RollupKey {
+        start_ms,
+        key,
+        model_asked: String::new(),
+        provider: String::new(),
+        model: String::new(),
+        class: StatusClass::Ok,
+    }
 }
 
 fn group_of(
@@ -293,6 +368,7 @@ fn group_of(
     zone: &Zone,
     directory: &Directory,
     row: &RollupKey,
+    stated: &StatedValue,
 ) -> (Option<u64>, Vec<GroupValue>) {
     let caller = directory.key(row.key);
     let value = |dimension: &Dimension| match dimension {
@@ -304,6 +380,7 @@ fn group_of(
         }
         Dimension::Key => GroupValue::Key(row.key),
         Dimension::Status => GroupValue::Status(row.class),
+        Dimension::Tag | Dimension::User => GroupValue::Stated(stated.clone()),
     };
     let interval_start_ms = query
         .interval

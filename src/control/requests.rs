@@ -10,7 +10,7 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::error::not_found;
-use crate::control::plane::{Control, FOLLOWERS_MAX, FRESH_WAIT_MS};
+use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Tag, UserHash};
 use crate::domain::budget::Budget;
@@ -96,6 +96,8 @@ pub struct RequestPage {
     pub next: Option<String>,
     /// cursor for `after`: entries booked since this page
     pub follow: String,
+    /// every request with a smaller id has ended and is in the books; `None` where that is not known
+    pub complete_before: Option<RequestId>,
 }
 
 /// One request: its booked attempts or its refusal, and those of the charged budgets that still exist.
@@ -223,8 +225,9 @@ impl Control {
         grant: &Grant<may::ReadUsage>,
         query: RequestQuery,
     ) -> Result<RequestPage, ApiError> {
+        let complete_before = self.complete_before();
         // a page that misses the newest entries is still valid
-        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         if let Some(RequestCursor::Feed(cursor)) = query.after {
             return self.follow(grant, query, cursor).await;
         }
@@ -241,7 +244,16 @@ impl Control {
             next: query.next_cursor(&scanned),
             entries: scanned.entries,
             follow,
+            complete_before: fresh.then_some(complete_before),
         })
+    }
+
+    /// Id before which every request has ended: that of the oldest open hold, or of the oldest request that may still be admitted.
+    fn complete_before(&self) -> RequestId {
+        let admission_ms = self.admission_wait_ms + PROCESSING_MS;
+        let admitted = RequestId::first_at(self.time.now_ms().saturating_sub(admission_ms));
+        let oldest = self.ledger.oldest_hold();
+        oldest.map_or(admitted, |hold| hold.request.min(admitted))
     }
 
     /// Entries booked after a cursor; waits for the first one.
@@ -251,16 +263,7 @@ impl Control {
         query: RequestQuery,
         mut cursor: FeedCursor,
     ) -> Result<RequestPage, ApiError> {
-        let deadline = Instant::now() + Duration::from_secs(query.wait_s);
-        let _permit = match query.wait_s {
-            0 => None,
-            _ => Some(
-                self.follower_permits
-                    .clone()
-                    .try_acquire_owned()
-                    .map_err(|_| too_many_followers())?,
-            ),
-        };
+        let follower = self.follower(query.wait_s)?;
         loop {
             let mut booked = self.store.wal().postings();
             let (filter, view) = (query.clone(), self.view(grant));
@@ -275,20 +278,18 @@ impl Control {
             let page = page.ok_or_else(cursor_lost)?;
             cursor = page.cursor;
             // a page that reached its row bound is returned even if empty: its cursor lies further on
-            if !page.entries.is_empty()
-                || !page.finished
-                || Instant::now() >= deadline
-                || self.follower_permits.is_closed()
-            {
+            if !page.entries.is_empty() || !page.finished || follower.is_over() {
                 let cursor = cursor.to_string();
                 return Ok(RequestPage {
                     entries: page.entries,
                     next: Some(cursor.clone()),
                     follow: cursor,
+                    complete_before: None,
                 });
             }
-            let _commit = tokio::time::timeout_at(deadline, booked.changed()).await;
-            tokio::time::sleep_until(deadline.min(Instant::now() + REREAD_DELAY)).await;
+            let _commit = tokio::time::timeout_at(follower.deadline, booked.changed()).await;
+            let reread = follower.deadline.min(Instant::now() + REREAD_DELAY);
+            tokio::time::sleep_until(reread).await;
         }
     }
 
@@ -327,17 +328,6 @@ impl Control {
             refusal,
             budgets,
         })
-    }
-
-    /// Shutdown: answers all waiting followers and admits no more.
-    pub fn close_followers(&self) {
-        self.follower_permits.close();
-        self.store.wake_followers();
-    }
-
-    /// Followers that wait for an entry.
-    pub fn followers(&self) -> usize {
-        FOLLOWERS_MAX.saturating_sub(self.follower_permits.available_permits())
     }
 }
 
@@ -380,11 +370,6 @@ fn cursor_lost() -> ApiError {
     let message = "stale cursor: the gateway was restarted, or too many requests have ended since; \
                    read the list without `after`, then continue from its `follow`";
     ApiError::invalid(message).with_param("after")
-}
-
-pub(super) fn too_many_followers() -> ApiError {
-    let message = format!("limit of {FOLLOWERS_MAX} waiting followers reached; ask without `wait`");
-    ApiError::new(ErrorCode::Overloaded, message).with_retry_after(5)
 }
 
 #[cfg(test)]

@@ -66,19 +66,12 @@ impl Control {
         address: Option<IpAddr>,
     ) -> Result<NewSession, ApiError> {
         let account = email.trim().to_lowercase();
+        self.wait_for_turn(&account, address).await?;
         let _attempt = self
             .sign_in
             .attempts
             .try_acquire()
             .map_err(|_| overloaded())?;
-        let now_ms = self.now_ms();
-        match self.sign_in.throttle.check(&account, address, now_ms) {
-            Verdict::Refused { retry_after_s } => return Err(throttled(retry_after_s)),
-            Verdict::After { delay_ms: 0 } => {}
-            Verdict::After { delay_ms } => {
-                tokio::time::sleep(Duration::from_millis(delay_ms)).await
-            }
-        }
         let directory = self.directory();
         let user = directory
             .users()
@@ -89,31 +82,51 @@ impl Control {
             None => None,
         };
         let matches = self.verify(given, stored).await?;
-        match user
-            .filter(|_| matches)
-            .and_then(|user| user_actor(&directory, user))
-        {
+        let actor = user.filter(|_| matches);
+        match actor.and_then(|user| user_actor(&directory, user)) {
             Some(actor) => {
                 self.sign_in.throttle.note_success(&account);
-                self.insert_session(actor, address).await
+                self.insert_session(actor, address, "password").await
             }
             None => {
-                if self
-                    .sign_in
-                    .throttle
-                    .note_failure(&account, address, now_ms)
-                {
-                    self.audit_failure(user, address).await?;
-                }
+                self.note_failure(&account, user, address);
                 Err(refused())
             }
         }
+    }
+
+    /// Slows attempts on an account that failed, and refuses an address that fails often. Holds nothing while it waits.
+    async fn wait_for_turn(&self, account: &str, address: Option<IpAddr>) -> Result<(), ApiError> {
+        match self.sign_in.throttle.check(account, address, self.now_ms()) {
+            Verdict::Refused { retry_after_s } => {
+                self.note_denial("sign_in.throttled", None, address, "rate_limit_exceeded");
+                Err(throttled(retry_after_s))
+            }
+            Verdict::After { delay_ms: 0 } => Ok(()),
+            Verdict::After { delay_ms } => {
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts a failure; an unknown account is not named in the audit log, which it could fill with any text.
+    fn note_failure(&self, account: &str, user: Option<UserId>, address: Option<IpAddr>) {
+        let throttle = &self.sign_in.throttle;
+        throttle.note_failure(account, address, self.now_ms());
+        let subject = user.map(|user| user.to_string());
+        let reason = match subject {
+            Some(_) => "wrong_password",
+            None => "unknown_account",
+        };
+        self.note_denial("sign_in.failed", subject, address, reason);
     }
 
     async fn insert_session(
         &self,
         actor: Actor,
         address: Option<IpAddr>,
+        by: &'static str,
     ) -> Result<NewSession, ApiError> {
         let user = actor.user().ok_or_else(refused)?;
         let token = generate_token().map_err(no_random_bytes)?;
@@ -129,26 +142,12 @@ impl Control {
         let stored = session.clone();
         let insert = move |change: &mut Change<'_, '_>| {
             change.books.put_session(&stored)?;
-            let detail = json!({ "session": stored.id(), "address": stored.address });
+            let detail = json!({ "session": stored.id(), "address": stored.address, "by": by });
             change.audit("session.start", user, &detail)
         };
         self.apply(&actor, insert).await?;
         self.sign_in.sessions.put(session.clone());
         Ok(NewSession { token, session })
-    }
-
-    /// The first failure per account and minute is an event; an unknown account is not named.
-    async fn audit_failure(
-        &self,
-        user: Option<UserId>,
-        address: Option<IpAddr>,
-    ) -> Result<(), ApiError> {
-        let subject = user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
-        let address = address.map(|address| address.to_string());
-        let note = move |change: &mut Change<'_, '_>| {
-            change.audit("session.refuse", subject, &json!({ "address": address }))
-        };
-        self.apply(&Actor::Process, note).await
     }
 
     /// Sessions that the actor may see: the own ones; all for who changes users of the instance.
@@ -272,15 +271,17 @@ impl Control {
         address: Option<IpAddr>,
     ) -> Result<NewSession, ApiError> {
         check_password(&redemption.password)?;
-        let _attempt = self
-            .sign_in
-            .attempts
-            .try_acquire()
-            .map_err(|_| overloaded())?;
+        let (token, owner) = (hash(redemption.token.expose()), redemption.owner);
+        let now_ms = self.now_ms();
+        let known = self.read(move |store| store.link(&token)).await?;
+        if known.is_none_or(|link| link.expires_ms <= now_ms) {
+            // the pool works for holders of a link only
+            self.note_denial("sign_in.failed", None, address, "invalid_link");
+            return Err(used_link());
+        }
         let phc = self.hash(redemption.password).await?;
-        let (token, owner) = (redemption.token, redemption.owner);
         let redeem = move |change: &mut Change<'_, '_>| {
-            let link = change.books.take_link(&hash(token.expose()))?;
+            let link = change.books.take_link(&token)?;
             let link = link
                 .filter(|link| link.expires_ms > change.at_ms)
                 .ok_or_else(used_link)?;
@@ -299,7 +300,7 @@ impl Control {
         let user = self.apply(&Actor::Process, redeem).await?;
         let actor = user_actor(&self.directory(), user).ok_or_else(refused)?;
         self.end_sessions_of(&actor, user).await?;
-        self.insert_session(actor, address).await
+        self.insert_session(actor, address, "link").await
     }
 
     /// Replaces the password of the actor, who gives the present one; other sessions of the account end.

@@ -1,7 +1,7 @@
 //! Differences in the usage that a vendor reports in a borrowed dialect. Must never change a count that the vendor made.
 
 use crate::dialect::text_counter::DeliveredText;
-use crate::domain::usage::{ReportedUsage, Side};
+use crate::domain::usage::{ReportedUsage, Side, Usage};
 
 /// Reading of one vendor's usage at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct UsageRules {
     pub zero_is_real: bool,
     /// a stream that ends with its usage but without a finish reason is complete
     pub ends_without_reason: bool,
+    /// reasoning is counted beside the output where no total tells; otherwise within it
+    pub reasoning_beside: bool,
 }
 
 impl UsageRules {
@@ -17,28 +19,50 @@ impl UsageRules {
     pub const EXACT: UsageRules = UsageRules {
         zero_is_real: true,
         ends_without_reason: false,
+        reasoning_beside: false,
     };
 
-    /// For vendors of whom nothing is known: some report zeros for what they did not count.
+    /// For vendors of whom nothing is known: some report zeros for what they did not count, and some count reasoning beside the
+    /// output (xAI, Google's chat dialect), which is the dearer reading.
     pub const UNKNOWN_VENDOR: UsageRules = UsageRules {
         zero_is_real: false,
         ends_without_reason: true,
+        reasoning_beside: true,
+    };
+
+    /// For a relay of many vendors that counts reasoning within the output itself.
+    pub const RELAY: UsageRules = UsageRules {
+        reasoning_beside: false,
+        ..UsageRules::UNKNOWN_VENDOR
     };
 
     /// The report of a response with this text.
     pub(super) fn apply(self, report: ReportedUsage, delivered: DeliveredText) -> ReportedUsage {
-        if self.zero_is_real {
-            return report;
+        match report {
+            ReportedUsage::Complete(usage) => self.judge(self.settle(usage), None, delivered),
+            ReportedUsage::Partial { usage, missing } => {
+                self.judge(self.settle(usage), Some(missing), delivered)
+            }
+            ReportedUsage::Missing | ReportedUsage::Invalid => report,
         }
-        let (usage, missing) = match report {
-            ReportedUsage::Complete(usage) => (usage, None),
-            ReportedUsage::Partial { usage, missing } => (usage, Some(missing)),
-            ReportedUsage::Missing | ReportedUsage::Invalid => return report,
-        };
+    }
+
+    /// Decides where reasoning is counted that no total settles.
+    fn settle(self, mut usage: Usage) -> Usage {
+        let reasoning = std::mem::take(&mut usage.unsettled_reasoning);
+        if self.reasoning_beside {
+            usage.out_total = usage.out_total.saturating_add(reasoning);
+        }
+        usage
+    }
+
+    /// Takes a zero for a count that the vendor did not make, unless it is real.
+    fn judge(self, usage: Usage, missing: Option<Side>, delivered: DeliveredText) -> ReportedUsage {
         let is_missing = |side: fn(Side) -> bool| missing.is_some_and(side);
-        let input = is_missing(Side::has_input) || usage.in_total() == 0;
+        let is_zero = |tokens: u64| tokens == 0 && !self.zero_is_real;
+        let input = is_missing(Side::has_input) || is_zero(usage.in_total());
         let output =
-            is_missing(Side::has_output) || (usage.out_total == 0 && delivered.text_bytes > 0);
+            is_missing(Side::has_output) || (is_zero(usage.out_total) && delivered.text_bytes > 0);
         match (input, output) {
             (false, false) => ReportedUsage::Complete(usage),
             (true, false) => ReportedUsage::Partial {
@@ -60,7 +84,6 @@ impl UsageRules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::usage::Usage;
 
     fn applied(rules: UsageRules, input: u64, output: u64, text_bytes: u64) -> Option<Side> {
         let usage = Usage {
@@ -95,6 +118,28 @@ mod tests {
             let read = |rules| applied(rules, input, output, text_bytes);
             assert_eq!(read(UsageRules::UNKNOWN_VENDOR), missing, "{counts:?}");
             assert_eq!(read(UsageRules::EXACT), None, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn reasoning_without_a_total_is_output_beside_the_rest_unless_the_vendor_counts_it_within() {
+        let usage = Usage {
+            uncached_in: 3,
+            out_total: 50,
+            reasoning: 20,
+            unsettled_reasoning: 20,
+            ..Usage::default()
+        };
+        for (rules, out_total) in [
+            (UsageRules::EXACT, 50),
+            (UsageRules::RELAY, 50),
+            (UsageRules::UNKNOWN_VENDOR, 70),
+        ] {
+            let report = ReportedUsage::Complete(usage.clone());
+            let settled = rules.apply(report, DeliveredText::default());
+            let settled = settled.usage().expect("a report");
+            let counts = (settled.out_total, settled.unsettled_reasoning);
+            assert_eq!(counts, (out_total, 0), "{rules:?}");
         }
     }
 

@@ -137,6 +137,8 @@ pub struct FailureNote {
     pub vendor_code: String,
     pub decision: Decision,
     pub why: String,
+    /// `reason: cause`, in the words of the system or a library; empty where the provider is not at fault
+    pub detail: String,
 }
 
 impl AttemptNote {

@@ -49,7 +49,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Clocks for tests; they move only on request.
+/// Clocks for tests and for an invented past; they move only on request.
 #[derive(Clone)]
 pub struct ManualClock(Arc<Mutex<ClockReadings>>);
 

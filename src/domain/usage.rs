@@ -23,6 +23,8 @@ pub struct Usage {
     pub out_total: u64,
     /// subset of `out_total`
     pub reasoning: u64,
+    /// reasoning that the vendor may have counted beside `out_total`, where no total settles it; zero once the vendor's rules decided
+    pub unsettled_reasoning: u64,
     /// subset of `uncached_in`
     pub audio_in: u64,
     /// subset of `cache_read`

@@ -122,6 +122,16 @@ impl Zone {
         zoned.strftime("%-d %b %H:%M %Z").to_string()
     }
 
+    /// Hours and minutes with the zone: `00:00 UTC`.
+    pub fn hour_and_minute(&self, at_ms: u64) -> String {
+        self.at(at_ms).strftime("%H:%M %Z").to_string()
+    }
+
+    /// Time of day without the zone: `10:00:07`.
+    pub fn time_of_day(&self, at_ms: u64) -> String {
+        self.at(at_ms).strftime("%H:%M:%S").to_string()
+    }
+
     /// RFC 3339 in UTC, with milliseconds unless they are zero.
     pub fn rfc3339(&self, at_ms: u64) -> String {
         timestamp(at_ms).to_string()

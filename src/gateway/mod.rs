@@ -53,7 +53,9 @@ pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::provider_test;
-pub use crate::gateway::exchange::provider_test::{ProviderTest, ProviderVerdict};
+pub use crate::gateway::exchange::provider_test::{
+    ProviderTest, ProviderVerdict, run as test_provider,
+};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 pub use crate::gateway::inflight::Inflight;
@@ -62,8 +64,8 @@ pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
-use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
+use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
@@ -80,6 +82,7 @@ pub struct GatewayParts {
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
     pub denials: Arc<Denials>,
+    pub ceilings: Arc<Ceilings>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
@@ -120,8 +123,11 @@ impl Gateway {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
         });
+        let providers = config.providers.iter().map(Arc::as_ref);
+        parts.ceilings.retain_configured(providers);
         let settler = Arc::new(Settler {
             ledger: ledger.clone(),
+            ceilings: parts.ceilings.clone(),
             queue: Arc::new(Queue::new(config.limits.queue_max)),
             estimates: Arc::new(Estimates::default()),
             alerts: AlertOutbox {
@@ -137,6 +143,7 @@ impl Gateway {
             overrun: config.ledger.budget_overrun,
             access: access.clone(),
             ledger: ledger.clone(),
+            ceilings: parts.ceilings,
             queue: settler.queue.clone(),
             estimates: settler.estimates.clone(),
             alerts: settler.alerts.clone(),
@@ -285,6 +292,11 @@ impl Gateway {
     /// Bytes of long request bodies in flight.
     pub fn body_bytes(&self) -> usize {
         self.bodies.in_flight()
+    }
+
+    /// Takes the note that long bodies of so many bytes have ended and none is in flight.
+    pub fn take_ended_bodies(&self, min: usize) -> bool {
+        self.bodies.take_ended(min)
     }
 
     /// Logs the refusal of a key that is known but may not call.

@@ -1,10 +1,12 @@
 //! Prices of the models that resolve here.
 
-use crate::price::Price;
+use std::sync::Arc;
+
+use crate::price::{Price, Row};
 use crate::route::RouteTable;
 
 /// A model with its price.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PricedModel {
     /// name that clients ask for
     pub name: String,
@@ -17,6 +19,10 @@ pub struct PricedModel {
     pub rates: Option<[u64; 3]>,
     pub context: Option<u64>,
     pub max_output: Option<u64>,
+    /// place whose list prices apply
+    pub place: Option<String>,
+    /// row of the price sheet
+    pub row: Option<Arc<Row>>,
 }
 
 /// All listed models in the order of their names.
@@ -28,9 +34,11 @@ pub(super) fn priced_models(routes: &RouteTable) -> Vec<PricedModel> {
             provider: deployment.provider.name.clone(),
             model: deployment.model.clone(),
             source: source(&deployment.price),
-            rates: deployment.price.base_rates(),
+            rates: deployment.price.base_rates(deployment.place.as_deref()),
             context: deployment.price.context(),
             max_output: deployment.price.max_output(),
+            place: deployment.place.clone(),
+            row: deployment.price.shared_row().cloned(),
         })
         .collect()
 }

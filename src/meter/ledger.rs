@@ -70,6 +70,7 @@ pub struct Receipt {
 pub struct Ledger {
     state: Mutex<LedgerState>,
     wal: Arc<Wal>,
+    zone: Zone,
     /// read under the lock, so that no hold carries a time from before a set-back into later windows
     time: Arc<Time>,
     /// counts budget changes and corrections, which may free budget without a settlement
@@ -87,7 +88,7 @@ impl Ledger {
         time: Arc<Time>,
     ) -> Result<Ledger, AppendError> {
         let now_ms = time.now_ms();
-        let mut state = LedgerState::new(zone);
+        let mut state = LedgerState::new(zone.clone());
         for budget in budgets {
             state.set_budget(budget, now_ms);
         }
@@ -100,6 +101,7 @@ impl Ledger {
         let ledger = Ledger {
             state: Mutex::new(state),
             wal,
+            zone,
             time,
             changes: watch::Sender::new(0),
         };
@@ -392,6 +394,11 @@ impl Ledger {
         self.lock().open_holds()
     }
 
+    /// Returns the open hold of the oldest request.
+    pub fn oldest_hold(&self) -> Option<HoldId> {
+        self.lock().oldest_hold()
+    }
+
     pub fn held_total(&self) -> Money {
         self.lock().held_total()
     }
@@ -403,6 +410,11 @@ impl Ledger {
 
     fn notify_change(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Zone of the budgets' windows.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     pub fn wal(&self) -> &Arc<Wal> {

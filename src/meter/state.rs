@@ -406,6 +406,11 @@ impl LedgerState {
         self.holds.len()
     }
 
+    /// The open hold of the oldest request.
+    pub(super) fn oldest_hold(&self) -> Option<HoldId> {
+        self.holds.keys().min().copied()
+    }
+
     /// Sum of the ceilings of all open holds.
     pub(super) fn held_total(&self) -> Money {
         self.holds.values().map(|hold| hold.ceiling).sum()

@@ -58,11 +58,11 @@ impl Price {
         }
     }
 
-    /// Base rates per token: input, cached input, output, in pico-USD. `None`: not priced.
-    pub fn base_rates(&self) -> Option<[u64; 3]> {
-        let quote = self.quote(1, None, &ServiceLevel::STANDARD).ok()?;
+    /// Base rates per token at a place, with factors: input, cached input, output, in pico-USD. `None`: not priced.
+    pub fn base_rates(&self, place: Option<&str>) -> Option<[u64; 3]> {
+        let quote = self.quote(1, place, &ServiceLevel::STANDARD).ok()?;
         let classes = [TokenClass::Input, TokenClass::CacheRead, TokenClass::Output];
-        Some(classes.map(|class| quote.rates.rate(class)))
+        Some(classes.map(|class| quote.factor.rate(quote.rates.rate(class))))
     }
 
     /// One rate for all input and one for all output, in pico-USD per token.
@@ -99,9 +99,14 @@ impl Price {
 
     /// Row of the price sheet: limits and fees, and rates unless the operator sets them.
     pub fn row(&self) -> Option<&Row> {
+        self.shared_row().map(Arc::as_ref)
+    }
+
+    /// `row`, to be kept.
+    pub fn shared_row(&self) -> Option<&Arc<Row>> {
         match self {
             Price::Sheet(row) => Some(row),
-            Price::Own(own) => own.row.as_deref(),
+            Price::Own(own) => own.row.as_ref(),
             Price::Free | Price::Unknown => None,
         }
     }

@@ -55,6 +55,18 @@ impl SeededRng {
         usage.audio_out = self.up_to(usage.out_total);
         usage
     }
+
+    /// Adds shares of sound and images to the input.
+    fn add_media(&mut self, usage: &mut Usage, bound: &InputBound) {
+        if bound.audio {
+            usage.audio_in = self.up_to(usage.uncached_in);
+            usage.audio_cached = self.up_to(usage.cache_read);
+        }
+        if bound.images > 0 {
+            usage.image_in = self.up_to(usage.uncached_in);
+            usage.image_cached = self.up_to(usage.cache_read);
+        }
+    }
 }
 
 const TIERS: [&str; 9] = [
@@ -106,6 +118,38 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// Listed prices, and an operator's own over every seventh of them.
+fn cases_with_own_prices() -> Vec<Case> {
+    let mut cases = cases();
+    let own: Vec<Case> = cases.iter().step_by(7).filter_map(own_price).collect();
+    assert!(own.len() > 50, "{}", own.len());
+    cases.extend(own);
+    cases
+}
+
+/// Prices of an operator over a row: a discount, or rates of every class with a fee for each request.
+fn own_price(case: &Case) -> Option<Case> {
+    let row = case.price.shared_row()?;
+    let rates: Vec<(&str, u64)> = OwnRates::names()
+        .zip([2_000_000, 9_000_000].into_iter().cycle())
+        .collect();
+    let is_discount = row.model.len() % 2 == 0;
+    let price = OwnPrice {
+        rates: (!is_discount).then(|| OwnRates::new(&rates, 1_000_000_000)),
+        factor: if is_discount {
+            Factor::parse("0.85")?
+        } else {
+            Factor::ONE
+        },
+        row: Some(row.clone()),
+        is_reported: false,
+    };
+    Some(Case {
+        price: Price::Own(price.into()),
+        places: case.places.clone(),
+    })
+}
+
 fn context<'a>(rng: &mut SeededRng, place: &'a Option<String>) -> PricingContext<'a> {
     let tier = rng.one_of(&TIERS);
     PricingContext {
@@ -122,7 +166,7 @@ fn context<'a>(rng: &mut SeededRng, place: &'a Option<String>) -> PricingContext
 
 #[test]
 fn cost_within_bounds_never_exceeds_the_ceiling_at_any_place() {
-    let cases = cases();
+    let cases = cases_with_own_prices();
     let mut rng = SeededRng(0x9E37_79B9_7F4A_7C15);
     let mut checked = 0;
     for round in 0..cases.len() * 80 {
@@ -134,6 +178,8 @@ fn cost_within_bounds_never_exceeds_the_ceiling_at_any_place() {
             text_bytes: rng.up_to(600_000),
             searches: rng.one_of(&[0, 0, 3]),
             hosted_uses: tools.to_vec(),
+            audio: rng.one_of(&[false, true]),
+            images: rng.one_of(&[0, 2]),
             ..InputBound::default()
         };
         let (cap, choices) = (rng.up_to(100_000), rng.one_of(&[1, 4]));
@@ -143,6 +189,7 @@ fn cost_within_bounds_never_exceeds_the_ceiling_at_any_place() {
         // results of searches count as input up to the window; the bytes alone are within it
         let window = case.price.context().unwrap_or(u64::MAX);
         let mut usage = rng.usage(bound.text_bytes.min(window), cap * choices);
+        rng.add_media(&mut usage, &bound);
         usage.web_searches = rng.up_to(bound.searches);
         usage.tools = tools.to_vec();
         usage.service_tier = rng
@@ -161,7 +208,7 @@ fn cost_within_bounds_never_exceeds_the_ceiling_at_any_place() {
 
 #[test]
 fn cost_is_the_sum_of_its_lines_and_each_line_has_a_card() {
-    let cases = cases();
+    let cases = cases_with_own_prices();
     let mut rng = SeededRng(5);
     for round in 0..cases.len() * 20 {
         let case = &cases[round % cases.len()];
@@ -188,7 +235,7 @@ fn cost_is_the_sum_of_its_lines_and_each_line_has_a_card() {
 
 #[test]
 fn cost_is_monotonic_in_every_count() {
-    let cases = cases();
+    let cases = cases_with_own_prices();
     let mut rng = SeededRng(7);
     for round in 0..cases.len() * 40 {
         let case = &cases[round % cases.len()];

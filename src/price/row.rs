@@ -25,6 +25,18 @@ pub enum Mode {
     Other,
 }
 
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Chat => "chat",
+            Mode::Responses => "responses",
+            Mode::Completion => "completion",
+            Mode::Embedding => "embedding",
+            Mode::Other => "other",
+        }
+    }
+}
+
 /// Answer of the sheet to a question about a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {

@@ -135,6 +135,13 @@ fn vendor_fees(listed: &[VendorFee]) -> Result<HashMap<String, ToolFees>, String
     Ok(fees)
 }
 
+/// Returns true for the row of a base model's fine-tunes, which is a price and no model: `ft:gpt-4.1`. A fine-tune has the
+/// organization and an id behind it.
+pub fn is_price_of_fine_tunes(name: &str) -> bool {
+    name.strip_prefix("ft:")
+        .is_some_and(|base| !base.contains(':'))
+}
+
 /// Listed name of a fine-tuned model: `ft:gpt-4.1` for `ft:gpt-4.1:acme::id`.
 fn fine_tuned(model: &str) -> Option<&str> {
     let (base, _) = model.strip_prefix("ft:")?.split_once(':')?;

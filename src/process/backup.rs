@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::auth::role::Actor;
 use crate::config::{Config, MIB, SealKeySource, SecretSource, process_environment};
+use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::zone::Zone;
 use crate::store::backup::archive::{self, ArchiveError, BackupFacts};
 use crate::store::backup::restore::{self, RestoreOptions};
@@ -94,7 +96,7 @@ pub async fn check(file: &Path) -> Result<BackupCheck, String> {
 }
 
 async fn check_in(file: &Path, folder: &Path) -> Result<BackupCheck, String> {
-    let restored = restore::restore(file, folder, RestoreOptions::default());
+    let restored = restore::restore(file, folder, &options(Keys::AsSaved));
     let report = restored.map_err(|error| format!("{}: {error}", file.display()))?;
     let zone = Zone::parse(&report.facts.timezone).ok_or("unknown timezone in the backup")?;
     let disk = FolderDisk::lock(folder).map_err(|error| error.to_string())?;
@@ -159,10 +161,7 @@ pub fn restore(
             found.id()
         ));
     }
-    let options = RestoreOptions {
-        disable_keys: keys == Keys::Disabled,
-    };
-    let report = restore::restore(file, &config.folder, options).map_err(|error| {
+    let report = restore::restore(file, &config.folder, &options(keys)).map_err(|error| {
         format!(
             "failed to restore {}: {error}; nothing was replaced",
             file.display()
@@ -179,6 +178,16 @@ pub fn restore(
         keys_disabled: report.keys_disabled,
         aside: report.aside,
     })
+}
+
+/// A restore by the user of this process, now.
+fn options(keys: Keys) -> RestoreOptions {
+    let uid = rustix::process::geteuid().as_raw();
+    RestoreOptions {
+        at_ms: SystemClock { boot: None }.wall_ms(),
+        actor: Actor::Local { uid }.to_string(),
+        disable_keys: keys == Keys::Disabled,
+    }
 }
 
 /// The named file, else the configured source, else the key in the data folder.

@@ -26,8 +26,8 @@ pub(super) fn route_table(config: &Config) -> RouteTable {
     routes
 }
 
-/// Outgoing connections to the providers and the webhook.
-pub(super) fn egress(config: &Config) -> Result<Egress, TlsFileError> {
+/// Settings of outgoing connections, with the files of every destination read.
+pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let providers = config.providers.iter().map(|provider| &provider.connection);
     let webhook = config
         .alerts

@@ -17,7 +17,7 @@ pub(super) static PRESET: Preset = Preset {
     endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions")
         .with_compat(&CHAT)
         .with_open_names(is_open_name)
-        .with_usage_rules(UsageRules::UNKNOWN_VENDOR)],
+        .with_usage_rules(UsageRules::RELAY)],
     place: PlaceRule::None,
     price: PriceRule::Required,
     output_cap_field: "max_tokens",

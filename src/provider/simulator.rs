@@ -18,6 +18,8 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Chat, "/chat/completions")
             .with_usage_rules(UsageRules::UNKNOWN_VENDOR),
         Endpoint::at(Dialect::Messages, "/messages").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
+        Endpoint::embeddings("/embeddings").with_usage_rules(UsageRules::UNKNOWN_VENDOR),
+        Endpoint::token_count("/messages/count_tokens"),
     ],
     place: PlaceRule::None,
     price: PriceRule::Fixed {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::config::{PriceSetting, Provider};
+use crate::price::sheet::is_price_of_fine_tunes;
 use crate::price::{Factor, Mode, OwnPrice, Price, Sheet};
 use crate::route::deployment::{Deployment, RouteError};
 
@@ -99,7 +100,7 @@ impl ModelTable {
             let rows = sheet_vendor(provider)
                 .into_iter()
                 .flat_map(|vendor| self.sheet.models(vendor));
-            rows.filter(|row| is_offered(row.mode))
+            rows.filter(|row| is_offered(row.mode) && !is_price_of_fine_tunes(&row.model))
                 .map(|row| row.model.clone())
         };
         self.providers
@@ -154,7 +155,8 @@ impl ModelTable {
 
     fn lists(&self, provider: &Provider, name: &str) -> bool {
         let row = || sheet_vendor(provider).and_then(|vendor| self.sheet.find(vendor, name));
-        let in_sheet = || row().is_some_and(|row| is_offered(row.mode));
+        let in_sheet =
+            || !is_price_of_fine_tunes(name) && row().is_some_and(|row| is_offered(row.mode));
         provider
             .models
             .iter()

@@ -6,11 +6,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -93,6 +96,12 @@ impl Certificates {
         }
     }
 
+    /// Instant at which the certificate in force ends, in milliseconds since 1970; `None` if it cannot be read.
+    pub fn not_after_ms(&self) -> Option<u64> {
+        let pair = self.in_force.load();
+        not_after_ms(pair.cert.first()?)
+    }
+
     /// TLS 1.2 and 1.3 with HTTP/1.1 as the only protocol offered.
     pub(super) fn server_config(self: &Arc<Certificates>) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -112,6 +121,25 @@ struct InForce(Arc<Certificates>);
 impl ResolvesServerCert for InForce {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.in_force.load_full())
+    }
+}
+
+/// End of a certificate. The TLS library parses it and has no accessor; a verification for an instant after every end names it.
+fn not_after_ms(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = verifier.build().ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
+    let after = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 64));
+    let refused = verifier.verify_server_cert(certificate, &[], &name, &[], after);
+    match refused.err()? {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::ExpiredContext {
+            not_after,
+            ..
+        }) => Some(not_after.as_secs() * 1_000),
+        _ => None,
     }
 }
 
@@ -178,6 +206,7 @@ fn write(file: &Path, mode: u32, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::zone::Zone;
 
     fn self_signed() -> (tempfile::TempDir, Arc<Certificates>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -194,6 +223,14 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let again = Certificates::open(&TlsSource::SelfSigned, folder.path()).expect("a pair");
         assert_eq!(again.in_force.load().cert, opened.in_force.load().cert);
+    }
+
+    #[test]
+    fn certificate_end_is_read() {
+        let (_folder, opened) = self_signed();
+        let end_ms = opened.not_after_ms().expect("an end");
+        // rcgen's default
+        assert_eq!(Zone::utc().rfc3339(end_ms), "4096-01-01T00:00:00Z");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod surface;
 mod test_worker;
 mod worker;
 
+pub use crate::server::api::requests::request_table;
 pub use crate::server::app::endpoints;
 pub use crate::server::certificates::{CertificateError, Certificates, Reload};
 pub use crate::server::endpoint_row::{EndpointAccess, EndpointRow};

@@ -3,10 +3,12 @@
 use actix_web::web::Bytes;
 use serde_json::{Value, json};
 
-use crate::simulator::request::{CREATED_S, SimulatedReply, SimulatedRequest, deltas};
+use crate::simulator::reply::SimulatedReply;
+use crate::simulator::request::{CREATED_S, SimulatedRequest};
+use crate::simulator::text::deltas;
 
 pub(super) fn unary(request: &SimulatedRequest) -> Value {
-    let message = match &request.reply {
+    let mut message = match &request.reply {
         SimulatedReply::Text { text, .. } => {
             json!({"role": "assistant", "content": text, "refusal": null})
         }
@@ -14,6 +16,9 @@ pub(super) fn unary(request: &SimulatedRequest) -> Value {
             json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [tool_call(request.number, name, &arguments.to_string())]})
         }
     };
+    if let Some(thinking) = &request.thinking {
+        message["reasoning_content"] = json!(thinking);
+    }
     json!({
         "id": format!("chatcmpl-simulator-{}", request.number),
         "object": "chat.completion",
@@ -25,7 +30,9 @@ pub(super) fn unary(request: &SimulatedRequest) -> Value {
 }
 
 pub(super) fn events(request: &SimulatedRequest) -> Vec<Bytes> {
-    let deltas = match &request.reply {
+    let thinking = deltas(request.thinking.as_deref().unwrap_or_default());
+    let thinking = thinking.map(|delta| json!({"reasoning_content": delta}));
+    let content: Vec<Value> = match &request.reply {
         SimulatedReply::Text { text, .. } => deltas(text)
             .map(|delta| json!({"content": delta}))
             .collect(),
@@ -38,7 +45,7 @@ pub(super) fn events(request: &SimulatedRequest) -> Vec<Bytes> {
     let closing = choice(json!({}), Some(finish_reason(&request.reply)));
     let choices = [opening]
         .into_iter()
-        .chain(deltas.into_iter().map(|delta| choice(delta, None)))
+        .chain(thinking.chain(content).map(|delta| choice(delta, None)))
         .chain([closing]);
 
     let chunk = |choices: Value, usage: Value| {
@@ -64,7 +71,11 @@ pub(super) fn events(request: &SimulatedRequest) -> Vec<Bytes> {
 
 pub(super) fn usage(request: &SimulatedRequest) -> Value {
     let (input, output) = (request.input_tokens, request.output_tokens());
-    json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
+    let mut usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
+    if request.thinking.is_some() {
+        usage["completion_tokens_details"] = json!({"reasoning_tokens": request.thinking_tokens()});
+    }
+    usage
 }
 
 fn finish_reason(reply: &SimulatedReply) -> &'static str {

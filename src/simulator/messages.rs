@@ -3,9 +3,18 @@
 use actix_web::web::Bytes;
 use serde_json::{Value, json};
 
-use crate::simulator::request::{SimulatedReply, SimulatedRequest, deltas};
+use crate::simulator::reply::SimulatedReply;
+use crate::simulator::request::SimulatedRequest;
+use crate::simulator::text::deltas;
+
+/// Signature of the simulator's thinking; nothing checks it.
+const SIGNATURE: &str = "c2ltdWxhdG9y";
 
 pub(super) fn unary(request: &SimulatedRequest) -> Value {
+    let thinking = request
+        .thinking
+        .iter()
+        .map(|thinking| json!({"type": "thinking", "thinking": thinking, "signature": SIGNATURE}));
     let block = match &request.reply {
         SimulatedReply::Text { text, .. } => json!({"type": "text", "text": text}),
         SimulatedReply::Tool { name, arguments } => {
@@ -17,7 +26,7 @@ pub(super) fn unary(request: &SimulatedRequest) -> Value {
         "type": "message",
         "role": "assistant",
         "model": request.model,
-        "content": [block],
+        "content": thinking.chain([block]).collect::<Vec<_>>(),
         "stop_reason": stop_reason(&request.reply),
         "stop_sequence": null,
         "usage": usage(request.input_tokens, request.output_tokens()),
@@ -29,7 +38,45 @@ pub(super) fn events(request: &SimulatedRequest) -> Vec<Bytes> {
     head["content"] = json!([]);
     head["stop_reason"] = Value::Null;
     head["usage"] = usage(request.input_tokens, 0);
-    let (block, deltas): (Value, Vec<Value>) = match &request.reply {
+    let mut events = vec![json!({"type": "message_start", "message": head})];
+    let thinking = request.thinking.as_deref().map(thinking_block);
+    let blocks = thinking.into_iter().chain([reply_block(request)]);
+    for (index, (block, deltas)) in blocks.enumerate() {
+        events.push(json!({"type": "content_block_start", "index": index, "content_block": block}));
+        if index == 0 {
+            events.push(json!({"type": "ping"}));
+        }
+        let delta = |delta| json!({"type": "content_block_delta", "index": index, "delta": delta});
+        events.extend(deltas.into_iter().map(delta));
+        events.push(json!({"type": "content_block_stop", "index": index}));
+    }
+    events.push(json!({
+        "type": "message_delta",
+        "delta": {"stop_reason": stop_reason(&request.reply), "stop_sequence": null},
+        "usage": usage(request.input_tokens, request.output_tokens()),
+    }));
+    events.push(json!({"type": "message_stop"}));
+    let named = |event: Value| {
+        Bytes::from(format!(
+            "event: {}\ndata: {event}\n\n",
+            event["type"].as_str().unwrap_or_default()
+        ))
+    };
+    events.into_iter().map(named).collect()
+}
+
+/// The empty block and its deltas, the signature last.
+fn thinking_block(thinking: &str) -> (Value, Vec<Value>) {
+    let delta = |text| json!({"type": "thinking_delta", "thinking": text});
+    let signature = json!({"type": "signature_delta", "signature": SIGNATURE});
+    (
+        json!({"type": "thinking", "thinking": "", "signature": ""}),
+        deltas(thinking).map(delta).chain([signature]).collect(),
+    )
+}
+
+fn reply_block(request: &SimulatedRequest) -> (Value, Vec<Value>) {
+    match &request.reply {
         SimulatedReply::Text { text, .. } => {
             let delta = |text| json!({"type": "text_delta", "text": text});
             (
@@ -42,36 +89,7 @@ pub(super) fn events(request: &SimulatedRequest) -> Vec<Bytes> {
             let block = json!({"type": "tool_use", "id": format!("toolu_simulator_{}", request.number), "name": name, "input": {}});
             (block, deltas(&arguments.to_string()).map(delta).collect())
         }
-    };
-    let opening = [
-        json!({"type": "message_start", "message": head}),
-        json!({"type": "content_block_start", "index": 0, "content_block": block}),
-        json!({"type": "ping"}),
-    ];
-    let deltas = deltas
-        .into_iter()
-        .map(|delta| json!({"type": "content_block_delta", "index": 0, "delta": delta}));
-    let closing = [
-        json!({"type": "content_block_stop", "index": 0}),
-        json!({
-            "type": "message_delta",
-            "delta": {"stop_reason": stop_reason(&request.reply), "stop_sequence": null},
-            "usage": usage(request.input_tokens, request.output_tokens()),
-        }),
-        json!({"type": "message_stop"}),
-    ];
-    let named = |event: Value| {
-        Bytes::from(format!(
-            "event: {}\ndata: {event}\n\n",
-            event["type"].as_str().unwrap_or_default()
-        ))
-    };
-    opening
-        .into_iter()
-        .chain(deltas)
-        .chain(closing)
-        .map(named)
-        .collect()
+    }
 }
 
 fn usage(input_tokens: u64, output_tokens: u64) -> Value {

@@ -1,13 +1,18 @@
 //! An upstream without a model, for the demo and for trying things out: an HTTP server on a loopback address that takes the
-//! chat and the messages dialect. Equal requests get equal text, streamed or unary (only the ids differ). Every text says
-//! that it is a simulator; it must never pass for a model.
+//! chat and the messages dialect, embeddings and token counts. Equal requests get equal text, streamed or unary (only the ids
+//! differ). Every text says that it is a simulator; it must never pass for a model.
 //!
 //! The last user message steers the answer: `tokens=N` sets the length of the text (default 40, at most 4096), `delay_ms=N`
-//! the pause before each event of a stream (at most 10000), the word `tool` asks for a call of the first tool.
+//! the pause before each event of a stream (at most 10000), the word `tool` asks for a call of the first tool. JSON schemas
+//! (structured outputs, arguments of tools) are filled with values that fit; where thinking is on, a little of it comes first.
 
 mod chat;
+mod embeddings;
 mod messages;
+mod reply;
 mod request;
+mod schema;
+mod text;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -67,7 +72,9 @@ impl Simulator {
                 .app_data(web::Data::new(self))
                 .app_data(PayloadConfig::new(BODY_BYTES_MAX))
                 .route("/v1/chat/completions", web::post().to(answer_chat))
+                .route("/v1/embeddings", web::post().to(answer_embeddings))
                 .route("/v1/messages", web::post().to(answer_messages))
+                .route("/v1/messages/count_tokens", web::post().to(count_tokens))
         };
         let server = HttpServer::new(app)
             .workers(1)
@@ -93,9 +100,20 @@ async fn answer_chat(simulator: web::Data<Simulator>, body: Bytes) -> HttpRespon
     match SimulatedRequest::decode(&body, simulator.delay_ms, &caps) {
         Ok(request) if request.streamed => sse(chat::events(&request), request.delay_ms),
         Ok(request) => HttpResponse::Ok().json(chat::unary(&request)),
-        Err(message) => HttpResponse::BadRequest()
-            .json(json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}})),
+        Err(message) => bad_chat(&message),
     }
+}
+
+async fn answer_embeddings(body: Bytes) -> HttpResponse {
+    match embeddings::answer(&body) {
+        Ok(answer) => HttpResponse::Ok().json(answer),
+        Err(message) => bad_chat(&message),
+    }
+}
+
+fn bad_chat(message: &str) -> HttpResponse {
+    HttpResponse::BadRequest()
+        .json(json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}}))
 }
 
 async fn answer_messages(simulator: web::Data<Simulator>, body: Bytes) -> HttpResponse {
@@ -107,9 +125,21 @@ async fn answer_messages(simulator: web::Data<Simulator>, body: Bytes) -> HttpRe
     match request {
         Ok(request) if request.streamed => sse(messages::events(&request), request.delay_ms),
         Ok(request) => HttpResponse::Ok().json(messages::unary(&request)),
-        Err(message) => HttpResponse::BadRequest()
-            .json(json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}})),
+        Err(message) => bad_messages(&message),
     }
+}
+
+async fn count_tokens(body: Bytes) -> HttpResponse {
+    match request::count(&body) {
+        Ok(count) => HttpResponse::Ok().json(json!({"input_tokens": count})),
+        Err(message) => bad_messages(&message),
+    }
+}
+
+fn bad_messages(message: &str) -> HttpResponse {
+    HttpResponse::BadRequest().json(
+        json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}}),
+    )
 }
 
 /// A stream of events: the first at once, each later one after the delay.

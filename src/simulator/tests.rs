@@ -3,7 +3,9 @@
 use actix_web::web::Bytes;
 use serde_json::{Value, json};
 
-use crate::simulator::request::{SimulatedReply, SimulatedRequest, tokens};
+use crate::simulator::reply::SimulatedReply;
+use crate::simulator::request::{SimulatedRequest, count};
+use crate::simulator::text::tokens;
 use crate::simulator::{Simulator, chat, messages};
 
 fn decoded(body: Value) -> SimulatedRequest {
@@ -195,6 +197,67 @@ fn messages_stream_sends_events_in_order() {
         .concat()
     );
     assert!(stream.contains("\"stop_reason\":\"max_tokens\""));
+}
+
+#[test]
+fn json_schema_is_filled_in_either_dialect() {
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}, "näher": {"type": "integer"}}});
+    let expected = json!({"city": "simulator", "näher": 1});
+    for wanted in [
+        json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}),
+        json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}),
+    ] {
+        let SimulatedReply::Text { text, truncated } = hello_with(wanted).reply else {
+            panic!("no text");
+        };
+        assert!(text.is_ascii() && !truncated, "{text}");
+        assert_eq!(
+            serde_json::from_str::<Value>(&text).expect("JSON"),
+            expected
+        );
+    }
+    let object = hello_with(json!({"response_format": {"type": "json_object"}})).reply;
+    assert!(matches!(object, SimulatedReply::Text { text, .. } if text.starts_with('{')));
+}
+
+#[test]
+fn thinking_comes_first_and_counts_as_output() {
+    let on = json!({"max_tokens": 100, "thinking": {"type": "enabled", "budget_tokens": 1024}});
+    let request = hello_with(on);
+    let answer = messages::unary(&request);
+    let kinds: Vec<&Value> = answer["content"]
+        .as_array()
+        .expect("blocks")
+        .iter()
+        .map(|block| &block["type"])
+        .collect();
+    assert_eq!(kinds, ["thinking", "text"]);
+    assert!(request.thinking_tokens() > 0 && request.output_tokens() <= 100);
+    let stream = joined(&messages::events(&request));
+    for event in ["thinking_delta", "signature_delta", "\"index\":1"] {
+        assert!(stream.contains(event), "{event}\n{stream}");
+    }
+    let answer = chat::unary(&hello_with(json!({"reasoning_effort": "high"})));
+    assert!(answer["choices"][0]["message"]["reasoning_content"].is_string());
+    let details = &answer["usage"]["completion_tokens_details"];
+    assert!(details["reasoning_tokens"].as_u64() > Some(0), "{answer}");
+    for off in [
+        json!({}),
+        json!({"reasoning_effort": "none"}),
+        json!({"thinking": {"type": "disabled"}}),
+    ] {
+        assert_eq!(hello_with(off).thinking, None);
+    }
+}
+
+#[test]
+fn counted_tokens_equal_the_input_of_the_call() {
+    let body = json!({"model": "simulator-large", "max_tokens": 9, "system": "Be brief.",
+        "messages": [{"role": "user", "content": "What is the weather?"}],
+        "tools": [{"name": "weather", "input_schema": {"type": "object"}}]});
+    let counted = count(body.to_string().as_bytes()).expect("a good request");
+    assert_eq!(counted, decoded(body).input_tokens);
+    assert!(count(b"{}").is_err());
 }
 
 #[test]

@@ -21,6 +21,23 @@ pub struct RollupKey {
     pub class: StatusClass,
 }
 
+/// Property of a call that its client states. Stored rows contain the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StatedKind {
+    Tag = 0,
+    /// pseudonym of the end user
+    User = 1,
+}
+
+/// Key of the sums of one stated value in one day.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StatedKey {
+    pub start_ms: u64,
+    pub kind: StatedKind,
+    pub value: String,
+    pub key: KeyId,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RollupSums {
     pub requests: u64,
@@ -47,7 +64,18 @@ pub struct RollupSums {
 
 impl RollupSums {
     pub fn add(&mut self, other: &RollupSums) {
-        for (count, added) in [
+        self.combine(other, u64::saturating_add);
+        self.cost = self.cost.plus(other.cost);
+    }
+
+    /// Takes away sums that are a part of these.
+    pub fn remove(&mut self, part: &RollupSums) {
+        self.combine(part, u64::saturating_sub);
+        self.cost = self.cost.minus(part.cost);
+    }
+
+    fn combine(&mut self, other: &RollupSums, combined: fn(u64, u64) -> u64) {
+        for (count, of_other) in [
             (&mut self.requests, other.requests),
             (&mut self.refused, other.refused),
             (&mut self.tokens_in, other.tokens_in),
@@ -60,8 +88,7 @@ impl RollupSums {
             (&mut self.searches, other.searches),
             (&mut self.second_models, other.second_models),
         ] {
-            *count = count.saturating_add(added);
+            *count = combined(*count, of_other);
         }
-        self.cost = self.cost.plus(other.cost);
     }
 }

@@ -1,18 +1,23 @@
 //! Connection settings of the upstream clients: TLS roots and client certificates, HTTP/1.1, no redirects, no implicit headers, no
 //! implicit timeouts.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
 use actix_service::Service;
+use actix_tls::connect::rustls_0_23::TlsConnector;
+use actix_tls::connect::tcp::TcpConnectorService;
 use actix_tls::connect::{self as awc_connect, ConnectInfo, Connection};
 use awc::Connector;
 use awc::http::Uri;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::destination;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 
 /// TLS settings of connections to one kind of destination.
@@ -59,6 +64,33 @@ impl ClientTls {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(ClientTls(Arc::new(config)))
+    }
+}
+
+/// TLS connection to a server of the operator, whose certificate the built-in roots or those of the file vouch for.
+pub async fn connect_tls(
+    host: &str,
+    port: u16,
+    ca_file: Option<&Path>,
+) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+    let settings = EgressConfig {
+        proxy: None,
+        ca_file: ca_file.map(Path::to_owned),
+    };
+    let tls = ClientTls::load(&settings, &ConnectionConfig::default()).map_err(io::Error::other)?;
+    let found = destination::look_up(host, port).await;
+    let addresses = found.map_err(io::Error::other)?;
+    let target = ConnectInfo::new(host.to_owned()).set_addrs(addresses);
+    let connection = TcpConnectorService::default().call(target).await;
+    let connection = connection.map_err(io_error)?;
+    let secured = TlsConnector::service(tls.0).call(connection).await?;
+    Ok(secured.into_parts().0)
+}
+
+fn io_error(error: awc_connect::ConnectError) -> io::Error {
+    match error {
+        awc_connect::ConnectError::Io(error) => error,
+        error => io::Error::other(error.to_string()),
     }
 }
 

@@ -65,6 +65,16 @@ impl Resolve for DnsResolver {
     }
 }
 
+/// Addresses of a host, by the same resolver as every call; the reason if there is none.
+pub async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let resolver = DnsResolver(OnceCell::new());
+    let found = resolver.lookup(host, port).await;
+    match found {
+        Ok(found) if found.is_empty() => Err("the name has no address".to_owned()),
+        found => found.map_err(|error| error.to_string()),
+    }
+}
+
 /// Predicate: true for addresses that a host may be reached at.
 pub(super) type AddressGuard = Rc<dyn Fn(&str, IpAddr) -> bool>;
 

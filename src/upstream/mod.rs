@@ -11,7 +11,8 @@ mod pools;
 mod response;
 
 pub use client::{Client, Egress, OutgoingRequest};
-pub use connection::TlsFileError;
+pub use connection::{TlsFileError, connect_tls};
+pub use destination::look_up;
 pub use error::{ConnectCause, TransportError};
 pub use fetch::{FetchRules, Fetcher};
 pub use response::IncomingResponse;

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::CommandOutput;
-use crate::harness::process::gatekeeper_command;
+use serde_json::json;
+
+use crate::harness::process::{Gatekeeper, gatekeeper_command};
+use crate::harness::upstream::Upstream;
 
 fn check(toml: &str) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -190,4 +193,36 @@ fn check_key_in_quotes_is_an_error() {
             .assert_stderr(&["gatekeeper.toml:2:", "is in quotes"]);
         assert!(!output.err.contains("sk-canary"), "{}", output.err);
     }
+}
+
+#[test]
+fn check_remarks_on_patterns_that_match_nothing_and_keys_outside_their_team() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
+    let team = gatekeeper.team(&json!({"name": "eng", "models": ["m-small", "claude-*"]}));
+    for (name, models) in [
+        ("good", json!(["m-*"])),
+        ("typo", json!(["m-smal"])),
+        ("outside", json!(["m-large"])),
+        ("unlisted", json!(["up/anything"])),
+    ] {
+        gatekeeper.key(&json!({"name": name, "team": team.id, "models": models}));
+    }
+    let config = gatekeeper.config.to_str().expect("a path").to_owned();
+    let output: CommandOutput = gatekeeper.run(&["check", "--config", &config]).into();
+    let output = output.assert_exit_code(0).assert_stdout(&[
+        "remark: `claude-*` in the models of team eng matches no model",
+        "remark: `m-smal` in the models of key eng/typo matches no model",
+        "remark: `m-large` in the models of key eng/outside is outside those of team eng",
+    ]);
+    for quiet in ["eng/good", "eng/unlisted matches no"] {
+        assert!(!output.out.contains(quiet), "{}", output.out);
+    }
+    let priced = check(
+        "[providers.p]\ntype = \"openai_compatible\"\nbase_url = \"http://10.0.0.5:8000/v1\"\nprice = \"free\"\n\
+         models = [\"m\"]\n[providers.p.prices.\"mistral-*\"]\ninput = \"1\"\noutput = \"2\"\n",
+    );
+    priced
+        .assert_exit_code(0)
+        .assert_stdout(&["remark: price for `mistral-*` of provider p applies to none"]);
 }

@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod commands;
 mod demo;
+mod doctor;
 mod init;
 mod keys;
 mod reload;

@@ -17,6 +17,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 
+use super::CommandOutput;
 use crate::harness::process::gatekeeper_command;
 use crate::harness::{DEADLINE, wait_until};
 
@@ -265,4 +266,33 @@ fn certificate_unusable_at_start_is_exit_78_with_its_file() {
     let text = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(78), "{text}");
     assert!(text.contains("cert.pem"), "{text}");
+}
+
+#[test]
+fn command_over_tls_verifies_the_certificate_before_it_sends_the_key() {
+    let folder = initialized_folder(FILES);
+    let certificate = write_pair(&folder);
+    let key = folder.path().join("admin.key");
+    fs::write(&key, "sk-gk-master-canary").expect("written");
+    let server = TlsServer::start(folder);
+    let url = format!("https://localhost:{}", server.address.port());
+    let run = |authority: Option<&str>| {
+        let mut command = command(&server.folder, "usage");
+        command.args(["--url", &url, "--admin-key-file"]).arg(&key);
+        command.args(
+            authority
+                .map(|file| ["--ca-file", file])
+                .into_iter()
+                .flatten(),
+        );
+        CommandOutput::from(command.output().expect("the binary runs"))
+    };
+    drop(certificate);
+    run(None)
+        .assert_exit_code(1)
+        .assert_stderr(&["no server reachable at localhost", "certificate"]);
+    // the server is known, and refuses this key
+    run(Some("cert.pem"))
+        .assert_exit_code(1)
+        .assert_stderr(&["key"]);
 }

@@ -5,6 +5,8 @@ mod export;
 mod forward;
 mod kill;
 mod recorded;
+mod restore;
+mod sign_ins;
 
 use std::path::Path;
 use std::process::Output;

@@ -9,7 +9,7 @@ use crate::harness::process::Gatekeeper;
 use crate::harness::upstream::Upstream;
 use crate::harness::{hello, wait_until};
 
-fn list(gatekeeper: &Gatekeeper, query: &str) -> Vec<Value> {
+pub(super) fn list(gatekeeper: &Gatekeeper, query: &str) -> Vec<Value> {
     let page = gatekeeper
         .admin()
         .get(&format!("/v1/audit?limit=500&{query}"));

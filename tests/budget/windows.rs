@@ -103,7 +103,9 @@ fn budget_window_follows_instance_timezone() {
         &mut gateway,
         &json!([{"limit": "0.0005", "period": "daily"}]),
     );
-    assert_eq!(count_served(&gateway, &key).0, 3);
+    let (served, refusal) = count_served(&gateway, &key);
+    assert_eq!(served, 3);
+    assert!(refusal.contains("; resets 24 Nov 00:00 CET"), "{refusal}");
     assert_eq!(
         text(&budgets(&gateway, &team)[0], "resets_at"),
         "2026-11-23T23:00:00Z"

@@ -111,7 +111,7 @@ impl Setup {
     /// Starts at another time.
     pub fn start_in_process_at(self, instant: &str) -> InProcessGateway {
         let (folder, _data, path) = self.write_files(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let key = process::block_on(process::init(&read(&path)))
+        let key = process::block_on(process::init(&read(&path), Platform::system()))
             .expect("a new folder can be initialized")
             .admin_key;
         let mut gateway = InProcessGateway::stopped(folder, path, key.expose(), instant);

@@ -15,6 +15,7 @@ pub mod in_process;
 pub mod instance;
 pub mod model;
 pub mod process;
+pub mod proxy;
 pub mod request;
 pub mod rng;
 pub mod script;

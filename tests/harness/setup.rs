@@ -67,6 +67,13 @@ impl Provider {
         self
     }
 
+    /// Name of the section.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Provider {
+        self.name = name.to_owned();
+        self
+    }
+
     /// `free` or `sheet`.
     #[must_use]
     pub fn priced_by(mut self, word: &str) -> Provider {

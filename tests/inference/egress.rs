@@ -1,64 +1,17 @@
 //! Outgoing connections: an HTTP proxy with a password; TLS to providers, webhooks and hosts of images, with a private certificate
 //! authority and a client certificate.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde_json::json;
 
 use crate::harness::process::{Gatekeeper, Provider};
+use crate::harness::proxy::{TestProxy, egress};
 use crate::harness::script::Script;
-use crate::harness::tls::{self, Authority, ClientCertificate, TlsServer, read_head};
+use crate::harness::tls::{self, Authority, ClientCertificate, TlsServer};
 use crate::harness::upstream::Upstream;
 use crate::harness::{golden, model, wait_until};
-
-/// A proxy that tunnels to one address, whatever host is asked for, and keeps the heads of its requests.
-struct TestProxy {
-    address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl TestProxy {
-    fn start(target: SocketAddr) -> TestProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let heads = Arc::<Mutex<Vec<String>>>::default();
-        let seen = heads.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let seen = seen.clone();
-                std::thread::spawn(move || tunnel(stream, target, &seen));
-            }
-        });
-        TestProxy { address, heads }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().expect("no thread panicked").clone()
-    }
-}
-
-fn tunnel(mut client: TcpStream, target: SocketAddr, heads: &Mutex<Vec<String>>) {
-    let head = read_head(&mut client);
-    let allowed = head.contains("proxy-authorization: Basic Z2s6aHVudGVyMg==");
-    heads.lock().expect("no thread panicked").push(head);
-    if !allowed {
-        let _ = client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
-        return;
-    }
-    let mut server = TcpStream::connect(target).expect("the target");
-    let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\nvia: test\r\n\r\n");
-    let (mut from, mut to) = (
-        client.try_clone().expect("a socket"),
-        server.try_clone().expect("a socket"),
-    );
-    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-    let _ = std::io::copy(&mut server, &mut client);
-}
 
 fn chat(gatekeeper: &mut Gatekeeper) -> (u16, String) {
     let team = gatekeeper.team_with_budget("eng", "1");
@@ -66,11 +19,6 @@ fn chat(gatekeeper: &mut Gatekeeper) -> (u16, String) {
     let body = json!({"model": "m-small", "max_tokens": 30, "messages": [{"role": "user", "content": "hello"}]});
     let response = gatekeeper.user(&key).chat(&body);
     (response.status, response.text())
-}
-
-fn egress(gatekeeper: &Gatekeeper, lines: &str) {
-    let text = std::fs::read_to_string(&gatekeeper.config).expect("a configuration");
-    std::fs::write(&gatekeeper.config, format!("{text}\n[egress]\n{lines}\n")).expect("written");
 }
 
 #[test]

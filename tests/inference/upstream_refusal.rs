@@ -281,7 +281,13 @@ fn failing_provider_is_warned_of_with_its_reason() {
         ] {
             let response = fixture.call_with(Chat, false, script);
             assert!(response.status >= 500, "{}", response.status);
-            fixture.assert_recorded();
+            let record = fixture.assert_recorded();
+            let detail = record.0["upstream_error_detail"].as_str();
+            assert!(
+                detail.is_some_and(|detail| detail.contains(": ")),
+                "{}",
+                record.0
+            );
         }
     }
     let output = fixture.gatekeeper.output();

@@ -7,6 +7,7 @@ mod own_prices;
 mod places_and_tiers;
 mod race;
 mod reported_totals;
+mod residency;
 mod second_models;
 mod server_tools;
 mod usage_columns;

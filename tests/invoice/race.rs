@@ -59,12 +59,12 @@ fn with(mut body: Value, member: &str, value: Value) -> Value {
 }
 
 /// Name, dialect, request and limit of each race.
-fn cases() -> [(&'static str, bool, Value, &'static str); 7] {
+fn cases() -> Vec<(&'static str, bool, Value, &'static str)> {
     let advisor = json!([{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5", "max_uses": 1,
         "max_tokens": 1_000}]);
     let search = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}]);
     let opus = || hello("claude-opus-5");
-    [
+    vec![
         (
             "tier",
             false,
@@ -97,6 +97,33 @@ fn cases() -> [(&'static str, bool, Value, &'static str); 7] {
             "20",
         ),
     ]
+}
+
+/// The upstream reports more than the request allowed: everything is booked, and the row says so.
+#[test]
+fn report_beyond_the_bounds_of_the_request_is_booked_and_flagged() {
+    let upstream = Upstream::start();
+    upstream.respond_with(Script::from_request(|request| {
+        let prompt = request.json().to_string().len() as u64;
+        let advice = json!({"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 900_000_000, "output_tokens": 9});
+        let usage = json!({"input_tokens": prompt, "output_tokens": 50, "iterations": [advice]});
+        Script::json(
+            200,
+            &json!({"id": "a", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+                "content": [{"type": "text", "text": "hi"}], "usage": usage}),
+        )
+    }));
+    let (mut gatekeeper, _) = start(&[listed("anthropic", &upstream)], "1");
+    let team = gatekeeper.team_with_budget("lied to", "20");
+    let key = gatekeeper.key_of(&team);
+    let (_, _, body, _) = cases().pop().expect("the case with a second model");
+    gatekeeper.user(&key).messages(&body).assert_status(200);
+    gatekeeper.usage();
+    let row = gatekeeper.requests().remove(0);
+    assert_eq!(row["flags"], json!(["over_ceiling"]), "{row}");
+    assert!(pico(&text(&row, "cost_usd")) > pico("20"), "{row}");
+    let refused = gatekeeper.user(&key).messages(&body);
+    assert_eq!(refused.status, 402, "{}", refused.text());
 }
 
 #[test]

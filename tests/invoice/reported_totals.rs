@@ -26,6 +26,14 @@ fn tokens_of_a_total_beyond_its_parts_are_output() {
     // a vendor that counts reasoning beside the completion, without a total
     let untotaled = json!({"prompt_tokens": 10, "completion_tokens": 20,
         "completion_tokens_details": beside});
+    // within the completion or beside it, which no total tells: the dearer reading of an unknown vendor, the dialect's of a known one
+    let within_or_beside = json!({"prompt_tokens": 10, "completion_tokens": 100,
+        "completion_tokens_details": {"reasoning_tokens": 40}});
+    let within_untotaled = json!({"prompt_tokens": 10, "completion_tokens": 140,
+        "completion_tokens_details": {"reasoning_tokens": 40}});
+    // a total that leaves reasoning out
+    let bare_total = json!({"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30,
+        "completion_tokens_details": beside});
     let cached = json!({"inputTokens": 4, "cacheReadInputTokens": 6, "outputTokens": 20, "totalTokens": 150});
     let responses = json!({"input_tokens": 10, "output_tokens": 20, "total_tokens": 150});
     let gemini =
@@ -53,6 +61,10 @@ fn tokens_of_a_total_beyond_its_parts_are_output() {
             (Chat, &chat),
             (Compatible, &chat),
             (Compatible, &untotaled),
+            (Compatible, &within_or_beside),
+            (Chat, &within_untotaled),
+            (Chat, &bare_total),
+            (Compatible, &bare_total),
             (Converse, &cached),
             (Gemini, &gemini),
             (Responses, &responses),

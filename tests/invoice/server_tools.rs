@@ -131,10 +131,44 @@ fn refusal_of_an_unbounded_tool_names_the_limit_that_helps() {
         assert_eq!(refused.assert_status(402).error_type(), "cost_unbounded");
         let message = refused.error_message();
         assert!(
-            message.contains(&format!("hosted tool {tool} without max_tool_calls")),
+            message.contains(&format!("hosted tool {tool} without max_tool_calls"))
+                && message.contains("set `max_tool_calls`"),
             "{message}"
         );
         body["max_tool_calls"] = json!(1);
         call(&body).assert_status(200);
     }
+}
+
+#[test]
+fn refusal_of_a_tool_that_no_limit_bounds_does_not_advise_a_limit() {
+    let upstream = Upstream::start();
+    let providers = [listed("openai", &upstream), listed("anthropic", &upstream)];
+    let (gatekeeper, key) = start(&providers, "1000");
+    let user = gatekeeper.user(&key);
+    let item = json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]});
+    upstream.respond_with(response("function", &[item]));
+    let body = |tools: Value| json!({"model": "gpt-5.1", "input": "x", "max_output_tokens": 50, "max_tool_calls": 1, "tools": tools});
+    let call = |tools: Value| user.post_bytes("/v1/responses", body(tools).to_string().as_bytes());
+    for tool in ["code_interpreter", "mcp", "telepathy"] {
+        let refused = call(json!([{"type": tool}]));
+        assert_eq!(refused.assert_status(402).error_type(), "cost_unbounded");
+        let message = refused.error_message();
+        assert!(
+            message.contains(&format!("(hosted tool {tool})"))
+                && !message.contains("max_tool_calls"),
+            "{message}"
+        );
+    }
+    call(json!([])).assert_status(200);
+    let mut run = hello("claude-opus-5");
+    run["tools"] =
+        json!([{"type": "code_execution_20250825", "name": "code_execution", "max_uses": 1}]);
+    let refused = user.messages(&run);
+    refused.assert_status(402);
+    let message = refused.error_message();
+    assert!(
+        message.contains("(hosted tool code_execution_20250825)") && !message.contains("max_uses"),
+        "{message}"
+    );
 }

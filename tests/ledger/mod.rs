@@ -3,9 +3,13 @@
 mod corrections;
 mod earlier_schema;
 mod explain;
+mod export;
+mod failures;
 mod orphans;
 mod refusals;
 mod requests;
 mod retention;
+mod stated_usage;
+mod tail;
 mod usage;
 mod verify;

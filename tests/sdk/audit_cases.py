@@ -31,9 +31,12 @@ class Server:
         (folder / "gatekeeper.toml").write_text('listen = "127.0.0.1:0"\ndata = "data"\n')
         printed = self.run("init")
         (folder / "kept-key").write_text(next(line.strip() for line in printed.splitlines() if "/1+" in line) + "\n")
-        self.process = subprocess.Popen([BINARY, "serve"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([BINARY, "serve"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(600):
-            if (folder / "data/admin.sock").exists():
+            if (self.folder / "data/admin.sock").exists():
                 break
             time.sleep(0.1)
 
@@ -97,6 +100,39 @@ def attack(export, other, folder, kind, rng):
     lines = events.read_bytes().splitlines()
     kind(lines, (other / "events.jsonl").read_bytes().splitlines(), rng)
     events.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def check_restore(server, folder, key):
+    """A restore continues the log of the backup under the next generation; both verifiers tell it from tampering."""
+    server.start()
+    try:
+        early = folder / "early"
+        early.write_text(server.run("audit", "checkpoint"))
+        server.run("backup", "backup")
+        server.add_teams(20, 23)
+        lost = folder / "lost"
+        lost.write_text(server.run("audit", "checkpoint"))
+        server.stop()
+        server.run("restore", "backup")
+        server.start()
+        server.add_teams(30, 33)
+        server.run("audit", "export", "restored")
+    finally:
+        server.stop()
+    export = server.folder / "restored"
+    agree("restored log", 0, export, "--public-key", key)
+    agree("restored log with a checkpoint from before the backup", 0, export, "--checkpoint", early)
+    agree("restored log with a checkpoint of what the restore replaced", 0, export, "--checkpoint", lost)
+    text = (export / "events.jsonl").read_text()
+    for name, changed in (
+        ("change of what a restore continues", text.replace("team 3", "team 4", 1)),
+        ("restore that names another root", text.replace('"root":"', '"root":"A', 1)),
+        ("restore that names another size", text.replace('"size":', '"size":1', 1)),
+    ):
+        target = folder / name.replace(" ", "-")
+        shutil.copytree(export, target)
+        (target / "events.jsonl").write_text(changed)
+        agree(name, 14, target)
 
 
 def check_with_library(export, proof):
@@ -167,6 +203,7 @@ def main():
             attack(export, other, target, kind, rng)
             agree(f"attack {number}, {kind.__name__}", 14, target)
         check_with_library(export, proof)
+        check_restore(one, folder, key)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

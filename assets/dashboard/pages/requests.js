@@ -182,6 +182,7 @@ function detail(row, attempts, named, close) {
     h("header", h("div", h("div.row", badge(row), h("h2", row.model_asked ?? row.model ?? "Request")), h("div.row.tight", id, iconButton("Copy id", "copy", () => void copy(row.id, id)))),
       iconButton("Close", "close", close, ".bare.push")),
     row.status === "refused" && h("section", h("div.why", h("h3", `Refused: ${row.code ?? "no reason recorded"}`), h("h3", "What would mend it"), h("p", REMEDIES[row.code] ?? "The message of the response names the remedy."))),
+    row.upstream_error_detail && h("section", h("div.why", h("h3", "The provider failed"), h("p", row.upstream_error_detail))),
     attempts.length > 1 && h("section", h("h3", "Attempts"), h("ol.time", attempts.map(attempt))),
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
@@ -191,7 +192,7 @@ function detail(row, attempts, named, close) {
 }
 
 /** @param {any} one */
-const attempt = (one) => h(`li${one.status === "ok" ? ".ok" : ".bad"}`, h("span.name", `${one.attempt} ${one.provider}/${one.model}`), h("span.mute", duration(one.total_ms)), h("span.what", one.status.replaceAll("_", " ")));
+const attempt = (one) => h(`li${one.status === "ok" ? ".ok" : ".bad"}`, h("span.name", `${one.attempt} ${one.provider}/${one.model}`), h("span.mute", duration(one.total_ms)), h("span.what", one.upstream_error_detail ?? one.status.replaceAll("_", " ")));
 
 /** @param {any} row */
 function waterfall(row) {

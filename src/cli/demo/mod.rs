@@ -1,13 +1,17 @@
-//! `gatekeeper demo`: runs the real gateway with the built-in simulator, three teams and sample commands. It has its own
-//! data folder; any other folder must never be changed.
+//! `gatekeeper demo`: runs the real gateway with the built-in simulator, four teams and six steps to try. It has its own data folder,
+//! which it may fill with an invented past; any other folder must never be changed.
 
 mod banner;
+mod history;
 mod secrets;
+mod spend;
 mod teams;
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -15,14 +19,19 @@ use super::admin::AdminClient;
 use super::failure::Failure;
 use super::serve;
 use super::signals::Signals;
+use super::style::{OutputArgs, Style};
 use crate::cli::data_dir;
 use crate::cli::output::print;
 use crate::cli::settings::DEMO_FOLDER;
 use crate::config::{self, Config, Overrides};
+use crate::domain::clock::{Clock, ManualClock, SystemClock};
+use crate::domain::secret::Secret;
 use crate::process::{self, Platform};
 use crate::simulator::Simulator;
-use secrets::Secrets;
-use teams::{LARGE, SMALL, TEAMS};
+use banner::Banner;
+use history::HistoryPlan;
+use secrets::{PlayedHistory, Secrets};
+use teams::{MODELS, SPENDER, TEAMS};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -32,10 +41,22 @@ pub struct Args {
     /// Listen address [default: the first free port of 127.0.0.1 from 4000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Fill a new folder with the invented traffic of so many days, e.g. 30d
+    #[arg(long, value_name = "DAYS", value_parser = parse_days)]
+    history: Option<u64>,
+    /// Seed of the invented traffic: the same seed gives the same days
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "history")]
+    seed: u64,
+    /// Also print the question for OpenAI's SDKs, in Python and JavaScript
+    #[arg(long)]
+    snippets: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Ports tried without `--listen`.
 const PORTS: RangeInclusive<u16> = 4000..=4099;
+const HISTORY_DAYS: RangeInclusive<u64> = 1..=90;
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let listen = match &args.listen {
@@ -47,9 +68,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }
         None => first_free()?,
     };
-    serve::init_logging("warn");
-    let secrets = open_or_create(&args.data)?;
-    process::block_on(demo(args.data, listen, secrets))
+    // a budget that the demo itself uses up is no news
+    serve::init_logging("warn,gatekeeper::control::alerts=off");
+    let secrets = open_or_create(&args)?;
+    process::block_on(demo(args, listen, secrets))
+}
+
+fn parse_days(text: &str) -> Result<u64, String> {
+    let days = text.trim_end_matches('d').parse().ok();
+    days.filter(|days| HISTORY_DAYS.contains(days))
+        .ok_or_else(|| "write 1d to 90d, such as 30d".to_owned())
 }
 
 /// Address of the first port that no other process uses.
@@ -73,20 +101,90 @@ fn require_free(listen: SocketAddr) -> Result<(), Failure> {
     })
 }
 
-/// Returns the secrets stored in the demo's folder; the first start creates it.
-fn open_or_create(data: &Path) -> Result<Secrets, Failure> {
-    if data_dir::is_initialized(data) {
-        return Secrets::read(data);
+/// Returns the secrets stored in the demo's folder; the first start creates it, with its past.
+fn open_or_create(args: &Args) -> Result<Secrets, Failure> {
+    if data_dir::is_initialized(&args.data) {
+        let secrets = Secrets::read(&args.data)?;
+        if args.history.is_some() && secrets.history().is_none() {
+            let folder = args.data.display();
+            return Err(Failure::usage(format!(
+                "--history fills only a new folder, and {folder} has a demo; remove it, or name another one with --data"
+            )));
+        }
+        return Ok(secrets);
     }
-    data_dir::create(data)?;
-    let overrides = Overrides {
-        data: Some(data.to_owned()),
-        ..Overrides::default()
-    };
-    let admin_key = process::block_on(process::init(&settings("", &overrides)?))?.admin_key;
-    let secrets = Secrets::new(data, &admin_key);
+    data_dir::create(&args.data)?;
+    let now_ms = SystemClock { boot: None }.wall_ms();
+    let plan = args.history.map(|days| HistoryPlan {
+        days,
+        seed: args.seed,
+        until_ms: now_ms,
+    });
+    let clock = plan.map(|plan| ManualClock::at_ms(plan.start_ms()));
+    let config = settings("", &overrides(&args.data, None))?;
+    let created = process::block_on(process::init(&config, platform(clock.as_ref())))?;
+    let mut secrets = Secrets::new(&args.data, &created.admin_key);
     secrets.save()?;
+    if let Some((plan, clock)) = plan.zip(clock) {
+        print(&format!("inventing {} days of traffic …\n", plan.days))?;
+        process::block_on(invent(&args.data, plan, &clock, &mut secrets))?;
+    }
     Ok(secrets)
+}
+
+/// The machine's clock, or the one that runs through the past.
+fn platform(clock: Option<&ManualClock>) -> Platform {
+    let system = Platform {
+        binary: None,
+        ..Platform::system()
+    };
+    match clock {
+        Some(clock) => Platform {
+            clock: Arc::new(clock.clone()),
+            ..system
+        },
+        None => system,
+    }
+}
+
+/// Runs the gateway in the past and plays its traffic.
+async fn invent(
+    data: &Path,
+    plan: HistoryPlan,
+    clock: &ManualClock,
+    secrets: &mut Secrets,
+) -> Result<(), Failure> {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    // no call of the past reaches a provider
+    let config = settings(
+        &simulator_settings("http://127.0.0.1:9/v1"),
+        &overrides(data, Some(listen)),
+    )?;
+    let admin = AdminClient::in_folder(&config.folder);
+    let running = process::start(config.clone(), platform(Some(clock))).await?;
+    let played = async {
+        create_teams(&admin, secrets, true).await?;
+        history::play(&running, &config, &admin, clock, plan).await
+    };
+    let played = played.await;
+    // books that end in the past would be set right only after ten minutes
+    clock.advance_to_ms(SystemClock { boot: None }.wall_ms());
+    running.stop().await;
+    let totals = played?;
+    secrets.set_history(PlayedHistory {
+        days: plan.days,
+        requests: totals.requests,
+        refused: totals.refused,
+        cost_usd: totals.cost.to_string(),
+    })
+}
+
+fn overrides(data: &Path, listen: Option<SocketAddr>) -> Overrides {
+    Overrides {
+        data: Some(data.to_owned()),
+        listen: listen.map(|listen| listen.to_string()),
+        config: None,
+    }
 }
 
 /// Parses the demo's configuration with the ordinary parser.
@@ -97,29 +195,36 @@ fn settings(text: &str, overrides: &Overrides) -> Result<Config, Failure> {
 }
 
 fn simulator_settings(base_url: &str) -> String {
-    format!(
-        "[providers.simulator]\nbase_url = \"{base_url}\"\nmodels = [\"{LARGE}\", \"{SMALL}\"]\n"
-    )
+    let names = MODELS.map(|model| model.name);
+    let mut text =
+        format!("[providers.simulator]\nbase_url = \"{base_url}\"\nmodels = {names:?}\n");
+    for model in &MODELS {
+        // writing to a text cannot fail
+        let _ = write!(
+            text,
+            "[providers.simulator.prices.\"{}\"]\ninput = \"{}\"\ncache_read = \"{}\"\noutput = \"{}\"\n",
+            model.name, model.input, model.cached, model.output
+        );
+    }
+    text
 }
 
-async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result<(), Failure> {
+async fn demo(args: Args, listen: SocketAddr, mut secrets: Secrets) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let listen_error =
         |error| Failure::runtime(format!("simulator failed to listen on 127.0.0.1: {error}"));
     let simulator = Simulator::default().start().map_err(listen_error)?;
-    let overrides = Overrides {
-        data: Some(data.clone()),
-        listen: Some(listen.to_string()),
-        config: None,
-    };
-    let config = settings(&simulator_settings(&simulator.base_url()), &overrides)?;
+    let config = settings(
+        &simulator_settings(&simulator.base_url()),
+        &overrides(&args.data, Some(listen)),
+    )?;
     let admin = AdminClient::in_folder(&config.folder);
     let running = process::start(config, Platform::system()).await?;
     let address = running.address;
 
-    let outcome = match populate(&admin, &mut secrets).await {
+    let outcome = match populate(&admin, address, &mut secrets).await {
         Ok(()) => {
-            print(&banner::text(address, &data, &secrets))?;
+            print(&greeting(&args, address, &secrets))?;
             signals.run_until_stopped(running, || (), || None).await
         }
         Err(failure) => {
@@ -131,18 +236,66 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     outcome?;
     print(&format!(
         "demo stopped; its data is kept in {}\n",
-        data.display()
+        args.data.display()
     ))
 }
 
-/// Creates missing teams and keys. Each secret is saved as soon as it is returned.
-async fn populate(admin: &AdminClient, secrets: &mut Secrets) -> Result<(), Failure> {
+fn greeting(args: &Args, address: SocketAddr, secrets: &Secrets) -> String {
+    let style: Style = args.output.style();
+    let banner = Banner {
+        address,
+        data: &args.data,
+        secrets,
+        program: &program(),
+        style: &style,
+    };
+    let snippets = if args.snippets {
+        banner.snippets()
+    } else {
+        String::new()
+    };
+    banner.text() + &snippets + &banner.closing()
+}
+
+/// The command as the user typed it, so that a pasted line finds it.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "gatekeeper".to_owned())
+}
+
+/// Creates missing teams and keys, and uses one budget up. Each secret is saved as soon as it is returned.
+async fn populate(
+    admin: &AdminClient,
+    address: SocketAddr,
+    secrets: &mut Secrets,
+) -> Result<(), Failure> {
+    create_teams(admin, secrets, false).await?;
+    if let Some(key) = secrets.key(SPENDER).map(Secret::new)
+        && !secrets.is_spent()
+    {
+        spend::spend(address, &key).await?;
+        secrets.set_spent()?;
+    }
+    Ok(())
+}
+
+async fn create_teams(
+    admin: &AdminClient,
+    secrets: &mut Secrets,
+    has_history: bool,
+) -> Result<(), Failure> {
     let existing = admin.list("/v1/teams").await?;
     for team in TEAMS
         .iter()
         .filter(|team| existing.iter().all(|other| other["name"] != team.name))
     {
-        let budget = json!({"limit": team.limit_usd, "period": team.period, "action": "block"});
+        let budget = if has_history {
+            team.budget_with_history
+        } else {
+            team.budget
+        };
+        let budget = json!({"limit": budget.limit_usd, "period": budget.period, "action": "block"});
         admin
             .post(
                 "/v1/teams",
@@ -167,16 +320,24 @@ mod tests {
 
     #[test]
     fn demo_settings_are_parsed_as_an_ordinary_configuration() {
-        let overrides = Overrides {
-            data: Some("x".into()),
-            listen: Some("127.0.0.1:0".to_owned()),
-            config: None,
-        };
+        let listen = "127.0.0.1:0".parse().expect("an address");
+        let overrides = overrides(Path::new("x"), Some(listen));
         let config = settings(&simulator_settings("http://127.0.0.1:9/v1"), &overrides)
             .expect("a good configuration");
         assert_eq!(config.providers.len(), 1);
-        assert_eq!(config.providers[0].models, [LARGE, SMALL]);
+        assert_eq!(
+            config.providers[0].models,
+            MODELS.map(|model| model.name.to_owned())
+        );
         assert_eq!(config.folder, Path::new("x"));
+    }
+
+    #[test]
+    fn history_is_a_number_of_days() {
+        assert_eq!((parse_days("30d"), parse_days("7")), (Ok(30), Ok(7)));
+        for text in ["", "0d", "91d", "3w", "-1d"] {
+            assert!(parse_days(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Storage of the demo's keys between starts: a file with mode 0600 in its data folder. Only the demo stores keys in
+//! Storage of the demo's keys and progress between starts: a file with mode 0600 in its data folder. Only the demo stores keys in
 //! plain text, because they give access to a simulator only.
 
 use std::collections::BTreeMap;
@@ -26,6 +26,20 @@ struct StoredSecrets {
     admin_key: String,
     /// by team
     keys: BTreeMap<String, String>,
+    /// the budget that the demo uses up is used up
+    #[serde(default)]
+    is_spent: bool,
+    #[serde(default)]
+    history: Option<PlayedHistory>,
+}
+
+/// Invented past of the folder.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PlayedHistory {
+    pub days: u64,
+    pub requests: u64,
+    pub refused: u64,
+    pub cost_usd: String,
 }
 
 impl Secrets {
@@ -33,6 +47,8 @@ impl Secrets {
         let stored = StoredSecrets {
             admin_key: admin_key.expose().to_owned(),
             keys: BTreeMap::new(),
+            is_spent: false,
+            history: None,
         };
         Secrets {
             folder: folder.to_owned(),
@@ -69,6 +85,25 @@ impl Secrets {
 
     pub fn key(&self, team: &str) -> Option<&str> {
         self.stored.keys.get(team).map(String::as_str)
+    }
+
+    pub fn history(&self) -> Option<&PlayedHistory> {
+        self.stored.history.as_ref()
+    }
+
+    /// Notes the invented past, which has used the budget up, and saves the file.
+    pub fn set_history(&mut self, history: PlayedHistory) -> Result<(), Failure> {
+        self.stored.history = Some(history);
+        self.set_spent()
+    }
+
+    pub fn is_spent(&self) -> bool {
+        self.stored.is_spent
+    }
+
+    pub fn set_spent(&mut self) -> Result<(), Failure> {
+        self.stored.is_spent = true;
+        self.save()
     }
 
     /// Adds a key and saves the file.

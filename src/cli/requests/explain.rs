@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::cli::admin::{AdminClient, ServerArgs};
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_json};
+use crate::cli::style::Style;
 use crate::cli::values::{cell, rows};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -30,7 +31,7 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Failure> {
     if args.server.json {
         print_json(&request)
     } else {
-        print(&render_request(&request))
+        print(&render_request(&request, &args.server.style()))
     }
 }
 
@@ -53,7 +54,7 @@ async fn newest_id(admin: &AdminClient) -> Result<String, Failure> {
     newest.ok_or_else(|| Failure::runtime("no request yet; a request is booked once it has ended"))
 }
 
-fn render_request(request: &Value) -> String {
+fn render_request(request: &Value, style: &Style) -> String {
     let named = |name: &str, id: &Value| match &request[name] {
         Value::Null => cell(id),
         name => format!("{} ({})", cell(name), cell(id)),
@@ -76,10 +77,11 @@ fn render_request(request: &Value) -> String {
             refusal,
             &named("key_name", &refusal["key"]),
             &named("team_name", &refusal["team"]),
+            style,
         );
     }
     for attempt in attempts {
-        text += &render_attempt(attempt, &request["budgets"]);
+        text += &render_attempt(attempt, &request["budgets"], style);
     }
     if attempts.len() > 1 {
         text += &format!("\n  all attempts  ${}\n", cell(&request["net_cost_usd"]));
@@ -87,20 +89,20 @@ fn render_request(request: &Value) -> String {
     text
 }
 
-fn render_refusal(refusal: &Value, key: &str, team: &str) -> String {
+fn render_refusal(refusal: &Value, key: &str, team: &str, style: &Style) -> String {
     let model = match refusal["model_asked"].as_str() {
         Some("") | None => "no readable model".to_owned(),
         Some(model) => model.to_owned(),
     };
     format!(
         "  key      {key}\n  team     {team}\n\nrefused at {}: {}\n  asked    {model} ({})\n  cost     $0: nothing was held or sent\n",
-        cell(&refusal["at"]),
+        style.moment(&refusal["at"]),
         cell(&refusal["code"]),
         cell(&refusal["dialect"]),
     )
 }
 
-fn render_attempt(attempt: &Value, budgets: &Value) -> String {
+fn render_attempt(attempt: &Value, budgets: &Value, style: &Style) -> String {
     let cap = attempt["output_cap"]
         .as_u64()
         .map_or(String::new(), |tokens| {
@@ -109,7 +111,7 @@ fn render_attempt(attempt: &Value, budgets: &Value) -> String {
     let mut text = format!(
         "\nattempt {} at {}: {}\n  asked    {} ({}{})\n  served   {}/{}\n\n",
         cell(&attempt["attempt"]),
-        cell(&attempt["at"]),
+        style.moment(&attempt["at"]),
         cell(&attempt["status"]),
         cell(&attempt["model_asked"]),
         cell(&attempt["dialect"]),
@@ -128,13 +130,13 @@ fn render_attempt(attempt: &Value, budgets: &Value) -> String {
         }
     }
     text += &render_choice(attempt);
-    text += &render_sum(attempt);
+    text += &render_sum(attempt, style);
     text += &format!(
         "\n  held     ${} before the call{cap}\n",
         cell(&attempt["ceiling_usd"])
     );
     for charge in rows(&attempt["charges"]) {
-        text += &format!("  charged  {}\n", render_charge(charge, budgets));
+        text += &format!("  charged  {}\n", render_charge(charge, budgets, style));
     }
     if rows(&attempt["charges"]).is_empty() {
         text += "  charged  no budget\n";
@@ -181,6 +183,9 @@ fn render_choice(attempt: &Value) -> String {
             cell(&failure["why"]),
         );
     }
+    if let Some(detail) = attempt["upstream_error_detail"].as_str() {
+        text += &format!("  cause    {detail}\n");
+    }
     if !text.is_empty() {
         text += "\n";
     }
@@ -188,7 +193,7 @@ fn render_choice(attempt: &Value) -> String {
 }
 
 /// Renders cost lines, total and corrections, with the amounts in one column.
-fn render_sum(attempt: &Value) -> String {
+fn render_sum(attempt: &Value, style: &Style) -> String {
     let mut sums: Vec<(String, String)> = Vec::new();
     for line in rows(&attempt["cost_lines"]) {
         let label = format!(
@@ -211,7 +216,7 @@ fn render_sum(attempt: &Value) -> String {
     for entry in corrections {
         let label = format!(
             "corrected {} by {}: {}",
-            cell(&entry["at"]),
+            style.moment(&entry["at"]),
             cell(&entry["actor"]),
             cell(&entry["reason"])
         );
@@ -266,7 +271,7 @@ fn priced_by(line: &Value) -> String {
 }
 
 /// Renders `bud_3 of team eng: $10 monthly, blocks; window START to END`.
-fn render_charge(charge: &Value, budgets: &Value) -> String {
+fn render_charge(charge: &Value, budgets: &Value, style: &Style) -> String {
     let Some(budget) = rows(budgets)
         .iter()
         .find(|budget| budget["id"] == charge["budget"])
@@ -274,7 +279,7 @@ fn render_charge(charge: &Value, budgets: &Value) -> String {
         return format!(
             "{}, deleted since; window from {}",
             cell(&charge["budget"]),
-            cell(&charge["window_start"])
+            style.date(&charge["window_start"])
         );
     };
     let owner = match (
@@ -289,7 +294,9 @@ fn render_charge(charge: &Value, budgets: &Value) -> String {
         .as_str()
         .map_or(String::new(), |model| format!(" on {model}"));
     let window = match (&charge["window_start"], &budget["window_end"]) {
-        (Value::String(start), Value::String(end)) => format!("; window {start} to {end}"),
+        (start @ Value::String(_), end @ Value::String(_)) => {
+            format!("; window {} to {}", style.date(start), style.date(end))
+        }
         _ => String::new(),
     };
     let limit = format!(
@@ -346,6 +353,7 @@ mod tests {
         let text = render_request(
             &json!({"id": "req_1", "key_name": "laptop", "team_name": "eng", "attempts": [attempt],
             "budgets": [budget]}),
+            &Style::default(),
         );
         for expected in [
             "key      laptop (key_4)",
@@ -355,7 +363,7 @@ mod tests {
             "local:uid=0: billed twice = $-0.001\n",
             "net cost",
             "held     $0.01 before the call, with at most 256 output tokens",
-            "bud_3 of team eng: $10 monthly, blocks; window 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z",
+            "bud_3 of team eng: $10 monthly, blocks; window 1 Nov 2026 00:00 UTC to 1 Dec 2026 00:00 UTC",
             "bud_9, deleted since",
             "estimated: the upstream did not report",
         ] {

@@ -1,6 +1,7 @@
-//! `gatekeeper requests`: lists, follows and explains the requests of the running server.
+//! `gatekeeper requests`: lists, follows, explains and exports the requests of the running server.
 
 mod explain;
+mod export;
 mod list;
 mod row;
 mod tail;
@@ -18,6 +19,8 @@ pub enum Command {
     Tail(tail::TailArgs),
     /// Show the cost of a request line by line: counts, rates, hold, charged budgets
     Explain(explain::ExplainArgs),
+    /// Write ended requests as JSON lines or CSV, the oldest first, for a database
+    Export(export::ExportArgs),
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -25,5 +28,6 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::List(args) => process::block_on(list::list(args)),
         Command::Tail(args) => process::block_on(tail::tail(args)),
         Command::Explain(args) => process::block_on(explain::explain(args)),
+        Command::Export(args) => process::block_on(export::export(args)),
     }
 }

@@ -8,6 +8,7 @@ pub(super) struct SectionReference {
     pub keys: &'static [KeyReference],
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct KeyReference {
     pub name: &'static str,
     pub kind: KeyKind,

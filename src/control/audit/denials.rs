@@ -1,6 +1,7 @@
 //! Background task that records denied uses: as events, within the bounds of `auth::denials`, and one event for the counted rest of a
 //! minute. What cannot be stored waits, within the same bounds.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -12,6 +13,27 @@ use crate::control::plane::Control;
 use crate::store::{AuditEvent, ChangeTransaction, StoreError};
 
 const INTERVAL: Duration = Duration::from_secs(1);
+
+impl Control {
+    /// Notes a denied attempt of this call; nothing waits for its event.
+    pub(in crate::control) fn note_denial(
+        &self,
+        action: &'static str,
+        subject: Option<String>,
+        address: Option<IpAddr>,
+        reason: &'static str,
+    ) {
+        let denial = Denial {
+            at_ms: self.now_ms(),
+            action,
+            subject,
+            address,
+            request: self.origin.request,
+            reason,
+        };
+        self.denials.note(denial, self.time.boot_ms());
+    }
+}
 
 /// Records until shutdown, and once more then.
 pub(in crate::control) async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
@@ -49,10 +71,12 @@ async fn record(control: &Control, is_last: bool) {
 fn listed_event(control: &Control, denial: &Denial) -> AuditEvent {
     let address = denial.address.map(|address| address.to_string());
     let subject = denial.subject.clone().or_else(|| address.clone());
-    let actor = denial
+    // a failed sign-in shows nothing about who tried
+    let known = denial
         .subject
         .clone()
-        .unwrap_or_else(|| "unknown".to_owned());
+        .filter(|_| !denial.action.starts_with("sign_in."));
+    let actor = known.unwrap_or_else(|| "unknown".to_owned());
     let event = control.event(
         actor,
         denial.at_ms,

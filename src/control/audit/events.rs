@@ -42,7 +42,7 @@ impl Control {
         }
     }
 
-    /// Opens the key that signs the log; the log announces a new one, and the first opening after a restore. Returns its public key in text form.
+    /// Opens the key that signs the log; the log announces a new one. Returns its public key in text form.
     pub async fn open_audit(&self, seal_key: &SealKey) -> Result<String, ApiError> {
         let (control, at_ms) = (self.clone(), self.now_ms());
         let announce = move |action: &'static str, detail: Value| {

@@ -1,15 +1,11 @@
 //! Lists of the audit log: filtered pages with a cursor, and followers that wait for the next event without occupying a thread.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::plane::Control;
-use crate::control::requests::too_many_followers;
 use crate::domain::api_error::ApiError;
 use crate::domain::pattern::Pattern;
 use crate::store::{AuditPage, AuditScan};
@@ -114,32 +110,17 @@ impl Control {
         _grant: &Grant<may::ReadAudit>,
         query: AuditQuery,
     ) -> Result<AuditEvents, ApiError> {
-        let deadline = Instant::now() + Duration::from_secs(query.wait_s);
+        let follower = self.follower(query.wait_s)?;
         let mut end = self.store.audit_end();
-        let _permit = match query.wait_s {
-            0 => None,
-            _ => Some(
-                self.follower_permits
-                    .clone()
-                    .try_acquire_owned()
-                    .map_err(|_| too_many_followers())?,
-            ),
-        };
         let mut query = query;
         loop {
             let last = *end.borrow_and_update();
             let page = self.audit_page(&query, last).await?;
-            let is_over = query.wait_s == 0 || self.follower_permits.is_closed();
-            if is_over || !page.events.is_empty() || page.next.is_some() {
+            if follower.is_over() || !page.events.is_empty() || page.next.is_some() {
                 return Ok(page);
             }
             query.after = Some(page.follow);
-            if tokio::time::timeout_at(deadline, end.changed())
-                .await
-                .is_err()
-            {
-                return Ok(page);
-            }
+            let _event = tokio::time::timeout_at(follower.deadline, end.changed()).await;
         }
     }
 

@@ -82,7 +82,7 @@ impl ChatUsage {
         {
             return ReportedUsage::Invalid;
         }
-        let out_total = self.out_total();
+        let (out_total, unsettled_reasoning) = self.out_total();
         let (short, half_day) = (
             self.cache_write_short.tokens(),
             self.cache_write_12h.tokens(),
@@ -94,6 +94,7 @@ impl ChatUsage {
             cache_write_other: self.cache_write.beyond(&[short, half_day]),
             out_total,
             reasoning: self.reasoning.tokens().min(out_total),
+            unsettled_reasoning,
             audio_out: self.audio_out.tokens().min(out_total),
             image_out: self.image_out.tokens().min(out_total),
             service_tier: self.service_tier.clone(),
@@ -114,19 +115,20 @@ impl ChatUsage {
 }
 
 impl ChatUsage {
-    /// Output tokens. Some vendors count reasoning beside `completion_tokens`: then the total exceeds its parts, or without a
-    /// total the reasoning exceeds the completion that would contain it.
-    fn out_total(&self) -> u64 {
+    /// Output tokens, and reasoning that they may lack. Some vendors count reasoning beside `completion_tokens`: then the total
+    /// exceeds its parts, or the reasoning exceeds the output that would contain it. Without a total the vendor's rules decide.
+    fn out_total(&self) -> (u64, u64) {
         let (prompt, completion) = (self.prompt.tokens(), self.completion.tokens());
         let reasoning = self.reasoning.tokens();
-        if !self.prompt.is_reported() || !self.completion.is_reported() {
-            return completion;
+        let has_total = matches!(self.total, Count::Value(_));
+        let counted = match self.prompt.is_reported() && self.completion.is_reported() {
+            true => completion + self.total.beyond(&[prompt, completion]),
+            false => completion,
+        };
+        if reasoning > counted && self.completion.is_reported() {
+            return (completion + reasoning, 0);
         }
-        match self.total {
-            Count::Value(_) => completion + self.total.beyond(&[prompt, completion]),
-            _ if reasoning > completion => completion + reasoning,
-            _ => completion,
-        }
+        (counted, if has_total { 0 } else { reasoning })
     }
 }
 

@@ -17,8 +17,6 @@ pub(in crate::dialect) struct ToolRules {
     pub(in crate::dialect) runner: fn(&str) -> ToolRunner,
     /// field that limits searches, named where it is missing
     pub(in crate::dialect) search_limit: &'static str,
-    /// field that would limit other hosted tools, if the dialect has one
-    pub(in crate::dialect) hosted_limit: Option<&'static str>,
     /// Responses: namespaces hold tools, and `execution` names the runner of a tool search
     pub(in crate::dialect) has_namespaces: bool,
 }
@@ -34,7 +32,7 @@ pub(in crate::dialect) enum ToolRunner {
     Priced(ServerTool),
     /// a model beside the one asked for, which the tool names; else this one
     SecondModel(Option<&'static str>),
-    /// the vendor, at a cost that only a limit bounds
+    /// the vendor, at a cost that no limit of the request bounds
     Hosted,
 }
 
@@ -193,7 +191,7 @@ impl FieldVisitor for ToolVisitor {
                 self.hosted_without(&tool.kind, Some(self.rules.search_limit));
             }
             (ToolRunner::SecondModel(default), uses) => self.second_models(tool, default, uses),
-            (ToolRunner::Hosted, _) => self.hosted_without(&tool.kind, self.rules.hosted_limit),
+            (ToolRunner::Hosted, _) => self.hosted_without(&tool.kind, None),
         }
     }
 }

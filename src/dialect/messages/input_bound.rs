@@ -9,7 +9,6 @@ pub(in crate::dialect) static RULES: InputRules = InputRules {
     tools: &ToolRules {
         runner: tool_runner,
         search_limit: "max_uses",
-        hosted_limit: Some("max_uses"),
         has_namespaces: false,
     },
     has_items: false,

@@ -13,7 +13,6 @@ pub(in crate::dialect) static RULES: InputRules = InputRules {
     tools: &ToolRules {
         runner: tool_runner,
         search_limit: "max_tool_calls",
-        hosted_limit: None,
         has_namespaces: true,
     },
     has_items: true,

@@ -5,6 +5,7 @@ use crate::config::Overrun;
 use crate::conversation::ANSWER_TOKENS_AFTER_THINKING;
 use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::ceiling::CeilingFactor;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::gateway::call::MAX_COST_HEADER;
@@ -60,6 +61,19 @@ pub(in crate::gateway) struct CapDecision {
     pub guessed: bool,
     /// a budget blocks: what the vendor is sent must keep to the ceiling
     pub binding: bool,
+    /// factor in the ceiling, after a bill that was higher
+    pub factor: CeilingFactor,
+}
+
+impl CapDecision {
+    /// The decision with a multiplied ceiling.
+    pub(super) fn multiplied(self, factor: CeilingFactor) -> CapDecision {
+        CapDecision {
+            ceiling: factor.times(self.ceiling),
+            factor,
+            ..self
+        }
+    }
 }
 
 /// Chooses the cap and its ceiling. Refuses what cannot be priced or bounded where a budget blocks.
@@ -99,6 +113,7 @@ pub(super) fn choose(
         ceiling,
         guessed: false,
         binding: true,
+        factor: CeilingFactor::ONE,
     })
 }
 
@@ -137,6 +152,7 @@ pub(super) fn within(
         ceiling,
         guessed: false,
         binding: true,
+        factor: CeilingFactor::ONE,
     })
 }
 
@@ -153,9 +169,9 @@ pub(in crate::gateway) fn ceiling_at(request: &Request, deployment: &Deployment)
     let price = &deployment.price;
     let named = request.output_cap.map(|cap| cap.tokens);
     let tokens = named.or(price.max_output()).unwrap_or(UNKNOWN_MODEL_TOKENS);
-    let tier = request.service_tier.as_deref();
+    let pricing = deployment.pricing(request.service_tier.as_deref());
     price
-        .ceiling(&request.input, tokens, request.choices, tier)
+        .ceiling(&request.input, tokens, request.choices, pricing)
         .ok()
 }
 
@@ -215,6 +231,7 @@ impl CapPolicy<'_> {
             tokens: named,
             guessed: guessed || self.bounds.second_models.is_err(),
             binding: false,
+            factor: CeilingFactor::ONE,
             ceiling: ceiling
                 .unwrap_or_else(|_| self.guess(tokens))
                 .plus(self.bounds.second_models.clone().unwrap_or(Money::ZERO)),
@@ -335,10 +352,17 @@ impl CapPolicy<'_> {
                 ErrorCode::CostUnbounded,
                 format!(
                     "nothing bounds what this request can cost ({why}), and a budget above this key blocks; \
-                     leave it out, or set `request_ceiling` under [providers.{provider}]"
+                     {}leave it out, or set `request_ceiling` under [providers.{provider}]",
+                    missing_limit(why)
                 ),
             ),
         }
         .with_param("model")
     }
+}
+
+/// Advice to set the limit that a reason such as `hosted tool web_search without max_tool_calls` misses.
+fn missing_limit(why: &str) -> String {
+    let limit = why.rsplit_once(" without ").map(|(_, limit)| limit);
+    limit.map_or(String::new(), |limit| format!("set `{limit}`, "))
 }

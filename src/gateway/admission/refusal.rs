@@ -5,6 +5,7 @@ use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Operation, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Budget;
+use crate::domain::ceiling::CeilingFactor;
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
@@ -21,20 +22,27 @@ pub(super) fn budget_exceeded(
     cap: &CapDecision,
     budget: &Budget,
     status: &BudgetStatus,
+    zone: &Zone,
 ) -> ApiError {
     let left = status.limit.minus(status.settled).max(Money::ZERO);
     let output = cap.tokens.map_or(String::new(), |tokens| {
         format!(" with up to {tokens} output tokens")
     });
+    let factor = if cap.factor > CeilingFactor::ONE {
+        let factor = cap.factor;
+        format!(" ({factor} times the usual, because a bill was higher than its ceiling)")
+    } else {
+        String::new()
+    };
     let message = format!(
-        "{} has used {} of its {} {} budget{}{} ({}). This request to {} can cost up to {}{output}, {} is left. \
+        "{} has used {} of its {} {} budget{}{} ({}). This request to {} can cost up to {}{output}{factor}, {} is left. \
          {} your administrator to raise the budget: `gatekeeper budgets raise {} AMOUNT`",
         admission.caller.describe_owner(budget.owner),
         usd(status.settled),
         usd(status.limit),
         budget.period.as_str(),
         models(budget),
-        resets(status),
+        resets(status, zone),
         budget.id,
         admission.deployment().qualified(),
         usd(cap.ceiling),
@@ -55,7 +63,12 @@ fn usd(amount: Money) -> String {
 }
 
 /// 402: the budget over all models is used up; the body was not read.
-pub(super) fn budget_used_up(caller: &Caller, budget: &Budget, status: &BudgetStatus) -> ApiError {
+pub(super) fn budget_used_up(
+    caller: &Caller,
+    budget: &Budget,
+    status: &BudgetStatus,
+    zone: &Zone,
+) -> ApiError {
     let message = format!(
         "{} has used {} of its {} {} budget{} ({}). Ask your administrator to raise the budget: \
          `gatekeeper budgets raise {} AMOUNT`",
@@ -63,7 +76,7 @@ pub(super) fn budget_used_up(caller: &Caller, budget: &Budget, status: &BudgetSt
         usd(status.settled),
         usd(status.limit),
         budget.period.as_str(),
-        resets(status),
+        resets(status, zone),
         budget.id,
         budget.id,
     );
@@ -126,14 +139,12 @@ pub(super) fn budget_label(ledger: &Ledger, caller: &Caller, id: BudgetId) -> St
         "the {period} budget{} of {owner} ({id}, {}{})",
         models(&budget),
         usd(status.limit),
-        resets(&status)
+        resets(&status, ledger.zone())
     )
 }
 
-fn resets(status: &BudgetStatus) -> String {
-    let reset = status
-        .resets_at_ms
-        .map(|at_ms| Zone::utc().day_and_time(at_ms));
+fn resets(status: &BudgetStatus, zone: &Zone) -> String {
+    let reset = status.resets_at_ms.map(|at_ms| zone.day_and_time(at_ms));
     reset.map_or(String::new(), |at| format!("; resets {at}"))
 }
 

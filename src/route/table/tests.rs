@@ -286,3 +286,17 @@ fn silence_of_the_price_sheet_is_no_missing_capability() {
     }
     assert!(silent + lacking > 0);
 }
+
+#[test]
+fn model_list_has_no_prices_of_fine_tunes_and_fine_tunes_are_resolved_to_them() {
+    let table = RouteTable::new(&[openai()], Arc::new(Sheet::embedded()));
+    let listed: Vec<&str> = table.names().map(|(name, _)| name).collect();
+    assert!(listed.contains(&"gpt-5.1"), "{listed:?}");
+    let is_price = |name: &&str| name.starts_with("ft:") || name.contains("container");
+    assert_eq!(listed.iter().find(|name| is_price(name)), None);
+    assert!(table.resolve_model("ft:gpt-4.1-mini-2025-04-14").is_err());
+    let tuned = "ft:gpt-4.1-mini-2025-04-14:acme::id";
+    let deployment = table.resolve_model(tuned).expect("a fine-tune");
+    let row = deployment.price.row().expect("its price");
+    assert_eq!(row.model, "ft:gpt-4.1-mini-2025-04-14");
+}

@@ -30,6 +30,8 @@ mod request_json;
 mod request_query;
 pub(crate) mod requests;
 pub(crate) mod settings;
+#[cfg(test)]
+mod sheet_members;
 pub(crate) mod sign_in;
 pub(crate) mod state;
 pub(crate) mod teams;

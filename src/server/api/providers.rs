@@ -9,6 +9,7 @@ use crate::config::{PriceSetting, Provider};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::role::Scope;
 use crate::gateway::{PricedModel, ProviderVerdict};
+use crate::price::Row;
 use crate::server::api::call::ApiCall;
 use crate::server::api::list_query::ListQuery;
 use crate::server::api::reply::ApiReply;
@@ -107,7 +108,7 @@ pub(crate) async fn prices(call: ApiCall) -> Result<ApiReply, ApiError> {
 }
 
 /// Rates that the operator sets are shown to roles of the instance only.
-fn price_json(row: &PricedModel, own_rates: bool) -> Value {
+pub(super) fn price_json(row: &PricedModel, own_rates: bool) -> Value {
     let rates = row.rates.filter(|_| own_rates || row.source == "sheet");
     let rate = |index: usize| rates.map(|rates| per_million(rates[index]));
     json!({
@@ -119,8 +120,28 @@ fn price_json(row: &PricedModel, own_rates: bool) -> Value {
         "input_per_million": rate(0),
         "cached_input_per_million": rate(1),
         "output_per_million": rate(2),
+        "place": row.place,
         "context": row.context,
         "max_output": row.max_output,
+        "listed": row.row.as_deref().map(listed_json),
+    })
+}
+
+/// Facts of the price sheet about a model.
+fn listed_json(row: &Row) -> Value {
+    json!({
+        "model": row.model,
+        "mode": row.mode.as_str(),
+        "capabilities": row.capabilities,
+        "lacks": row.lacks,
+        "deprecated_on": row.deprecated_on,
+        "successor": row.successor,
+        "profile_of": row.profile_of,
+        "cache_write_ttl": row.cache_write_ttl,
+        "cache_min_tokens": row.cache_min_tokens,
+        "vector_size": row.vector_size,
+        // reasons to verify the prices: the dearer of two public figures applies
+        "doubtful": row.doubtful,
     })
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct RequestJson<'a> {
     wait_ms: u64,
     /// class of the failure, and the decision that followed
     failure: Option<Value>,
+    /// `reason: cause` of a failure that is the provider's
+    upstream_error_detail: Option<&'a str>,
 }
 
 impl RequestJson<'_> {
@@ -132,6 +134,7 @@ impl RequestJson<'_> {
             chosen: None,
             wait_ms: 0,
             failure: None,
+            upstream_error_detail: None,
         }
     }
 
@@ -140,6 +143,7 @@ impl RequestJson<'_> {
         let (subject, note) = (&hold.subject, ending.note.as_deref());
         let filled = |text: &&str| !text.is_empty();
         let card = ending.lines.iter().find_map(|line| line.card.as_deref());
+        let failure = note.and_then(|note| note.failure.as_ref());
         RequestJson {
             id: hold.id.request.to_string(),
             object: "request",
@@ -177,9 +181,10 @@ impl RequestJson<'_> {
             route: note.map(|note| note.route.as_str()).filter(filled),
             chosen: note.map(|note| note.chosen.as_str()).filter(filled),
             wait_ms: note.map_or(0, |note| note.wait_ms),
-            failure: note
-                .and_then(|note| note.failure.as_ref())
-                .map(failure_json),
+            failure: failure.map(failure_json),
+            upstream_error_detail: failure
+                .map(|failure| failure.detail.as_str())
+                .filter(filled),
         }
     }
 }

@@ -61,7 +61,13 @@ pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let rows: Vec<RequestJson<'_>> = page.entries.iter().map(named).collect();
     match format {
         ReportFormat::Json | ReportFormat::Text => {
-            ApiReply::ok(&json!({"data": rows, "next": page.next, "follow": page.follow}))
+            let complete_before = page.complete_before.map(|id| id.to_string());
+            ApiReply::ok(&json!({
+                "data": rows,
+                "next": page.next,
+                "follow": page.follow,
+                "complete_before": complete_before,
+            }))
         }
         ReportFormat::Csv => Ok(ApiReply::csv(table(&rows), page.next)),
     }
@@ -83,8 +89,14 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
 }
 
 fn table(rows: &[RequestJson<'_>]) -> String {
-    let flat = |row: &RequestJson<'_>| match serde_json::to_value(row) {
-        Ok(Value::Object(mut members)) => {
+    let json = |row: &RequestJson<'_>| serde_json::to_value(row).unwrap_or_default();
+    request_table(rows.iter().map(json))
+}
+
+/// Requests as the list shows them, as CSV with a header line.
+pub fn request_table(rows: impl Iterator<Item = Value>) -> String {
+    let flat = |row: Value| match row {
+        Value::Object(mut members) => {
             if let Some(Value::Object(usage)) = members.remove("usage") {
                 members.extend(usage);
             }
@@ -92,7 +104,7 @@ fn table(rows: &[RequestJson<'_>]) -> String {
         }
         _ => Map::new(),
     };
-    csv::table(&COLUMNS, &rows.iter().map(flat).collect::<Vec<_>>())
+    csv::table(&COLUMNS, &rows.map(flat).collect::<Vec<_>>())
 }
 
 fn detail_json(id: RequestId, detail: &RequestDetail, zone: &Zone, directory: &Directory) -> Value {

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use crate::auth::role::{Actor, may};
+use crate::control::Control;
 use crate::control::input::{Email, Name};
 use crate::control::sign_in::{NewLink, NewSession, Redemption};
 use crate::dialect::Dialect;
@@ -15,6 +16,7 @@ use crate::domain::secret::Secret;
 use crate::domain::sign_in::Session;
 use crate::server::api::body::Fields;
 use crate::server::api::call::{ApiCall, known};
+use crate::server::api::note_denial;
 use crate::server::api::reply::ApiReply;
 use crate::server::api::user_views::MembershipJson;
 use crate::server::api::views::rfc3339;
@@ -33,8 +35,7 @@ pub(crate) async fn start(request: HttpRequest, payload: Payload) -> HttpRespons
         let email: String = fields.require("email", "the e-mail address of an account")?;
         let password: String = fields.require("password", "a text")?;
         fields.finish()?;
-        let control = &Worker::of(&request).control;
-        control
+        control(&request)
             .start_session(&email, Secret::new(password), address)
             .await
     };
@@ -64,12 +65,16 @@ pub(crate) async fn redeem(request: HttpRequest, payload: Payload) -> HttpRespon
             password,
             owner,
         };
-        Worker::of(&request)
-            .control
-            .redeem_link(redemption, address)
-            .await
+        control(&request).redeem_link(redemption, address).await
     };
     answer(&request, started.await)
+}
+
+/// Control plane for a call without a credential; its events name address and request.
+fn control(request: &HttpRequest) -> Control {
+    let worker = Worker::of(request);
+    let origin = extract::origin(request, worker.gateway.next_id());
+    worker.control.for_call(origin)
 }
 
 /// Body of a call without a credential, from a page of this origin and over a transport that keeps the cookie.
@@ -90,7 +95,13 @@ fn answer(request: &HttpRequest, started: Result<NewSession, ApiError>) -> HttpR
             .cookie(cookie::set(request, &new.token))
             .insert_header(("cache-control", "no-store"))
             .json(session_json(&new.session, true)),
-        Err(error) => respond::refusal(Worker::of(request), Dialect::Chat, &error),
+        Err(error) => {
+            // control has noted what it refused
+            if error.code == ErrorCode::PermissionDenied {
+                note_denial(request, Worker::of(request).gateway.next_id(), &error);
+            }
+            respond::refusal(Worker::of(request), Dialect::Chat, &error)
+        }
     }
 }
 

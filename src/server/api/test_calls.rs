@@ -61,6 +61,7 @@ pub(super) async fn answer(
     handled: impl Future<Output = Result<ApiReply, ApiError>>,
 ) -> (u16, Value) {
     match handled.await {
+        Ok(reply) if reply.text.is_empty() => (reply.status, Value::Null),
         Ok(reply) => (
             reply.status,
             serde_json::from_str(&reply.text).expect("JSON"),

@@ -1,5 +1,7 @@
 //! Tests that span resources: budgets and rate limits of any owner, audit events, errors.
 
+mod audit_failure;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::auth::directory::Directory;
 use crate::auth::role::may;
 use crate::control::reports::{
-    Dimension, GroupValue, ReportInterval, UsageQuery, UsageReport, UsageRow,
+    Dimension, GroupValue, ReportInterval, StatedValue, UsageQuery, UsageReport, UsageRow,
 };
 use crate::domain::api_error::ApiError;
 use crate::domain::zone::Zone;
@@ -18,6 +18,9 @@ use crate::server::api::reply::ApiReply;
 use crate::server::api::views::rfc3339;
 use crate::server::api::{csv, query, usage_query};
 use crate::store::RollupSums;
+
+/// Tags or users of a day above the number that have rows of their own.
+const OTHER: &str = "other";
 
 /// `GET /v1/usage?month=&start=&end=&group_by=&format=`, in JSON or CSV.
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -130,6 +133,9 @@ fn insert_value(
     let (value, name) = match value {
         GroupValue::Provider(text) | GroupValue::Model(text) => (Some(text.clone()), None),
         GroupValue::Status(class) => (Some(class.as_str().to_owned()), None),
+        GroupValue::Stated(StatedValue::Named(value)) => (Some(value.clone()), None),
+        GroupValue::Stated(StatedValue::Other) => (Some(OTHER.to_owned()), None),
+        GroupValue::Stated(StatedValue::Nothing) => (None, None),
         GroupValue::Team(id) => (
             id.map(|id| id.to_string()),
             id.and_then(|id| directory.team(id)).map(|team| &team.name),
@@ -156,7 +162,11 @@ fn name_column(dimension: Dimension) -> Option<&'static str> {
         Dimension::Team => Some("team_name"),
         Dimension::Organization => Some("organization_name"),
         Dimension::Key => Some("key_name"),
-        Dimension::Provider | Dimension::Model | Dimension::Status => None,
+        Dimension::Provider
+        | Dimension::Model
+        | Dimension::Status
+        | Dimension::Tag
+        | Dimension::User => None,
     }
 }
 

@@ -40,12 +40,38 @@ pub(super) fn parse(
             }
         }
     }
+    if query.stated().is_some() {
+        widen_to_days(&mut query, zone)?;
+    }
     if query.start_ms >= query.end_ms {
         let is_given = |wanted: &str| parameters.iter().any(|(name, _)| name == wanted);
         let defaults = (zone.date(month.start_ms), zone.date(month.end_ms));
         return Err(empty_range(is_given("start"), is_given("end"), defaults));
     }
     Ok(query)
+}
+
+/// Tags and users are counted by the day, and by time, team and key only.
+fn widen_to_days(query: &mut UsageQuery, zone: &Zone) -> Result<(), ApiError> {
+    let stated = query.dimensions.iter().filter(|one| one.stated().is_some());
+    let combines =
+        |one: &Dimension| one.stated().is_some() || matches!(one, Dimension::Team | Dimension::Key);
+    if stated.count() > 1 || !query.dimensions.iter().all(combines) {
+        return Err(invalid_group(
+            "takes one of tag and user, and with it only team, key, day and month",
+        ));
+    }
+    if query.interval == Some(ReportInterval::Hour) {
+        return Err(invalid_group(
+            "takes day or month with tag and user, which are counted by the day",
+        ));
+    }
+    query.start_ms = zone.day(query.start_ms).start_ms;
+    let last = zone.day(query.end_ms);
+    if last.start_ms != query.end_ms {
+        query.end_ms = last.end_ms;
+    }
+    Ok(())
 }
 
 /// `2026-10`, or `last` for the month before this one.
@@ -98,7 +124,7 @@ fn parse_groups(query: &mut UsageQuery, value: &str) -> Result<(), ApiError> {
     }
     if query.dimensions.len() > DIMENSIONS_MAX {
         return Err(invalid_group(
-            "takes at most four of provider, model, team, organization, key, status",
+            "takes at most four of provider, model, team, organization, key, status, tag, user",
         ));
     }
     Ok(())
@@ -115,7 +141,7 @@ fn parse_group(query: &mut UsageQuery, word: &str) -> Result<(), ApiError> {
     let mut dimensions = Dimension::ALL.into_iter();
     match dimensions.find(|dimension| dimension.as_str() == word) {
         None => Err(invalid_group(
-            "takes provider, model, team, organization, key, status, and one of hour, day, month",
+            "takes provider, model, team, organization, key, status, tag, user, and one of hour, day, month",
         )),
         Some(dimension) if query.dimensions.contains(&dimension) => {
             Err(invalid_group("names the same thing twice"))
@@ -232,6 +258,19 @@ mod tests {
     }
 
     #[test]
+    fn report_by_tag_is_widened_to_whole_days() {
+        let utc = Zone::utc();
+        let parameters = [
+            ("start", "2026-11-02T10:20:00Z"),
+            ("end", "2026-11-03T00:30:00Z"),
+            ("group_by", "tag,team,day"),
+        ];
+        let query = query(&utc, &parameters).expect("a query");
+        let (start, end) = (ms("2026-11-02T00:00:00Z"), ms("2026-11-04T00:00:00Z"));
+        assert_eq!((query.start_ms, query.end_ms), (start, end));
+    }
+
+    #[test]
     fn groups_are_four_dimensions_and_one_interval_at_most() {
         let utc = Zone::utc();
         let parsed = query(&utc, &[("group_by", "team,day,model")]).expect("a query");
@@ -249,6 +288,9 @@ mod tests {
             [("group_by", "hour,day")],
             [("group_by", "team,team")],
             [("group_by", "colour")],
+            [("group_by", "tag,user")],
+            [("group_by", "tag,model")],
+            [("group_by", "hour,user")],
             [("start", "yesterday")],
             [("start", "2027-01-01")],
             [("limit", "3")],

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use redb::{Database, ReadableTable};
-use serde_json::json;
+use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition};
+use serde_json::{Value, json};
 
 use crate::audit::checkpoint::origin;
 use crate::audit::verify::RESTORED as RESTORED_EVENT;
@@ -21,7 +21,7 @@ use crate::store::backup::archive::{self, ArchiveError, BackupFacts};
 use crate::store::books::audit::append::{AuditEvent, AuditLog};
 use crate::store::books::database::{FILE, begin};
 use crate::store::books::post;
-use crate::store::books::tables::{KEYS, META, RESTORED, SCHEMA};
+use crate::store::books::tables::{KEYS, LINKS, META, RESTORED, SCHEMA, SESSIONS};
 use crate::store::books::yielding::Yielder;
 use crate::store::codec::StoredValue;
 use crate::store::disk::{Disk, FolderDisk};
@@ -37,8 +37,11 @@ const UNFINISHED: &str = "gatekeeper.redb.restoring";
 const IDS_SKIPPED: u64 = 10_000;
 
 /// Options of a restore.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RestoreOptions {
+    /// for the audit event
+    pub at_ms: u64,
+    pub actor: String,
     /// virtual keys start disabled, for a backup from before a theft
     pub disable_keys: bool,
 }
@@ -76,7 +79,7 @@ pub enum RestoreError {
 pub fn restore(
     backup: &Path,
     folder: &Path,
-    options: RestoreOptions,
+    options: &RestoreOptions,
 ) -> Result<RestoreReport, RestoreError> {
     let disk = FolderDisk::lock(folder)?;
     let unfinished = folder.join(UNFINISHED);
@@ -161,12 +164,13 @@ fn log_folders(disk: &dyn Disk, generation: u32) -> io::Result<Vec<String>> {
     Ok(aside.chain([segment::FOLDER.to_owned()]).collect())
 }
 
-/// One transaction: the new generation and the mark that the operator must accept.
+/// One transaction: the new generation, its first audit event and the mark that the operator must accept. Sessions and one-time links
+/// of the backup are void: they may have been ended, or used, since.
 fn begin_generation(
     database: &Database,
     facts: &BackupFacts,
     generation: u32,
-    options: RestoreOptions,
+    options: &RestoreOptions,
 ) -> Result<u64, StoreError> {
     let transaction = begin(database)?;
     {
@@ -176,11 +180,21 @@ fn begin_generation(
         meta.insert("generation", u64::from(generation))?;
         meta.insert(RESTORED, facts.taken_ms)?;
     }
-    append_event(&transaction, facts, generation)?;
     let disabled = match options.disable_keys {
         true => disable_keys(&transaction)?,
         false => 0,
     };
+    let ended = (
+        count_and_delete(&transaction, SESSIONS)?,
+        count_and_delete(&transaction, LINKS)?,
+    );
+    let detail = json!({
+        "backup_ms": facts.taken_ms,
+        "keys_disabled": disabled,
+        "sessions_ended": ended.0,
+        "links_ended": ended.1,
+    });
+    append_event(&transaction, facts, generation, options, detail)?;
     transaction.commit()?;
     Ok(disabled)
 }
@@ -190,21 +204,36 @@ fn append_event(
     transaction: &redb::WriteTransaction,
     facts: &BackupFacts,
     generation: u32,
+    options: &RestoreOptions,
+    mut detail: Value,
 ) -> Result<(), StoreError> {
     let mut log = AuditLog::open(transaction, None)?;
-    let from =
-        json!({"size": log.state.tree.size(), "root": STANDARD.encode(log.state.tree.root())});
+    detail["origin"] = origin(&facts.instance, generation).into();
+    detail["from"] = json!({
+        "origin": origin(&facts.instance, facts.generation),
+        "size": log.state.tree.size(),
+        "root": STANDARD.encode(log.state.tree.root()),
+    });
     let event = AuditEvent {
-        at_ms: facts.taken_ms,
-        actor: "process".to_owned(),
+        at_ms: options.at_ms,
+        actor: options.actor.clone(),
         address: None,
         request: None,
         action: RESTORED_EVENT,
         subject: "instance".to_owned(),
-        detail: json!({"origin": origin(&facts.instance, generation), "from": from}),
+        detail,
     };
     log.append(&event)?;
     Ok(())
+}
+
+fn count_and_delete(
+    transaction: &redb::WriteTransaction,
+    rows: TableDefinition<[u8; 32], &[u8]>,
+) -> Result<u64, StoreError> {
+    let count = transaction.open_table(rows)?.len()?;
+    transaction.delete_table(rows)?;
+    Ok(count)
 }
 
 fn disable_keys(transaction: &redb::WriteTransaction) -> Result<u64, StoreError> {

@@ -19,6 +19,7 @@ pub(in crate::store) mod rollup_upgrade;
 mod rollups;
 mod sign_in;
 pub(in crate::store) mod slot;
+mod stated_usage;
 pub(in crate::store) mod store;
 pub(in crate::store) mod tables;
 pub(in crate::store) mod tenants;

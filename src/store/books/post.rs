@@ -13,6 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
 use crate::store::books::database::begin;
+use crate::store::books::stated_usage;
 use crate::store::books::tables::{
     BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS,
     RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED, RollupTable,
@@ -22,7 +23,7 @@ use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
 use crate::store::refusals::RefusalBatch;
-use crate::store::rollup::{RollupKey, RollupSums};
+use crate::store::rollup::{RollupKey, RollupSums, StatedKey, StatedKind};
 
 /// Sums of a batch, row by row.
 #[derive(Default)]
@@ -31,6 +32,7 @@ struct PostingBatch<'a> {
     balances: BTreeMap<Charge, Money>,
     hours: BTreeMap<RollupKey, RollupSums>,
     days: BTreeMap<RollupKey, RollupSums>,
+    stated: BTreeMap<StatedKey, RollupSums>,
     opened: BTreeMap<HoldId, &'a Hold>,
     /// latest progress of holds that are open at the end of the batch
     progressed: BTreeMap<HoldId, &'a Progress>,
@@ -64,6 +66,7 @@ pub(in crate::store) fn post(
     add_money(&transaction, BALANCES, &sums.balances)?;
     write_rollups(&transaction, HOURS, &sums.hours)?;
     write_rollups(&transaction, DAYS, &sums.days)?;
+    stated_usage::write(&transaction, &sums.stated)?;
     if let Some((last, _)) = batch.last() {
         transaction.open_table(META)?.insert("applied", last)?;
     }
@@ -178,6 +181,9 @@ impl<'a> PostingBatch<'a> {
             .entry(rollup_key(settlement, day.start_ms))
             .or_default()
             .add(sums);
+        for key in stated_keys(settlement, day.start_ms) {
+            self.stated.entry(key).or_default().add(sums);
+        }
     }
 }
 
@@ -210,7 +216,8 @@ pub(in crate::store) fn correct(
     }
     add_money(transaction, BALANCES, &batch.balances)?;
     write_rollups(transaction, HOURS, &batch.hours)?;
-    write_rollups(transaction, DAYS, &batch.days)
+    write_rollups(transaction, DAYS, &batch.days)?;
+    stated_usage::write(transaction, &batch.stated)
 }
 
 /// Key of a record's roll-up in the period that begins at `start_ms`.
@@ -224,6 +231,23 @@ pub(in crate::store) fn rollup_key(settlement: &Settlement, start_ms: u64) -> Ro
         model: subject.model.clone(),
         class: settlement.ending.status.class(),
     }
+}
+
+/// Tag and end user of a record, where the client stated them.
+fn stated_keys(settlement: &Settlement, start_ms: u64) -> impl Iterator<Item = StatedKey> {
+    let subject = &settlement.hold.subject;
+    let (attribution, key) = (&subject.attribution, subject.key);
+    let tag = attribution.tag.as_ref().map(|tag| tag.as_str().to_owned());
+    let user = attribution.user.map(|user| user.to_string());
+    let stated = [(StatedKind::Tag, tag), (StatedKind::User, user)];
+    stated.into_iter().filter_map(move |(kind, value)| {
+        Some(StatedKey {
+            start_ms,
+            kind,
+            value: value?,
+            key,
+        })
+    })
 }
 
 /// Contribution of a record to its roll-ups.

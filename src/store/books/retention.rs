@@ -12,6 +12,7 @@ use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::store::books::database::begin;
 use crate::store::books::post::add_money;
+use crate::store::books::stated_usage;
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
     BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, ORPHANS, RECORDS, RECORDS_NOT_OK,
@@ -76,11 +77,12 @@ fn delete_oldest(
     transaction: &WriteTransaction,
     cutoffs: &RetentionCutoffs,
 ) -> Result<usize, StoreError> {
-    let kinds: [&dyn Fn() -> Result<usize, StoreError>; 5] = [
+    let kinds: [&dyn Fn() -> Result<usize, StoreError>; 6] = [
         &|| delete_refusals(transaction, cutoffs.refusals_ms),
         &|| delete_requests(transaction, cutoffs),
         &|| delete_rollups(transaction, HOURS, HOURS_FROM, cutoffs.hours_ms),
         &|| delete_rollups(transaction, DAYS, DAYS_FROM, cutoffs.days_ms),
+        &|| stated_usage::delete_before(transaction, cutoffs.days_ms, SLICE),
         &|| delete_balances(transaction, cutoffs),
     ];
     for delete in kinds {

@@ -24,6 +24,19 @@ impl Store {
         }
     }
 
+    /// One-time link of a token; `None` once it was used.
+    pub fn link(&self, hash: &SecretHash) -> Result<Option<SignInLink>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        match read.open_table(LINKS) {
+            Ok(table) => {
+                let row = table.get(hash)?;
+                row.map(|row| SignInLink::decode(row.value())).transpose()
+            }
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// All stored sessions, ended ones too.
     pub fn sessions(&self) -> Result<Vec<Session>, StoreError> {
         let read = self.database.open()?.begin_read()?;

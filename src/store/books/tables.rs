@@ -91,5 +91,11 @@ pub(in crate::store) type RollupTable = TableDefinition<
     (u64, u64, &'static str, &'static str, &'static str, u8),
     &'static [u8],
 >;
+/// (start of the day, kind, tag or pseudonym, key) → sums; absent before the first tag or user
+pub(in crate::store) const STATED_DAYS: TableDefinition<(u64, u8, &str, u64), &[u8]> =
+    TableDefinition::new("stated_days");
+/// (start of the day, kind) → number of values with rows of their own; absent before the first
+pub(in crate::store) const STATED_COUNTS: TableDefinition<(u64, u8), u64> =
+    TableDefinition::new("stated_counts");
 pub(in crate::store) const HOURS: RollupTable = TableDefinition::new("hours");
 pub(in crate::store) const DAYS: RollupTable = TableDefinition::new("days");

@@ -15,7 +15,7 @@ use crate::store::codec::hold::{
     Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
     progress_of, progress_row, usage_row,
 };
-use crate::store::codec::note::{NoteRow, NoteVersion, note_row};
+use crate::store::codec::note::{NoteRow, NoteRowV4, NoteVersion, note_row};
 use crate::store::codec::status::{status_number, status_of};
 use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
 use crate::store::rollup::RollupSums;
@@ -47,6 +47,10 @@ type SettlementRowV2<'a> = SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRow
 
 /// Settlement of version 3.
 type SettlementRowV3<'a> = SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+
+/// Settlement of version 4.
+type SettlementRowV4<'a> =
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>>;
 
 /// Position in `CostLine::CLASSES`, count, rate.
 type LineRowV2 = (u8, u64, u64);
@@ -269,16 +273,19 @@ fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersi
 
 impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
     type Row = EventRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
         type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
         type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+        type RowV4<'a> =
+            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>>;
         match version {
             2 => read_row(bytes).and_then(|row: RowV2<'_>| event_of(row)),
             3 => read_row(bytes).and_then(|row: RowV3<'_>| event_of(row)),
-            4 => read_row(bytes).and_then(LedgerEvent::from_row),
+            4 => read_row(bytes).and_then(|row: RowV4<'_>| event_of(row)),
+            5 => read_row(bytes).and_then(LedgerEvent::from_row),
             other => Err(unknown_version::<LedgerEvent>(other)),
         }
     }
@@ -308,14 +315,15 @@ impl StoredValue for LedgerEvent {
 
 impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
     type Row = SettlementRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Settlement, String> {
         match version {
             2 => read_row(bytes).and_then(|row: SettlementRowV2<'_>| settlement_of(row)),
             3 => read_row(bytes).and_then(|row: SettlementRowV3<'_>| settlement_of(row)),
-            4 => read_row(bytes).and_then(Settlement::from_row),
+            4 => read_row(bytes).and_then(|row: SettlementRowV4<'_>| settlement_of(row)),
+            5 => read_row(bytes).and_then(Settlement::from_row),
             other => Err(unknown_version::<Settlement>(other)),
         }
     }

@@ -9,11 +9,23 @@ use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::store::codec::hold::Absent;
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::store) struct NoteRow<'a> {
+pub(in crate::store) struct NoteRow<'a, F = FailureRow<'a>> {
     route: Cow<'a, str>,
     chosen: Cow<'a, str>,
     wait_ms: u64,
-    failure: Option<FailureRow<'a>>,
+    failure: Option<F>,
+}
+
+/// Note of version 4.
+pub(in crate::store) type NoteRowV4<'a> = NoteRow<'a, FailureRowV4<'a>>;
+
+/// Failure of version 4.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct FailureRowV4<'a> {
+    class: u8,
+    vendor_code: Cow<'a, str>,
+    decision: u8,
+    why: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -22,6 +34,20 @@ pub(in crate::store) struct FailureRow<'a> {
     vendor_code: Cow<'a, str>,
     decision: u8,
     why: Cow<'a, str>,
+    /// since version 5
+    detail: Cow<'a, str>,
+}
+
+impl<'a> From<FailureRowV4<'a>> for FailureRow<'a> {
+    fn from(row: FailureRowV4<'a>) -> FailureRow<'a> {
+        FailureRow {
+            class: row.class,
+            vendor_code: row.vendor_code,
+            decision: row.decision,
+            why: row.why,
+            detail: Cow::Borrowed(""),
+        }
+    }
 }
 
 pub(super) fn note_row(note: &AttemptNote) -> NoteRow<'_> {
@@ -34,6 +60,7 @@ pub(super) fn note_row(note: &AttemptNote) -> NoteRow<'_> {
             vendor_code: Cow::Borrowed(&failure.vendor_code),
             decision: failure.decision as u8,
             why: Cow::Borrowed(&failure.why),
+            detail: Cow::Borrowed(&failure.detail),
         }),
     }
 }
@@ -49,14 +76,15 @@ impl NoteVersion for Absent {
     }
 }
 
-impl NoteVersion for Option<NoteRow<'_>> {
+impl<'a, F: Into<FailureRow<'a>>> NoteVersion for Option<NoteRow<'a, F>> {
     fn note(self) -> Result<Option<AttemptNote>, String> {
         self.map(note_of).transpose()
     }
 }
 
-fn note_of(row: NoteRow<'_>) -> Result<AttemptNote, String> {
+fn note_of<'a, F: Into<FailureRow<'a>>>(row: NoteRow<'a, F>) -> Result<AttemptNote, String> {
     let failure = row.failure.map(|failure| {
+        let failure: FailureRow<'_> = failure.into();
         let class = FailureClass::ALL.get(usize::from(failure.class));
         let decision = Decision::ALL.get(usize::from(failure.decision));
         Ok::<_, String>(FailureNote {
@@ -64,6 +92,7 @@ fn note_of(row: NoteRow<'_>) -> Result<AttemptNote, String> {
             vendor_code: failure.vendor_code.into_owned(),
             decision: *decision.ok_or_else(|| format!("unknown decision {}", failure.decision))?,
             why: failure.why.into_owned(),
+            detail: failure.detail.into_owned(),
         })
     });
     Ok(AttemptNote {

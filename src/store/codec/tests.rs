@@ -63,6 +63,8 @@ fn all_classes() -> Usage {
         cache_write_other: 5,
         out_total: 6,
         reasoning: 7,
+        // decided by the vendor's rules before anything is stored
+        unsettled_reasoning: 0,
         audio_in: 8,
         audio_cached: 9,
         audio_out: 10,
@@ -136,17 +138,34 @@ fn sample_note() -> AttemptNote {
             vendor_code: "insufficient_quota".into(),
             decision: Decision::NextTarget,
             why: "another target is left".into(),
+            detail: "tls: invalid peer certificate".into(),
         }),
     }
 }
 
-/// A settlement of version 3 is one of version 4 without its last byte, which says that there is no note.
+/// The failure is the last of a settlement, and its detail the last of the failure: a length and the text.
+#[test]
+fn codec_settlement_of_version_4_is_read_without_a_detail() {
+    let mut settlement = sample_settlement(2);
+    settlement.ending.note = Some(Box::new(sample_note()));
+    let detail = sample_note()
+        .failure
+        .map_or(0, |failure| failure.detail.len());
+    let mut old = settlement.encode().expect("encodes");
+    old.truncate(old.len() - detail - 1);
+    old[0] = 4;
+    let note = settlement.ending.note.as_mut().expect("a note");
+    note.failure.as_mut().expect("a failure").detail.clear();
+    assert_eq!(Settlement::decode(&old).ok(), Some(settlement));
+}
+
+/// A settlement of version 3 is one of version 5 without its last byte, which says that there is no note.
 #[test]
 fn codec_settlement_of_version_3_is_read_without_a_note() {
     let settlement = sample_settlement(2);
     let event = LedgerEvent::Settle(settlement.clone());
     let old = |bytes: Vec<u8>| {
-        assert_eq!((bytes[0], bytes.last()), (4, Some(&0)));
+        assert_eq!((bytes[0], bytes.last()), (5, Some(&0)));
         let mut old = bytes[..bytes.len() - 1].to_vec();
         old[0] = 3;
         old
@@ -285,7 +304,7 @@ fn codec_damaged_bytes_are_an_error_and_never_a_panic() {
 fn codec_unknown_version_is_refused_with_its_number() {
     let good = LedgerEvent::Hold(sample_hold(1)).encode().expect("encodes");
     for (version, expected) in [
-        (5, "version 5 was written by a newer release"),
+        (6, "version 6 was written by a newer release"),
         (255, "version 255 was written by a newer release"),
         (1, "unknown version 1"),
         (0, "unknown version 0"),

@@ -9,11 +9,16 @@ use crate::audit::note::PublicKey;
 use crate::audit::proof::InclusionProof;
 use crate::audit::tree::Frontier;
 use crate::audit::verify::{Coverage, Provenance, Verifier};
+use crate::domain::allow_list::AllowList;
+use crate::domain::id::{OrganizationId, TeamId};
 use crate::domain::secret::Secret;
+use crate::domain::tenant::{Labels, MemberKeyRules, Team};
+use crate::store::backup::create::BackupRequest;
+use crate::store::backup::restore::{RestoreOptions, restore};
 use crate::store::books::audit::append::{AuditLog, SEGMENT_BYTES};
 use crate::store::books::audit::upgrade::add_tree;
 use crate::store::books::database::begin;
-use crate::store::books::tables::{AUDIT, AUDIT_SEGMENTS, AUDIT_STATE, META};
+use crate::store::books::tables::{AUDIT, AUDIT_SEGMENTS, AUDIT_STATE};
 use crate::store::seal::SealKey;
 use crate::store::{AuditEvent, AuditScan, Store, StoreError};
 
@@ -41,6 +46,37 @@ pub(super) async fn open_key(store: &Store, letter: &str) -> PublicKey {
     };
     let key = store.open_audit_key(&seal_key(letter), announce).await;
     key.expect("a key")
+}
+
+/// A row that no release reads.
+const UNREADABLE: &[u8] = &[255; 7];
+
+impl Store {
+    /// Makes every append to the audit log fail: the row of its state is unreadable.
+    pub(crate) fn break_audit_log(&self) {
+        self.swap_audit_state("log", "kept", Some(UNREADABLE));
+    }
+
+    pub(crate) fn mend_audit_log(&self) {
+        self.swap_audit_state("kept", "log", None);
+    }
+
+    /// Moves the state to another row and puts this one in its place.
+    fn swap_audit_state(&self, from: &str, to: &str, instead: Option<&[u8]>) {
+        let database = self.database.open().expect("open");
+        let transaction = begin(&database).expect("begins");
+        {
+            let mut rows = transaction.open_table(AUDIT_STATE).expect("a table");
+            let state = redb::ReadableTable::get(&rows, from).expect("reads");
+            let state = state.expect("a state").value().to_vec();
+            rows.insert(to, state.as_slice()).expect("written");
+            match instead {
+                Some(row) => drop(rows.insert(from, row).expect("written")),
+                None => drop(rows.remove(from).expect("removed")),
+            }
+        }
+        transaction.commit().expect("committed");
+    }
 }
 
 /// Appends events, ten in a transaction.
@@ -172,36 +208,41 @@ async fn another_seal_key_makes_a_new_signing_key_that_the_log_announces() {
     store.close();
 }
 
+async fn back_up(store: &Store, file: &std::path::Path) {
+    let request = BackupRequest {
+        version: "1",
+        taken_ms: 7,
+        seal_key_id: String::new(),
+    };
+    let mut reader = store.backup(request).await.expect("a backup");
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reader.next_chunk().expect("reads") {
+        bytes.extend_from_slice(&chunk);
+    }
+    std::fs::write(file, bytes).expect("written");
+}
+
 #[tokio::test]
 async fn restore_begins_a_generation_that_names_the_log_it_continues() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = create_store(folder.path());
+    let (books, backup) = (folder.path().join("data"), folder.path().join("backup"));
+    std::fs::create_dir(&books).expect("a folder");
+    let store = create_store(&books);
     open_key(&store, "a").await;
     append(&store, 1, 200).await;
     let early = sign(&store).await;
-    store.close();
-    drop(store);
-    let backup = std::fs::read(folder.path().join("gatekeeper.redb")).expect("the books");
-    let (store, _) = reopen(folder.path()).expect("opens");
-    open_key(&store, "a").await;
+    back_up(&store, &backup).await;
     append(&store, 200, 300).await;
     let late = sign(&store).await;
     store.close();
     drop(store);
-    // a restore: the books of the backup under the next generation, and a new log
-    std::fs::write(folder.path().join("gatekeeper.redb"), backup).expect("written");
-    std::fs::remove_dir_all(folder.path().join("ledger")).expect("removed");
-    let database = redb::Database::open(folder.path().join("gatekeeper.redb")).expect("opens");
-    let transaction = begin(&database).expect("begins");
-    let raised = transaction
-        .open_table(META)
-        .expect("meta")
-        .insert("generation", 2)
-        .map(drop);
-    raised.expect("raised");
-    transaction.commit().expect("committed");
-    drop(database);
-    let (store, _) = reopen(folder.path()).expect("opens");
+    let options = RestoreOptions {
+        at_ms: 9,
+        actor: "local:uid=0".to_owned(),
+        disable_keys: false,
+    };
+    restore(&backup, &books, &options).expect("restored");
+    let (store, _) = reopen(&books).expect("opens");
     let key = open_key(&store, "a").await;
     assert!(key.name().ends_with("/2"), "{key}");
     append(&store, 900, 990).await;
@@ -313,6 +354,72 @@ fn append_writes_as_much_to_a_long_log_as_to_a_short_one() {
         "the stored nodes give the same tree"
     );
     store.close();
+}
+
+/// Changes a team, with an audit event or without.
+async fn change_team(store: &Store, number: u64, with_event: bool) {
+    let team = Team {
+        id: TeamId(number % 50),
+        organization: OrganizationId(1),
+        name: format!("team {number}"),
+        models: AllowList::All,
+        labels: Labels::default(),
+        endpoints: None,
+        member_keys: MemberKeyRules::default(),
+        created_ms: number,
+        deleted_ms: None,
+    };
+    let change = move |books: &mut crate::store::ChangeTransaction<'_>| {
+        books.put_team(&team)?;
+        if with_event {
+            books.append_audit(&event(number, "team.change"))?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    store.write(change).await.expect("stored");
+}
+
+/// Bytes that a change writes and its time, as medians without and with its event.
+#[tokio::test]
+async fn event_of_a_change_shares_its_commit() {
+    let disk = super::memory_disk::MemoryDisk::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let in_memory = crate::store::Options {
+        disk: std::sync::Arc::new(disk.clone()),
+        ..options(folder.path(), true)
+    };
+    let (counted, _) = Store::open(in_memory).expect("opens");
+    let on_disk = tempfile::tempdir().expect("a folder");
+    let timed = create_store(on_disk.path());
+    let (mut bytes, mut times) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for store in [&counted, &timed] {
+        open_key(store, "a").await;
+        append(store, 1, 2_000).await;
+    }
+    for number in 0..400u64 {
+        let with_event = number % 2 == 1;
+        let written = disk.bytes_written();
+        change_team(&counted, number, with_event).await;
+        bytes[usize::from(with_event)].push(disk.bytes_written() - written);
+        let begun = std::time::Instant::now();
+        change_team(&timed, number, with_event).await;
+        times[usize::from(with_event)].push(begun.elapsed().as_micros() as u64);
+    }
+    let median = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        values[values.len() / 2]
+    };
+    let ([bytes_without, bytes_with], [without, with]) = (bytes.map(median), times.map(median));
+    eprintln!(
+        "FIGURE change of the control plane: {with} us and {bytes_with} bytes with its audit event, {without} us and {bytes_without} \
+         bytes without (medians of 200)"
+    );
+    assert!(
+        bytes_with <= bytes_without + 16 * 4_096,
+        "{bytes_with} and {bytes_without} bytes"
+    );
+    counted.close();
+    timed.close();
 }
 
 /// Appends events in large transactions.

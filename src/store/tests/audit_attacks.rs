@@ -6,7 +6,9 @@ use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransacti
 use super::audit::{append, open_key, sign};
 use super::memory_disk::MemoryDisk;
 use super::options;
-use crate::store::books::database::begin;
+use crate::audit::verify::Coverage;
+use crate::store::books::audit::append::AuditLog;
+use crate::store::books::database::{begin, create_audit_tables};
 use crate::store::books::tables::{
     AUDIT, AUDIT_CHECKPOINTS, AUDIT_NODES, AUDIT_SEGMENTS, AUDIT_STATE,
 };
@@ -33,30 +35,32 @@ fn store_on(disk: &MemoryDisk, create: bool) -> Store {
     Store::open(options).expect("opens").0
 }
 
-type Attack = fn(&WriteTransaction, &mut Rng);
+/// Applies an attack; returns the first event that it concerns.
+type Attack = fn(&WriteTransaction, &mut Rng, &[String]) -> u64;
 
-const ATTACKS: [(&str, Attack); 9] = [
+const ATTACKS: [(&str, Attack); 11] = [
     ("byte of an open event", edit_open),
     ("byte of a segment", edit_segment),
     ("open event deleted", delete_open),
     ("segment deleted", delete_segment),
     ("segments swapped", swap_segments),
     ("event repeated", repeat_open),
+    ("event inserted", insert_open),
     ("end dropped", drop_end),
+    ("events of another instance", splice),
     ("node of the tree", edit_node),
     ("checkpoint", edit_checkpoint),
 ];
 
-/// Changes one byte to another printable letter.
-fn edited(text: &[u8], rng: &mut Rng) -> Vec<u8> {
-    let mut bytes = text.to_vec();
+/// Changes one byte to another printable letter; returns its place.
+fn edit(bytes: &mut [u8], rng: &mut Rng) -> usize {
     let at = rng.below(bytes.len());
     bytes[at] = match bytes[at] {
         b'~' => b'}',
         b'\n' => b' ',
         other => other + 1,
     };
-    bytes
+    at
 }
 
 fn keys(transaction: &WriteTransaction, table: TableDefinition<u64, &[u8]>) -> Vec<u64> {
@@ -77,84 +81,116 @@ fn open_keys(transaction: &WriteTransaction) -> Vec<u64> {
     keys.collect()
 }
 
-fn edit_open(transaction: &WriteTransaction, rng: &mut Rng) {
+fn open_line(transaction: &WriteTransaction, seq: u64) -> String {
+    let rows = transaction.open_table(AUDIT).expect("a table");
+    let row = rows.get(seq).expect("read").expect("a row");
+    row.value().to_owned()
+}
+
+fn put_open(transaction: &WriteTransaction, seq: u64, line: &str) {
+    let mut rows = transaction.open_table(AUDIT).expect("a table");
+    rows.insert(seq, line).expect("written");
+}
+
+fn segment(transaction: &WriteTransaction, first: u64) -> Vec<u8> {
+    let rows = transaction.open_table(AUDIT_SEGMENTS).expect("a table");
+    let row = rows.get(first).expect("read").expect("a row");
+    row.value().to_vec()
+}
+
+fn put_segment(transaction: &WriteTransaction, first: u64, lines: &[u8]) {
+    let mut rows = transaction.open_table(AUDIT_SEGMENTS).expect("a table");
+    rows.insert(first, lines).expect("written");
+}
+
+fn edit_open(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
+    let keys = open_keys(transaction);
+    let key = keys[rng.below(keys.len())];
+    let mut line = open_line(transaction, key).into_bytes();
+    edit(&mut line, rng);
+    put_open(transaction, key, std::str::from_utf8(&line).expect("ASCII"));
+    key
+}
+
+fn edit_segment(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
+    let keys = keys(transaction, AUDIT_SEGMENTS);
+    let key = keys[rng.below(keys.len())];
+    let mut lines = segment(transaction, key);
+    let at = edit(&mut lines, rng);
+    put_segment(transaction, key, &lines);
+    key + lines[..at].iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+fn delete_open(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let keys = open_keys(transaction);
     let key = keys[rng.below(keys.len())];
     let mut rows = transaction.open_table(AUDIT).expect("a table");
-    let line = rows
-        .get(key)
-        .expect("read")
-        .expect("a row")
-        .value()
-        .to_owned();
-    let line = String::from_utf8(edited(line.as_bytes(), rng)).expect("ASCII");
-    rows.insert(key, line.as_str()).expect("written");
+    rows.remove(key).expect("removed");
+    key
 }
 
-fn edit_segment(transaction: &WriteTransaction, rng: &mut Rng) {
+fn delete_segment(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let keys = keys(transaction, AUDIT_SEGMENTS);
     let key = keys[rng.below(keys.len())];
     let mut rows = transaction.open_table(AUDIT_SEGMENTS).expect("a table");
-    let lines = rows
-        .get(key)
-        .expect("read")
-        .expect("a row")
-        .value()
-        .to_vec();
-    rows.insert(key, edited(&lines, rng).as_slice())
-        .expect("written");
+    rows.remove(key).expect("removed");
+    key
 }
 
-fn delete_open(transaction: &WriteTransaction, rng: &mut Rng) {
-    let keys = open_keys(transaction);
-    let mut rows = transaction.open_table(AUDIT).expect("a table");
-    rows.remove(keys[rng.below(keys.len())]).expect("removed");
-}
-
-fn delete_segment(transaction: &WriteTransaction, rng: &mut Rng) {
-    let keys = keys(transaction, AUDIT_SEGMENTS);
-    let mut rows = transaction.open_table(AUDIT_SEGMENTS).expect("a table");
-    rows.remove(keys[rng.below(keys.len())]).expect("removed");
-}
-
-fn swap_segments(transaction: &WriteTransaction, rng: &mut Rng) {
+fn swap_segments(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let keys = keys(transaction, AUDIT_SEGMENTS);
     let at = rng.below(keys.len() - 1);
-    let mut rows = transaction.open_table(AUDIT_SEGMENTS).expect("a table");
-    let lines = |key| {
-        rows.get(key)
-            .expect("read")
-            .expect("a row")
-            .value()
-            .to_vec()
-    };
-    let (one, other) = (lines(keys[at]), lines(keys[at + 1]));
-    rows.insert(keys[at], other.as_slice()).expect("written");
-    rows.insert(keys[at + 1], one.as_slice()).expect("written");
+    let one = segment(transaction, keys[at]);
+    let other = segment(transaction, keys[at + 1]);
+    put_segment(transaction, keys[at], &other);
+    put_segment(transaction, keys[at + 1], &one);
+    keys[at]
 }
 
-fn repeat_open(transaction: &WriteTransaction, rng: &mut Rng) {
+fn repeat_open(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let keys = open_keys(transaction);
-    let mut rows = transaction.open_table(AUDIT).expect("a table");
-    let from = keys[rng.below(keys.len())];
-    let line = rows
-        .get(from)
-        .expect("read")
-        .expect("a row")
-        .value()
-        .to_owned();
+    let line = open_line(transaction, keys[rng.below(keys.len())]);
     let after = keys.last().expect("a row") + 1;
-    rows.insert(after, line.as_str()).expect("written");
+    put_open(transaction, after, &line);
+    after
 }
 
-fn drop_end(transaction: &WriteTransaction, rng: &mut Rng) {
+/// An event between two others; those after it move on, with their numbers.
+fn insert_open(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
+    let keys = open_keys(transaction);
+    let at = rng.below(keys.len());
+    let renumbered = |line: &str, from: u64, to: u64| {
+        line.replace(&format!("\"seq\":{from},"), &format!("\"seq\":{to},"))
+    };
+    for key in keys[at..].iter().rev() {
+        let line = open_line(transaction, *key);
+        put_open(transaction, key + 1, &renumbered(&line, *key, key + 1));
+    }
+    let line = open_line(transaction, keys[at] + 1);
+    let line = renumbered(&line, keys[at] + 1, keys[at]).replace("key.change", "key.delete");
+    put_open(transaction, keys[at], &line);
+    keys[at]
+}
+
+fn drop_end(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let keys = open_keys(transaction);
     let from = keys[rng.below(keys.len())];
     let mut rows = transaction.open_table(AUDIT).expect("a table");
     rows.retain_in(from.., |_, _| false).expect("removed");
+    from
 }
 
-fn edit_node(transaction: &WriteTransaction, rng: &mut Rng) {
+/// Events of another instance with the same numbers.
+fn splice(transaction: &WriteTransaction, rng: &mut Rng, other: &[String]) -> u64 {
+    let keys = open_keys(transaction);
+    let from = keys[rng.below(keys.len())];
+    for key in keys.iter().filter(|key| **key >= from) {
+        put_open(transaction, *key, &other[*key as usize - 1]);
+    }
+    from
+}
+
+fn edit_node(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let mut rows = transaction.open_table(AUDIT_NODES).expect("a table");
     let index = rng.below(rows.len().expect("a count") as usize) as u64;
     let mut node = rows
@@ -165,9 +201,10 @@ fn edit_node(transaction: &WriteTransaction, rng: &mut Rng) {
         .to_vec();
     node[rng.below(32)] ^= 1;
     rows.insert((8, index), node.as_slice()).expect("written");
+    (index << 8) + 1
 }
 
-fn edit_checkpoint(transaction: &WriteTransaction, rng: &mut Rng) {
+fn edit_checkpoint(transaction: &WriteTransaction, rng: &mut Rng, _: &[String]) -> u64 {
     let mut rows = transaction.open_table(AUDIT_CHECKPOINTS).expect("a table");
     let notes: Vec<(u64, String)> = rows
         .iter()
@@ -178,64 +215,119 @@ fn edit_checkpoint(transaction: &WriteTransaction, rng: &mut Rng) {
     let (size, note) = &notes[rng.below(notes.len())];
     let changed = note.replacen(&format!("\n{size}\n"), &format!("\n{}\n", size + 1), 1);
     rows.insert(size, changed.as_str()).expect("written");
+    size + 1
+}
+
+fn count() -> usize {
+    std::env::var("GK_AUDIT_ATTACKS").map_or(110, |text| text.parse().expect("a count"))
+}
+
+/// A log of several segments with an open one.
+async fn filled(letter: &str, from: u64) -> (MemoryDisk, Store) {
+    let disk = MemoryDisk::default();
+    let store = store_on(&disk, true);
+    open_key(&store, letter).await;
+    append(&store, from, from + 560).await;
+    sign(&store).await;
+    append(&store, from + 560, from + 570).await;
+    (disk, store)
 }
 
 #[tokio::test]
-async fn every_attack_on_the_stored_log_is_found() {
-    let attacks =
-        std::env::var("GK_AUDIT_ATTACKS").map_or(90, |text| text.parse().expect("a count"));
-    let original = MemoryDisk::default();
-    let store = store_on(&original, true);
-    open_key(&store, "a").await;
-    append(&store, 1, 560).await;
-    let kept = sign(&store).await;
-    append(&store, 560, 570).await;
-    assert!(
-        store
-            .verify_audit(&[], || true)
-            .expect("verified")
-            .is_intact()
-    );
+async fn every_attack_on_the_stored_log_is_found_with_its_place() {
+    let (_, other) = filled("b", 3_000).await;
+    let lines = other.audit(0, usize::MAX).expect("lines");
+    other.close();
+    let (original, store) = filled("a", 1).await;
+    let clean = store.verify_audit(&[], || true).expect("verified");
+    assert!(clean.is_intact(), "{:?}", clean.findings);
     store.close();
     drop(store);
     let mut rng = Rng(20_261_129);
-    for number in 0..attacks {
+    for number in 0..count() {
         let (name, attack) = ATTACKS[number % ATTACKS.len()];
-        let disk = original.after_kill();
-        let store = store_on(&disk, false);
+        let store = store_on(&original.after_kill(), false);
         let database = store.database.open().expect("open");
         let transaction = begin(&database).expect("begins");
-        attack(&transaction, &mut rng);
+        let place = attack(&transaction, &mut rng, &lines);
         transaction.commit().expect("committed");
         drop(database);
-        let result = store.verify_audit(&[], || true);
-        let found = result.is_ok_and(|result| {
-            result
-                .findings
-                .iter()
-                .all(|finding| finding.first <= finding.last)
-                && !result.is_intact()
-        });
-        assert!(found, "attack {number} not found: {name}");
+        let result = store.verify_audit(&[], || true).expect("verified");
+        let places: Vec<(u64, u64)> = result
+            .findings
+            .iter()
+            .map(|finding| (finding.first, finding.last))
+            .collect();
+        let is_named = |(first, last): &(u64, u64)| {
+            (*first..=*last).contains(&place) || place.abs_diff(*first) <= 1
+        };
+        let found = places.iter().any(is_named);
+        assert!(found, "attack {number}, {name}, at {place}: {places:?}");
         store.close();
     }
-    // an intruder who also rewinds the state leaves a log in which nothing is wrong; the kept checkpoint shows it
-    let disk = original.after_kill();
-    let store = store_on(&disk, false);
-    rewind(&store);
-    assert!(
-        store
-            .verify_audit(&[], || true)
-            .expect("verified")
-            .is_intact()
-    );
-    let result = store.verify_audit(&[kept], || true).expect("verified");
-    assert!(
-        result.findings[0].says.contains("missing"),
-        "{:?}",
-        result.findings
-    );
+}
+
+/// Older copies, rewound logs and logs that were signed anew with the genuine key have nothing wrong in themselves.
+#[tokio::test]
+async fn every_forgery_with_the_genuine_key_is_found_by_a_kept_checkpoint() {
+    let (original, store) = filled("a", 1).await;
+    let older = original.after_kill();
+    append(&store, 700, 720).await;
+    let kept = sign(&store).await;
+    append(&store, 720, 730).await;
+    sign(&store).await;
     store.close();
+    drop(store);
+    let mut rng = Rng(20_261_130);
+    for number in 0..count() / 11 {
+        let disk = match number % 3 {
+            0 => older.after_kill(),
+            _ => original.after_kill(),
+        };
+        let store = store_on(&disk, false);
+        open_key(&store, "a").await;
+        match number % 3 {
+            0 => drop(sign(&store).await),
+            1 => rewind(&store),
+            _ => reseal(&store, &mut rng),
+        }
+        let result = store.verify_audit(&[], || true).expect("verified");
+        assert!(result.is_intact(), "{number}: {:?}", result.findings);
+        let kept = [kept.clone()];
+        let result = store.verify_audit(&kept, || true).expect("verified");
+        assert_eq!(result.saved[0].1, Coverage::Broken, "forgery {number}");
+        assert!(!result.is_intact(), "forgery {number} not found");
+        store.close();
+    }
+}
+
+/// Changes an event and builds the whole log anew, with the key.
+fn reseal(store: &Store, rng: &mut Rng) {
+    let signer = store.audit_signer.get().expect("a key").clone();
+    let mut lines = store.audit(0, usize::MAX).expect("lines");
+    let at = rng.below(lines.len() - 10);
+    lines[at] = lines[at].replacen("\"action\":\"", "\"action\":\"x", 1);
+    let database = store.database.open().expect("open");
+    let transaction = begin(&database).expect("begins");
+    transaction.delete_table(AUDIT).expect("deleted");
+    transaction.delete_table(AUDIT_SEGMENTS).expect("deleted");
+    transaction.delete_table(AUDIT_NODES).expect("deleted");
+    transaction
+        .delete_table(AUDIT_CHECKPOINTS)
+        .expect("deleted");
+    {
+        let mut rows = transaction.open_table(AUDIT_STATE).expect("a table");
+        rows.remove("log").expect("removed");
+    }
+    create_audit_tables(&transaction).expect("created");
+    let mut log = AuditLog::open(&transaction, Some(&signer)).expect("opens");
+    for line in &lines {
+        log.append_line(line).expect("appended");
+    }
+    log.sign().expect("signed");
+    log.store().expect("stored");
+    drop(log);
+    transaction.commit().expect("committed");
 }
 
 /// Removes the open segment and everything that tells of it.

@@ -14,6 +14,7 @@ const USAGE: Usage = Usage {
     cache_write_other: 0,
     out_total: 8,
     reasoning: 5,
+    unsettled_reasoning: 0,
     audio_in: 0,
     audio_cached: 0,
     audio_out: 0,

@@ -143,6 +143,7 @@ fn cached_tokens_above_the_prompt_are_cut_and_marked() {
         is_clamped: true,
         out_total: 3,
         reasoning: 2,
+        unsettled_reasoning: 2,
         ..Usage::default()
     };
     assert_eq!(chat(&stream).1.report(), ReportedUsage::Complete(expected));

@@ -27,13 +27,13 @@ fn messages_tool_runs_at_client_or_is_bounded_by_max_uses() {
         ),
         (
             r#"{"type":"code_execution_20250825","max_uses":3}"#,
-            "hosted tool code_execution_20250825 without max_uses",
+            "hosted tool code_execution_20250825",
         ),
         (
             r#"{"type":"custom","type":"mcp_toolset"}"#,
-            "hosted tool mcp_toolset without max_uses",
+            "hosted tool mcp_toolset",
         ),
-        (r#"{"type":7}"#, "hosted tool ? without max_uses"),
+        (r#"{"type":7}"#, "hosted tool ?"),
     ] {
         assert_eq!(
             tools(MESSAGES.tools, &format!("[{tool}]"))

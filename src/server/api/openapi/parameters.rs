@@ -73,7 +73,8 @@ pub(super) const END: Parameter =
 pub(super) const MONTH: Parameter = parameter("month", "a month like 2026-10, or `last`");
 pub(super) const GROUP_BY: Parameter = parameter(
     "group_by",
-    "up to four of provider, model, team, organization, key and status, and one of hour, day and month, with commas",
+    "up to four of provider, model, team, organization, key and status, and one of hour, day and month, with commas; or tag or \
+     user, with team, key, day and month",
 );
 pub(super) const FORMAT: Parameter =
     of("format", "format of the report", || words(&["json", "csv"]));

@@ -4,15 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use redb::{ReadableDatabase, ReadableTable};
 use serde_json::{Value, json};
 
 use crate::audit::checkpoint::origin;
 use crate::audit::note::{PublicKey, Signer};
-use crate::audit::verify::RESTORED;
-use crate::store::books::audit::append::{AuditEvent, AuditLog};
+use crate::store::books::audit::append::AuditEvent;
 use crate::store::books::store::Store;
 use crate::store::books::tables::{AUDIT_STATE, META};
 use crate::store::books::tenants::ChangeTransaction;
@@ -27,8 +24,8 @@ const PUBLIC_KEYS: &str = "public_keys";
 const SETTINGS: &str = "settings";
 
 impl Store {
-    /// Opens the signing key, or makes one, and signs with it from now on. A new key, and the first opening after a restore, are events,
-    /// which `announce` makes of action and detail.
+    /// Opens the signing key, or makes one, and signs with it from now on. A new key is an event, which `announce` makes of action and
+    /// detail.
     pub async fn open_audit_key(
         &self,
         seal_key: &SealKey,
@@ -39,9 +36,6 @@ impl Store {
         let open = move |books: &mut ChangeTransaction<'_>| {
             let (signer, is_new) = books.open_signer(&seal, &instance)?;
             let public = signer.public_key();
-            if let Some(detail) = books.restored(public.name())? {
-                books.append_audit(&announce(RESTORED, detail))?;
-            }
             if is_new {
                 let detail = json!({ "public_key": public.to_string() });
                 books.append_audit(&announce("audit.key", detail))?;
@@ -97,19 +91,6 @@ impl ChangeTransaction<'_> {
             }
         };
         Ok((signer, is_new))
-    }
-
-    /// Detail of the event that begins a generation: the log that it continues. `None`: the generation has begun already.
-    fn restored(&mut self, origin: &str) -> Result<Option<Value>, StoreError> {
-        let keys = self.public_keys()?;
-        let before = keys.lines().last().and_then(PublicKey::parse);
-        let Some(before) = before.filter(|key| key.name() != origin) else {
-            return Ok(None);
-        };
-        let tree = AuditLog::open(self.transaction, None)?.state.tree;
-        let root = STANDARD.encode(tree.root());
-        let from = json!({ "origin": before.name(), "size": tree.size(), "root": root });
-        Ok(Some(json!({ "origin": origin, "from": from })))
     }
 
     fn remember_key(&mut self, public: &PublicKey) -> Result<(), StoreError> {

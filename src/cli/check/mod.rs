@@ -1,5 +1,8 @@
 //! `gatekeeper check`: prints the resolved configuration, its providers and remarks on settings that are valid and doubtful, or
-//! every configuration error. Must never open a connection, the books or print a secret.
+//! every configuration error. Opens no connection but to the admin socket of a running server; must never open the books or print a
+//! secret.
+
+mod allow_lists;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,7 +19,9 @@ use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider};
 use crate::domain::egress::ConnectionConfig;
 use crate::domain::money::Money;
 use crate::price::Sheet;
+use crate::process;
 use crate::route::RouteTable;
+use crate::store::ceilings_in;
 
 /// Ambiguous model names listed.
 const AMBIGUOUS_SHOWN: usize = 20;
@@ -50,13 +55,26 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()))
         .with_routing(&loaded.config.routing);
+    let folder = &loaded.config.folder;
+    let mut pattern_remarks: Vec<String> = providers
+        .iter()
+        .flat_map(|provider| allow_lists::price_remarks(provider, &routes))
+        .collect();
+    pattern_remarks.extend(process::block_on(allow_lists::allow_list_remarks(
+        folder, &routes,
+    )));
+    let pattern_remarks = pattern_remarks
+        .iter()
+        .map(|remark| format!("\nremark: {remark}\n"));
     print(&format!(
-        "{}\n{}{}{}{}{}",
+        "{}\n{}{}{}{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
         routes::render_routes(&routes),
         render_listener_remark(&loaded),
+        render_ceilings(&loaded.config),
         render_remarks(providers),
+        pattern_remarks.collect::<String>(),
         render_ambiguous(&routes)
     ))
 }
@@ -165,6 +183,11 @@ fn render_egress(config: &Config) -> String {
     Table::of_texts(&titles, rows).render(&Style::default()) + names
 }
 
+/// Host and port of a valid URL, without its path.
+pub(super) fn destination_of(url: &str) -> String {
+    host_of(url).1
+}
+
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.
 fn host_of(url: &str) -> (String, String) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
@@ -189,6 +212,29 @@ fn render_listener_remark(loaded: &LoadedConfig) -> String {
         "\nremark: {} is reachable from other machines without TLS; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy\n",
         config.listen
     )
+}
+
+/// Deployments whose bills have been higher than their ceilings, as the server stored them.
+fn render_ceilings(config: &Config) -> String {
+    let mut text = String::new();
+    for ceiling in ceilings_in(&config.folder).unwrap_or_default() {
+        let (provider, model) = (&ceiling.provider, &ceiling.model);
+        // writing to a String cannot fail
+        let _ = match ceiling.members.join("`, `") {
+            members if members.is_empty() => writeln!(
+                text,
+                "\nremark: calls of {provider}/{model} are held at {} times their ceilings, because a bill was higher; compare the price of \
+                 provider {provider} with its bills",
+                ceiling.factor
+            ),
+            members => writeln!(
+                text,
+                "\nremark: a call of {provider}/{model} with `{members}` cost more than its ceiling; such members are not sent where a \
+                 budget blocks; take them out of `takes` of provider {provider}"
+            ),
+        };
+    }
+    text
 }
 
 fn render_remarks(providers: &[Arc<Provider>]) -> String {

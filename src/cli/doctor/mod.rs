@@ -1,0 +1,70 @@
+//! `gatekeeper doctor`: examines what an instance needs of its machine and its network, one line per check with a remedy. May run
+//! while the server runs; must never change the books, call a model or print a secret.
+
+mod destinations;
+mod finding;
+mod machine;
+mod server;
+
+use super::failure::Failure;
+use super::settings::SettingsArgs;
+use crate::cli::output::{print, print_json};
+use crate::cli::style::OutputArgs;
+use crate::config::{self, LoadedConfig};
+use crate::process;
+use finding::{Finding, Findings};
+
+/// Exit code if a check found a fault. Warnings leave it at 0.
+const EXIT_FAULT: u8 = 15;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Examine this machine only; open no connection to another
+    #[arg(long)]
+    offline: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let loaded = config::load(&args.settings.overrides())?;
+    let findings = process::block_on(examine(loaded, args.offline));
+    if args.json {
+        print_json(&findings.to_json())?;
+    } else {
+        print(&findings.render(&args.output.style()))?;
+    }
+    match findings.faults() {
+        0 => Ok(()),
+        1 => Err(Failure::mismatch("doctor: 1 check failed", EXIT_FAULT)),
+        count => Err(Failure::mismatch(
+            format!("doctor: {count} checks failed"),
+            EXIT_FAULT,
+        )),
+    }
+}
+
+async fn examine(loaded: LoadedConfig, offline: bool) -> Findings {
+    let config = &loaded.config;
+    let mut findings = Findings::default();
+    findings.add(configuration(&loaded));
+    findings.extend(machine::examine(config));
+    findings.extend(server::examine(config).await);
+    if !offline {
+        findings.extend(destinations::examine(config).await);
+    }
+    findings
+}
+
+fn configuration(loaded: &LoadedConfig) -> Finding {
+    let file = loaded.file.as_deref();
+    let file = file.map_or("no file; defaults apply".to_owned(), |file| {
+        file.display().to_string()
+    });
+    Finding::ok("configuration", file)
+}
