@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         process::block_on(process::init_without_key(&loaded.config))?;
     }
     data_dir::require_initialized(folder)?;
-    process::block_on(serve(loaded, listener))
+    process::block_on(serve(loaded, &overrides, listener))
 }
 
 /// Keeps secrets and prompts out of core files and away from other processes of the same user.
@@ -65,7 +65,11 @@ fn protect_memory() {
     }
 }
 
-async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<(), Failure> {
+async fn serve(
+    loaded: LoadedConfig,
+    overrides: &config::Overrides,
+    listener: Option<TcpListener>,
+) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let manager = ServiceManager::from_environment();
     let admin = AdminClient::in_folder(&loaded.config.folder);
@@ -78,8 +82,10 @@ async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<()
     print(&render_addresses(&loaded.config.listener, &running))?;
     manager.ready();
     let drain_ms = loaded.config.limits.drain_ms;
+    let load = || Some(config::load(overrides).map(|loaded| loaded.config));
+    let on_stop = || manager.stopping(drain_ms);
     tokio::select! {
-        stopped = signals.run_until_stopped(running, || manager.stopping(drain_ms)) => stopped?,
+        stopped = signals.run_until_stopped(running, on_stop, load) => stopped?,
         never = manager.keep_alive(&admin) => match never {},
     }
     print("gatekeeper has stopped\n")
