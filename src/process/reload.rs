@@ -22,7 +22,7 @@ pub(super) struct ConfigReload {
 pub(super) fn route_table(config: &Config) -> RouteTable {
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
     let routes = routes.with_routing(&config.routing);
-    route_catalogue::warn_of_unreachable(&routes);
+    route_catalogue::warn_of_names(&routes);
     routes
 }
 
