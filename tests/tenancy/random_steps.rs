@@ -77,18 +77,18 @@ impl Walk {
     /// Terms that ask for more than the team has as often as for less.
     fn terms(&mut self) -> Value {
         let mut terms = json!({});
-        if self.rng.next() % 2 == 0 {
+        if self.rng.next().is_multiple_of(2) {
             let models = self.pick(&["m-small", "m-large", "*", "m-*"]);
             terms["models"] = json!([models]);
         }
-        if self.rng.next() % 2 == 0 {
+        if self.rng.next().is_multiple_of(2) {
             terms["budget_limit"] = json!(self.pick(&["0.0001", "0.0004", "1", "100"]));
             terms["budget_period"] = json!(self.pick(&["daily", "monthly", "total"]));
         }
-        if self.rng.next() % 3 == 0 {
+        if self.rng.next().is_multiple_of(3) {
             terms["rpm"] = json!(self.rng.between(1, 1_000));
         }
-        if self.rng.next() % 4 == 0 {
+        if self.rng.next().is_multiple_of(4) {
             terms["expires"] = json!(self.pick(&["30m", "7d", "3000d"]));
         }
         terms
@@ -132,7 +132,7 @@ impl Walk {
             1 => body["team"] = json!(self.pick(&["zzforeign-team", "default", "support"])),
             _ => body["team"] = json!("rockets"),
         }
-        if self.rng.next() % 4 == 0 {
+        if self.rng.next().is_multiple_of(4) {
             let users = [
                 "one@example.org",
                 "two@example.org",
