@@ -213,6 +213,37 @@ fn changed_password_ends_the_other_sessions() {
 }
 
 #[test]
+fn restore_voids_sessions_and_links_of_the_backup() {
+    let mut fixture = Fixture::new();
+    let before = fixture.owner();
+    let link = fixture.setup_token(&["--reset", EMAIL]);
+    let backup = fixture.gatekeeper.folder().join("backup");
+    let backup = backup.to_str().expect("UTF-8").to_owned();
+    let taken = fixture.gatekeeper.run(&["backup", &backup]);
+    assert!(taken.status.success(), "{taken:?}");
+    fixture.gatekeeper.stop();
+    let config = fixture.gatekeeper.config.display().to_string();
+    let restored = fixture
+        .gatekeeper
+        .run(&["restore", &backup, "--config", &config]);
+    assert!(restored.status.success(), "{restored:?}");
+    fixture.gatekeeper.start();
+    before.get("/v1/session").assert_status(401);
+    fixture.redeem(&link, NEW_PASSWORD).assert_status(401);
+    fixture.sign_in(EMAIL, PASSWORD).assert_status(200);
+    let events = fixture
+        .gatekeeper
+        .admin()
+        .get("/v1/audit?action=instance.restored");
+    let detail = &events.json()["data"][0]["detail"];
+    assert_eq!(
+        (&detail["sessions_ended"], &detail["links_ended"]),
+        (&json!(1), &json!(1)),
+        "{detail}"
+    );
+}
+
+#[test]
 fn setup_link_is_made_on_the_machine_only() {
     let fixture = Fixture::new();
     let refused = fixture.gatekeeper.admin().post("/v1/setup", &json!({}));
@@ -246,7 +277,23 @@ fn secrets_of_sign_in_are_in_no_file_and_no_log() {
     fixture
         .sign_in(EMAIL, "wrong password canary")
         .assert_status(401);
-    let mut texts = vec![fixture.gatekeeper.all_output().into_bytes()];
+    let backup = fixture.gatekeeper.folder().join("backup");
+    let arguments = ["backup", backup.to_str().expect("UTF-8")];
+    assert!(fixture.gatekeeper.run(&arguments).status.success());
+    let admin = fixture.gatekeeper.admin();
+    let mut texts = vec![
+        fixture.gatekeeper.all_output().into_bytes(),
+        std::fs::read(backup).expect("a file"),
+    ];
+    for path in [
+        "/metrics",
+        "/v1/audit?limit=500",
+        "/v1/sessions",
+        "/v1/users",
+        "/readyz",
+    ] {
+        texts.push(admin.get(path).body);
+    }
     for name in ["gatekeeper.redb", "ledger/000001.log"] {
         texts.push(std::fs::read(fixture.gatekeeper.data.join(name)).expect("a file"));
     }

@@ -1,4 +1,4 @@
-// Sign-in through `oidc-provider`: code with PKCE, RS256 keys of the provider, roles of a claim, and a rotated key.
+// Sign-in through `oidc-provider`: code with PKCE, RS256 keys of the provider, and roles of a claim.
 // cases.mjs BINARY
 import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:http";
@@ -95,7 +95,7 @@ writeFileSync(
   `listen = "127.0.0.1:${gatePort}"\ndata = "data"\n[sign_in.oidc]\nissuer = "http://127.0.0.1:${issuerPort}"\nclient_id = "gatekeeper"\n` +
     `client_secret = "file:${join(folder, "secret")}"\nrole_claim = "groups"\nrole_map = { "ai-admins" = "owner", "look" = "viewer" }\n`,
 );
-let provider = await startProvider(issuerPort, `${gate}/sign-in/oidc/callback`);
+const provider = await startProvider(issuerPort, `${gate}/sign-in/oidc/callback`);
 execFileSync(BINARY, ["init"], { cwd: folder, stdio: "ignore" });
 const server = spawn(BINARY, ["serve"], { cwd: folder, stdio: "ignore" });
 
