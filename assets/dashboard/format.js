@@ -56,7 +56,7 @@ export const percent = (part, whole = 1) => (whole === 0 ? "–" : percentShort.
 
 /** Change against an earlier value, with its sign. @param {number} now @param {number} before */
 export const change = (now, before) =>
-  before === 0 ? "new" : number({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 }).format(now / before - 1);
+  before === 0 ? (now === 0 ? "–" : "new") : number({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 }).format(now / before - 1);
 
 /** @param {number} ms */
 export function duration(ms) {
@@ -130,4 +130,16 @@ export function since(then, now = new Date()) {
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
   if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
   return day(then);
+}
+
+/** Letters with which spreadsheets begin a formula. */
+const FORMULA = /^[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;
+
+/** Lines of a CSV file (RFC 4180); no cell can be read as a formula. @param {string[]} head @param {(string | number)[][]} rows */
+export function csv(head, rows) {
+  const cell = (value) => {
+    const text = typeof value === "string" && Number.isNaN(Number(value)) ? value.replace(FORMULA, "'$&") : String(value);
+    return /[,"\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [head, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }

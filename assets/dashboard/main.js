@@ -1,5 +1,6 @@
 // Start of the dashboard: the session of the browser if it has one, else sign-in; then the page of the address bar.
 
+import { roleNames, setAccess } from "./access.js";
 import { ApiError, call, get, useCredential } from "./api.js";
 import { at, h, segmented } from "./dom.js";
 import { setZone } from "./format.js";
@@ -15,8 +16,8 @@ const LINK = "link";
 /** Draws the frame for an actor with roles. @param {any} actor */
 async function enter(actor) {
   setZone(actor.timezone);
-  const roles = actor.memberships.map((one) => (one.scope === "instance" ? one.role : `${one.scope} ${one.role}`));
-  mountShell({ name: actor.email ?? actor.name, role: roles.join(", "), administers: true, leave: () => void leave(actor) });
+  setAccess(actor.memberships);
+  mountShell({ name: actor.email ?? actor.name, role: roleNames(), administers: true, leave: () => void leave(actor) });
   if (pageName() === LINK) history.replaceState(null, "", href("overview"));
   await open();
 }
@@ -58,7 +59,7 @@ function card(title, text, fields, action, submit) {
 function signIn() {
   const email = h("input.input", { type: "email", autocomplete: "username", required: true });
   const password = h("input.input", { type: "password", autocomplete: "current-password", required: true });
-  const form = card("Sign in", "With your account, or with a key.", [ways("account"), field("E-mail", email), field("Password", password)], "Sign in", async () => {
+  const form = card("Sign in", "See what every team spends, and on which models.", [ways("account"), field("E-mail", email), field("Password", password)], "Sign in", async () => {
     try {
       await call("POST", "/v1/sign-in", { email: email.value.trim(), password: password.value });
       await enter(await get("/v1/session"));
@@ -66,7 +67,7 @@ function signIn() {
       fieldError(form, error, { password, email });
     }
   });
-  form.append(h("p.small.mute", "No account yet? On the gateway's machine: ", h("code", "gatekeeper setup")));
+  form.append(h("p.small.mute.aside", "No account yet? Run ", h("code", "gatekeeper setup"), " on the gateway's machine; it prints a link that works once."));
   at("main").replaceChildren(h("div.door", form));
   email.focus();
 }

@@ -2,7 +2,7 @@
 
 import { download, get, url } from "../api.js";
 import { h, icon, s } from "../dom.js";
-import { compact, count, duration, instant, pico, time, usd, usdExact } from "../format.js";
+import { compact, count, duration, fullDay, instant, pico, time, usd, usdExact } from "../format.js";
 import { choice, copy, empty, iconButton, money, places, problem, skeleton } from "../parts.js";
 import { names } from "../names.js";
 import { href, remember } from "../router.js";
@@ -97,9 +97,16 @@ export async function show({ main, query, signal }) {
     list.replaceChildren(h("table.tbl", { vars: { frac: places(rows.map((row) => pico(row.net_cost_usd))) } },
       h("thead", h("tr", h("th.desk", { scope: "col" }, "Time"), h("th", { scope: "col" }, "Model"), h("th.desk", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Status"),
         h("th.num.opt", { scope: "col" }, "Tokens"), h("th.num.opt", { scope: "col" }, "First"), h("th.num.desk", { scope: "col" }, "Total"), h("th.num", { scope: "col" }, "Cost"))),
-      h("tbody", rows.map(line))));
+      h("tbody", byDay(rows))));
     for (const row of rows) row.fresh = false;
   }
+
+  /** Rows with a line where a new day begins. @param {any[]} all */
+  const byDay = (all) => all.flatMap((row, i) => {
+    const day = fullDay(new Date(row.at));
+    const begins = i === 0 ? day !== fullDay(new Date()) : day !== fullDay(new Date(all[i - 1].at));
+    return [begins && h("tr.day", h("th", { scope: "rowgroup", colspan: "8" }, day)), line(row)];
+  });
 
   /** @param {any} row */
   const line = (row) => {
@@ -113,7 +120,7 @@ export async function show({ main, query, signal }) {
       h("td.desk", named(row.key), " ", h("span.faint.wide", named(row.team))),
       h("td", badge(row)),
       h("td.num.opt", { title: tokens ? `${count(usage.input_tokens ?? 0)} in, ${count(usage.output_tokens ?? 0)} out` : "" }, tokens ? `${compact(usage.input_tokens ?? 0)} → ${compact(usage.output_tokens ?? 0)}` : "–"),
-      h("td.num.opt", row.first_content_ms ? duration(row.first_content_ms) : "–"), h("td.num.desk", duration(row.total_ms)), h("td.num", money(pico(row.net_cost_usd))));
+      h("td.num.opt", row.first_content_ms ? duration(row.first_content_ms) : "–"), h("td.num.desk", row.total_ms ? duration(row.total_ms) : "–"), h("td.num", money(pico(row.net_cost_usd))));
   };
 
   /** @param {string} id */
