@@ -153,7 +153,7 @@ export async function show({ main, query, signal }) {
 
   /** @param {any} key */
   function rotate(key) {
-    const grace = select([["24h", "for 24 hours"], ["1h", "for 1 hour"], ["7d", "for 7 days"], ["0s", "not at all"]], "24h");
+    const grace = select([["24h", "for 24 hours"], ["1h", "for 1 hour"], ["7d", "for 7 days"], ["0h", "not at all"]], "24h");
     const failure = h("div");
     const dialog = modal(`Rotate ${key.name}`, h("form", { on: { submit: async (event) => {
       event.preventDefault();

@@ -50,7 +50,8 @@ export async function show({ main, signal }) {
   notes.hidden = !notes.children.length;
   if (metrics) drawService(service, metrics);
   if (!perDay.length) {
-    spend.replaceChildren(empty("No requests yet", "Create a key, give it to an application, and the first request shows up here within a second.", ...(may("changeKeys") ? [h("a.btn.main", { href: href("keys", { create: "1" }) }, "Create a key")] : [])));
+    const { firstSteps } = await import("./first.js");
+    await firstSteps(spend, signal, () => void again());
   } else {
     draw(spend, period, perDay, signal);
   }
