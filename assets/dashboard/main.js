@@ -4,7 +4,7 @@ import { roleNames, setAccess } from "./access.js";
 import { ApiError, call, get, useCredential } from "./api.js";
 import { at, h, segmented } from "./dom.js";
 import { setZone } from "./format.js";
-import { field, fieldError } from "./parts.js";
+import { field, fieldError, problem } from "./parts.js";
 import { go, href, listen, open, pageName } from "./router.js";
 import { brand, mountShell } from "./shell.js";
 
@@ -13,8 +13,12 @@ const OWN = ["me", "try"];
 /** Page of one-time links; the secret stands after the hash sign, which browsers send to nobody. */
 const LINK = "link";
 
+/** Tells that this browser has a session; without it no call is made that would be refused, and recorded as such. */
+const SIGNED_IN = "signed-in";
+
 /** Draws the frame for an actor with roles. @param {any} actor */
 async function enter(actor) {
+  if (actor.session) localStorage.setItem(SIGNED_IN, "yes");
   setZone(actor.timezone);
   setAccess(actor.memberships);
   mountShell({ name: actor.email ?? actor.name, role: roleNames(), administers: true, leave: () => void leave(actor) });
@@ -24,6 +28,7 @@ async function enter(actor) {
 
 /** @param {any} actor */
 async function leave(actor) {
+  localStorage.removeItem(SIGNED_IN);
   if (actor.session) await call("DELETE", "/v1/session");
   location.assign(href("overview"));
 }
@@ -110,11 +115,15 @@ function useLink() {
 async function start() {
   listen();
   if (pageName() === LINK) return useLink();
+  if (!localStorage.getItem(SIGNED_IN)) return signIn();
   try {
     await enter(await get("/v1/session"));
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) signIn();
-    else at("main").replaceChildren(h("p", error instanceof Error ? error.message : String(error)));
+    if (error instanceof ApiError && error.status === 401) {
+      localStorage.removeItem(SIGNED_IN);
+      signIn();
+    }
+    else at("main").replaceChildren(problem(error, () => location.reload()));
   }
 }
 

@@ -69,6 +69,8 @@ export async function access(kit, stage) {
     }
     await page.keyboard.press("c");
     equal(await page.locator("dialog[open]").count(), 0, "dialogs after the shortcut");
+    await page.reload();
+    await kit.entered(page);
     const status = await page.evaluate((team) => fetch("/v1/keys", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ name: "no", team }) }).then((one) => one.status), own.id);
     equal(status, 403, "a key made by the API");
     await page.getByRole("button", { name: "Sign out" }).first().click();

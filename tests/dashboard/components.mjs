@@ -13,7 +13,7 @@ const COMPONENTS = [
   ["empty", "requests?model=nothing", "section[aria-label='Requests']"],
 ];
 
-export async function components(kit, page, folder) {
+export async function components(kit, stage, page, folder) {
   const save = (name, locator) => locator.screenshot({ path: join(folder, `${name}.png`) });
   for (const [name, path, place] of COMPONENTS) {
     await kit.show(page, path);
@@ -30,8 +30,10 @@ export async function components(kit, page, folder) {
   await kit.show(page, "keys?create=1");
   await save("form", page.locator("dialog[open]"));
   await page.keyboard.press("Escape");
+  const { json } = await stage.api("GET", "/v1/keys");
+  await stage.api("PATCH", `/v1/keys/${json.data[0].id}`, { disabled: true, rpm: 60 });
   await kit.show(page, "audit");
-  await page.locator(".log details", { hasText: "key: create" }).first().locator("summary").click();
+  await page.locator(".log details", { hasText: "key: " }).first().locator("summary").click();
   await save("diff", page.locator(".log details[open]").first());
   await page.evaluate(async () => {
     const path = document.querySelector("script[src*='main.js']").getAttribute("src").replace("main.js", "parts.js");
@@ -46,7 +48,7 @@ export async function components(kit, page, folder) {
 /** The overview in both themes, as the README shows it. */
 export async function readme(kit, stage, folder) {
   for (const theme of ["light", "dark"]) {
-    const page = await kit.enter(stage, stage.admin, { colorScheme: theme, viewport: { width: 1280, height: 900 } });
+    const page = await kit.enter(stage, stage.admin, { colorScheme: theme, viewport: { width: 1180, height: 860 } });
     await page.mouse.move(0, 0);
     await page.screenshot({ path: join(folder, `overview-${theme}.png`) });
     await page.context().close();

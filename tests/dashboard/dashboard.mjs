@@ -33,7 +33,7 @@ async function trials() {
 try {
   if (pictures) {
     await readme(kit, stage, screens);
-    await components(kit, await kit.enter(stage, stage.admin, { viewport: { width: 1200, height: 900 } }), screens);
+    await components(kit, stage, await kit.enter(stage, stage.admin, { viewport: { width: 1200, height: 900 } }), screens);
   } else {
     await trials();
     console.log(`${kit.passed} passed, ${kit.failed} failed`);

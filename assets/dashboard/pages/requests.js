@@ -219,7 +219,7 @@ function waterfall(row) {
   const bar = (name, from, to, cls) => h("li", h("span", name),
     s("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, s("rect", { class: "bed", width: 100, height: 8, rx: 1 }), s("rect", { class: cls, x: (from / end) * 100, width: Math.max(0.6, ((to - from) / end) * 100), height: 8 })),
     h("span", duration(to - from)));
-  return h("ol.fall", bar("First content", 0, first, ""), first < end && bar("Answer", first, end, "hot"));
+  return h("ol.fall", bar(row.first_content_ms ? "First content" : "Ended", 0, first, ""), first < end && bar("Answer", first, end, "hot"));
 }
 
 /** The cost as it would be added up by hand. @param {any} row */
