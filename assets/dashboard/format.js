@@ -49,6 +49,8 @@ export const usdTick = (dollars) => usdAxis.format(dollars);
 
 /** @param {number | bigint} n */
 export const count = (n) => countFull.format(n);
+/** A number of things: `1 key`, `12 keys`, `200+ keys`. @param {number} n @param {string} word @param {string} [sign] after the number */
+export const plural = (n, word, sign = "") => `${count(n)}${sign} ${word}${n === 1 && !sign ? "" : "s"}`;
 /** @param {number} n */
 export const compact = (n) => (n < 1000 ? countFull : countShort).format(n);
 /** @param {number} part @param {number} [whole] */

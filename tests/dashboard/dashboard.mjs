@@ -9,6 +9,7 @@ import { Kit, equal } from "./kit.mjs";
 import { budgets, narrow, own, texts, themes } from "./pages.mjs";
 import { reports } from "./reports.mjs";
 import { Stage } from "./stage.mjs";
+import { states } from "./states.mjs";
 
 const [, , binary, screens, pictures] = process.argv;
 mkdirSync(screens, { recursive: true });
@@ -20,6 +21,7 @@ async function trials() {
   // before the trials fill the pages with their own names
   await themes(kit, stage);
   await narrow(kit, stage);
+  await states(kit, stage);
   await access(kit, stage);
   const page = await kit.enter(stage);
   await reports(kit, stage, page);

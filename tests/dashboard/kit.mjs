@@ -61,7 +61,7 @@ export class Kit {
   }
 
   async entered(page) {
-    await page.waitForFunction(() => !document.body.classList.contains("bare"));
+    await page.waitForFunction(() => !document.body.classList.contains("bare") && !document.querySelector("main .door"));
     await this.settled(page);
   }
 

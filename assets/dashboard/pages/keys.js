@@ -3,7 +3,7 @@
 import { may } from "../access.js";
 import { call, get, list, url } from "../api.js";
 import { h, icon, segmented } from "../dom.js";
-import { count, instant, since, until } from "../format.js";
+import { count, instant, plural, since, until } from "../format.js";
 import { budgetRow, confirmed, copy, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
 import { remember } from "../router.js";
 import { SNIPPETS } from "../snippets.js";
@@ -125,7 +125,7 @@ export async function show({ main, query, signal }) {
   }
 
   function drawTools() {
-    summary.textContent = keys.length ? `${count(keys.length)}${next ? "+" : ""} keys in ${count(teams.size)} teams` : "";
+    summary.textContent = keys.length ? `${plural(keys.length, "key", next ? "+" : "")} in ${plural(teams.size, "team")}` : "";
     const chosen = keys.filter((key) => picked.has(key.id));
     tools.replaceChildren(...(chosen.length ? [h("button.btn.danger", { click: () => disable(chosen) }, `Disable ${chosen.length}`)] : []), ...(may("changeKeys") ? [h("button.btn.main", { click: create }, icon("plus"), "Create key")] : []));
   }

@@ -173,7 +173,7 @@ function drawStats(host, rows, month, budgets, today, from) {
     cell("Spent today", usd(costOn(today)), [`${usd(costOn(shiftDay(today, -1)))} yesterday`, before > 0 && h("span", { title: "cost of the last 7 days against the 7 before" }, `, week ${change(week, before)}`)], spark(costs), usdExact(costOn(today))),
     cell("Requests today", count(requests[last]), `${count(requests[last - 1])} yesterday, ${compact(sum(requests))} in ${DAYS} days`, spark(requests)),
     cell("Refused today", count(refused[last]), refused[last] ? `${percent(refused[last], requests[last] + refused[last])} of ${count(requests[last] + refused[last])} asked` : "by budgets, limits and lists", spark(refused)),
-    cell("Failed today", count(failed[last]), `${percent(sum(failed), sum(requests))} of requests in ${DAYS} days`, spark(failed)));
+    cell("Failed today", count(failed[last]), sum(requests) ? `${percent(sum(failed), sum(requests))} of requests in ${DAYS} days` : "by a provider", spark(failed)));
 }
 
 /** Spend of the month against the budgets of the organizations, projected to its end. @param {bigint} spent @param {{ budget: any }[]} budgets @param {string} today */

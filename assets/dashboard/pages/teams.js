@@ -3,7 +3,7 @@
 import { may } from "../access.js";
 import { call, list } from "../api.js";
 import { h, icon } from "../dom.js";
-import { count } from "../format.js";
+import { count, plural } from "../format.js";
 import { budgetRow, confirmed, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
 import { href, remember } from "../router.js";
 
@@ -30,7 +30,7 @@ export async function show({ main, query, signal }) {
 
   function draw() {
     remember({ q: text, team: chosen });
-    summary.textContent = `${count(teams.length)} teams in ${count(organizations.length)} ${organizations.length === 1 ? "organization" : "organizations"}`;
+    summary.textContent = `${plural(teams.length, "team")} in ${plural(organizations.length, "organization")}`;
     const found = teams.filter((team) => team.name.toLowerCase().includes(text.toLowerCase()));
     if (!found.length) {
       host.replaceChildren(teams.length ? empty("No team matches", `Nothing is called “${text}” here.`) : empty("No teams yet", "Teams share budgets and allow-lists.", ...(may("changeTeams") ? [h("button.btn.main", { click: create }, "Create a team")] : [])));
