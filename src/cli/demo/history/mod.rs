@@ -148,7 +148,8 @@ async fn store_uses(running: &RunningServer, keys: &[(KeyId, u64)]) -> Result<()
         Ok::<(), ApiError>(())
     });
     write.await.map_err(|error| {
-        Failure::runtime(format!("failed to write the demo's history: {error:?}"))
+        let message = format!("failed to write the demo's history: {error:?}");
+        Failure::runtime(message)
     })
 }
 
