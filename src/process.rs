@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod heap;
 mod route_catalogue;
 
 use std::fs;
@@ -37,6 +38,7 @@ use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
+use heap::HeapRelease;
 
 pub use crate::server::block_on;
 
@@ -81,8 +83,7 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
-    let inherited = platform.listener.take();
-    let binary = platform.binary.take();
+    let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     instance.control.open_audit(&seal_key).await?;
@@ -92,14 +93,14 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let routes = Arc::new(routes.with_routing(&config.routing));
+    let sheet = Arc::new(Sheet::embedded());
+    let routes = Arc::new(RouteTable::new(&config.providers, sheet).with_routing(&config.routing));
     route_catalogue::warn_of_unreachable(&routes);
-    let control =
-        control(&config, &instance, &routes, memory.clone())?.with_seal_key_id(seal_key.id());
+    let control = control(&config, &instance, &routes, memory.clone())?;
+    let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
-    let (alerts, alert_sender) =
-        Alerts::open(&control, config.alerts.clone(), webhook_client.clone());
+    let client = webhook_client.clone();
+    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
@@ -112,6 +113,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
         denials: control.denials().clone(),
+        ceilings: control.ceilings().clone(),
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
@@ -131,6 +133,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
+        heap: HeapRelease::start(gateway.clone()),
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -156,6 +159,7 @@ pub struct RunningServer {
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
     certificates: Option<CertificateWatch>,
+    heap: HeapRelease,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
@@ -191,6 +195,7 @@ impl RunningServer {
         if let Some(certificates) = self.certificates {
             certificates.stop().await;
         }
+        self.heap.stop().await;
         self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
@@ -316,12 +321,10 @@ fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartErro
     if !create && !config.folder.is_dir() {
         return Err(StoreError::NotInitialised.into());
     }
-    match FolderDisk::lock(&config.folder) {
+    let folder = config.folder.clone();
+    match FolderDisk::lock(&folder) {
         Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder {
-            folder: config.folder.clone(),
-            error,
-        }),
+        Err(error) => Err(StartError::Folder { folder, error }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Budget alerts: each is logged, stored once with its audit event, and then sent to the webhook. No call waits for it; alerts
+//! Alerts, of budgets and of bills above their ceilings: each is logged, stored once with its audit event, and then sent to the webhook. No call waits for it; alerts
 //! that were not sent before a shutdown or crash are sent after the next start.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{AlertConfig, Webhook};
+use crate::control::ceilings;
 use crate::control::plane::{Control, blocking};
 use crate::control::webhook;
 use crate::domain::alert::Alert;
@@ -84,6 +85,9 @@ impl Alerts {
         };
         let storing = async {
             let mut collect = tokio::time::interval(COLLECT_INTERVAL);
+            let mut ceilings = control.ceilings.changes();
+            // those that the configuration no longer needs may be gone already
+            ceilings.mark_changed();
             loop {
                 // alerts that found the queue full or were booked late are collected from the ledger
                 let alerts = tokio::select! {
@@ -92,6 +96,12 @@ impl Alerts {
                         None => return,
                     },
                     _ = collect.tick() => control.ledger.alerts_pending(control.now_ms()),
+                    // `control` owns the sender, so the channel cannot close
+                    _ = ceilings.changed() => {
+                        ceilings::store_changes(&control, is_delivered).await;
+                        stored.notify_one();
+                        continue;
+                    }
                 };
                 for alert in alerts {
                     store_with_retry(&control, &alert, is_delivered).await;
@@ -105,6 +115,7 @@ impl Alerts {
             () = sending => {}
             () = storing => {}
         }
+        ceilings::store_last_changes(&control, is_delivered).await;
         queue.close();
         while let Ok(alert) = queue.try_recv() {
             log_alert(&control, &alert);
@@ -251,16 +262,26 @@ async fn send(client: &Client, webhook: &Webhook, alert: &UndeliveredAlert) {
     let mut pauses = ATTEMPT_PAUSES.into_iter();
     let mut attempts = 1;
     loop {
-        let budget = alert.charge.budget;
+        let budget = alert.budget().map(tracing::field::display);
         let Err(error) = webhook::post(client, webhook, JSON, &alert.message).await else {
             return;
         };
         let Some(pause) = pauses.next() else {
-            tracing::error!(%budget, attempts, error, "failed to send an alert to the webhook; giving up");
+            tracing::error!(
+                budget,
+                attempts,
+                error,
+                "failed to send an alert to the webhook; giving up"
+            );
             return;
         };
         let retry_ms = pause.as_millis() as u64;
-        tracing::warn!(%budget, error, retry_ms, "failed to send an alert to the webhook; retrying");
+        tracing::warn!(
+            budget,
+            error,
+            retry_ms,
+            "failed to send an alert to the webhook; retrying"
+        );
         tokio::time::sleep(pause).await;
         attempts += 1;
     }

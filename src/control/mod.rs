@@ -10,6 +10,7 @@ mod backup;
 pub mod budget_list;
 mod budgets;
 mod call_origin;
+mod ceilings;
 mod certificates;
 mod change;
 pub mod clock;

@@ -15,7 +15,7 @@ use crate::domain::attribution::Pseudonyms;
 use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
-use crate::meter::Ledger;
+use crate::meter::{Ceilings, Ledger};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::{Store, StoreError};
 
@@ -32,6 +32,7 @@ pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 pub struct Control {
     pub(super) store: Store,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) ceilings: Arc<Ceilings>,
     pub(super) directory: Arc<DirectoryCell>,
     pub(super) time: Arc<Time>,
     pub(super) zone: Zone,
@@ -77,6 +78,7 @@ impl Control {
     ) -> Control {
         Control {
             pseudonyms: Pseudonyms::new(store.instance()),
+            ceilings: Arc::new(restored_ceilings(&store)),
             store,
             ledger,
             directory,
@@ -185,6 +187,11 @@ impl Control {
         &self.denials
     }
 
+    /// Ceilings that bills have proved too low.
+    pub fn ceilings(&self) -> &Arc<Ceilings> {
+        &self.ceilings
+    }
+
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
     }
@@ -201,6 +208,15 @@ impl Control {
         let store = self.store.clone();
         blocking(move || read(&store)).await
     }
+}
+
+/// The stored ceilings; none if they cannot be read.
+fn restored_ceilings(store: &Store) -> Ceilings {
+    let stored = store.ceilings().unwrap_or_else(|error| {
+        tracing::warn!(%error, "stored ceilings unreadable; they begin anew");
+        Vec::new()
+    });
+    Ceilings::restore(stored)
 }
 
 /// Runs a blocking read on the pool for such work.

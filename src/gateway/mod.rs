@@ -64,8 +64,8 @@ pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
-use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
+use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
@@ -82,6 +82,7 @@ pub struct GatewayParts {
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
     pub denials: Arc<Denials>,
+    pub ceilings: Arc<Ceilings>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
@@ -122,8 +123,11 @@ impl Gateway {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
         });
+        let providers = config.providers.iter().map(Arc::as_ref);
+        parts.ceilings.retain_configured(providers);
         let settler = Arc::new(Settler {
             ledger: ledger.clone(),
+            ceilings: parts.ceilings.clone(),
             queue: Arc::new(Queue::new(config.limits.queue_max)),
             estimates: Arc::new(Estimates::default()),
             alerts: AlertOutbox {
@@ -139,6 +143,7 @@ impl Gateway {
             overrun: config.ledger.budget_overrun,
             access: access.clone(),
             ledger: ledger.clone(),
+            ceilings: parts.ceilings,
             queue: settler.queue.clone(),
             estimates: settler.estimates.clone(),
             alerts: settler.alerts.clone(),
@@ -287,6 +292,11 @@ impl Gateway {
     /// Bytes of long request bodies in flight.
     pub fn body_bytes(&self) -> usize {
         self.bodies.in_flight()
+    }
+
+    /// Takes the note that long bodies of so many bytes have ended and none is in flight.
+    pub fn take_ended_bodies(&self, min: usize) -> bool {
+        self.bodies.take_ended(min)
     }
 
     /// Logs the refusal of a key that is known but may not call.

@@ -3,6 +3,7 @@
 //! and never waits.
 
 mod alerts;
+mod ceilings;
 pub mod estimates;
 mod ledger;
 mod rate_limits;
@@ -12,6 +13,7 @@ mod state;
 mod tests;
 mod used_up;
 
+pub use crate::meter::ceilings::{Ceilings, ReportedBill};
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
 pub use crate::meter::sent_alerts::THRESHOLD_PERCENT;
 pub use ledger::{Claim, HoldError, HoldGrant, Ledger, Receipt};

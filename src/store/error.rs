@@ -40,6 +40,8 @@ pub enum StoreError {
     OtherZone { stored: String, configured: String },
     #[error("{0}")]
     Log(String),
+    #[error("ceilings.json: {0}")]
+    Ceilings(String),
     #[error("gatekeeper.redb: {0}")]
     Database(String),
     #[error("unreadable {kind} in the books: {reason}")]

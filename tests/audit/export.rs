@@ -188,7 +188,10 @@ fn event_names_actor_address_and_request_of_its_call() {
         .post("/v1/teams", &json!({"name": "traced"}));
     let request = created.assert_status(201).header("x-gatekeeper-request-id");
     let request = request.expect("a request id").to_owned();
-    let page = fixture.gatekeeper.admin().get("/v1/audit?limit=1");
+    let page = fixture
+        .gatekeeper
+        .admin()
+        .get("/v1/audit?action=team.create&limit=1");
     let event = &page.assert_status(200).json()["data"][0];
     assert_eq!(event["action"], "team.create");
     assert_eq!(
@@ -197,7 +200,7 @@ fn event_names_actor_address_and_request_of_its_call() {
     );
     fixture.run(&["teams", "create", "local"]).assert(0, &[]);
     let tail = fixture
-        .run(&["audit", "tail", "-n", "1"])
+        .run(&["audit", "tail", "-n", "1", "--action", "team.create"])
         .assert(0, &["team.create"]);
     let event: Value = serde_json::from_str(&tail.out).expect("a JSON line");
     assert!(

@@ -29,9 +29,10 @@ fn long_body_of_a_key_whose_limit_or_budget_is_used_up_is_refused_unread() {
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let limited = gatekeeper.team(&json!({"name": "limited", "rpm": 1}));
     let spent = gatekeeper.team_with_budget("spent", "0.0005");
+    // the call that spends the budget costs more than its ceiling, after which the next ones are held at more
     for (team, status, code) in [
-        (limited, 429, "rate_limit_exceeded"),
         (spent, 402, "budget_exceeded"),
+        (limited, 429, "rate_limit_exceeded"),
     ] {
         let key = gatekeeper.key_of(&team);
         upstream.respond_with(crate::harness::model::with_usage(1_000, 5));

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::harness::process::Gatekeeper;
 use crate::harness::upstream::Upstream;
+use crate::harness::wait_until;
 
 /// A connection with half a head.
 fn half_head(gatekeeper: &Gatekeeper) -> TcpStream {
@@ -73,4 +74,10 @@ fn running_call_is_not_displaced() {
     gate.open();
     running.read_response("POST").assert_status(200);
     drop(hostile);
+    // the server needs a moment to see that they are gone, and until then a new connection may be reset
+    wait_until("the hostile connections are gone", || {
+        let mut connection = user.connect();
+        connection.send_request("GET", "/healthz", None);
+        connection.try_read_response("GET").is_ok()
+    });
 }

@@ -5,6 +5,8 @@ mod before_limits;
 mod bounds;
 mod deadlines;
 mod fixed_prices;
+mod memory;
+mod over_ceiling;
 mod torture;
 mod upstreams;
 
@@ -16,4 +18,34 @@ fn ended(gatekeeper: &Gatekeeper, reason: &str) -> u64 {
     let metrics = gatekeeper.admin().get("/metrics").assert_status(200).text();
     let count = metrics.lines().find_map(|text| text.strip_prefix(&line));
     count.expect(&line).parse().expect(&line)
+}
+
+/// Count of a trial: small unless the long run sets it.
+fn count_from_env(name: &str, otherwise: usize) -> usize {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}")),
+        Err(_) => otherwise,
+    }
+}
+
+/// A figure of the long run's table.
+fn print_figure(name: &str, value: &str) {
+    println!("FIGURE hostile, {name}: {value}");
+}
+
+/// Resident memory of a process.
+fn resident_mb(pid: u32) -> f64 {
+    status_mb(pid, "VmRSS:")
+}
+
+/// Most resident memory that a process had.
+fn resident_peak_mb(pid: u32) -> f64 {
+    status_mb(pid, "VmHWM:")
+}
+
+fn status_mb(pid: u32, name: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let words = line.expect(name).split_whitespace().next();
+    words.and_then(|kb| kb.parse::<f64>().ok()).expect(name) / 1024.0
 }

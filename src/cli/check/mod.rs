@@ -21,6 +21,7 @@ use crate::domain::money::Money;
 use crate::price::Sheet;
 use crate::process;
 use crate::route::RouteTable;
+use crate::store::ceilings_in;
 
 /// Ambiguous model names listed.
 const AMBIGUOUS_SHOWN: usize = 20;
@@ -66,11 +67,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .iter()
         .map(|remark| format!("\nremark: {remark}\n"));
     print(&format!(
-        "{}\n{}{}{}{}{}{}",
+        "{}\n{}{}{}{}{}{}{}",
         render_settings(&loaded),
         render_providers(providers, &routes),
         routes::render_routes(&routes),
         render_listener_remark(&loaded),
+        render_ceilings(&loaded.config),
         render_remarks(providers),
         pattern_remarks.collect::<String>(),
         render_ambiguous(&routes)
@@ -210,6 +212,29 @@ fn render_listener_remark(loaded: &LoadedConfig) -> String {
         "\nremark: {} is reachable from other machines without TLS; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy\n",
         config.listen
     )
+}
+
+/// Deployments whose bills have been higher than their ceilings, as the server stored them.
+fn render_ceilings(config: &Config) -> String {
+    let mut text = String::new();
+    for ceiling in ceilings_in(&config.folder).unwrap_or_default() {
+        let (provider, model) = (&ceiling.provider, &ceiling.model);
+        // writing to a String cannot fail
+        let _ = match ceiling.members.join("`, `") {
+            members if members.is_empty() => writeln!(
+                text,
+                "\nremark: calls of {provider}/{model} are held at {} times their ceilings, because a bill was higher; compare the price of \
+                 provider {provider} with its bills",
+                ceiling.factor
+            ),
+            members => writeln!(
+                text,
+                "\nremark: a call of {provider}/{model} with `{members}` cost more than its ceiling; such members are not sent where a \
+                 budget blocks; take them out of `takes` of provider {provider}"
+            ),
+        };
+    }
+    text
 }
 
 fn render_remarks(providers: &[Arc<Provider>]) -> String {

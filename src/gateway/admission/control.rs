@@ -10,14 +10,15 @@ use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::body_work::BodyWork;
 use crate::gateway::inflight::Inflight;
 use crate::gateway::request::reasoning_memory::ReasoningStore;
-use crate::meter::Ledger;
 use crate::meter::estimates::Estimates;
+use crate::meter::{Ceilings, Ledger};
 
 pub(in crate::gateway) struct AdmissionControl {
     pub limits: Limits,
     pub overrun: Overrun,
     pub access: Arc<Access>,
     pub ledger: Arc<Ledger>,
+    pub ceilings: Arc<Ceilings>,
     pub queue: Arc<Queue>,
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,

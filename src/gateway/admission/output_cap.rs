@@ -5,6 +5,7 @@ use crate::config::Overrun;
 use crate::conversation::ANSWER_TOKENS_AFTER_THINKING;
 use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::ceiling::CeilingFactor;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::gateway::call::MAX_COST_HEADER;
@@ -60,6 +61,19 @@ pub(in crate::gateway) struct CapDecision {
     pub guessed: bool,
     /// a budget blocks: what the vendor is sent must keep to the ceiling
     pub binding: bool,
+    /// factor in the ceiling, after a bill that was higher
+    pub factor: CeilingFactor,
+}
+
+impl CapDecision {
+    /// The decision with a multiplied ceiling.
+    pub(super) fn multiplied(self, factor: CeilingFactor) -> CapDecision {
+        CapDecision {
+            ceiling: factor.times(self.ceiling),
+            factor,
+            ..self
+        }
+    }
 }
 
 /// Chooses the cap and its ceiling. Refuses what cannot be priced or bounded where a budget blocks.
@@ -99,6 +113,7 @@ pub(super) fn choose(
         ceiling,
         guessed: false,
         binding: true,
+        factor: CeilingFactor::ONE,
     })
 }
 
@@ -137,6 +152,7 @@ pub(super) fn within(
         ceiling,
         guessed: false,
         binding: true,
+        factor: CeilingFactor::ONE,
     })
 }
 
@@ -215,6 +231,7 @@ impl CapPolicy<'_> {
             tokens: named,
             guessed: guessed || self.bounds.second_models.is_err(),
             binding: false,
+            factor: CeilingFactor::ONE,
             ceiling: ceiling
                 .unwrap_or_else(|_| self.guess(tokens))
                 .plus(self.bounds.second_models.clone().unwrap_or(Money::ZERO)),

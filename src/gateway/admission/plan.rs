@@ -102,6 +102,14 @@ impl Admission {
         compat::header_list(&names)
     }
 
+    /// Members that go up although the gateway does not know them. `known_only`: only those that the configuration lists.
+    pub fn foreign_members(&self, known_only: bool) -> Vec<String> {
+        if !self.needs_known_members() {
+            return Vec::new();
+        }
+        known_members::foreign(&self.request, self.endpoint, self.deployment(), known_only)
+    }
+
     /// The claim without ceiling and tokens: those depend on what the budgets have left.
     pub fn claim(&self) -> Claim<'_> {
         Claim {

@@ -5,6 +5,7 @@ use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Operation, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Budget;
+use crate::domain::ceiling::CeilingFactor;
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
@@ -27,8 +28,14 @@ pub(super) fn budget_exceeded(
     let output = cap.tokens.map_or(String::new(), |tokens| {
         format!(" with up to {tokens} output tokens")
     });
+    let factor = if cap.factor > CeilingFactor::ONE {
+        let factor = cap.factor;
+        format!(" ({factor} times the usual, because a bill was higher than its ceiling)")
+    } else {
+        String::new()
+    };
     let message = format!(
-        "{} has used {} of its {} {} budget{}{} ({}). This request to {} can cost up to {}{output}, {} is left. \
+        "{} has used {} of its {} {} budget{}{} ({}). This request to {} can cost up to {}{output}{factor}, {} is left. \
          {} your administrator to raise the budget: `gatekeeper budgets raise {} AMOUNT`",
         admission.caller.describe_owner(budget.owner),
         usd(status.settled),

@@ -3,6 +3,7 @@
 
 use crate::auth::directory::Caller;
 use crate::domain::api_error::ApiError;
+use crate::domain::ceiling::CeilingFactor;
 use crate::domain::id::BudgetId;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
@@ -34,19 +35,24 @@ impl AdmissionControl {
         ticket: Option<&QueueTicket<'_>>,
     ) -> Result<(HoldGrant, CapDecision), AdmissionError> {
         let mut claim = admission.claim();
-        let tightest = self.ledger.tightest_budget(&claim);
         let (request, bounds) = (&admission.request, &admission.bounds);
         let deployment = admission.deployment();
+        let factor = (self.ceilings).factor(&deployment.provider.name, &deployment.model);
+        let tightest = self.ledger.tightest_budget(&claim);
+        let tightest = tightest.map(|tightest| tightest.fitting(factor));
         let cap = output_cap::choose(request, bounds, deployment, tightest, self.overrun)
             .and_then(|cap| match admission.max_cost {
                 Some(most) => {
+                    let most = factor.fitting(most);
                     output_cap::within(cap, most, request, bounds, deployment, self.overrun)
                 }
                 None => Ok(cap),
             })
+            .map(|cap| cap.multiplied(factor))
             .map_err(AdmissionError::Refused)?;
         if cap.binding && admission.needs_known_members() {
-            known_members::check(request, admission.endpoint, admission.deployment())
+            let ruled_out = (self.ceilings).members(&deployment.provider.name, &deployment.model);
+            known_members::check(request, admission.endpoint, deployment, &ruled_out)
                 .map_err(AdmissionError::Refused)?;
         }
         claim.hold.ceiling = cap.ceiling;
@@ -93,6 +99,7 @@ impl AdmissionControl {
             ceiling: claim.hold.ceiling,
             guessed: false,
             binding: true,
+            factor: CeilingFactor::ONE,
         };
         let looked = self.ledger.check_hold(&claim);
         looked.or_else(|error| match self.denied(admission, error, &cap) {

@@ -43,6 +43,8 @@ impl AdmittedAttempt {
             team: admission.team(),
             ceiling: cap.ceiling,
             guessed: cap.guessed,
+            ceiling_factor: cap.factor,
+            foreign_members: admission.foreign_members(known_members_only),
             tier_asked: admission.request.service_tier.clone(),
             output_cap: cap.tokens,
             written_cap: cap.write,

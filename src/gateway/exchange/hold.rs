@@ -3,50 +3,30 @@
 //! ledger keeps and retries.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::dialect::{DeliveredText, ResponseStream};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::{AttemptNote, FailureNote};
+use crate::domain::ceiling::CeilingFactor;
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{CacheLifetime, ReportedUsage, Side, Usage};
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::outcome::AttemptFailure;
+use crate::gateway::exchange::disconnect_flag::DisconnectFlag;
+use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
-use crate::meter::{HoldGrant, Receipt};
+use crate::meter::{HoldGrant, Receipt, ReportedBill};
 use crate::price::{Bill, PriceUnknown, PricingContext};
 use crate::route::{Deployment, FailedAttempt, HealthChange, RouteTable, RunningCall};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
 const DISK_WAIT: Duration = Duration::from_secs(10);
-
-/// Set once the client of a call that is drained has disconnected.
-#[derive(Clone, Debug, Default)]
-pub(in crate::gateway) struct DisconnectFlag(Arc<AtomicBool>);
-
-impl DisconnectFlag {
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Part of the response that the client has when an attempt fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum DeliveredPart {
-    Nothing,
-    Content,
-}
 
 /// Facts of a call that are known when its hold is granted.
 pub(in crate::gateway) struct CallFacts {
@@ -55,6 +35,10 @@ pub(in crate::gateway) struct CallFacts {
     pub ceiling: Money,
     /// the ceiling is a guess, not a bound
     pub guessed: bool,
+    /// factor in the ceiling
+    pub ceiling_factor: CeilingFactor,
+    /// members that are sent although the gateway does not know them
+    pub foreign_members: Vec<String>,
     pub tier_asked: Option<String>,
     /// longest lifetime of cache writes that the request asked for
     pub cache_lifetime: CacheLifetime,
@@ -153,17 +137,37 @@ impl OpenHold {
             status
         };
         result.status = status;
-        let first = !self.resolved;
+        let (first, bill, flags) = (!self.resolved, result.cost, result.flags);
         let settled = self.settler.settle(self.grant.id, result, first);
         // set after the settlement: if the ledger panics, `drop` still settles the hold
         self.resolved = true;
         let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
         self.learn(status);
+        let is_reported = !flags.has(Flags::ESTIMATED) && !flags.has(Flags::UNPRICED);
+        if first && is_reported && !self.facts.guessed {
+            self.note_bill(bill, status);
+        }
         if status == Status::Ok {
             self.note_success();
         }
         Ok(receipt)
+    }
+
+    /// Teaches the ceilings of the deployment what the call cost.
+    fn note_bill(&self, bill: Money, status: Status) {
+        let facts = &self.facts;
+        self.settler.ceilings.note(&ReportedBill {
+            provider: &facts.deployment.provider.name,
+            model: &facts.deployment.model,
+            request: self.grant.id.request,
+            at_ms: self.grant.at_ms,
+            factor: facts.ceiling_factor,
+            ceiling: facts.ceiling,
+            bill,
+            foreign_members: &facts.foreign_members,
+            is_complete: status == Status::Ok,
+        });
     }
 
     /// Tells the deployment's health of an answer.

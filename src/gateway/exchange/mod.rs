@@ -3,6 +3,7 @@
 
 mod attempt;
 pub(super) mod context;
+mod disconnect_flag;
 mod drain;
 mod drain_slots;
 mod failure;

@@ -174,6 +174,13 @@ impl From<Result<Reply, AttemptFailure>> for Outcome {
     }
 }
 
+/// Part of the response that the client has when an attempt fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum DeliveredPart {
+    Nothing,
+    Content,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,12 +9,13 @@ use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
 use crate::meter::estimates::Estimates;
-use crate::meter::{Ledger, Receipt};
+use crate::meter::{Ceilings, Ledger, Receipt};
 use crate::route::RouteTable;
 use crate::store::AppendError;
 
 pub(in crate::gateway) struct Settler {
     pub ledger: Arc<Ledger>,
+    pub ceilings: Arc<Ceilings>,
     pub queue: Arc<Queue>,
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,

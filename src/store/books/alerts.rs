@@ -1,4 +1,4 @@
-//! Alerts sent by budgets: one row per window and kind, written with its audit event, holds the message until it is delivered. So no
+//! Alerts sent by budgets, and notices on their way to the webhook: one row per window and kind, written with its audit event, holds the message until it is delivered. So no
 //! alert is sent twice, and none is lost.
 
 use redb::{ReadableDatabase, ReadableTable};
@@ -14,10 +14,19 @@ use crate::store::error::StoreError;
 /// Message that is not delivered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndeliveredAlert {
-    pub charge: Charge,
-    pub kind: AlertKind,
+    key: (u64, u64, u8),
     pub message: String,
 }
+
+impl UndeliveredAlert {
+    /// The budget of an alert; `None` for a notice.
+    pub fn budget(&self) -> Option<BudgetId> {
+        (self.key.2 != NOTICE).then_some(BudgetId(self.key.0))
+    }
+}
+
+/// Kind of a notice that concerns no budget: its key is 0, the time or a later number, and this.
+const NOTICE: u8 = 2;
 
 fn number(kind: AlertKind) -> u8 {
     AlertKind::ALL
@@ -38,18 +47,19 @@ fn kind_of(number: u8) -> Result<AlertKind, StoreError> {
 pub(in crate::store) fn sent(
     rows: &impl ReadableTable<(u64, u64, u8), &'static str>,
 ) -> Result<Vec<(Charge, AlertKind)>, StoreError> {
-    rows.iter()?
-        .map(|row| {
-            let (budget, window_start_ms, kind) = row?.0.value();
-            Ok((
-                Charge {
-                    budget: BudgetId(budget),
-                    window_start_ms,
-                },
-                kind_of(kind)?,
-            ))
-        })
-        .collect()
+    let mut sent = Vec::new();
+    for row in rows.iter()? {
+        let (budget, window_start_ms, kind) = row?.0.value();
+        if kind == NOTICE {
+            continue;
+        }
+        let charge = Charge {
+            budget: BudgetId(budget),
+            window_start_ms,
+        };
+        sent.push((charge, kind_of(kind)?));
+    }
+    Ok(sent)
 }
 
 impl ChangeTransaction<'_> {
@@ -69,14 +79,21 @@ impl ChangeTransaction<'_> {
         Ok(true)
     }
 
+    /// Records a message that concerns no budget.
+    pub fn record_notice(&mut self, at_ms: u64, message: &str) -> Result<(), StoreError> {
+        let mut rows = self.transaction.open_table(ALERTS)?;
+        let mut key = (0, at_ms, NOTICE);
+        while rows.get(key)?.is_some() {
+            key.1 += 1;
+        }
+        rows.insert(key, message)?;
+        Ok(())
+    }
+
     /// Marks a message as delivered or given up; the row of a deleted budget is removed.
     pub fn mark_alert_delivered(&mut self, alert: &UndeliveredAlert) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
-        let key = (
-            alert.charge.budget.0,
-            alert.charge.window_start_ms,
-            number(alert.kind),
-        );
+        let key = alert.key;
         if rows.remove(key)?.is_some()
             && self.transaction.open_table(BUDGETS)?.get(key.0)?.is_some()
         {
@@ -102,15 +119,10 @@ impl Store {
         let mut undelivered = Vec::new();
         for row in read.open_table(ALERTS)?.iter()? {
             let (key, message) = row?;
-            let ((budget, window_start_ms, kind), message) = (key.value(), message.value());
+            let (key, message) = (key.value(), message.value());
             if !message.is_empty() {
-                let charge = Charge {
-                    budget: BudgetId(budget),
-                    window_start_ms,
-                };
                 undelivered.push(UndeliveredAlert {
-                    charge,
-                    kind: kind_of(kind)?,
+                    key,
                     message: message.to_owned(),
                 });
             }

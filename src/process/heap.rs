@@ -1,0 +1,58 @@
+//! Return of freed memory to the system: glibc keeps what bodies of many MiB took, unless it is asked to give it back. Asks once
+//! the bodies in flight have ended, so that no call waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::gateway::Gateway;
+
+/// Interval between two looks at the bodies.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Bytes of ended bodies after which memory is returned.
+const RELEASED_BYTES_MIN: usize = 4 << 20;
+
+/// Running task; its owner stops it.
+pub(super) struct HeapRelease {
+    shutdown: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl HeapRelease {
+    pub(super) fn start(gateway: Arc<Gateway>) -> HeapRelease {
+        let (shutdown, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let is_stopped = |value: &bool| *value;
+            while tokio::time::timeout(CHECK_INTERVAL, stopped.wait_for(is_stopped))
+                .await
+                .is_err()
+            {
+                if gateway.take_ended_bodies(RELEASED_BYTES_MIN) {
+                    // walks the whole heap; a panic is not possible
+                    let _ = tokio::task::spawn_blocking(release).await;
+                }
+            }
+        });
+        HeapRelease { shutdown, task }
+    }
+
+    pub(super) async fn stop(self) {
+        self.shutdown.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "release of memory failed");
+        }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code, reason = "a call into the C library without pointers")]
+fn release() {
+    // SAFETY: malloc_trim takes no pointer, may be called from any thread and touches free memory only
+    let released = unsafe { libc::malloc_trim(0) };
+    tracing::debug!(released, "freed memory returned to the system");
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn release() {}
