@@ -83,8 +83,13 @@ export async function list(path, query, max, signal) {
 /** Saves what the server sends as a file. @param {string} path @param {string} name */
 export async function download(path, name) {
   const response = await send("GET", path, undefined, undefined, { accept: "text/csv" });
+  save(await response.blob(), name);
+}
+
+/** @param {Blob} blob @param {string} name */
+export function save(blob, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
+  link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

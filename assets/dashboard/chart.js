@@ -147,9 +147,9 @@ function tooltip(chart, series, i) {
 
 /**
  * Legend whose buttons hide a series; with Shift they leave only that one.
- * @param {HTMLElement} host @param {Series[]} series @param {(hidden: Set<string>) => void} change @param {boolean} [before]
+ * @param {HTMLElement} host @param {Series[]} series @param {(hidden: Set<string>) => void} change @param {string} [before] name of the period that the ticks stand for
  */
-export function legend(host, series, change, before = false) {
+export function legend(host, series, change, before = "") {
   const hidden = new Set();
   const buttons = series.map((one) => h("button", {
     "aria-pressed": "true", title: "Click hides, Shift-click leaves only this",
@@ -161,7 +161,7 @@ export function legend(host, series, change, before = false) {
       change(new Set(hidden));
     },
   }, h("span.sw", { vars: { c: `var(${one.color})` } }), one.name));
-  const dashed = before && h("span.row.small.mute", h("span.sw.dash"), "Period before");
+  const dashed = before && h("span.row.small.mute", h("span.sw.dash"), before);
   host.replaceChildren(...buttons, ...(dashed ? [dashed] : []));
 }
 

@@ -49,6 +49,8 @@ export const usdTick = (dollars) => usdAxis.format(dollars);
 
 /** @param {number | bigint} n */
 export const count = (n) => countFull.format(n);
+/** A number of things: `1 key`, `12 keys`, `200+ keys`. @param {number} n @param {string} word @param {string} [sign] after the number */
+export const plural = (n, word, sign = "") => `${count(n)}${sign} ${word}${n === 1 && !sign ? "" : "s"}`;
 /** @param {number} n */
 export const compact = (n) => (n < 1000 ? countFull : countShort).format(n);
 /** @param {number} part @param {number} [whole] */
@@ -56,7 +58,7 @@ export const percent = (part, whole = 1) => (whole === 0 ? "–" : percentShort.
 
 /** Change against an earlier value, with its sign. @param {number} now @param {number} before */
 export const change = (now, before) =>
-  before === 0 ? "new" : number({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 }).format(now / before - 1);
+  before === 0 ? (now === 0 ? "–" : "new") : number({ style: "percent", signDisplay: "exceptZero", maximumFractionDigits: 0 }).format(now / before - 1);
 
 /** @param {number} ms */
 export function duration(ms) {
@@ -130,4 +132,16 @@ export function since(then, now = new Date()) {
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
   if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
   return day(then);
+}
+
+/** Letters with which spreadsheets begin a formula. */
+const FORMULA = /^[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]/;
+
+/** Lines of a CSV file (RFC 4180); no cell can be read as a formula. @param {string[]} head @param {(string | number)[][]} rows */
+export function csv(head, rows) {
+  const cell = (value) => {
+    const text = typeof value === "string" && Number.isNaN(Number(value)) ? value.replace(FORMULA, "'$&") : String(value);
+    return /[,"\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [head, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }

@@ -1,9 +1,10 @@
 // Start of the dashboard: the session of the browser if it has one, else sign-in; then the page of the address bar.
 
+import { roleNames, setAccess } from "./access.js";
 import { ApiError, call, get, useCredential } from "./api.js";
 import { at, h, segmented } from "./dom.js";
 import { setZone } from "./format.js";
-import { field, fieldError } from "./parts.js";
+import { field, fieldError, problem } from "./parts.js";
 import { go, href, listen, open, pageName } from "./router.js";
 import { brand, mountShell } from "./shell.js";
 
@@ -12,17 +13,22 @@ const OWN = ["me", "try"];
 /** Page of one-time links; the secret stands after the hash sign, which browsers send to nobody. */
 const LINK = "link";
 
+/** Tells that this browser has a session; without it no call is made that would be refused, and recorded as such. */
+const SIGNED_IN = "signed-in";
+
 /** Draws the frame for an actor with roles. @param {any} actor */
 async function enter(actor) {
+  if (actor.session) localStorage.setItem(SIGNED_IN, "yes");
   setZone(actor.timezone);
-  const roles = actor.memberships.map((one) => (one.scope === "instance" ? one.role : `${one.scope} ${one.role}`));
-  mountShell({ name: actor.email ?? actor.name, role: roles.join(", "), administers: true, leave: () => void leave(actor) });
+  setAccess(actor.memberships);
+  mountShell({ name: actor.email ?? actor.name, role: roleNames(), administers: true, leave: () => void leave(actor) });
   if (pageName() === LINK) history.replaceState(null, "", href("overview"));
   await open();
 }
 
 /** @param {any} actor */
 async function leave(actor) {
+  localStorage.removeItem(SIGNED_IN);
   if (actor.session) await call("DELETE", "/v1/session");
   location.assign(href("overview"));
 }
@@ -58,7 +64,7 @@ function card(title, text, fields, action, submit) {
 function signIn() {
   const email = h("input.input", { type: "email", autocomplete: "username", required: true });
   const password = h("input.input", { type: "password", autocomplete: "current-password", required: true });
-  const form = card("Sign in", "With your account, or with a key.", [ways("account"), field("E-mail", email), field("Password", password)], "Sign in", async () => {
+  const form = card("Sign in", "See what every team spends, and on which models.", [ways("account"), field("E-mail", email), field("Password", password)], "Sign in", async () => {
     try {
       await call("POST", "/v1/sign-in", { email: email.value.trim(), password: password.value });
       await enter(await get("/v1/session"));
@@ -67,7 +73,7 @@ function signIn() {
     }
   });
   void offerIssuer(form);
-  form.append(h("p.small.mute", "No account yet? On the gateway's machine: ", h("code", "gatekeeper setup")));
+  form.append(h("p.small.mute.aside", "No account yet? Run ", h("code", "gatekeeper setup"), " on the gateway's machine; it prints a link that works once."));
   at("main").replaceChildren(h("div.door", form));
   email.focus();
 }
@@ -116,11 +122,15 @@ function useLink() {
 async function start() {
   listen();
   if (pageName() === LINK) return useLink();
+  if (!localStorage.getItem(SIGNED_IN)) return signIn();
   try {
     await enter(await get("/v1/session"));
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) signIn();
-    else at("main").replaceChildren(h("p", error instanceof Error ? error.message : String(error)));
+    if (error instanceof ApiError && error.status === 401) {
+      localStorage.removeItem(SIGNED_IN);
+      signIn();
+    }
+    else at("main").replaceChildren(problem(error, () => location.reload()));
   }
 }
 

@@ -51,6 +51,7 @@ export async function open() {
   const main = at("main");
   const name = pageName();
   const load = PAGES[name];
+  for (const dialog of document.querySelectorAll("dialog[open]")) /** @type {HTMLDialogElement} */ (dialog).close();
   document.dispatchEvent(new CustomEvent("page", { detail: name }));
   if (!load) {
     main.replaceChildren(h("header.head", h("h1", "No such page")), h("p", "The address names no page of the dashboard. ", h("a", { href: href("overview") }, "Overview")));

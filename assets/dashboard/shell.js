@@ -1,5 +1,6 @@
 // Frame of every page: navigation, search palette, shortcuts, theme switch.
 
+import { may } from "./access.js";
 import { at, h, icon, s, segmented } from "./dom.js";
 import { go, href, pageName } from "./router.js";
 import { setTheme, theme } from "./theme.js";
@@ -19,6 +20,8 @@ const OWN = [["me", "Me", "g o"], ["try", "Try it", "g y"]];
 
 /** @type {Place[]} */
 let places = PLACES;
+let administers = true;
+const creates = () => administers && may("changeKeys");
 
 export const brand = () => h("a.brand", { href: "/ui/", "aria-label": "Gatekeeper" },
   s("svg", { viewBox: "0 0 22 22", "aria-hidden": "true" },
@@ -42,7 +45,8 @@ const searchButton = () => h("button.find", { click: openPalette }, icon("search
 
 /** Draws the frame. @param {{ name: string, role: string, administers: boolean, leave: () => void }} who */
 export function mountShell(who) {
-  places = who.administers ? PLACES : OWN;
+  administers = who.administers;
+  places = administers ? PLACES.filter(([id]) => id !== "audit" || may("readAudit")) : OWN;
   const sidebar = () => [brand(), searchButton(), navigation(), foot(who)];
   document.body.classList.remove("bare");
   at("side").replaceChildren(...sidebar());
@@ -71,7 +75,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/") { event.preventDefault(); openPalette(); }
   else if (event.key === "?") { event.preventDefault(); openHelp(); }
   else if (event.key === "g") leader = event.timeStamp;
-  else if (event.key === "c" && places === PLACES) { event.preventDefault(); go(href("keys", { create: "1" })); }
+  else if (event.key === "c" && creates()) { event.preventDefault(); go(href("keys", { create: "1" })); }
   else if (event.timeStamp - leader < 1200) {
     const place = places.find(([, , keys]) => keys === `g ${event.key}`);
     if (place) go(href(place[0]));
@@ -79,7 +83,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 function openHelp() {
-  const rows = [["/", "search"], ["?", "this list"], ["c", "create a key"], ["j, k", "next, previous row"], ["Esc", "close"], ...places.map(([, name, keys]) => [keys, name])];
+  const rows = [["/", "search"], ["?", "this list"], ...(creates() ? [["c", "create a key"]] : []), ["j, k", "next, previous row"], ["Esc", "close"], ...places.map(([, name, keys]) => [keys, name])];
   const dialog = h("dialog", { "aria-label": "Keyboard" }, h("header", h("h2", "Keyboard"), iconButton("Close", "close", () => dialog.close(), ".bare")),
     h("div.body", h("dl.facts", rows.flatMap(([keys, what]) => [h("dt", h("kbd", keys)), h("dd", what)]))));
   dialog.addEventListener("close", () => dialog.remove());
@@ -105,7 +109,7 @@ function openPalette() {
   /** @type {Entry[]} */
   const fixed = [
     ...places.map(([id, name, keys]) => /** @type {Entry} */ ([name, keys, () => go(href(id))])),
-    ...(places === PLACES ? [/** @type {Entry} */ (["Create a key", "c", () => go(href("keys", { create: "1" }))])] : []),
+    ...(creates() ? [/** @type {Entry} */ (["Create a key", "c", () => go(href("keys", { create: "1" }))])] : []),
   ];
   let chosen = 0;
   let found = fixed;
@@ -130,7 +134,7 @@ function openPalette() {
     found = pages;
     show();
     clearTimeout(timer);
-    if (text.length < 2 || places !== PLACES) return;
+    if (text.length < 2 || !administers) return;
     timer = setTimeout(() => lookUp(text).then((more) => { if (input.value.trim() === text) { found = [...pages, ...more]; show(); } }, () => {}), 150);
   };
   input.addEventListener("input", search);

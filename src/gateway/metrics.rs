@@ -13,7 +13,7 @@ use crate::domain::event::Status;
 
 /// Slowest latency that is told apart, in ms.
 const LATENCY_MAX_MS: u64 = 3_600_000;
-const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
+const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 1.0];
 
 #[derive(Default)]
 pub struct Metrics {

@@ -40,7 +40,8 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     if metrics_grant(&request).is_err() {
         return status(200, "degraded");
     }
-    let body = serde_json::json!({ "status": "degraded", "reason": reasons.join("; ") });
+    let texts: Vec<String> = reasons.into_iter().map(|(_, text)| text).collect();
+    let body = serde_json::json!({ "status": "degraded", "reason": texts.join("; ") });
     HttpResponse::Ok()
         .content_type("application/json")
         .body(body.to_string())
@@ -67,24 +68,28 @@ fn unready_reason(worker: &Worker) -> Option<&'static str> {
     }
 }
 
-fn degraded_reasons(worker: &Worker) -> Vec<String> {
+/// Label of the metric and text of each reason.
+fn degraded_reasons(worker: &Worker) -> Vec<(&'static str, String)> {
     let wal = worker.ledger.wal().metrics();
     let mut reasons = Vec::new();
     if wal.sync_failing {
-        reasons.push("failed to sync the ledger's log".to_owned());
+        let text = "failed to sync the ledger's log".to_owned();
+        reasons.push(("log_sync", text));
     }
     if wal.books_failing {
-        reasons.push("failed to write the books; new records stay in the log".to_owned());
+        let text = "failed to write the books; new records stay in the log".to_owned();
+        reasons.push(("books", text));
     }
     if let Some(restored_ms) = worker.control.restored_ms() {
         let taken = Zone::utc().rfc3339(restored_ms);
-        reasons.push(format!(
+        let text = format!(
             "books restored from the backup of {taken}; revoke again what was revoked since, then `gatekeeper restore accept`"
-        ));
+        );
+        reasons.push(("restored", text));
     }
     let clock = worker.time.status();
     if !clock.in_step() {
-        reasons.push(clock_reason(&clock));
+        reasons.push(("clock", clock_reason(&clock)));
     }
     reasons
 }
@@ -119,6 +124,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     write_ledger_metrics(&mut text, worker);
     write_books_metrics(&mut text, worker);
     write_clock_metrics(&mut text, worker);
+    write_degraded_metrics(&mut text, worker);
     // while the books reopen, the other metrics are still valid
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
         gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
@@ -210,6 +216,17 @@ fn write_clock_metrics(text: &mut String, worker: &Worker) {
     gauge(text, "gatekeeper_clock_ahead_ms", clock.ahead_ms());
     let adopted = u8::from(clock.in_step());
     gauge(text, "gatekeeper_clock_adopted", adopted);
+}
+
+/// One line per reason that `/readyz` states; none while the state is `ready`.
+fn write_degraded_metrics(text: &mut String, worker: &Worker) {
+    let _ = writeln!(text, "# TYPE gatekeeper_degraded gauge");
+    for (reason, _) in degraded_reasons(worker) {
+        // writing to a String cannot fail
+        let _ = writeln!(text, "gatekeeper_degraded{{reason=\"{reason}\"}} 1");
+    }
+    let unready = u8::from(unready_reason(worker).is_some());
+    gauge(text, "gatekeeper_unready", unready);
 }
 
 fn gauge(text: &mut String, name: &str, value: impl Display) {

@@ -43,6 +43,7 @@ fn clock_jump_opens_no_window_before_ten_steady_minutes() {
             jump_ms as f64
         );
         assert_eq!(fixture.gateway.metric("gatekeeper_clock_adopted"), 0.0);
+        assert_eq!(fixture.gateway.metric("gatekeeper_degraded"), 1.0);
         assert_eq!(
             (fixture.count_served(), fixture.resets_at()),
             (0, "2026-11-24T00:00:00Z".to_owned()),
@@ -56,6 +57,7 @@ fn clock_jump_opens_no_window_before_ten_steady_minutes() {
             "{jump_ms}"
         );
         assert_eq!(fixture.gateway.metric("gatekeeper_clock_adopted"), 1.0);
+        assert_eq!(fixture.gateway.metric("gatekeeper_degraded"), 0.0);
         let events = fixture.clock_events();
         let fields = |name: &str| {
             events

@@ -1,10 +1,11 @@
 // The demo as a process in a folder of its own, and the calls that the tests make beside the browser.
 
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 const DEADLINE_MS = 60_000;
 
@@ -29,22 +30,21 @@ export async function until(name, happened) {
   }
 }
 
-export class Stage {
-  static async start(binary, args = []) {
-    const stage = new Stage();
-    stage.folder = mkdtempSync(join(tmpdir(), "gatekeeper-dashboard-"));
+/** A gateway as a process, and the calls that the tests make beside the browser. */
+class Instance {
+  async spawn(binary, args) {
+    this.folder = mkdtempSync(join(tmpdir(), "gatekeeper-dashboard-"));
     const port = await freePort();
-    stage.url = `http://127.0.0.1:${port}`;
-    stage.child = spawn(binary, ["demo", "--listen", `127.0.0.1:${port}`, ...args], { cwd: stage.folder, stdio: ["ignore", "pipe", "pipe"] });
-    stage.output = "";
-    for (const stream of [stage.child.stdout, stage.child.stderr]) stream.on("data", (text) => { stage.output += text; });
-    await until("the demo listens", async () => {
-      if (stage.child.exitCode !== null) throw new Error(`the demo ended: ${stage.output}`);
-      return fetch(`${stage.url}/readyz`).then((response) => response.ok, () => false);
+    this.url = `http://127.0.0.1:${port}`;
+    this.prepare?.();
+    this.child = spawn(binary, [...args, "--listen", `127.0.0.1:${port}`], { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"] });
+    this.output = "";
+    for (const stream of [this.child.stdout, this.child.stderr]) stream.on("data", (text) => { this.output += text; });
+    await until("the gateway listens", async () => {
+      if (this.child.exitCode !== null) throw new Error(`the gateway ended: ${this.output}`);
+      return fetch(`${this.url}/readyz`).then((response) => response.ok, () => false);
     });
-    const secrets = readFileSync(join(stage.folder, "gatekeeper-demo", "demo-secrets.json"), "utf8");
-    [stage.admin] = /sk-gk-master-\w+/.exec(secrets);
-    return stage;
+    return this;
   }
 
   async api(method, path, body, key = this.admin) {
@@ -63,5 +63,38 @@ export class Stage {
     this.child.kill("SIGTERM");
     await until("the demo ends", () => this.child.exitCode !== null || this.child.signalCode !== null);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The demo: teams, keys and a simulator as its provider. */
+export class Stage extends Instance {
+  static async start(binary, args = []) {
+    const stage = await new Stage().spawn(binary, ["demo", ...args]);
+    const secrets = readFileSync(join(stage.folder, "gatekeeper-demo", "demo-secrets.json"), "utf8");
+    [stage.admin] = /sk-gk-master-\w+/.exec(secrets);
+    return stage;
+  }
+
+  /** Address of the simulator. */
+  async simulator() {
+    const { json } = await this.api("GET", "/v1/providers");
+    return json.data[0].base_url;
+  }
+}
+
+/** An instance that nobody has set up yet, with a simulator as its provider. */
+export class Empty extends Instance {
+  static async start(binary, simulator) {
+    const empty = new Empty();
+    empty.binary = binary;
+    empty.prepare = () => writeFileSync(join(empty.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n`);
+    return empty.spawn(binary, ["serve", "--create"]);
+  }
+
+  /** Path of the link that `gatekeeper setup` prints. */
+  async setupLink() {
+    const { stdout } = await promisify(execFile)(this.binary, ["setup"], { cwd: this.folder });
+    this.link = /\/ui\/link#\w+/.exec(stdout)[0];
+    return this.link;
   }
 }

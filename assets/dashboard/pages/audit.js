@@ -4,6 +4,7 @@ import { call, download, get, send, url } from "../api.js";
 import { h, icon } from "../dom.js";
 import { count, fullDay, instant, time } from "../format.js";
 import { empty, problem, searchBox, skeleton, snippet } from "../parts.js";
+import { names } from "../names.js";
 import { remember } from "../router.js";
 
 export const title = "Audit log";
@@ -13,6 +14,7 @@ export async function show({ main, query, signal }) {
   const filter = { text: query.get("text") ?? "", actor: query.get("actor") ?? "", action: query.get("action") ?? "" };
   let events = /** @type {any[]} */ ([]);
   let next = "";
+  let named = /** @type {import("../names.js").Names} */ ((id) => id);
   const [filters, log, more, result, kept] = [h("search.filters"), h("div.log", skeleton(300)), h("div.more", { hidden: true }), h("div.row.small.mute", { role: "status" }), h("div", skeleton(84))];
   main.append(
     h("header.head", h("h1", title), h("div.row", h("button.btn", { click: () => void download("/v1/audit/export", "audit-export.jsonl") }, icon("download"), "Export"))),
@@ -24,6 +26,7 @@ export async function show({ main, query, signal }) {
     try {
       const page = await get(url("/v1/audit", { ...filter, limit: 100 }), signal);
       [events, next] = [page.data, page.next ?? ""];
+      named = await names(signal).catch(() => named);
       draw();
     } catch (error) {
       if (!signal.aborted) log.replaceChildren(problem(error, () => void read()));
@@ -45,10 +48,10 @@ export async function show({ main, query, signal }) {
       return;
     }
     let last = "";
-    log.replaceChildren(...events.flatMap((event, i) => {
+    log.replaceChildren(...events.flatMap((event) => {
       const day = fullDay(new Date(event.at));
       const head = day === last ? [] : [h("h2.day", (last = day))];
-      return [...head, entry(event, i === 0 && events.length > 1)];
+      return [...head, entry(event, named(event.subject))];
     }));
   }
 
@@ -85,10 +88,10 @@ export async function show({ main, query, signal }) {
   await Promise.all([read(), checkpoint().catch((error) => { if (!signal.aborted) kept.replaceChildren(problem(error)); })]);
 }
 
-/** @param {any} event @param {boolean} open */
-const entry = (event, open) => h("details", { open },
+/** @param {any} event @param {string} name of the subject, if it has one */
+const entry = (event, name) => h("details",
   h("summary", h("time.mute", { datetime: event.at }, time(new Date(event.at))), icon("right"),
-    h("span.act", event.action.replaceAll("_", " ").replace(".", ": "), " ", h("b", event.subject)), h("span.by.mute", event.actor), h("code.hash.faint", String(event.seq))),
+    h("span.act", event.action.replaceAll("_", " ").replace(".", ": "), " ", h("b", name), name !== event.subject && h("span.faint", ` ${event.subject}`)), h("span.by.mute", event.actor), h("code.hash.faint", String(event.seq))),
   h("div.more", diff(event), h("p.small.faint", [event.address && `From ${event.address}`, event.request && `request ${event.request}`, `event ${event.seq}`].filter(Boolean).join(", "))));
 
 /** Removed above added, with signs as well as colour. @param {any} event */

@@ -1,8 +1,9 @@
 // Keys: what each may spend and whether it is still in use; creating or rotating one shows its secret once.
 
-import { call, get, list } from "../api.js";
+import { may } from "../access.js";
+import { call, get, list, url } from "../api.js";
 import { h, icon, segmented } from "../dom.js";
-import { count, instant, since, until } from "../format.js";
+import { count, instant, plural, since, until } from "../format.js";
 import { budgetRow, confirmed, copy, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
 import { remember } from "../router.js";
 import { SNIPPETS } from "../snippets.js";
@@ -10,6 +11,8 @@ import { SNIPPETS } from "../snippets.js";
 export const title = "Keys";
 
 const PAGE = 200;
+/** Keys per call when all are searched, and most rows drawn at once. */
+const SEARCH_PAGE = 1000;
 const DAY_MS = 86_400_000;
 const TABS = /** @type {[string, string][]} */ ([["", "All"], ["expiring", "Expiring"], ["unused", "Unused for 30 days"], ["disabled", "Disabled"]]);
 
@@ -19,6 +22,8 @@ export async function show({ main, query, signal }) {
   let keys = /** @type {any[]} */ ([]);
   let teams = /** @type {Map<string, any>} */ (new Map());
   let next = "";
+  let searching = false;
+  let drawn = PAGE;
   const picked = new Set();
   const [summary, tools, filters, host, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(264)), h("div.more", { hidden: true })];
   main.append(h("header.head", h("h1", title), summary, tools), filters, h("section.card.flush", { "aria-label": "Keys" }, host, more));
@@ -36,6 +41,24 @@ export async function show({ main, query, signal }) {
     next = page.next ?? "";
     draw();
   }
+
+  /** Reads the keys that are not read yet; a filter must not miss one. */
+  async function readAll() {
+    if (searching) return;
+    searching = true;
+    while (next && (text || tab) && !signal.aborted) {
+      const page = await get(url("/v1/keys", { limit: SEARCH_PAGE, after: next }), signal);
+      keys.push(...page.data);
+      next = page.next ?? "";
+      draw();
+    }
+    searching = false;
+  }
+
+  const filtered = () => {
+    draw();
+    readAll().catch((error) => { searching = false; if (!signal.aborted) host.prepend(problem(error)); });
+  };
 
   const teamOf = (key) => teams.get(key.team)?.name ?? key.team;
   const lastUse = (key) => key.last_used_at ?? key.created_at;
@@ -60,29 +83,30 @@ export async function show({ main, query, signal }) {
     drawTools();
     remember({ tab, q: text });
     const found = keys.filter((key) => inTab(key) && `${key.name} ${teamOf(key)} ${key.id}`.toLowerCase().includes(text.toLowerCase()));
-    more.hidden = !next;
-    more.replaceChildren(h("button.btn", { click: () => void older() }, "Show more keys"), h("span.small.mute", `${count(keys.length)} read`));
+    more.hidden = !next && found.length <= drawn;
+    more.replaceChildren(h("button.btn", { click: () => { drawn += PAGE; if (next && found.length < drawn) void older(); else draw(); } }, "Show more keys"), h("span.small.mute", `${count(Math.min(found.length, drawn))} shown, ${count(keys.length)} read${next ? " so far" : ""}`));
     if (!found.length) {
-      host.replaceChildren(keys.length ? empty("No key matches", `Nothing is called “${text}” here.`) : empty("No keys yet", "A key lets one application call models, within its own budget.", h("button.btn.main", { click: create }, "Create a key")));
+      const why = text ? `Nothing is called “${text}” here.` : "No key is in this state.";
+      host.replaceChildren(keys.length ? empty(next ? "Searching …" : "No key matches", next ? `${count(keys.length)} keys read so far.` : why) : empty("No keys yet", "A key lets one application call models, within its own budget.", ...(may("changeKeys") ? [h("button.btn.main", { click: create }, "Create a key")] : [])));
       return;
     }
     host.replaceChildren(h("table.tbl.keys",
       h("thead", h("tr", h("th.check", { scope: "col" }, h("span.sr", "Choose")), ["Key", "Budget", "State", "Models", "Last used", "Expires"].map((name) => h("th", { scope: "col" }, name)), h("th", { scope: "col" }, h("span.sr", "Actions")))),
-      h("tbody", found.map(line))));
+      h("tbody", found.slice(0, drawn).map(line))));
   }
 
   /** @param {any} key */
   const line = (key) => {
     const [word, tone] = state(key);
     return h("tr", { "aria-selected": String(picked.has(key.id)) },
-      h("td.check", h("input", { type: "checkbox", "aria-label": `Choose ${key.name}`, checked: picked.has(key.id), on: { change: () => { if (!picked.delete(key.id)) picked.add(key.id); draw(); } } })),
+      h("td.check", may("changeKeys") && h("input", { type: "checkbox", "aria-label": `Choose ${key.name}`, checked: picked.has(key.id), on: { change: () => { if (!picked.delete(key.id)) picked.add(key.id); draw(); } } })),
       h("th", { scope: "row" }, h("span.name", key.name), h("div.small.faint", `${teamOf(key)}, …${key.hint}`, key.parent && `, child of ${keys.find((one) => one.id === key.parent)?.name ?? key.parent}`)),
       h("td", key.budgets.length ? h("div.mid", key.budgets.map((budget) => budgetRow(budget))) : h("span.faint", "team budget only")),
       h("td", h(`span.tag${tone && `.${tone}`}`, word)),
       h("td.mute", key.models?.length ? key.models.join(", ") : "all of the team"),
       h("td.mute", key.last_used_at ? since(new Date(key.last_used_at)) : "never"),
       h("td.mute", key.expires_at ? instant(new Date(key.expires_at)) : "never"),
-      h("td.num", actions(key)));
+      h("td.num", may("changeKeys") ? actions(key) : ""));
   };
 
   /** @param {any} key */
@@ -101,9 +125,9 @@ export async function show({ main, query, signal }) {
   }
 
   function drawTools() {
-    summary.textContent = keys.length ? `${count(keys.length)}${next ? "+" : ""} keys in ${count(teams.size)} teams` : "";
+    summary.textContent = keys.length ? `${plural(keys.length, "key", next ? "+" : "")} in ${plural(teams.size, "team")}` : "";
     const chosen = keys.filter((key) => picked.has(key.id));
-    tools.replaceChildren(...(chosen.length ? [h("button.btn.danger", { click: () => disable(chosen) }, `Disable ${chosen.length}`)] : []), h("button.btn.main", { click: create }, icon("plus"), "Create key"));
+    tools.replaceChildren(...(chosen.length ? [h("button.btn.danger", { click: () => disable(chosen) }, `Disable ${chosen.length}`)] : []), ...(may("changeKeys") ? [h("button.btn.main", { click: create }, icon("plus"), "Create key")] : []));
   }
 
   /** A destructive action names what it breaks. @param {any[]} some */
@@ -129,14 +153,14 @@ export async function show({ main, query, signal }) {
 
   /** @param {any} key */
   function rotate(key) {
-    const grace = select([["24h", "for 24 hours"], ["1h", "for 1 hour"], ["7d", "for 7 days"], ["0s", "not at all"]], "24h");
+    const grace = select([["24h", "for 24 hours"], ["1h", "for 1 hour"], ["7d", "for 7 days"], ["0h", "not at all"]], "24h");
     const failure = h("div");
     const dialog = modal(`Rotate ${key.name}`, h("form", { on: { submit: async (event) => {
       event.preventDefault();
       try {
         const made = await call("POST", `/v1/keys/${key.id}/rotate`, { grace: grace.value }, signal);
         dialog.close();
-        secret(key.name, made.key);
+        await secret(key.name, made.key, key.models);
         await read();
       } catch (error) { failure.replaceChildren(problem(error)); }
     } } }, h("div.body", h("p", "A new secret is made and shown once. Limits, budgets and history stay."), field("The old secret works", grace), failure),
@@ -193,7 +217,7 @@ export async function show({ main, query, signal }) {
         if (!names.length) body.team = (await call("POST", "/v1/teams", { name: body.team }, signal)).id;
         const made = await call("POST", "/v1/keys", body, signal);
         dialog.close();
-        secret(made.name, made.key);
+        await secret(made.name, made.key, allowed);
         await read();
       } catch (error) { fieldError(form, error, { name, team, models, budgets: limit, budget_limit: limit, expires }); }
     });
@@ -201,17 +225,27 @@ export async function show({ main, query, signal }) {
     name.focus();
   }
 
-  filters.append(segmented("State", TABS, tab, (id) => { tab = id; draw(); }), searchBox("Name or team", (value) => { text = value; draw(); }));
+  filters.append(segmented("State", TABS, tab, (id) => { tab = id; drawn = PAGE; filtered(); }), searchBox("Name or team", (value) => { text = value; drawn = PAGE; filtered(); }));
   const box = filters.querySelector("input");
   if (box) box.value = text;
   await read();
-  if (query.has("create")) create();
+  filtered();
+  if (query.has("create") && may("changeKeys")) create();
 }
 
-/** Shown once: the dialog closes only after the person says that the secret is stored. @param {string} name @param {string} key */
-export function secret(name, key) {
+/** A model for the snippets: the first that the key names, else the first with a price. @param {string[] | null | undefined} allowed */
+async function example(allowed) {
+  const named = allowed?.find((one) => !one.includes("*"));
+  const pattern = allowed?.[0]?.replaceAll("*", "") ?? "";
+  const { data } = named ? { data: [] } : await get(url("/v1/prices", { model: pattern, limit: 1 })).catch(() => ({ data: [] }));
+  return named ?? data[0]?.name ?? "gpt-5-mini";
+}
+
+/** Shown once: the dialog closes only after the person says that the secret is stored. @param {string} name @param {string} key @param {string[] | null} [allowed] */
+async function secret(name, key, allowed) {
+  const model = await example(allowed);
   const code = h("code.small", key), pre = h("pre", { tabindex: "0", role: "region", "aria-label": "Snippet" });
-  const draw = (tool) => { pre.textContent = SNIPPETS[tool](key, "gpt-5-mini"); };
+  const draw = (tool) => { pre.textContent = SNIPPETS[tool](key, model); };
   const done = h("button.btn.main", { disabled: true, click: () => dialog.close() }, "Done");
   const dialog = modal("Copy the key now", h("div.body",
     h("p", h("b", name), " works at once. Only its hash is stored, so the key cannot be shown again."),

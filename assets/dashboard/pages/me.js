@@ -10,17 +10,18 @@ export const title = "Me";
 
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
-  const [left, models, last] = [h("div", skeleton(120)), h("div", skeleton(120)), h("div", skeleton(200))];
+  const [left, models, client, last] = [h("div", skeleton(120)), h("div", skeleton(120)), h("div", skeleton(200)), h("div", skeleton(200))];
   const me = await get("/v1/me", signal);
   main.append(
     h("header.head", h("h1", me.key.name), h("p", `Key …${me.key.hint} of team ${me.team_name}, ${me.organization_name}`)),
     h("div.cols",
       h("section.card.c6", { "aria-label": "What is left" }, h("header", h("h2", "What is left")), left),
       h("section.card.c6", { "aria-label": "Models" }, h("header", h("h2", "What I may call")), models)),
-    h("section.card", { "aria-label": "Configuration" }, h("header", h("h2", "Configure a client")), configuration()),
+    h("section.card", { "aria-label": "Configuration" }, h("header", h("h2", "Configure a client")), client),
     h("section.card.flush", { "aria-label": "My last requests" }, h("div.scroll", last)));
   drawBudgets(left, me);
-  await Promise.all([drawModels(models, signal), drawRequests(last, signal)]);
+  const configure = async () => client.replaceChildren(configuration(await drawModels(models, signal) ?? "gpt-5-mini"));
+  await Promise.all([configure(), drawRequests(last, signal)]);
 }
 
 /** @param {HTMLElement} place @param {any} me */
@@ -36,20 +37,23 @@ function drawBudgets(place, me) {
     h("p.small.mute", me.key.expires_at ? `The key ends ${instant(new Date(me.key.expires_at))}. ` : "The key has no end. ", who && `More budget or models: ask ${who}.`));
 }
 
-/** @param {HTMLElement} place @param {AbortSignal} signal */
+/** @param {HTMLElement} place @param {AbortSignal} signal @returns {Promise<string | undefined>} the first model */
 async function drawModels(place, signal) {
   try {
     const { data } = await get("/v1/models", signal);
     place.replaceChildren(data.length ? h("ul.list", data.slice(0, 50).map((model) => h("li", h("code", model.id)))) : empty("No model", "The allow-lists of the key and its team have no model in common."));
     if (data.length > 50) place.append(h("p.small.mute", `and ${count(data.length - 50)} more in GET /v1/models`));
+    return data[0]?.id;
   } catch (error) {
     if (!signal.aborted) place.replaceChildren(problem(error));
+    return undefined;
   }
 }
 
-function configuration() {
+/** @param {string} model */
+function configuration(model) {
   const pre = h("pre", { tabindex: "0", role: "region", "aria-label": "Snippet" });
-  const draw = (tool) => { pre.textContent = SNIPPETS[tool]("YOUR_KEY", "gpt-5-mini"); };
+  const draw = (tool) => { pre.textContent = SNIPPETS[tool]("YOUR_KEY", model); };
   draw("OpenAI SDK");
   return h("div.stack", segmented("Client", Object.keys(SNIPPETS).map((tool) => [tool, tool]), "OpenAI SDK", draw), h("div.snippet", pre, iconButton("Copy snippet", "copy", () => void copy(pre.textContent ?? "", pre), ".slim")));
 }

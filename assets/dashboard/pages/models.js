@@ -1,9 +1,11 @@
 // Models & providers: what each name leads to, its rates, and whether a provider answers.
 
+import { may } from "../access.js";
 import { call, get, list, url } from "../api.js";
 import { h } from "../dom.js";
-import { count, duration } from "../format.js";
-import { empty, problem, searchBox, skeleton } from "../parts.js";
+import { count, duration, pico } from "../format.js";
+import { deployments, readMetrics } from "../metrics.js";
+import { empty, money, places, problem, searchBox, skeleton } from "../parts.js";
 import { remember } from "../router.js";
 
 export const title = "Models & providers";
@@ -15,8 +17,9 @@ export async function show({ main, query, signal }) {
   let text = query.get("q") ?? "";
   let rows = /** @type {any[]} */ ([]);
   let next = "";
+  const health = h("section.card.flush", { "aria-label": "Deployments of routes", hidden: true });
   const [summary, providers, filters, table, more] = [h("p"), h("div", skeleton(120)), h("search.filters"), h("div.scroll", skeleton(300)), h("div.more", { hidden: true })];
-  main.append(h("header.head", h("h1", title), summary), h("section.card.flush", { "aria-label": "Providers" }, providers), filters, h("section.card.flush", { "aria-label": "Models" }, table, more));
+  main.append(h("header.head", h("h1", title), summary), h("section.card.flush", { "aria-label": "Providers" }, providers), health, filters, h("section.card.flush", { "aria-label": "Models" }, table, more));
 
   async function drawProviders() {
     const { data } = await list("/v1/providers", {}, 200, signal);
@@ -25,8 +28,18 @@ export async function show({ main, query, signal }) {
       return;
     }
     providers.replaceChildren(h("div.scroll", h("table.tbl",
-      h("thead", h("tr", ["Provider", "Address", "Credential", "Price"].map((name) => h("th", { scope: "col" }, name)), h("th.num", { scope: "col" }, "Test"))),
+      h("thead", h("tr", ["Provider", "Address", "Credential", "Price"].map((name) => h("th", { scope: "col" }, name)), h("th.num", { scope: "col" }, may("changeInstance") ? "Test" : ""))),
       h("tbody", data.map(provider)))));
+  }
+
+  /** State of the deployments that routes name; without routes there is nothing to show. */
+  async function drawHealth() {
+    if (!may("readInstance")) return;
+    const all = deployments(await readMetrics(signal));
+    health.hidden = !all.length;
+    health.replaceChildren(h("div.scroll", h("table.tbl",
+      h("thead", h("tr", h("th", { scope: "col" }, "Deployment"), h("th", { scope: "col" }, "State"), h("th.num", { scope: "col" }, "Running"), h("th.num", { scope: "col" }, "Cooldowns since the start"))),
+      h("tbody", all.map((one) => h("tr", h("th", { scope: "row" }, h("span.name", one.name)), h("td", h(`span.tag.${one.available ? "ok" : "bad"}`, one.available ? "available" : "in cooldown")), h("td.num", count(one.running)), h("td.num", count(one.cooldowns))))))));
   }
 
   /** @param {any} one */
@@ -41,10 +54,10 @@ export async function show({ main, query, signal }) {
         if (!signal.aborted) verdict.replaceChildren(problem(error));
       }
     };
-    const price = typeof one.price === "string" ? one.price : one.price?.sheet ? "list prices" : one.price ? `$${one.price.input_per_million} in, $${one.price.output_per_million} out per million` : "–";
+    const price = typeof one.price === "string" ? (one.price === "own" ? "own prices" : one.price) : one.price?.sheet ? "list prices" : one.price ? `$${one.price.input_per_million} in, $${one.price.output_per_million} out per million` : "–";
     return h("tr", h("th", { scope: "row" }, h("span.name", one.name), h("div.small.faint", one.type)), h("td.mute", one.base_url ?? "–"),
       h("td", one.has_credential === undefined ? "–" : h(`span.tag.${one.has_credential ? "ok" : ""}`, one.has_credential ? "set" : "none needed")), h("td.mute", price),
-      h("td.num", verdict, " ", h("button.btn.slim", { "aria-label": `Test ${one.name}`, click: () => void test() }, "Test")));
+      h("td.num", verdict, " ", may("changeInstance") && h("button.btn.slim", { "aria-label": `Test ${one.name}`, click: () => void test() }, "Test")));
   }
 
   async function read() {
@@ -69,8 +82,8 @@ export async function show({ main, query, signal }) {
       table.replaceChildren(empty("No model matches", "A name resolves if a provider has it on its list or on the price sheet."));
       return;
     }
-    const rate = (value) => (value === null || value === undefined ? "–" : `$${value}`);
-    table.replaceChildren(h("table.tbl",
+    const rate = (value) => (value === null || value === undefined ? "–" : money(pico(value)));
+    table.replaceChildren(h("table.tbl", { vars: { frac: places(rows.flatMap((row) => [row.input_per_million, row.cached_input_per_million, row.output_per_million]).filter(Boolean).map(pico)) } },
       h("thead", h("tr", h("th", { scope: "col" }, "Name"), h("th.desk", { scope: "col" }, "Leads to"), ["Input", "Cached", "Output"].map((name) => h("th.num", { scope: "col" }, `${name}, per million`)), h("th", { scope: "col" }, "Source"))),
       h("tbody", rows.map((row) => h("tr", h("th", { scope: "row" }, h("span.name", row.name)), h("td.mute.desk", `${row.provider}/${row.model}`),
         h("td.num", rate(row.input_per_million)), h("td.num.mute", rate(row.cached_input_per_million)), h("td.num", rate(row.output_per_million)),
@@ -80,7 +93,7 @@ export async function show({ main, query, signal }) {
   filters.append(searchBox("Model", (value) => { text = value; void read(); }));
   const box = filters.querySelector("input");
   if (box) box.value = text;
-  await Promise.all([[drawProviders, providers], [read, table]].map(async ([run, place]) => {
+  await Promise.all([[drawProviders, providers], [read, table], [drawHealth, health]].map(async ([run, place]) => {
     try { await /** @type {() => Promise<void>} */ (run)(); } catch (error) { if (!signal.aborted) /** @type {HTMLElement} */ (place).replaceChildren(problem(error)); }
   }));
 }

@@ -1,9 +1,11 @@
 // Overview: is anything wrong, what does it cost, who is near the limit.
 
+import { may } from "../access.js";
 import { call, get, list } from "../api.js";
 import { legend, spark, stacked } from "../chart.js";
 import { h, icon, segmented } from "../dom.js";
-import { change, compact, count, dayOf, daysBetween, fullDay, fullDayOf, isoDay, percent, pico, shiftDay, time, usd, usdExact, usdLimit, usdTick, zoneName } from "../format.js";
+import { change, compact, count, dayOf, daysBetween, duration, fullDay, fullDayOf, isoDay, percent, pico, shiftDay, time, usd, usdExact, usdLimit, usdTick, zoneName } from "../format.js";
+import { deployments, readMetrics } from "../metrics.js";
 import { barList, budgetBar, budgetOf, budgetRow, confirmed, empty, problem, skeleton, toast, topSeries } from "../parts.js";
 import { href } from "../router.js";
 
@@ -12,32 +14,44 @@ export const title = "Overview";
 const DAYS = 30;
 const GROUPS = /** @type {const} */ (["provider", "model", "team"]);
 
-/** @typedef {{ day: string, name: string, cost: bigint, requests: number, refused: number }} Cell */
+/** @typedef {{ day: string, names: Record<string, string>, cost: bigint, requests: number, refused: number, failed: number }} Cell */
+
+/** Degraded states of the gateway: what is the matter, and what would mend it. @type {Record<string, [fact: string, remedy: string, command?: string]>} */
+const DEGRADED = {
+  log_sync: ["The ledger's log is not synced", ". Requests go on, but a power cut would lose more of them. Repair the disk."],
+  books: ["The books are not written", ". Requests go on, and the log keeps every record. Repair the disk."],
+  restored: ["The books come from a backup", ". Revoke again what was revoked since it was taken, then accept it: ", "gatekeeper restore accept"],
+  clock: ["The clock of the machine jumped", ". Budgets keep the time from before the jump until the clock is accepted: ", "gatekeeper clock accept"],
+};
 
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
   const now = new Date();
-  const [notes, stats, spend, near, teams, models] = [h("div.notes"), h("div.card.flush.stats", skeleton(166)), h("div", skeleton(300)), h("div", skeleton(264)), h("div", skeleton(200)), h("div", skeleton(200))];
+  const [notes, stats, spend, near, teams, models, service] = [h("div.notes", { hidden: true }), h("div.card.flush.stats", skeleton(166)), h("div", skeleton(300)), h("div", skeleton(264)), h("div", skeleton(200)), h("div", skeleton(200)), h("div", skeleton(200))];
   main.append(
     h("header.head", h("h1", title), h("p", `${fullDay(now)}, ${time(now)} in ${zoneName()}`),
-      h("div.row", h("a.btn", { href: href("keys", { create: "1" }) }, icon("plus"), "Create key"))),
+      may("changeKeys") && h("div.row", h("a.btn", { href: href("keys", { create: "1" }) }, icon("plus"), "Create key"))),
     notes, stats,
     h("div.cols",
       h("section.card.c8.fill", { "aria-label": "Spend per day" }, spend),
       card("Nearest to their limit", near, h("a.small", { href: href("teams") }, "Teams")),
       card("Teams, this month", teams, h("a.small", { href: href("usage", { by: "team", period: "month" }) }, "Usage")),
-      card("Models, this month", models, h("a.small", { href: href("usage", { by: "model", period: "month" }) }, "Usage"))));
+      card("Models, this month", models, h("a.small", { href: href("usage", { by: "model", period: "month" }) }, "Usage")),
+      may("readInstance") && card("Service", service, h("a.small", { href: href("models") }, "Models & providers"))));
 
   const today = isoDay(now);
   const from = shiftDay(today, 1 - DAYS);
   const period = { start: from, end: shiftDay(today, 1) };
-  const [perDay, month, budgets] = await Promise.all([
-    usage({ ...period, group_by: "day,provider" }, signal), get("/v1/usage?group_by=team,model", signal), nearest(signal),
+  const [perDay, month, budgets, metrics] = await Promise.all([
+    usage({ ...period, group_by: "day,provider,model,status" }, signal), get("/v1/usage?group_by=team,model", signal), nearest(signal), may("readInstance") ? readMetrics(signal) : null,
   ]);
-  const again = () => show({ main, signal, query: new URLSearchParams() });
-  banners(notes, month, signal, again).catch((error) => { if (!signal.aborted) notes.append(problem(error)); });
+  const again = () => { main.replaceChildren(); return show({ main, signal, query: new URLSearchParams() }); };
+  notes.append(...banners(month, metrics, signal, again));
+  notes.hidden = !notes.children.length;
+  if (metrics) drawService(service, metrics);
   if (!perDay.length) {
-    spend.replaceChildren(empty("No requests yet", "Create a key, give it to an application, and the first request shows up here within a second.", h("a.btn.main", { href: href("keys", { create: "1" }) }, "Create a key")));
+    const { firstSteps } = await import("./first.js");
+    await firstSteps(spend, signal, () => void again());
   } else {
     draw(spend, period, perDay, signal);
   }
@@ -55,9 +69,9 @@ const card = (name, body, link) => h("section.card.c4", { "aria-label": name }, 
 
 /** Rows of a report by day, with names. @param {Record<string, string>} query @param {AbortSignal} signal @returns {Promise<Cell[]>} */
 async function usage(query, signal) {
-  const by = query.group_by.split(",")[1];
+  const groups = query.group_by.split(",").slice(1);
   const { data } = await list("/v1/usage", query, 20_000, signal);
-  return data.map((row) => ({ day: row.day, name: nameOf(row, by), cost: pico(row.cost_usd), requests: row.requests, refused: row.refused_requests }));
+  return data.map((row) => ({ day: row.day, names: Object.fromEntries(groups.map((by) => [by, nameOf(row, by)])), cost: pico(row.cost_usd), requests: row.requests, refused: row.refused_requests, failed: row.status === "failed" ? row.requests : 0 }));
 }
 
 /** @param {any} row @param {string} by */
@@ -84,21 +98,44 @@ function share(json) {
   return limit > 0n ? Number(spent + held) / Number(limit) : 0;
 }
 
-/** One banner per degraded state, worst first. @param {HTMLElement} notes @param {any} month @param {AbortSignal} signal @param {() => void} again */
-async function banners(notes, month, signal, again) {
+/** One banner per degraded state, worst first. @param {any} month @param {import("../metrics.js").Metrics | null} metrics @param {AbortSignal} signal @param {() => Promise<void>} again */
+function banners(month, metrics, signal, again) {
   const note = (...content) => h("div.note", { role: "group", "aria-label": "Notice" }, icon("warn"), content);
-  if (month.orphans_uncorrected > 0) {
-    const n = month.orphans_uncorrected;
-    notes.append(note(h("p", h("b", `${count(n)} ${n === 1 ? "request was" : "requests were"} in flight at a crash`), " and are booked at their ceiling."),
+  const notes = [];
+  if (metrics?.one("unready")) notes.push(note(h("p", h("b", "New requests are refused"), ". The state and its reason are in the log of the process and in ", h("code", "/readyz"), ".")));
+  for (const { labels } of metrics?.every("degraded") ?? []) {
+    const [fact, remedy, command] = DEGRADED[labels.reason] ?? [`The gateway reports ${labels.reason}`, ". See the log of the process."];
+    notes.push(note(h("p", h("b", fact), remedy, command && h("code", command))));
+  }
+  const cooling = metrics ? deployments(metrics).filter((one) => !one.available) : [];
+  if (cooling.length) notes.push(note(h("p", h("b", cooling.length === 1 ? `${cooling[0].name} is in cooldown` : `${count(cooling.length)} deployments are in cooldown`), cooling.length === 1 ? ". Its route uses the others until it answers again." : `: ${cooling.map((one) => one.name).join(", ")}. Their routes use the others until they answer again.`), h("a.btn.slim", { href: href("models") }, "Show deployments")));
+  const n = month.orphans_uncorrected;
+  if (n > 0) {
+    notes.push(note(h("p", h("b", `${count(n)} ${n === 1 ? "request was" : "requests were"} in flight at a crash`), ` and ${n === 1 ? "is" : "are"} booked at ${n === 1 ? "its" : "their"} ceiling.`),
       h("a.btn.slim", { href: href("requests", { flag: "orphaned" }) }, "Show requests"),
-      h("button.btn.slim", { click: () => confirmed("Correct the orphans?", "Each is corrected to its estimate; the difference returns to the budgets. Corrections are recorded and cannot be taken back.", "Correct all", async () => {
+      may("changeInstance") && h("button.btn.slim", { click: () => confirmed("Correct the orphans?", "Each is corrected to its estimate; the difference returns to the budgets. Corrections are recorded and cannot be taken back.", "Correct all", async () => {
         const made = await call("POST", "/v1/ledger/corrections", { orphans: true, reason: "orphans corrected to their estimates" }, signal);
         toast(`${count(made.corrected)} requests corrected, ${usd(-pico(made.amount_usd))} returned to budgets`);
-        again();
+        void again();
       }) }, "Correct all")));
   }
-  const clock = await get("/v1/clock", signal);
-  if (!clock.in_step) notes.append(note(h("p", h("b", "The clock of the machine jumped"), ". Budgets keep the time from before the jump until the clock is accepted: ", h("code", "gatekeeper clock accept"))));
+  return notes;
+}
+
+/** What the process measured since its start. @param {HTMLElement} host @param {import("../metrics.js").Metrics} metrics */
+function drawService(host, metrics) {
+  const at = (quantile) => { const ms = metrics.one("answer_ms", quantile); return ms === undefined ? "–" : duration(ms); };
+  const all = deployments(metrics), cooling = all.filter((one) => !one.available);
+  const answered = metrics.one("answer_ms_count") ?? 0;
+  /** @type {[string, any][]} */
+  const rows = [
+    ["First byte, p50", at("0.5")], ["First byte, p95", at("0.95")], ["First byte, p99", at("0.99")],
+    ["Running now", count(metrics.one("requests_running") ?? 0)], ["Waiting for a budget", count(metrics.one("requests_waiting") ?? 0)],
+    ["Held now", usd(pico((metrics.one("held_usd") ?? 0).toFixed(9)))],
+    ["Deployments in cooldown", all.length ? h(cooling.length ? "b.lvl-bad" : "span", `${count(cooling.length)} of ${count(all.length)}`) : h("span.faint", "no routes")],
+  ];
+  host.replaceChildren(h("dl.pairs", rows.map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
+    h("p.small.mute", answered ? `Of ${count(answered)} answers since the process started.` : "No request since the process started."));
 }
 
 /** @param {HTMLElement} host @param {{ start: string, end: string }} period @param {Cell[]} first @param {AbortSignal} signal */
@@ -106,33 +143,37 @@ function draw(host, period, first, signal) {
   const days = Array.from({ length: DAYS }, (_, i) => shiftDay(period.start, i));
   const [legendHost, figure] = [h("div.legend"), h("figure.chart")];
   const paint = (rows, by) => {
-    const names = [...new Set(rows.map((row) => row.name))];
-    const series = topSeries(names.map((id) => ({ id, name: id, values: days.map((day) => rows.reduce((sum, row) => (row.day === day && row.name === id ? sum + row.cost : sum), 0n)) })));
+    const names = [...new Set(rows.map((row) => row.names[by]))];
+    const series = topSeries(names.map((id) => ({ id, name: id, values: days.map((day) => rows.reduce((sum, row) => (row.day === day && row.names[by] === id ? sum + row.cost : sum), 0n)) })));
     const view = stacked(figure, { label: `Spend per day by ${by}`, days, series, partial: true, dayText: dayOf, dayTitle: fullDayOf, tick: usdTick, text: usd });
     legend(legendHost, series, view.hide);
   };
+  // one provider alone says nothing; its models do
+  const initial = new Set(first.filter((row) => row.cost > 0n).map((row) => row.names.provider)).size > 1 ? "provider" : "model";
   const pick = async (by) => {
-    try { paint(await usage({ ...period, group_by: `day,${by}` }, signal), by); } catch (error) { if (!signal.aborted) figure.replaceChildren(problem(error)); }
+    try { paint(by in first[0].names ? first : await usage({ ...period, group_by: `day,${by},status` }, signal), by); } catch (error) { if (!signal.aborted) figure.replaceChildren(problem(error)); }
   };
   host.replaceChildren(
-    h("header.row", h("h2", "Spend per day"), h("div.push", segmented("Stack by", GROUPS.map((by) => [by, by[0].toUpperCase() + by.slice(1)]), "provider", pick))), legendHost, figure);
-  paint(first, "provider");
+    h("header.row", h("h2", "Spend per day"), h("div.push", segmented("Stack by", GROUPS.map((by) => [by, by[0].toUpperCase() + by.slice(1)]), initial, pick))), legendHost, figure);
+  paint(first, initial);
 }
 
 /** @param {HTMLElement} host @param {Cell[]} rows @param {any} month @param {{ budget: any }[]} budgets @param {string} today @param {string} from */
 function drawStats(host, rows, month, budgets, today, from) {
   const days = Array.from({ length: DAYS }, (_, i) => shiftDay(from, i));
   const perDay = (of) => days.map((day) => rows.filter((row) => row.day === day).reduce((sum, row) => sum + of(row), 0));
-  const requests = perDay((row) => row.requests), refused = perDay((row) => row.refused), costs = perDay((row) => Number(row.cost) / 1e12);
+  const requests = perDay((row) => row.requests), refused = perDay((row) => row.refused), failed = perDay((row) => row.failed), costs = perDay((row) => Number(row.cost) / 1e12);
   const costOn = (day) => rows.reduce((sum, row) => (row.day === day ? sum + row.cost : sum), 0n);
   const spent = pico(month.total.cost_usd), last = DAYS - 1;
+  const sum = (values) => values.reduce((a, b) => a + b, 0);
+  const [week, before] = [sum(costs.slice(-7)), sum(costs.slice(-14, -7))];
   const cell = (name, big, sub, rest, exact = "") => h("section.stat", h("h2", name), h("p.big", { title: exact }, big), h("p.sub", sub), rest);
   host.replaceChildren(
     monthCell(spent, budgets, today),
-    cell("Today", usd(costOn(today)), `${usd(costOn(shiftDay(today, -1)))} yesterday`, spark(costs), usdExact(costOn(today))),
-    cell("Requests today", count(requests[last]), `${compact(requests.reduce((a, b) => a + b, 0))} in ${DAYS} days`, spark(requests)),
-    cell("Refused today", percent(refused[last], requests[last] + refused[last]), `${count(refused[last])} refused by budgets, limits and lists`, spark(refused)),
-    cell("Against last week", change(costs.slice(-7).reduce((a, b) => a + b, 0), costs.slice(-14, -7).reduce((a, b) => a + b, 0)), "cost of 7 days, on the 7 before", spark(days.map((_, i) => costs.slice(Math.max(0, i - 6), i + 1).reduce((a, b) => a + b, 0)))));
+    cell("Spent today", usd(costOn(today)), [`${usd(costOn(shiftDay(today, -1)))} yesterday`, before > 0 && h("span", { title: "cost of the last 7 days against the 7 before" }, `, week ${change(week, before)}`)], spark(costs), usdExact(costOn(today))),
+    cell("Requests today", count(requests[last]), `${count(requests[last - 1])} yesterday, ${compact(sum(requests))} in ${DAYS} days`, spark(requests)),
+    cell("Refused today", count(refused[last]), refused[last] ? `${percent(refused[last], requests[last] + refused[last])} of ${count(requests[last] + refused[last])} asked` : "by budgets, limits and lists", spark(refused)),
+    cell("Failed today", count(failed[last]), sum(requests) ? `${percent(sum(failed), sum(requests))} of requests in ${DAYS} days` : "by a provider", spark(failed)));
 }
 
 /** Spend of the month against the budgets of the organizations, projected to its end. @param {bigint} spent @param {{ budget: any }[]} budgets @param {string} today */
@@ -143,9 +184,10 @@ function monthCell(spent, budgets, today) {
   const projected = (spent * BigInt(all)) / BigInt(passed);
   const monthly = budgets.map(({ budget }) => budget).filter((one) => one.period === "monthly" && one.owner_kind === "organization" && !one.model);
   if (!monthly.length) {
+    const teamSum = budgets.map(({ budget }) => budget).filter((one) => one.period === "monthly" && one.owner_kind === "team" && !one.model).reduce((sum, one) => sum + budgetOf(one).limit, 0n);
     return h("section.stat", h("h2", "Spent this month"), h("p.big", { title: usdExact(spent) }, usd(spent)),
       h("p.sub", "Projected ", h("b", usd(projected)), ` by ${dayOf(shiftDay(next, -1))} at the pace of its ${passed} days`),
-      h("p.sub.push-down", "No organization has a monthly budget."));
+      h("p.sub.push-down", teamSum > 0n ? `Monthly budgets of the teams: ${usdLimit(teamSum)} together.` : "Neither an organization nor a team has a monthly budget."));
   }
   const none = { limit: 0n, spent: 0n, held: 0n };
   const sum = monthly.map(budgetOf).reduce((a, b) => ({ limit: a.limit + b.limit, spent: a.spent + b.spent, held: a.held + b.held }), none);

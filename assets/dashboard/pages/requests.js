@@ -2,9 +2,8 @@
 
 import { download, get, url } from "../api.js";
 import { h, icon, s } from "../dom.js";
-import { compact, count, duration, instant, pico, time, usd, usdExact } from "../format.js";
+import { compact, count, duration, fullDay, instant, pico, time, usd, usdExact, usdLimit } from "../format.js";
 import { choice, copy, empty, iconButton, money, places, problem, skeleton } from "../parts.js";
-import { names } from "../names.js";
 import { href, remember } from "../router.js";
 
 export const title = "Requests";
@@ -12,15 +11,15 @@ export const title = "Requests";
 /** Rows kept in the list while it is followed. */
 const SHOWN_MAX = 500;
 const STATUSES = /** @type {[string, string][]} */ ([["", "Any status"], ["ok", "Served"], ["refused", "Refused"], ["failed", "Failed"], ["client_gone", "Client gone"], ["orphaned", "Orphaned"]]);
-/** Remedy by error code, for the person who reads the refusal. @type {Record<string, string>} */
-const REMEDIES = {
-  budget_exceeded: "Raise the budget that is named, or wait for its reset.",
-  budget_held: "Ask again: the room is held by requests in flight and comes free when they end.",
-  rate_limit_exceeded: "Ask again after the time in retry-after, or raise the rate limit.",
-  model_not_allowed: "Add the model to the allow-list of the key and its team.",
-  model_not_found: "Check the name; GET /v1/models lists what the key may call.",
-  price_unknown: "Give the provider a price for this model, or remove the block budget.",
-  cost_unbounded: "Set request_ceiling for the provider, or ask without the part that has no bound.",
+/** Reason and remedy by error code, for the person who reads the refusal. @type {Record<string, [why: string, mend: string]>} */
+const REFUSALS = {
+  budget_exceeded: ["A budget had no room for the most that it could cost", "Raise the budget, wait for its reset, or ask for a shorter answer."],
+  budget_held: ["Requests in flight hold the rest of a budget", "Ask again: the room comes free when they end."],
+  rate_limit_exceeded: ["A rate limit was reached", "Ask again after the time in retry-after, or raise the rate limit."],
+  model_not_allowed: ["The key may not call this model", "Add the model to the allow-list of the key and its team."],
+  model_not_found: ["No provider has a model of this name", "Check the name; GET /v1/models lists what the key may call."],
+  price_unknown: ["The model has no price, and a budget blocks", "Give the provider a price for this model, or remove the block budget."],
+  cost_unbounded: ["Its cost has no upper bound, and a budget blocks", "Set request_ceiling for the provider, or ask without the part that has no bound."],
 };
 
 /** @param {import("../router.js").Context} context */
@@ -31,7 +30,6 @@ export async function show({ main, query, signal }) {
   let rows = /** @type {any[]} */ ([]);
   let next = "", follow = "";
   let generation = 0;
-  let named = /** @type {import("../names.js").Names} */ ((id) => id);
   const [state, tools, filters, list, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(400)), h("div.more", { hidden: true })];
   const split = h("div.split.solo", h("section.card.flush", { "aria-label": "Requests" }, list, more));
   main.append(h("header.head", h("h1", title), state, tools), filters, split);
@@ -97,9 +95,16 @@ export async function show({ main, query, signal }) {
     list.replaceChildren(h("table.tbl", { vars: { frac: places(rows.map((row) => pico(row.net_cost_usd))) } },
       h("thead", h("tr", h("th.desk", { scope: "col" }, "Time"), h("th", { scope: "col" }, "Model"), h("th.desk", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Status"),
         h("th.num.opt", { scope: "col" }, "Tokens"), h("th.num.opt", { scope: "col" }, "First"), h("th.num.desk", { scope: "col" }, "Total"), h("th.num", { scope: "col" }, "Cost"))),
-      h("tbody", rows.map(line))));
+      h("tbody", byDay(rows))));
     for (const row of rows) row.fresh = false;
   }
+
+  /** Rows with a line where a new day begins. @param {any[]} all */
+  const byDay = (all) => all.flatMap((row, i) => {
+    const day = fullDay(new Date(row.at));
+    const begins = i === 0 ? day !== fullDay(new Date()) : day !== fullDay(new Date(all[i - 1].at));
+    return [begins && h("tr.day", h("th", { scope: "rowgroup", colspan: "8" }, day)), line(row)];
+  });
 
   /** @param {any} row */
   const line = (row) => {
@@ -109,11 +114,11 @@ export async function show({ main, query, signal }) {
     return h(`tr.pick${row.fresh ? ".fresh" : ""}`, { "aria-selected": String(row.id === chosen), "data-id": row.id, click: () => choose(row.id) },
       h("td.mute.desk", h("time", { datetime: row.at, title: instant(at) }, time(at))),
       h("td", h("button.link.name", { "aria-label": `Request for ${name}, ${row.status}` }, name),
-        row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${named(row.key)}`)),
-      h("td.desk", named(row.key), " ", h("span.faint.wide", named(row.team))),
+        row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${keyOf(row)}`)),
+      h("td.desk", keyOf(row), " ", h("span.faint.wide", teamOf(row))),
       h("td", badge(row)),
       h("td.num.opt", { title: tokens ? `${count(usage.input_tokens ?? 0)} in, ${count(usage.output_tokens ?? 0)} out` : "" }, tokens ? `${compact(usage.input_tokens ?? 0)} → ${compact(usage.output_tokens ?? 0)}` : "–"),
-      h("td.num.opt", row.first_content_ms ? duration(row.first_content_ms) : "–"), h("td.num.desk", duration(row.total_ms)), h("td.num", money(pico(row.net_cost_usd))));
+      h("td.num.opt", row.first_content_ms ? duration(row.first_content_ms) : "–"), h("td.num.desk", row.total_ms ? duration(row.total_ms) : "–"), h("td.num", money(pico(row.net_cost_usd))));
   };
 
   /** @param {string} id */
@@ -131,8 +136,8 @@ export async function show({ main, query, signal }) {
     const aside = h("aside.panel", { "aria-label": "Request", tabindex: "-1" }, skeleton(320));
     split.append(aside);
     try {
-      const { attempts } = await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal);
-      aside.replaceChildren(...detail(attempts[attempts.length - 1], attempts, named, () => choose("")));
+      const record = await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal);
+      aside.replaceChildren(...detail(record, () => choose("")));
     } catch (error) {
       if (!signal.aborted) aside.replaceChildren(h("header", h("h2", "Request"), iconButton("Close", "close", () => choose(""), ".bare.push")), h("section", problem(error)));
     }
@@ -163,10 +168,14 @@ export async function show({ main, query, signal }) {
 
   drawTools();
   drawFilters();
-  named = await names(signal);
   await read();
   if (chosen) await panel();
 }
+
+/** @param {any} row @returns {string} */
+const keyOf = (row) => row.key_name ?? row.key ?? "–";
+/** @param {any} row @returns {string} */
+const teamOf = (row) => row.team_name ?? row.team ?? "–";
 
 /** @param {any} row */
 function badge(row) {
@@ -175,24 +184,34 @@ function badge(row) {
   return h(`span.tag${tone && `.${tone}`}`, word, row.code && h("span.wide", row.code));
 }
 
-/** What is known of one request, whose last attempt is `row`. @param {any} row @param {any[]} attempts @param {import("../names.js").Names} named @param {() => void} close */
-function detail(row, attempts, named, close) {
+/** What is known of one request: its last attempt or its refusal, and how it came to that. @param {any} record @param {() => void} close */
+function detail(record, close) {
+  const { attempts } = record;
+  const row = { ...(attempts[attempts.length - 1] ?? record.refusal), key_name: record.key_name, team_name: record.team_name };
   const id = h("code.small", row.id);
   return [
     h("header", h("div", h("div.row", badge(row), h("h2", row.model_asked ?? row.model ?? "Request")), h("div.row.tight", id, iconButton("Copy id", "copy", () => void copy(row.id, id)))),
       iconButton("Close", "close", close, ".bare.push")),
-    row.status === "refused" && h("section", h("div.why", h("h3", `Refused: ${row.code ?? "no reason recorded"}`), h("h3", "What would mend it"), h("p", REMEDIES[row.code] ?? "The message of the response names the remedy."))),
+    row.status === "refused" && h("section", h("div.why", h("h3", "Why"), h("p", REFUSALS[row.code]?.[0] ?? "The message of the response names the reason", row.code && h("code.small", ` ${row.code}`)), h("h3", "What would mend it"), h("p", REFUSALS[row.code]?.[1] ?? "The message of the response names the remedy."),
+      /^budget/.test(row.code ?? "") && h("p", h("a", { href: href("teams", { q: teamOf(row), team: row.team }) }, `Budgets of team ${teamOf(row)}`), " or ", h("a", { href: href("keys", { q: keyOf(row) }) }, `key ${keyOf(row)}`)))),
     row.upstream_error_detail && h("section", h("div.why", h("h3", "The provider failed"), h("p", row.upstream_error_detail))),
-    attempts.length > 1 && h("section", h("h3", "Attempts"), h("ol.time", attempts.map(attempt))),
+    attempts.some((one) => one.failure || one.chosen || one.attempt > 1) && h("section", h("h3", "Attempts"), h("ol.time", attempts.map(attempt))),
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
     row.flags?.length > 0 && h("section", h("h3", "Flags"), h("div.row", row.flags.map((flag) => h("span.tag.info", flag)))),
-    h("section", facts(row, named)),
+    h("section", facts(row, record)),
   ].filter(Boolean);
 }
 
 /** @param {any} one */
-const attempt = (one) => h(`li${one.status === "ok" ? ".ok" : ".bad"}`, h("span.name", `${one.attempt} ${one.provider}/${one.model}`), h("span.mute", duration(one.total_ms)), h("span.what", one.upstream_error_detail ?? one.status.replaceAll("_", " ")));
+const attempt = (one) => h(`li${one.status === "ok" ? ".ok" : ".bad"}`, h("span.name", `${one.attempt} ${one.provider}/${one.model}`), h("span.mute", duration(one.total_ms)), 
+  h("span.what", [
+    one.chosen && `Chosen: ${one.chosen}.`, one.wait_ms > 0 && `Waited ${duration(one.wait_ms)}.`,
+    one.failure ? `${sentence(one.failure.class)}, so ${one.failure.decision.replaceAll("_", " ")}: ${one.failure.why}.` : `${sentence(one.status)}.`,
+  ].filter(Boolean).join(" ")));
+
+/** @param {string} word */
+const sentence = (word) => word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
 
 /** @param {any} row */
 function waterfall(row) {
@@ -200,7 +219,7 @@ function waterfall(row) {
   const bar = (name, from, to, cls) => h("li", h("span", name),
     s("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, s("rect", { class: "bed", width: 100, height: 8, rx: 1 }), s("rect", { class: cls, x: (from / end) * 100, width: Math.max(0.6, ((to - from) / end) * 100), height: 8 })),
     h("span", duration(to - from)));
-  return h("ol.fall", bar("First content", 0, first, ""), first < end && bar("Answer", first, end, "hot"));
+  return h("ol.fall", bar(row.first_content_ms ? "First content" : "Ended", 0, first, ""), first < end && bar("Answer", first, end, "hot"));
 }
 
 /** The cost as it would be added up by hand. @param {any} row */
@@ -210,10 +229,11 @@ const sum = (row) => h("table.sum",
     row.corrections.map((entry) => h("tr", h("th", { scope: "row" }, `corrected: ${entry.reason}`), h("td"), h("td"), h("td", usdExact(pico(entry.amount_usd)))))),
   h("tfoot", h("tr", h("th", { scope: "row" }, "Booked"), h("td"), h("td"), h("td", usdExact(pico(row.net_cost_usd))))));
 
-/** @param {any} row @param {import("../names.js").Names} named */
-function facts(row, named) {
+/** @param {any} row @param {any} record */
+function facts(row, record) {
   /** @type {[string, any][]} */
-  const all = [["Key", h("a", { href: href("keys", { q: named(row.key) }) }, named(row.key))], ["Team", named(row.team)], ["Served by", row.provider ? `${row.provider}/${row.model}` : "not sent"],
-    ["Dialect", row.dialect], ["Streamed", row.stream ? "yes" : "no"], ["Held", row.ceiling_usd ? usd(pico(row.ceiling_usd)) : "–"], ["Output cap", row.output_cap ? count(row.output_cap) : "–"], ["Tag", row.tag ?? "–"], ["Received", instant(new Date(row.at))]];
-  return h("dl.facts", all.flatMap(([name, value]) => [h("dt", name), h("dd", value)]));
+  const all = [["Key", h("a", { href: href("keys", { q: keyOf(row) }) }, keyOf(row))], ["Team", teamOf(row)], ["Served by", row.provider ? `${row.provider}/${row.model}` : "not sent"],
+    ["Dialect", row.dialect], ["Streamed", row.stream === null ? "–" : row.stream ? "yes" : "no"], ["Charged to", record.budgets.length ? record.budgets.map((one) => `${one.owner_name}, ${usdLimit(pico(one.limit))} ${one.period}`).join("; ") : "no budget"], ["Held", row.ceiling_usd ? usd(pico(row.ceiling_usd)) : "–"], ["Output cap", row.output_cap ? count(row.output_cap) : "–"], ["Tag", row.tag ?? "–"], ["Received", instant(new Date(row.at))]];
+  const told = row.status === "refused" ? all.filter(([name]) => !["Streamed", "Charged to", "Held", "Output cap"].includes(name)) : all;
+  return h("dl.facts", told.flatMap(([name, value]) => [h("dt", name), h("dd", value)]));
 }

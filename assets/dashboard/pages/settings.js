@@ -1,5 +1,6 @@
 // Settings: people and their sessions, stored content, the clock, version and licence.
 
+import { may, roleNames } from "../access.js";
 import { call, get, list } from "../api.js";
 import { h, icon } from "../dom.js";
 import { count, instant, since, zoneName } from "../format.js";
@@ -11,10 +12,11 @@ const ROLES = /** @type {[string, string][]} */ ([["owner", "owner"], ["auditor"
 
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
+  const actor = await get("/v1/session", signal);
   const [people, sessions, content, about] = [h("div", skeleton(120)), h("div", skeleton(80)), h("div", skeleton(80)), h("div", skeleton(80))];
   main.append(h("header.head", h("h1", title)),
-    h("section.card", { "aria-label": "People" }, h("header", h("h2", "People"), h("button.btn.slim", { click: invite }, icon("plus"), "Invite")), people),
-    h("div.cols", half("Sessions", sessions), half("Stored content", content), half("Password", own()), half("About", about)));
+    may("readUsers") ? h("section.card", { "aria-label": "People" }, h("header", h("h2", "People"), may("changeInstance") && h("button.btn.slim", { click: invite }, icon("plus"), "Invite")), people) : "",
+    h("div.cols", half("Stored content", content), half("About", about), card(actor.session ? "c6" : "c12", "Sessions", sessions), actor.session && half("Password", own())));
 
   async function drawPeople() {
     const { data, more } = await list("/v1/users", { limit: 200 }, 1000, signal);
@@ -27,8 +29,8 @@ export async function show({ main, signal }) {
       h("tbody", data.map((user) => h("tr", h("th", { scope: "row" }, h("span.name", user.name), h("div.small.faint", user.email)),
         h("td.mute", user.memberships.map((one) => (one.scope === "instance" ? one.role : `${one.team ?? one.organization} ${one.role}`)).join(", ") || "none"),
         h("td", h(`span.tag${user.disabled ? "" : ".ok"}`, user.disabled ? "Disabled" : "Active")),
-        h("td.num", h("button.btn.slim", { click: () => void link(user) }, "New link"), " ",
-          h("button.btn.slim", { click: () => toggle(user) }, user.disabled ? "Enable" : "Disable …"))))))), ...(more ? [h("p.more.small.mute", `${count(data.length)} shown`)] : []));
+        h("td.num", may("changeInstance") && [h("button.btn.slim", { "aria-label": `New link for ${user.name}`, click: () => void link(user) }, "New link"), " ",
+          h("button.btn.slim", { "aria-label": `${user.disabled ? "Enable" : "Disable"} ${user.name}`, click: () => toggle(user) }, user.disabled ? "Enable" : "Disable …")])))))), ...(more ? [h("p.more.small.mute", `${count(data.length)} shown`)] : []));
   }
 
   /** @param {any} user */
@@ -77,17 +79,17 @@ export async function show({ main, signal }) {
       h("button.btn.slim.push", { "aria-label": `End session of ${one.user} from ${one.address}`, click: async () => { await call("DELETE", `/v1/sessions/${one.id}`, undefined, signal); await drawSessions(); } }, "End")))) : h("p.small.mute", "No session; you came with a key."));
   }
 
-  async function drawContent() {
+  function drawContent() {
     content.replaceChildren(h("div.stack", h("p.small", h("b", "Reasoning memory"), ": encrypted reasoning that some vendors want to see again, by team, never readable here."),
-      h("p.row", h("button.btn.slim.danger", { click: () => confirmed("Purge the reasoning memory?", "Running conversations with tools lose their stored reasoning; models then think anew.", "Purge", async () => {
+      may("changeInstance") && h("p.row", h("button.btn.slim.danger", { click: () => confirmed("Purge the reasoning memory?", "Running conversations with tools lose their stored reasoning; models then think anew.", "Purge", async () => {
         const purged = await call("DELETE", "/v1/reasoning-memory", undefined, signal);
         toast(`${count(purged.entries)} entries purged`);
       }) }, "Purge …"))));
   }
 
   async function drawAbout() {
-    const [actor, clock] = await Promise.all([get("/v1/session", signal), get("/v1/clock", signal)]);
-    about.replaceChildren(h("dl.facts", [["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ["Clock", clock.in_step ? "in step" : "jumped; see Overview"]].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
+    const clock = may("readInstance") ? await get("/v1/clock", signal) : null;
+    about.replaceChildren(h("dl.facts", [["You", `${actor.email ?? actor.name}, ${roleNames()}`], ["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ...(clock ? [["Clock", clock.in_step ? "in step" : "jumped; see Overview"]] : [])].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
   }
 
   function own() {
@@ -106,10 +108,16 @@ export async function show({ main, signal }) {
     return form;
   }
 
-  await Promise.all([[drawPeople, people], [drawSessions, sessions], [drawContent, content], [drawAbout, about]].map(async ([draw, place]) => {
+  /** @type {[() => void | Promise<void>, HTMLElement][]} */
+  const cards = [[drawSessions, sessions], [drawContent, content], [drawAbout, about]];
+  if (may("readUsers")) cards.push([drawPeople, people]);
+  await Promise.all(cards.map(async ([draw, place]) => {
     try { await draw(); } catch (error) { if (!signal.aborted) place.replaceChildren(problem(error)); }
   }));
 }
 
 /** @param {string} name @param {HTMLElement} body */
-const half = (name, body) => h("section.card.c6", { "aria-label": name }, h("header", h("h2", name)), body);
+const half = (name, body) => card("c6", name, body);
+
+/** @param {string} width @param {string} name @param {HTMLElement} body */
+const card = (width, name, body) => h(`section.card.${width}`, { "aria-label": name }, h("header", h("h2", name)), body);

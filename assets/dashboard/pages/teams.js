@@ -1,8 +1,9 @@
 // Organizations and teams: members and roles, allow-lists, budgets.
 
-import { call, get, list } from "../api.js";
+import { may } from "../access.js";
+import { call, list } from "../api.js";
 import { h, icon } from "../dom.js";
-import { count } from "../format.js";
+import { count, plural } from "../format.js";
 import { budgetRow, confirmed, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
 import { href, remember } from "../router.js";
 
@@ -21,25 +22,25 @@ export async function show({ main, query, signal }) {
   main.append(h("header.head", h("h1", title), summary, tools), filters, split);
 
   async function read() {
-    const [orgs, all] = await Promise.all([list("/v1/organizations", { limit: 200 }, 1000, signal), list("/v1/teams", { limit: 200 }, 2000, signal)]);
-    [organizations, teams] = [orgs.data, all.data];
+    const [orgs, all] = await Promise.all([may("readOrganizations") ? list("/v1/organizations", { limit: 200 }, 1000, signal) : { data: [] }, list("/v1/teams", { limit: 200 }, 2000, signal)]);
+    [organizations, teams] = [orgs.data.length ? orgs.data : bare(all.data), all.data];
     draw();
     await panel();
   }
 
   function draw() {
     remember({ q: text, team: chosen });
-    summary.textContent = `${count(teams.length)} teams in ${count(organizations.length)} ${organizations.length === 1 ? "organization" : "organizations"}`;
+    summary.textContent = `${plural(teams.length, "team")} in ${plural(organizations.length, "organization")}`;
     const found = teams.filter((team) => team.name.toLowerCase().includes(text.toLowerCase()));
     if (!found.length) {
-      host.replaceChildren(teams.length ? empty("No team matches", `Nothing is called “${text}” here.`) : empty("No teams yet", "Teams share budgets and allow-lists.", h("button.btn.main", { click: create }, "Create a team")));
+      host.replaceChildren(teams.length ? empty("No team matches", `Nothing is called “${text}” here.`) : empty("No teams yet", "Teams share budgets and allow-lists.", ...(may("changeTeams") ? [h("button.btn.main", { click: create }, "Create a team")] : [])));
       return;
     }
     const groups = organizations.map((organization) => /** @type {const} */ ([organization, found.filter((team) => team.organization === organization.id)])).filter(([, rows]) => rows.length);
     host.replaceChildren(h("table.tbl",
       h("thead", h("tr", ["Team", "Budget", "Models"].map((name) => h("th", { scope: "col" }, name)), h("th.num.desk", { scope: "col" }, "Limits"))),
       h("tbody", groups.flatMap(([organization, rows]) => [
-        h("tr.group", h("th", { scope: "row" }, organization.name), h("td", organization.budgets.length ? h("div.mid", organization.budgets.map((budget) => budgetRow(budget))) : h("span.faint", "no budget")), h("td.mute", words(organization.models, "all")), h("td.num.desk", "")),
+        h("tr.group", h("th", { scope: "row" }, organization.name), h("td", organization.budgets?.length ? h("div.mid", organization.budgets.map((budget) => budgetRow(budget))) : h("span.faint", organization.budgets ? "no budget" : "")), h("td.mute", organization.budgets ? words(organization.models, "all") : ""), h("td.num.desk", "")),
         ...rows.map(line)]))));
   }
 
@@ -65,10 +66,10 @@ export async function show({ main, query, signal }) {
     const members = h("div", skeleton(80));
     split.append(h("aside.panel", { "aria-label": `Team ${team.name}`, tabindex: "-1" },
       h("header", h("div", h("h2", team.name), h("code.small.mute", team.id)), iconButton("Close", "close", () => choose(""), ".bare.push")),
-      h("section", h("h3", "Budgets"), team.budgets.length ? h("div.stack", team.budgets.map((budget) => budgetRow(budget))) : h("p.small.mute", "None of its own; the organization's count."), h("p.row", h("button.btn.slim", { click: () => change(team) }, "Budget and models …"))),
-      h("section", h("h3", "Members"), members),
+      h("section", h("h3", "Budgets"), team.budgets.length ? h("div.stack", team.budgets.map((budget) => budgetRow(budget))) : h("p.small.mute", "None of its own; the organization's count."), may("changeTeams") && h("p.row", h("button.btn.slim", { click: () => change(team) }, "Budget and models …"))),
+      may("readUsers") && h("section", h("h3", "Members"), members),
       h("section.row", h("a.btn.slim", { href: href("keys", { q: team.name }) }, "Keys"), h("a.btn.slim", { href: href("usage", { by: "key", team: team.name }) }, "Usage"), h("a.btn.slim", { href: href("requests", { team: team.id }) }, "Requests"))));
-    await drawMembers(team, members);
+    if (may("readUsers")) await drawMembers(team, members);
   }
 
   /** @param {any} team @param {HTMLElement} place */
@@ -76,8 +77,8 @@ export async function show({ main, query, signal }) {
     try {
       const { data } = await list(`/v1/teams/${team.id}/members`, {}, 1000, signal);
       const rows = data.map((member) => h("li", h("span.name", member.name ?? member.email), h("span.mute", member.email), h("span.tag", member.role),
-        h("button.btn.slim.bare.push", { click: () => confirmed(`Remove ${member.name}?`, `${member.name} loses the role in ${team.name}; personal keys of the team end with it.`, "Remove", async () => { await call("DELETE", `/v1/teams/${team.id}/members/${member.user ?? member.id}`, undefined, signal); await drawMembers(team, place); }) }, "Remove")));
-      place.replaceChildren(rows.length ? h("ul.list", rows) : h("p.small.mute", "No members; keys without a person belong to the team."), h("p.row", h("button.btn.slim", { click: () => addMember(team, place) }, icon("plus"), "Add a member")));
+        may("changeMembers") && h("button.btn.slim.bare.push", { click: () => confirmed(`Remove ${member.name}?`, `${member.name} loses the role in ${team.name}; personal keys of the team end with it.`, "Remove", async () => { await call("DELETE", `/v1/teams/${team.id}/members/${member.user ?? member.id}`, undefined, signal); await drawMembers(team, place); }) }, "Remove")));
+      place.replaceChildren(rows.length ? h("ul.list", rows) : h("p.small.mute", "No members; keys without a person belong to the team."), may("changeMembers") ? h("p.row", h("button.btn.slim", { click: () => addMember(team, place) }, icon("plus"), "Add a member")) : "");
     } catch (error) {
       if (!signal.aborted) place.replaceChildren(problem(error));
     }
@@ -150,9 +151,12 @@ export async function show({ main, query, signal }) {
   filters.append(searchBox("Team", (value) => { text = value; draw(); }));
   const box = filters.querySelector("input");
   if (box) box.value = text;
-  tools.append(h("button.btn.main", { click: create }, icon("plus"), "Create team"));
+  if (may("changeTeams")) tools.append(h("button.btn.main", { click: create }, icon("plus"), "Create team"));
   await read();
 }
+
+/** Organizations of teams, for a person who may not read organizations. @param {any[]} teams */
+const bare = (teams) => [...new Set(teams.map((team) => team.organization))].map((id) => ({ id, name: id }));
 
 /** @param {string[] | null | undefined} models @param {string} all */
 const words = (models, all) => (models === null || models === undefined ? all : models.length ? models.join(", ") : "none");

@@ -13,11 +13,12 @@ export function show({ main, query, signal }) {
   const model = h("input.input", { value: query.get("model") ?? "", placeholder: "gpt-5-mini", list: "models", autocomplete: "off" });
   const prompt = h("textarea.input", { rows: "4" }, "Say hello in one sentence.");
   const models = h("datalist", { id: "models" });
-  const [answer, facts] = [h("div.answer", { "aria-live": "polite", tabindex: "0", role: "region", "aria-label": "Text of the answer" }), h("p.row.small.mute", " ")];
+  const [answer, facts] = [h("div.answer.wait", { "aria-live": "polite", tabindex: "0", role: "region", "aria-label": "Text of the answer" }), h("p.row.small.mute", " ")];
   const button = h("button.btn.main", { type: "submit" }, "Send");
   const form = h("form.card.stack", { novalidate: true, "aria-label": "Request" },
     h("div.grid2", field("Virtual key", key, "Used for this request only and kept nowhere."), field("Model", model)), models, field("Prompt", prompt), h("div.row", button));
-  main.append(h("header.head", h("h1", title), h("p", "One request through the gateway, booked like any other.")), form, h("section.card.stack", { "aria-label": "Answer" }, answer, facts));
+  main.append(h("header.head", h("h1", title), h("p", "One request through the gateway, booked like any other.")), form, h("section.card.stack", { "aria-label": "Answer" }, h("h2", "Answer"), answer, facts));
+  answer.textContent = "The answer streams in here, with its cost and a link to its record.";
 
   key.addEventListener("change", async () => {
     const response = await fetch("/v1/models", { headers: { authorization: `Bearer ${key.value.trim()}` }, signal });
@@ -27,6 +28,7 @@ export function show({ main, query, signal }) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     answer.textContent = "";
+    answer.classList.remove("wait");
     facts.textContent = " ";
     button.disabled = true;
     try {

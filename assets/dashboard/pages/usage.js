@@ -1,9 +1,9 @@
 // Usage: cost by any grouping, as chart and table; the address bar holds the whole view.
 
-import { download, list, url } from "../api.js";
+import { list, save } from "../api.js";
 import { legend, stacked } from "../chart.js";
 import { h, icon } from "../dom.js";
-import { change, compact, count, dayOf, daysBetween, fullDayOf, isoDay, percent, pico, shiftDay, usd, usdExact, usdTick } from "../format.js";
+import { change, compact, count, csv, dayOf, decimal, daysBetween, fullDayOf, isoDay, percent, pico, shiftDay, usd, usdExact, usdTick } from "../format.js";
 import { empty, money, places, problem, skeleton, sortHead, topSeries } from "../parts.js";
 import { href, remember } from "../router.js";
 
@@ -34,6 +34,8 @@ export async function show({ main, query, signal }) {
   let now = [];
   /** @type {Row[]} */
   let before = [];
+  /** Why the two periods cannot be compared; empty: they can. */
+  let gap = "";
 
   /** Dates of the view, the end exclusive. */
   function dates() {
@@ -62,7 +64,9 @@ export async function show({ main, query, signal }) {
     drawTools(period);
     try {
       const length = daysBetween(period.start, period.end);
-      [now, before] = await Promise.all([read(period), view.compare ? read({ start: shiftDay(period.start, -length), end: period.start }) : []]);
+      const earlier = { start: shiftDay(period.start, -length), end: period.start };
+      [now, before] = await Promise.all([read(period), view.compare ? read(earlier) : []]);
+      gap = view.compare ? gapOf(earlier, length) : "";
     } catch (error) {
       if (!signal.aborted) tableHost.replaceChildren(problem(error, () => void update()));
       return;
@@ -80,6 +84,28 @@ export async function show({ main, query, signal }) {
     drawTable();
   }
 
+  /**
+   * A first day of data after the first quarter of the earlier period makes every change a number about the start, not about use.
+   * @param {{ start: string, end: string }} earlier @param {number} length
+   */
+  function gapOf(earlier, length) {
+    const first = [...before, ...now].map((row) => row.day).sort()[0];
+    return first && first > shiftDay(earlier.start, Math.ceil(length / 4) - (length === 1 ? 1 : 0)) ? `no data before ${dayOf(first)}` : "";
+  }
+
+  /** Rows of the table without its sums, each group once, largest first. */
+  function leaves() {
+    const leaf = (row) => JSON.stringify(view.by.map((group) => row.name[group]));
+    /** @type {Map<string, Row[]>} */
+    const sorted = new Map();
+    for (const row of now) sorted.set(leaf(row), [...(sorted.get(leaf(row)) ?? []), row]);
+    return [...sorted.values()].sort((a, b) => (cost(b) > cost(a) ? 1 : -1));
+  }
+
+  /** The table as CSV: names, exact cost, and counts. */
+  const table = () => csv([...view.by, "cost_usd", "requests", "refused_requests", "input_tokens", "cached_tokens", "output_tokens"],
+    leaves().map((rows) => [...view.by.map((group) => rows[0].name[group]), decimal(cost(rows)), ...["requests", "refused", "input", "cached", "output"].map((name) => sum(rows, name))]));
+
   /** @param {{ start: string, end: string }} period */
   function drawTools(period) {
     const from = h("input.input", { type: "date", value: period.start }), to = h("input.input", { type: "date", value: shiftDay(period.end, -1) });
@@ -90,10 +116,9 @@ export async function show({ main, query, signal }) {
       h("button.btn.slim", { click: () => { if (from.value && to.value && from.value <= to.value) { Object.assign(view, { period: "own", start: from.value, end: to.value }); menu.hidePopover(); void update(); } } }, "Show these dates"));
     const open = h("button.btn", { popovertarget: "periods" }, icon("calendar"), name, icon("down"));
     menu.addEventListener("toggle", () => place(menu, open));
-    const csv = url("/v1/usage", { ...period, group_by: view.by.join(","), format: "csv" });
     tools.replaceChildren(open, menu,
-      h("button.btn", { "aria-pressed": String(view.compare), click: () => { view.compare = !view.compare; void update(); } }, view.compare && icon("check"), "Compare with period before"),
-      h("button.btn", { click: () => void download(csv, `usage-${period.start}-${shiftDay(period.end, -1)}.csv`) }, icon("download"), "CSV"));
+      h("button.btn", { "aria-pressed": String(view.compare), click: () => { view.compare = !view.compare; void update(); } }, view.compare && icon("check"), "Compare with the period before"),
+      h("button.btn", { click: () => save(new Blob([table()], { type: "text/csv" }), `usage-${period.start}-${shiftDay(period.end, -1)}.csv`) }, icon("download"), "CSV"));
   }
 
   function drawGroups() {
@@ -129,7 +154,7 @@ export async function show({ main, query, signal }) {
 
   function drawStats() {
     const input = sum(now, "input");
-    const versus = (a, b) => view.compare && before.length > 0 && `${change(a, b)} on the period before`;
+    const versus = (a, b) => view.compare && (gap || `${change(a, b)} on the period before`);
     const cell = (name, big, sub, exact = "") => h("section.stat", h("h2", name), h("p.big", { title: exact }, big), h("p.sub", sub || " "));
     stats.replaceChildren(
       cell("Cost", usd(cost(now)), versus(Number(cost(now)), Number(cost(before))), usdExact(cost(now))),
@@ -146,11 +171,12 @@ export async function show({ main, query, signal }) {
     const group = view.by[0];
     const perDay = (rows, from) => days.map((_, i) => rows.reduce((total, row) => (row.day === shiftDay(from, i) ? total + row.cost : total), 0n));
     const series = topSeries((group ? values(now, group) : ["all"]).map((id) => ({ id, name: id, values: perDay(group ? now.filter((row) => row.name[group] === id) : now, period.start) })));
-    const compared = view.compare && before.length > 0;
+    const compared = view.compare && before.length > 0 && !gap;
     chartTitle.textContent = group ? `Cost per day by ${group}` : "Cost per day";
     const partial = period.end > isoDay(new Date());
     const drawn = stacked(figure, { label: chartTitle.textContent, days, series, before: compared ? perDay(before, shiftDay(period.start, -length)) : undefined, partial, dayText: dayOf, dayTitle: fullDayOf, tick: usdTick, text: usd });
-    legend(legendHost, series, drawn.hide, compared);
+    const earlier = `Period before, ${dayOf(shiftDay(period.start, -length))} to ${dayOf(shiftDay(period.start, -1))}`;
+    legend(legendHost, series, drawn.hide, compared ? earlier : "");
   }
 
   /** @type {[string, string][]} */
@@ -164,7 +190,7 @@ export async function show({ main, query, signal }) {
         id === "cost" && h("th.num", { scope: "col" }, "Share"), id === "cost" && view.compare && h("th.num", { scope: "col" }, "Change")])));
     const cells = (rows, old) => [
       h("td.num", money(cost(rows))), h("td.num.mute", percent(Number(cost(rows)), Number(cost(now)))),
-      view.compare && h("td.num.mute", change(Number(cost(rows)), Number(cost(old)))),
+      view.compare && h("td.num.mute", { title: gap }, gap ? "–" : change(Number(cost(rows)), Number(cost(old)))),
       h("td.num", count(sum(rows, "requests"))), h("td.num", count(sum(rows, "refused"))),
       ["input", "cached", "output"].map((name) => h("td.num", { title: count(sum(rows, name)) }, compact(sum(rows, name))))];
     /** @param {Row[]} rows @param {Row[]} old @param {string[]} by @param {number} depth @returns {any[]} */
@@ -178,8 +204,7 @@ export async function show({ main, query, signal }) {
           h(`tr${rest.length ? ".group" : ""}${depth ? ".in" : ""}`, h("th", { scope: "row" }, h("button.link", { title: "Filter by this", click: () => drill(group, id) }, id)), cells(mine, theirs)),
           ...level(mine, theirs, rest, depth + 1)]);
     };
-    const leaves = [...new Set(now.map((row) => view.by.map((group) => row.name[group]).join("\t")))].map((leaf) => cost(now.filter((row) => view.by.map((group) => row.name[group]).join("\t") === leaf)));
-    tableHost.replaceChildren(h("table.tbl", { vars: { frac: places([...leaves, cost(now)]) } }, head, h("tbody", level(now, before, view.by, 0)),
+    tableHost.replaceChildren(h("table.tbl", { vars: { frac: places([...leaves().map(cost), cost(now)]) } }, head, h("tbody", level(now, before, view.by, 0)),
       h("tfoot", h("tr", h("th", { scope: "row" }, "Total"), cells(now, before)))));
   }
 

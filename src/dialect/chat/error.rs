@@ -37,9 +37,14 @@ pub(super) fn error_event(error: &ApiError) -> Bytes {
     Bytes::from(format!("data: {}\n\n", error_body(error)))
 }
 
-/// Clients of OpenAI's dialects accept any JSON object as an error.
+/// A JSON object with the member `error`, from which OpenAI's clients take their message.
 pub(in crate::dialect) fn is_error_body(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
+    let read = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
+    read.is_ok_and(|object| {
+        object
+            .get("error")
+            .is_some_and(serde_json::Value::is_object)
+    })
 }
 
 /// A comment, which clients skip. A line of the next event: some SDKs make an event of a comment that stands alone.

@@ -7,6 +7,7 @@ mod traffic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use super::teams::{SMALL, SPENDER};
 use crate::cli::admin::AdminClient;
 use crate::cli::failure::Failure;
 use crate::config::Config;
-use crate::domain::api_error::ErrorCode;
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::clock::ManualClock;
@@ -71,6 +72,7 @@ struct PlayedKey {
     team: TeamId,
     key: KeyId,
     budgets: Vec<BudgetId>,
+    last_used_ms: AtomicU64,
 }
 
 /// Plays the past; the server's clock is `clock` and shows the start of the plan.
@@ -103,6 +105,7 @@ pub(super) async fn play(
         running.store.applied_now(BOOKS_WAIT_MS).await;
     }
     player.play_job(plan, &mut totals)?;
+    store_uses(running, &player.uses()).await?;
     clock.advance_to_ms(plan.until_ms);
     Ok(totals)
 }
@@ -131,6 +134,22 @@ fn played_key(team: &Value, key: &Value) -> Option<PlayedKey> {
         budgets: budgets
             .map(|budget| BudgetId::parse(budget["id"].as_str()?))
             .collect::<Option<_>>()?,
+        last_used_ms: AtomicU64::new(0),
+    })
+}
+
+/// Stores when each key was last used; the next start of the demo reads it.
+async fn store_uses(running: &RunningServer, keys: &[(KeyId, u64)]) -> Result<(), Failure> {
+    let uses = keys.to_vec();
+    let write = running.store.write(move |books| {
+        for (key, at_ms) in uses {
+            books.put_key_use(key, at_ms)?;
+        }
+        Ok::<(), ApiError>(())
+    });
+    write.await.map_err(|error| {
+        let message = format!("failed to write the demo's history: {error:?}");
+        Failure::runtime(message)
     })
 }
 
@@ -143,6 +162,14 @@ struct Player<'a> {
 }
 
 impl Player<'_> {
+    /// Keys that were used, and when last.
+    fn uses(&self) -> Vec<(KeyId, u64)> {
+        let keys = self.keys.values();
+        keys.map(|key| (key.key, key.last_used_ms.load(Ordering::Relaxed)))
+            .filter(|(_, at_ms)| *at_ms > 0)
+            .collect()
+    }
+
     /// Calls of a job that runs until the budget of its team is used up.
     fn play_job(&self, plan: HistoryPlan, totals: &mut HistoryTotals) -> Result<(), Failure> {
         let mut random = Random::of_part(plan.seed, u64::MAX);
@@ -181,6 +208,7 @@ impl Player<'_> {
         let deployment = self.routes.resolve_model(call.model);
         let deployment = deployment.map_err(|_| Failure::runtime("unknown model of the demo"))?;
         let key = &self.keys[call.profile.key];
+        key.last_used_ms.store(call.at_ms, Ordering::Relaxed);
         let id = HoldId::first(RequestId::new(call.at_ms, call.unique));
         let held = self.ledger.hold(Claim {
             hold: Hold {

@@ -1,0 +1,63 @@
+// States that a healthy demo does not have: the answers of the API are changed on their way to the browser.
+
+import { equal } from "./kit.mjs";
+
+const METRICS = `gatekeeper_unready 1
+gatekeeper_degraded{reason="log_sync"} 1
+gatekeeper_degraded{reason="books"} 1
+gatekeeper_degraded{reason="restored"} 1
+gatekeeper_degraded{reason="clock"} 1
+gatekeeper_deployment_available{deployment="fast/east"} 0
+gatekeeper_deployment_available{deployment="fast/west"} 1
+gatekeeper_deployment_cooldowns_total{deployment="fast/east"} 3
+gatekeeper_answer_ms{quantile="0.5"} 412
+gatekeeper_answer_ms{quantile="0.95"} 2350
+gatekeeper_answer_ms{quantile="0.99"} 9620
+gatekeeper_answer_ms_count 1234
+gatekeeper_held_usd 0.25
+`;
+const BANNERS = ["New requests are refused", "The ledger's log is not synced", "The books are not written", "The books come from a backup", "The clock of the machine jumped", "fast/east is in cooldown", "3 requests were in flight at a crash"];
+
+export async function states(kit, stage) {
+  await kit.test("each degraded state has its banner, and the orphans their button", async () => {
+    const page = await kit.open(stage);
+    let orphans = 3;
+    const asked = [];
+    await page.route("**/metrics", (route) => route.fulfill({ contentType: "text/plain", body: METRICS }));
+    await page.route("**/v1/usage?group_by=team,model", async (route) => {
+      const json = await (await route.fetch()).json();
+      await route.fulfill({ json: { ...json, orphans_uncorrected: orphans } });
+    });
+    await page.route("**/v1/ledger/corrections", (route) => {
+      asked.push(route.request().postDataJSON());
+      orphans = 0;
+      return route.fulfill({ json: { object: "corrections", corrected: 3, amount_usd: "-1.25" } });
+    });
+    await kit.enterKey(page, stage.admin);
+    await kit.entered(page);
+    equal(await page.locator(".note b").allTextContents(), BANNERS, "banners");
+    const service = await page.locator("section[aria-label='Service']").innerText();
+    for (const text of ["412 ms", "2.35 s", "9.62 s", "$0.25", "1 of 2"]) if (!service.includes(text)) throw new Error(`${text} is not in ${service}`);
+    await kit.axe(page, "the overview with banners");
+    await page.screenshot({ path: `${kit.screens}/degraded-light.png` });
+    await page.getByRole("button", { name: "Correct all" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Correct all" }).click();
+    await page.locator(".toast", { hasText: "3 requests corrected, $1.25 returned" }).waitFor();
+    await kit.settled(page);
+    await page.waitForFunction(() => document.querySelectorAll(".note").length === 6);
+    equal(asked.map((one) => one.orphans), [true], "corrections");
+    await kit.show(page, "models");
+    await page.getByRole("row", { name: "fast/east in cooldown" }).waitFor();
+    await page.context().close();
+  });
+
+  await kit.test("latency of the first byte is shown once there is a request", async () => {
+    const page = await kit.enter(stage);
+    const { json } = await stage.api("POST", "/v1/keys", { name: "latency", team: (await stage.api("GET", "/v1/teams")).json.data[0].id });
+    equal(await stage.chat(json.key), 200, "a call");
+    await kit.show(page, "overview");
+    const rows = await page.locator("section[aria-label='Service'] .pairs > div").allInnerTexts();
+    if (!/^First byte, p50\s+\d+ ms$/.test(rows[0])) throw new Error(rows[0]);
+    await page.context().close();
+  });
+}
