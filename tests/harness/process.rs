@@ -33,6 +33,7 @@ impl Setup {
             namespace: None,
             child: None,
             starts: 0,
+            log_level: None,
             check_books: true,
         };
         gatekeeper.start();
@@ -58,6 +59,7 @@ impl Setup {
             namespace: Some(namespace),
             child: None,
             starts: 0,
+            log_level: None,
             check_books: true,
         };
         gatekeeper.start();
@@ -129,6 +131,7 @@ pub struct Gatekeeper {
     namespace: Option<Namespace>,
     child: Option<Child>,
     starts: usize,
+    log_level: Option<&'static str>,
     check_books: bool,
 }
 
@@ -263,6 +266,11 @@ impl Gatekeeper {
         (status, self.output())
     }
 
+    /// Level of the log from the next start on.
+    pub fn log_at(&mut self, level: &'static str) {
+        self.log_level = Some(level);
+    }
+
     pub fn restart(&mut self) {
         if self.child.is_some() {
             self.stop();
@@ -307,6 +315,7 @@ impl Gatekeeper {
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
+            .envs(self.log_level.map(|level| ("GATEKEEPER_LOG", level)))
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .stdout(log)
