@@ -1,11 +1,15 @@
 //! Token usage of a model call in the canonical form from which `price` computes the cost.
 
+use crate::domain::attempt::AttemptNote;
 use crate::domain::money::Money;
 use crate::domain::server_tool::ServerTool;
 
 /// Prefix of an Anthropic inference region when it is recorded as service tier; like a faster tier it costs more than the base
 /// rates.
 pub const INFERENCE_GEO_PREFIX: &str = "inference_geo=";
+
+/// Second models of one call that a record names.
+const SECOND_MODELS_MAX: usize = 16;
 
 /// Tokens by price class. Every token counts in exactly one of the six input classes or in `out_total`; the fields after
 /// `out_total` are subsets that may have their own price.
@@ -99,6 +103,24 @@ impl Usage {
                 model: model.to_owned(),
                 usage: usage.clone(),
             }),
+        }
+    }
+
+    /// Cuts what a vendor can make as long as it likes, the tier and the second models, to what a ledger record has room for. The
+    /// usage of models beyond the last is added to the last.
+    pub fn bound_texts(&mut self) {
+        if let Some(tier) = self.service_tier.take() {
+            self.service_tier = Some(AttemptNote::cut(tier));
+        }
+        let beyond = self.second_models.len().min(SECOND_MODELS_MAX);
+        for second in self.second_models.split_off(beyond) {
+            if let Some(last) = self.second_models.last_mut() {
+                last.usage.add(&second.usage);
+            }
+        }
+        for second in &mut self.second_models {
+            second.model = AttemptNote::cut(std::mem::take(&mut second.model));
+            second.usage.bound_texts();
         }
     }
 
@@ -259,5 +281,29 @@ mod tests {
         let mut unchanged = possible.clone();
         assert!(!unchanged.clamp_to_prompt(100));
         assert_eq!(unchanged, possible);
+    }
+
+    #[test]
+    fn texts_of_a_report_are_cut_and_no_token_is_lost() {
+        let mut usage = Usage {
+            service_tier: Some("t".repeat(100_000)),
+            ..Usage::default()
+        };
+        let one = Usage {
+            out_total: 1,
+            ..Usage::default()
+        };
+        for number in 0..100 {
+            usage.add_second_model(&format!("{number}{}", "m".repeat(1_000)), &one);
+        }
+        usage.bound_texts();
+        let texts = usage.second_models.iter().map(|second| second.model.len());
+        let bytes: usize = texts.chain(usage.service_tier.map(|tier| tier.len())).sum();
+        assert!(bytes < 5_000, "{bytes}");
+        let tokens = usage
+            .second_models
+            .iter()
+            .map(|second| second.usage.out_total);
+        assert_eq!((usage.second_models.len(), tokens.sum::<u64>()), (16, 100));
     }
 }

@@ -373,6 +373,7 @@ impl OpenHold {
     fn usage(&self, status: Status) -> (Usage, Flags) {
         let (mut usage, flags) = self.counted_usage(status);
         usage.service_tier = usage.service_tier.or_else(|| self.tier_served.clone());
+        usage.bound_texts();
         (usage, flags)
     }
 
