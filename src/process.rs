@@ -4,6 +4,7 @@
 pub mod backup;
 mod certificate_watch;
 mod heap;
+mod reload;
 mod route_catalogue;
 mod sign_in;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, SealKeySource, Sync, process_environment};
+use crate::config::{Config, ConfigErrors, SealKeySource, Sync, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::{BackgroundTasks, Control};
@@ -30,8 +31,7 @@ use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::price::Sheet;
-use crate::route::RouteTable;
+use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
@@ -40,8 +40,10 @@ use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
+use reload::{ConfigReload, route_table};
 
 pub use crate::server::block_on;
+pub use reload::egress;
 
 /// Local admin socket, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -94,9 +96,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let sheet = Arc::new(Sheet::embedded());
-    let routes = Arc::new(RouteTable::new(&config.providers, sheet).with_routing(&config.routing));
-    route_catalogue::warn_of_unreachable(&routes);
+    let routes = Arc::new(RouteCell::new(route_table(&config)));
     let control = control(&config, &instance, &routes, memory.clone())?;
     let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
@@ -105,6 +105,11 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
+    };
+    let reload = ConfigReload {
+        routes: routes.clone(),
+        control: control.clone(),
+        seal_key: seal_key.clone(),
     };
     let parts = GatewayParts {
         seal_key,
@@ -136,6 +141,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
+        reload,
         heap: HeapRelease::start(gateway.clone()),
         gateway,
         ledger: instance.ledger,
@@ -162,6 +168,7 @@ pub struct RunningServer {
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
     certificates: Option<CertificateWatch>,
+    reload: ConfigReload,
     heap: HeapRelease,
     tasks: BackgroundTasks,
     socket: PathBuf,
@@ -169,13 +176,13 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
-    /// Reads again what may change while the process runs: the certificate of the listener.
-    pub async fn reload(&self) {
-        match &self.certificates {
-            Some(certificates) => certificates.reload().await,
-            None => {
-                tracing::info!("nothing to reload; other settings take effect at the next start")
-            }
+    /// Puts in force what may change while the process runs: the certificate, and of a configuration its providers and routes.
+    pub async fn reload(&self, config: Option<Result<Config, ConfigErrors>>) {
+        if let Some(certificates) = &self.certificates {
+            certificates.reload().await;
+        }
+        if let Some(loaded) = config {
+            self.reload.run(loaded).await;
         }
     }
 
@@ -420,7 +427,7 @@ fn open_reasoning_memory(
 fn control(
     config: &Config,
     instance: &Instance,
-    routes: &Arc<RouteTable>,
+    routes: &Arc<RouteCell>,
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
     let catalogue = route_catalogue::of(routes.clone());
@@ -428,6 +435,7 @@ fn control(
         .control
         .clone()
         .with_retention(config.retention)
+        .with_settings(&config.written)
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_memory(memory)
@@ -455,15 +463,6 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-/// Settings of outgoing connections, with the files of every destination read.
-pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
-    let providers = config.providers.iter().map(|provider| &provider.connection);
-    let webhook = config.alerts.webhook.iter();
-    let webhook = webhook.map(|webhook| &webhook.connection);
-    let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
 }
 
 /// Makes the parts of a worker thread on that thread: an upstream client belongs to one thread.

@@ -328,6 +328,8 @@ pub struct Provider {
     pub place: Option<String>,
     /// bare names that resolve to this provider, in addition to those of its price sheet
     pub models: Vec<String>,
+    /// clients may name its models without the provider
+    pub bare_names: bool,
     /// a fixed price applies to every model, not only to `models`
     pub prices_all_models: bool,
     /// request members that go up to a vendor of a borrowed dialect, besides those of the gateway's table

@@ -42,8 +42,10 @@ pub mod requests;
 mod retention;
 pub mod rotation;
 mod session_times;
+pub mod settings;
 pub mod sign_in;
 mod sign_in_state;
+pub mod state;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

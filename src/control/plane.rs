@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::config::{Retention, Webhook};
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
+use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::issuer::Issuer;
+use crate::control::settings::{FileSettings, SettingRow};
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -69,6 +72,7 @@ pub struct Control {
     /// of the call, if it creates an object
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
+    pub(super) file_settings: Arc<FileSettings>,
 }
 
 impl Control {
@@ -105,6 +109,7 @@ impl Control {
             expected: None,
             idempotency: None,
             creation_sweep: Arc::default(),
+            file_settings: Arc::default(),
         }
     }
 
@@ -119,6 +124,15 @@ impl Control {
     pub fn with_seal_key_id(self, id: String) -> Control {
         Control {
             seal_key_id: id.into(),
+            ..self
+        }
+    }
+
+    /// Settings of the file at the start.
+    #[must_use]
+    pub fn with_settings(self, written: &WrittenConfig) -> Control {
+        Control {
+            file_settings: Arc::new(FileSettings::of(written)),
             ..self
         }
     }
@@ -184,6 +198,16 @@ impl Control {
             retention: Some(retention),
             ..self
         }
+    }
+
+    /// Settings of the configuration file.
+    pub fn settings(&self, _grant: &Grant<may::ReadSettings>) -> Vec<SettingRow> {
+        self.file_settings.rows()
+    }
+
+    /// Notes a file that was read again; returns the changed settings that take effect at the next start.
+    pub fn note_settings(&self, written: &WrittenConfig) -> Vec<String> {
+        self.file_settings.replace(written)
     }
 
     pub fn zone(&self) -> &Zone {

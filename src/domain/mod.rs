@@ -13,6 +13,7 @@ pub mod creation;
 pub mod egress;
 pub mod event;
 pub mod id;
+pub mod image_type;
 pub mod input_bound;
 pub mod limit;
 pub mod money;

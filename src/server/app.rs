@@ -10,8 +10,8 @@ use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
-    openapi, organizations, providers, reasoning_memory, requests, resource, sign_in, teams, usage,
-    users,
+    openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
+    state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -178,9 +178,13 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/audit/verify")
             .get(may::ReadAudit, audit_verification::get)
             .post(may::ReadAudit, audit_verification::start),
+        resource("/v1/state")
+            .get(may::ReadState, state::export)
+            .post(may::ApplyState, state::apply),
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
         resource("/v1/providers").get(may::ReadProviders, providers::list),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/settings").get(may::ReadSettings, settings::list),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
         resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),

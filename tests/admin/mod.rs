@@ -9,6 +9,7 @@ mod doctor;
 mod init;
 mod keys;
 mod oidc;
+mod reload;
 mod secrets;
 mod sign_in;
 mod sign_in_proxied;

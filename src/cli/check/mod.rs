@@ -316,7 +316,8 @@ fn render_ambiguous(routes: &RouteTable) -> String {
     // writing to a String cannot fail
     let _ = writeln!(
         text,
-        "\nambiguous model names ({count}); clients must use one of the qualified names:"
+        "\nambiguous model names ({count}), refused without their provider; set bare_names = false for all but one of the providers, \
+         or let clients use a qualified name:"
     );
     for (name, forms) in names.iter().take(AMBIGUOUS_SHOWN) {
         let _ = writeln!(text, "  {name}: {}", forms.join(" or "));

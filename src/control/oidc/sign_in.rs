@@ -92,7 +92,7 @@ impl Control {
             if let Some(reason) = refusal.reason {
                 self.note_denial("sign_in.failed", None, address, reason);
             }
-            refusal.error
+            *refusal.error
         })
     }
 
@@ -167,21 +167,21 @@ impl Control {
 #[derive(Debug)]
 pub(super) struct Refusal {
     reason: Option<&'static str>,
-    error: ApiError,
+    error: Box<ApiError>,
 }
 
 impl Refusal {
     pub fn of(reason: &'static str, message: &str) -> Refusal {
         Refusal {
             reason: Some(reason),
-            error: ApiError::new(ErrorCode::PermissionDenied, message),
+            error: Box::new(ApiError::new(ErrorCode::PermissionDenied, message)),
         }
     }
 
     pub fn unnoted(error: ApiError) -> Refusal {
         Refusal {
             reason: None,
-            error,
+            error: Box::new(error),
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::upstream::Client;
 
 /// Body of a control-plane call at most: 64 patterns and 16 budgets fit many times.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Path and longest body of the document with the whole state: 30,000 keys.
+const STATE: (&str, usize) = ("/v1/state", 8 * 1024 * 1024);
 
 #[derive(Clone)]
 pub(crate) struct ApiCall {
@@ -54,7 +56,10 @@ impl ApiCall {
         let worker = Worker::of(request);
         let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
-            bytes_max: BODY_BYTES_MAX,
+            bytes_max: match request.path() == STATE.0 {
+                true => STATE.1,
+                false => BODY_BYTES_MAX,
+            },
             timeout_ms: worker.gateway.limits().body_timeout_ms,
             setting: None,
         };
