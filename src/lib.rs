@@ -10,7 +10,7 @@
 //!  5  config store upstream     settings / WAL and books / calls to vendors
 //!  4  provider                  vendors as data
 //!  3  dialect limits price audit   wire formats / limits of vendors / money arithmetic / tree, notes and verifier of the audit log
-//!  2  conversation              canonical model between wire formats
+//!  2  conversation compression  canonical model between wire formats / codings of bodies
 //!  1  domain                    types without IO
 //! ```
 //! A module names only lower rows; modules in one row do not name each other (`tests/tidy.rs`).
@@ -20,6 +20,7 @@
 pub mod audit;
 pub mod auth;
 pub mod cli;
+pub mod compression;
 pub mod config;
 pub mod control;
 pub mod conversation;

@@ -25,7 +25,7 @@ const ROWS: &[(u8, &[&str])] = &[
     (5, &["config", "store", "upstream"]),
     (4, &["provider"]),
     (3, &["dialect", "limits", "price", "audit"]),
-    (2, &["conversation"]),
+    (2, &["conversation", "compression"]),
     (1, &["domain"]),
 ];
 
@@ -36,6 +36,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("awc", &["upstream/"]),
     ("redb", &["store/"]),
     ("bincode", &["store/codec/mod.rs"]),
+    ("zstd_safe", &["compression/"]),
+    ("brotli_decompressor", &["compression/"]),
     ("clap", &["cli/"]),
     ("SystemTime", &["domain/clock.rs"]),
     ("Timestamp::now", &["domain/clock.rs"]),

@@ -159,6 +159,22 @@ impl<'t> Section<'t> {
         into_string(self.take(key)?, errors)
     }
 
+    /// Takes a boolean, or returns the default.
+    pub fn boolean(&mut self, key: &'static str, default: bool, errors: &mut ConfigErrors) -> bool {
+        let Some(entry) = self.take(key) else {
+            return default;
+        };
+        if let DeValue::Boolean(value) = &entry.value {
+            return *value;
+        }
+        let found = type_name(&entry.value);
+        entry.report(
+            errors,
+            format_args!("expected a boolean, found {found}; write true or false"),
+        );
+        default
+    }
+
     /// Takes an integer within its range, or returns the default.
     pub fn integer(
         &mut self,

@@ -74,6 +74,7 @@ fn resolve(
         .take("price")
         .map(|written| parse_price(&section, written, preset, errors));
     let written_models = section.strings("models", errors);
+    let bare_names = section.boolean("bare_names", true, errors);
     let takes = members::resolve(section.strings("takes", errors), errors);
     let request_ceiling = section.take("request_ceiling").and_then(|written| {
         written.parse(errors, |value| {
@@ -111,6 +112,7 @@ fn resolve(
         price: price?,
         prices,
         models,
+        bare_names,
         // the price of a type without list prices is meant for all that it serves
         prices_all_models: all_models || !own_price,
         takes,
@@ -220,14 +222,14 @@ fn headers(
     written.into_iter().filter_map(header).collect()
 }
 
-/// Parses a base URL; the gateway itself appends the paths of endpoints.
+/// Parses a base URL, with or without the version of the API; the gateway itself appends the paths of endpoints.
 fn parse_endpoint_base(url: &str, preset: Option<&'static Preset>) -> Result<String, String> {
     let url = parse_base_url(url)?;
     match preset.and_then(|preset| preset.endpoint_path_in(&url)) {
         Some(path) => Err(format!(
             "unexpected endpoint; remove {path} from the end, which the gateway appends"
         )),
-        None => Ok(url),
+        None => Ok(preset.map_or_else(|| url.clone(), |preset| preset.complete_base_url(&url))),
     }
 }
 

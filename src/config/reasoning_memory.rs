@@ -1,9 +1,7 @@
 //! The `[reasoning_memory]` section: bounds of the stored reasoning; and `seal_key`, the source of the key that seals
 //! it. Must never repeat the key in a message.
 
-use toml::de::DeValue;
-
-use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::file::{ConfigErrors, Section, Spanned};
 use super::secret::{Environment, SecretSource};
 use super::settings::{DAY_MS, MIB, ReasoningMemoryConfig, SealKeySource};
 
@@ -15,32 +13,13 @@ pub(super) fn resolve(
 ) -> ReasoningMemoryConfig {
     let default = ReasoningMemoryConfig::default();
     let memory = ReasoningMemoryConfig {
-        enabled: enabled(&mut section, default.enabled, errors),
+        enabled: section.boolean("enabled", default.enabled, errors),
         keep_ms: section.integer("days", default.keep_ms / DAY_MS, 1..=90, errors) * DAY_MS,
         entries_max: section.integer("entries_max", default.entries_max, 1..=10_000_000, errors),
         bytes_max: section.integer("size_mb", default.bytes_max / MIB, 1..=1_000_000, errors) * MIB,
     };
     section.finish(errors);
     memory
-}
-
-fn enabled(section: &mut Section<'_>, default: bool, errors: &mut ConfigErrors) -> bool {
-    let Some(entry) = section.take("enabled") else {
-        return default;
-    };
-    match &entry.value {
-        DeValue::Boolean(enabled) => *enabled,
-        other => {
-            entry.report(
-                errors,
-                format_args!(
-                    "expected a boolean, found {}; write true or false",
-                    type_name(other)
-                ),
-            );
-            default
-        }
-    }
 }
 
 /// Without an environment no secret is read: for commands that seal nothing.

@@ -55,6 +55,8 @@ pub struct Capabilities {
     pub signed_calls: bool,
     /// the text of reasoning is sent only if it is asked for
     pub summaries_on_request: bool,
+    /// the text of reasoning before calls must be returned with them
+    pub returned_reasoning: bool,
     /// media can be inside a tool result, not only after it (Gemini dialect)
     pub media_within_results: bool,
 }
@@ -155,6 +157,7 @@ impl Capabilities {
             signed_calls: false,
             media_within_results: false,
             summaries_on_request: false,
+            returned_reasoning: false,
         }
     }
 

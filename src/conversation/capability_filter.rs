@@ -3,8 +3,9 @@
 //! must never be dropped silently.
 
 use crate::conversation::{
-    Capabilities, ChatRequest, Content, ContentBlock, Effort, FieldNames, Format, Media,
-    ReasoningOptions, ReasoningStyle, Role, Source, Summary, SystemTurns, ToolChoice, Turn, raw,
+    ANSWER_TOOL, Capabilities, ChatRequest, Content, ContentBlock, Effort, FieldNames, Format,
+    Media, RawJson, ReasoningOptions, ReasoningStyle, Role, Source, Summary, SystemTurns, Tool,
+    ToolChoice, Turn, raw,
 };
 use crate::domain::api_error::ApiError;
 
@@ -16,9 +17,9 @@ pub const ANSWER_TOKENS_AFTER_THINKING: u64 = 1_024;
 /// Markers of a system turn that is sent as a user turn.
 const SYSTEM_OPEN: &str = "<system>\n";
 const SYSTEM_CLOSE: &str = "\n</system>";
-/// Instructions in place of an answer format that the model does not have.
-const SCHEMA_INSTRUCTION: &str =
-    "Answer with one JSON object and nothing else. It must match this JSON schema:\n";
+/// Descriptions in place of an answer format that the model does not have.
+const ANSWER_DESCRIPTION: &str =
+    "Gives the answer to the user. Always call it, once, with the whole answer.";
 const JSON_INSTRUCTION: &str = "Answer with one JSON object and nothing else.";
 
 impl ChatRequest {
@@ -196,7 +197,7 @@ impl CapabilityFilter<'_> {
         Ok(())
     }
 
-    /// A format that the model lacks is emulated by a wider one, or refused: an answer in another format is not the one asked for.
+    /// A format that the model lacks is emulated, or refused: an answer in another format is not the one asked for.
     fn format(&mut self) -> Result<(), ApiError> {
         let capabilities = self.capabilities;
         let is_supported = match &self.request.format {
@@ -207,7 +208,7 @@ impl CapabilityFilter<'_> {
         if is_supported {
             return Ok(());
         }
-        match &self.request.format {
+        match std::mem::take(&mut self.request.format) {
             // a schema of any object is equivalent
             Format::JsonObject if capabilities.json_schema && capabilities.open_schemas => {
                 self.request.format = Format::JsonSchema {
@@ -216,27 +217,45 @@ impl CapabilityFilter<'_> {
                     schema: raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
                     strict: None,
                 };
-            }
-            Format::JsonSchema { schema, .. } if capabilities.json_object => {
-                let instruction = format!("{SCHEMA_INSTRUCTION}{}", schema.as_str());
-                self.request.format = Format::JsonObject;
-                self.instruct(instruction);
+                return Ok(());
             }
             // any text can hold JSON, if the model is told to
-            Format::JsonObject => {
-                self.request.format = Format::Text;
-                self.instruct(JSON_INSTRUCTION.to_owned());
+            Format::JsonObject => self.instruct(JSON_INSTRUCTION.to_owned()),
+            Format::JsonSchema { schema, .. } if self.can_force_answer(&schema) => {
+                self.force_answer(schema);
             }
             Format::JsonSchema { .. } | Format::Text => {
-                let reason =
-                    "cannot answer by a JSON schema; ask for a JSON object, or use another model";
+                let reason = "cannot answer by a JSON schema in this request; ask for a JSON object, or use another model";
                 return Err(self.refusal(reason, self.field_names.format));
             }
         }
-        if !matches!(self.request.format, Format::JsonSchema { .. }) {
-            self.request.drop_param(self.field_names.format);
-        }
+        self.request.drop_param(self.field_names.format);
         Ok(())
+    }
+
+    /// The model can be told to call one tool, and the client has none that it might have called instead. Arguments are objects.
+    fn can_force_answer(&self, schema: &RawJson) -> bool {
+        let capabilities = self.capabilities;
+        let is_object = serde_json::from_str::<serde_json::Value>(schema.as_str())
+            .is_ok_and(|schema| schema["type"] == "object");
+        capabilities.tools
+            && capabilities.tool_choice_forced
+            && self.request.tools.is_empty()
+            && is_object
+    }
+
+    /// The schema becomes the arguments of a tool that the model must call.
+    fn force_answer(&mut self, schema: RawJson) {
+        self.request.tools = vec![Tool {
+            name: ANSWER_TOOL.to_owned(),
+            description: Some(ANSWER_DESCRIPTION.to_owned()),
+            schema,
+            strict: None,
+            cache: None,
+        }];
+        // of one tool, and taken by models that refuse a name
+        self.request.tool_choice = ToolChoice::Any;
+        self.request.answers_by_tool = true;
     }
 
     /// Adds an instruction after the system turns at the beginning.
@@ -249,12 +268,15 @@ impl CapabilityFilter<'_> {
         turns.insert(at, Turn { role, blocks });
     }
 
-    fn stop(&self) -> Result<(), ApiError> {
+    fn stop(&mut self) -> Result<(), ApiError> {
         let (count, max) = (
             self.request.stop.len(),
             self.capabilities.stop_sequences_max,
         );
-        if count > max {
+        if max == 0 && count > 0 {
+            self.request.stop.clear();
+            self.request.drop_param(self.field_names.stop);
+        } else if count > max {
             let reason = format!("supports at most {max} stop sequences, got {count}; remove some");
             return Err(self.refusal(&reason, self.field_names.stop));
         }

@@ -2,6 +2,7 @@
 //! the capabilities of a model. Plain values that the dialects decode and encode. Must never
 //! contain bytes of a wire format, nor decide by vendor.
 
+mod answer_tool;
 mod block;
 mod capabilities;
 mod capability_filter;
@@ -24,6 +25,7 @@ pub use crate::conversation::response_builder::ResponseBuilder;
 pub use crate::conversation::state_sealer::StateSealer;
 pub use crate::conversation::stop_reason::StopReason;
 pub use crate::conversation::tool_names::{ToolNames, fit_call_id};
+pub use answer_tool::{ANSWER_TOOL, AnswerTool};
 pub use block::{
     Cache, Content, ContentBlock, Media, Origin, ProviderState, ProviderStateKind, ReasoningBlock,
     Source, ToolCall, ToolResult,

@@ -56,6 +56,8 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     pub reasoning: ReasoningOptions,
     pub format: Format,
+    /// the one tool is the gateway's, and its arguments are the answer
+    pub answers_by_tool: bool,
     /// the client's identifier of the end user
     pub user: Option<String>,
     pub service_tier: Option<String>,

@@ -16,12 +16,16 @@ pub struct ToolNames {
     sent: HashMap<String, String>,
     /// by sent name
     original: HashMap<String, String>,
+    answers_by_tool: bool,
 }
 
 impl ToolNames {
     /// Replacements for all tool names of a request that violate the rule.
     pub fn of(request: &ChatRequest, rule: NameRule) -> ToolNames {
-        let mut names = ToolNames::default();
+        let mut names = ToolNames {
+            answers_by_tool: request.answers_by_tool,
+            ..ToolNames::default()
+        };
         let calls = request
             .turns
             .iter()
@@ -54,6 +58,11 @@ impl ToolNames {
         let replacement = rule.replacement(name);
         self.original.insert(replacement.clone(), name.to_owned());
         self.sent.insert(name.to_owned(), replacement);
+    }
+
+    /// The arguments of the gateway's own tool are the answer.
+    pub fn answers_by_tool(&self) -> bool {
+        self.answers_by_tool
     }
 
     /// Name sent upstream.

@@ -19,6 +19,7 @@ mod messages;
 mod models;
 mod name;
 mod ollama;
+mod reasoning_tap;
 mod registry;
 mod request;
 mod request_edits;
@@ -35,12 +36,14 @@ mod wire;
 #[cfg(test)]
 mod samples;
 
+pub use chat::with_returned_reasoning;
 pub use codec::{EncodeOptions, ResponseMeta};
 pub use converse::{ModelFamily, base_model_id};
 pub use decoded_response::{DecodedResponse, IncompleteResponse};
 pub use dispatch::{
     cost_comment, effective_status, error_body, is_error_body, ping, read, upstream_error,
 };
+pub use embeddings::{EmbeddedBatch, EmbeddingFormat, EmbeddingRequest};
 pub use error::{UpstreamError, retry_after_s};
 pub use members::{NESTED_OPTIONS, is_bound_alias, is_known_member};
 pub use messages::without_foreign_reasoning;

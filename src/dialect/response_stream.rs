@@ -4,12 +4,15 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{BlockKind, OutputEvent, ResponseBuilder, RetainedReasoning, ToolNames};
+use crate::conversation::{
+    AnswerTool, BlockKind, Origin, OutputEvent, ResponseBuilder, RetainedReasoning, ToolNames,
+};
 use crate::dialect::codec::{ResponseDecoder, ResponseEncoder, ResponseMeta, StreamState};
 use crate::dialect::decoded_response::{DecodedResponse, IncompleteResponse};
 use crate::dialect::embeddings;
 use crate::dialect::error::UpstreamError;
 use crate::dialect::name::{Dialect, Operation};
+use crate::dialect::reasoning_tap::ReasoningTap;
 use crate::dialect::request::Request;
 use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
@@ -39,6 +42,8 @@ enum StreamMode {
     Passthrough {
         operation: Operation,
         tap: Box<dyn PassthroughTap>,
+        /// present where the model wants its reasoning back
+        reasoning: Option<Box<ReasoningTap>>,
         /// the upstream's terminal event, withheld until the cost is settled
         terminal: Bytes,
     },
@@ -75,9 +80,24 @@ impl ResponseStream {
             mode: StreamMode::Passthrough {
                 operation: request.operation,
                 tap: request.dialect.client_or_chat().tap(hide_usage_chunk),
+                reasoning: None,
                 terminal: Bytes::new(),
             },
         }
+    }
+
+    /// Reads the reasoning before calls of a response that is passed through, for later turns.
+    #[must_use]
+    pub fn retaining_reasoning(mut self, upstream: Dialect, meta: &ResponseMeta) -> ResponseStream {
+        if let StreamMode::Passthrough { reasoning, .. } = &mut self.mode {
+            let origin = Origin {
+                dialect: upstream.as_str().into(),
+                model: meta.model.clone(),
+            };
+            let decoder = upstream.upstream().decoder(meta);
+            *reasoning = Some(Box::new(ReasoningTap::new(decoder, origin)));
+        }
+        self
     }
 
     /// Translates from the upstream's dialect. `names` are the names that the request's tools have upstream. `None` if one of the
@@ -91,6 +111,7 @@ impl ResponseStream {
     ) -> Option<ResponseStream> {
         let decoder = upstream.upstream().decoder(&meta);
         let encoder = request.dialect.client()?.encoder(request, meta);
+        let answer_tool = names.answers_by_tool().then(AnswerTool::default);
         let builder = if request.streamed {
             ResponseBuilder::reasoning_only()
         } else {
@@ -108,6 +129,7 @@ impl ResponseStream {
                 delivered: DeliveredText::default(),
                 events: Vec::new(),
                 has_call: false,
+                answer_tool,
             })),
         })
     }
@@ -126,7 +148,15 @@ impl ResponseStream {
     fn forward(&mut self, event: &Bytes, fields: &Fields<'_>) -> ForwardedEvent {
         let lenient = self.usage_rules.ends_without_reason;
         match &mut self.mode {
-            StreamMode::Passthrough { tap, terminal, .. } => {
+            StreamMode::Passthrough {
+                tap,
+                terminal,
+                reasoning,
+                ..
+            } => {
+                if let Some(reasoning) = reasoning {
+                    reasoning.read(fields);
+                }
                 match end_by_usage(tap.read(fields), lenient) {
                     EventKind::Terminal => {
                         terminal.clone_from(event);
@@ -219,7 +249,12 @@ impl ResponseStream {
                 operation: Operation::Embeddings,
                 ..
             } => embeddings::decode_unary(body),
-            StreamMode::Passthrough { .. } => self.client.client_or_chat().decode_unary(body),
+            StreamMode::Passthrough { reasoning, .. } => {
+                if let Some(reasoning) = reasoning {
+                    reasoning.read_unary(body);
+                }
+                self.client.client_or_chat().decode_unary(body)
+            }
             StreamMode::Translated(response) => response.decode_unary(body),
         };
         let rules = self.usage_rules;
@@ -276,8 +311,9 @@ impl ResponseStream {
 
     /// Reasoning that later turns need and the client's dialect cannot carry.
     pub fn retained_reasoning(&self) -> Option<RetainedReasoning> {
-        let StreamMode::Translated(response) = &self.mode else {
-            return None;
+        let response = match &self.mode {
+            StreamMode::Translated(response) => response,
+            StreamMode::Passthrough { reasoning, .. } => return reasoning.as_ref()?.retained(),
         };
         let mut retained = response.builder.clone().build().retained_reasoning()?;
         if self.client != Dialect::Chat {
@@ -299,6 +335,8 @@ struct TranslatedResponse {
     /// decoded, not yet encoded
     events: Vec<OutputEvent>,
     has_call: bool,
+    /// the call of this tool is the answer
+    answer_tool: Option<AnswerTool>,
 }
 
 impl TranslatedResponse {
@@ -344,29 +382,34 @@ impl TranslatedResponse {
     /// Counts the decoded events, adds them to the response and encodes them to `out`. Returns `true` if any is content.
     fn take_events(&mut self, mut out: Option<&mut Vec<u8>>) -> bool {
         let mut has_content = false;
-        for mut event in self.events.drain(..) {
-            if let OutputEvent::Open {
-                block_kind: BlockKind::Call { name, .. },
-                ..
-            } = &mut event
-                && !self.names.is_empty()
-            {
-                *name = self.names.original(name).to_owned();
-            }
-            self.has_call |= matches!(
-                event,
-                OutputEvent::Open {
-                    block_kind: BlockKind::Call { .. },
-                    ..
-                }
-            );
+        for event in std::mem::take(&mut self.events) {
             has_content |= self.delivered.count_event(&event);
-            self.builder.add(&event);
-            if let Some(out) = &mut out {
-                self.encoder.event(&event, out);
+            let Some(answer_tool) = &mut self.answer_tool else {
+                self.take_event(event, out.as_deref_mut());
+                continue;
+            };
+            for event in answer_tool.translate(event) {
+                self.take_event(event, out.as_deref_mut());
             }
         }
         has_content
+    }
+
+    fn take_event(&mut self, mut event: OutputEvent, out: Option<&mut Vec<u8>>) {
+        if let OutputEvent::Open {
+            block_kind: BlockKind::Call { name, .. },
+            ..
+        } = &mut event
+        {
+            self.has_call = true;
+            if !self.names.is_empty() {
+                *name = self.names.original(name).to_owned();
+            }
+        }
+        self.builder.add(&event);
+        if let Some(out) = out {
+            self.encoder.event(&event, out);
+        }
     }
 }
 

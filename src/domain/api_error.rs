@@ -26,6 +26,8 @@ pub enum ErrorCode {
     ManagedByFile,
     PreconditionFailed,
     RequestTooLarge,
+    /// a body in a coding or of a type that is not read
+    UnsupportedMediaType,
     /// WebSocket upgrade; not supported
     UpgradeRefused,
     RateLimitExceeded,
@@ -60,6 +62,9 @@ impl ErrorCode {
             ErrorCode::ManagedByFile => (409, "managed_by_file", "invalid_request_error"),
             ErrorCode::PreconditionFailed => (412, "precondition_failed", "invalid_request_error"),
             ErrorCode::RequestTooLarge => (413, "request_too_large", "request_too_large"),
+            ErrorCode::UnsupportedMediaType => {
+                (415, "unsupported_media_type", "invalid_request_error")
+            }
             ErrorCode::UpgradeRefused => (426, "upgrade_refused", "invalid_request_error"),
             ErrorCode::RateLimitExceeded => (429, "rate_limit_exceeded", "rate_limit_error"),
             ErrorCode::BudgetHeld => (429, "budget_held", "rate_limit_error"),
@@ -73,7 +78,7 @@ impl ErrorCode {
         }
     }
 
-    pub const ALL: [ErrorCode; 26] = [
+    pub const ALL: [ErrorCode; 27] = [
         ErrorCode::InvalidRequest,
         ErrorCode::ModelAmbiguous,
         ErrorCode::Authentication,
@@ -90,6 +95,7 @@ impl ErrorCode {
         ErrorCode::ManagedByFile,
         ErrorCode::PreconditionFailed,
         ErrorCode::RequestTooLarge,
+        ErrorCode::UnsupportedMediaType,
         ErrorCode::UpgradeRefused,
         ErrorCode::RateLimitExceeded,
         ErrorCode::BudgetHeld,

@@ -110,6 +110,94 @@ pub(super) fn change_each(schema: &mut Node<'_>, change: &mut dyn FnMut(&mut Nod
     change(schema);
 }
 
+/// Members of a schema that a vendor takes at its top.
+const TOP: [&str; 3] = ["type", "properties", "required"];
+/// Bounds of a schema whose references are replaced.
+const INLINED_BYTES_MAX: usize = 256 * 1024;
+const INLINED_DEPTH_MAX: usize = 32;
+/// In place of a definition within itself.
+const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+
+/// Replaces the references to the definitions of a schema by the definitions, for a vendor that takes no definitions.
+pub(super) fn inline_references(schema: &mut Node<'_>) {
+    let mut inlined = Vec::new();
+    {
+        let definitions = Definitions(schema);
+        let target = definitions.target(schema);
+        for name in TOP {
+            let own = schema.member(name);
+            let value = own.or_else(|| target.and_then(|target| target.member(name)));
+            let is_changed = own.is_none() || own.is_some_and(has_reference);
+            if let Some(value) = value.filter(|_| is_changed) {
+                let mut json = String::new();
+                definitions.write(value, 0, &mut json);
+                inlined.push((name, json));
+            }
+        }
+    }
+    for (name, json) in inlined {
+        schema.set_member(name, Node::written(json));
+    }
+}
+
+fn has_reference(node: &Node<'_>) -> bool {
+    node.children()
+        .any(|(name, child)| name == Some("$ref") || has_reference(child))
+}
+
+/// A schema as the place of its definitions.
+struct Definitions<'n, 't>(&'n Node<'t>);
+
+impl<'n, 't> Definitions<'n, 't> {
+    /// Definition that a schema refers to.
+    fn target(&self, schema: &Node<'_>) -> Option<&'n Node<'t>> {
+        let reference = schema.member("$ref")?.string()?;
+        let (place, name) = reference.strip_prefix("#/")?.split_once('/')?;
+        let is_place = ["$defs", "definitions"].contains(&place);
+        self.0.member(place).filter(|_| is_place)?.member(name)
+    }
+
+    fn write(&self, node: &Node<'_>, depth: usize, out: &mut String) {
+        if depth > INLINED_DEPTH_MAX || out.len() > INLINED_BYTES_MAX {
+            return out.push_str(ANY_OBJECT);
+        }
+        if node.is_array() {
+            return self.write_list(node, depth, out);
+        }
+        if !node.is_object() {
+            return node.write(out);
+        }
+        let target = self.target(node);
+        let referred = target.into_iter().flat_map(|target| target.children());
+        let referred =
+            referred.filter(|(name, _)| name.is_some_and(|name| node.member(name).is_none()));
+        let own = node
+            .children()
+            .filter(|(name, _)| target.is_none() || *name != Some("$ref"));
+        out.push('{');
+        for (number, (name, child)) in own.chain(referred).enumerate() {
+            if number > 0 {
+                out.push(',');
+            }
+            out.push_str(&serde_json::Value::from(name.unwrap_or_default()).to_string());
+            out.push(':');
+            self.write(child, depth + 1, out);
+        }
+        out.push('}');
+    }
+
+    fn write_list(&self, node: &Node<'_>, depth: usize, out: &mut String) {
+        out.push('[');
+        for (number, (_, child)) in node.children().enumerate() {
+            if number > 0 {
+                out.push(',');
+            }
+            self.write(child, depth + 1, out);
+        }
+        out.push(']');
+    }
+}
+
 /// Moves the keywords that are not in the list into the description, where the model still reads them.
 pub(super) fn describe_others(schema: &mut Node<'_>, words: &[String]) {
     let is_known = |name: &str| words.iter().any(|word| word == name);

@@ -108,6 +108,17 @@ impl Table {
         (min, max)
     }
 
+    /// Most elements that the target takes in a list of the body.
+    pub fn max_items(&self, target: Target<'_>, field: &str) -> Option<usize> {
+        let rules = self.rules(target).into_iter();
+        let of_field = rules.filter(|rule| rule.when.is_empty() && rule.field.dotted() == field);
+        let bars = of_field.filter_map(|rule| match rule.limit {
+            Limit::MaxItems(max) => Some(max),
+            _ => None,
+        });
+        bars.min()
+    }
+
     /// Fits a written body to the target.
     pub fn fit(&self, target: Target<'_>, body: &str) -> Fit {
         fit::fit(&self.rules(target), body)

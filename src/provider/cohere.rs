@@ -1,11 +1,11 @@
-//! Cohere: its own `/v2/chat`, and embeddings at its OpenAI-compatible path; embedded prices.
+//! Cohere: its own `/v2/chat` and `/v2/embed`; embedded prices.
 
 use super::preset::failure_words;
 use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
 use crate::conversation::{Capabilities, NameRule, ReasoningStyle, SystemTurns};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, EmbeddingFormat};
 
 pub(super) static PRESET: Preset = Preset {
     name: "cohere",
@@ -14,7 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Cohere, "/v2/chat"),
-        Endpoint::embeddings("/compatibility/v1/embeddings").borrowed(),
+        Endpoint::native_embeddings(Dialect::Cohere, "/v2/embed", EmbeddingFormat::CohereV2),
     ],
     place: PlaceRule::None,
     price: PriceRule::Sheet("cohere"),

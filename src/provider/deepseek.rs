@@ -46,6 +46,7 @@ fn capabilities(model: &str) -> Capabilities {
         json_schema: false,
         strict: false,
         service_tier: false,
+        returned_reasoning: true,
         ..Capabilities::chat()
     }
 }

@@ -1,4 +1,4 @@
-//! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
+//! Google Gemini: its own `generateContent` and `batchEmbedContents`, with the model in the URL; embedded prices. The
 //! generation determines how reasoning is requested and whether signatures must be returned.
 
 use super::preset::failure_words;
@@ -6,7 +6,7 @@ use super::preset::{
     BaseUrl, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, EmbeddingFormat};
 
 pub(super) static PRESET: Preset = Preset {
     name: "gemini",
@@ -16,6 +16,11 @@ pub(super) static PRESET: Preset = Preset {
     endpoints: &[
         Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
             .with_stream_path("/models/{model}:streamGenerateContent?alt=sse"),
+        Endpoint::native_embeddings(
+            Dialect::Gemini,
+            "/models/{model}:batchEmbedContents",
+            EmbeddingFormat::GeminiBatch,
+        ),
     ],
     place: PlaceRule::None,
     price: PriceRule::Sheet("gemini"),

@@ -18,6 +18,7 @@ mod openrouter;
 mod preset;
 mod simulator;
 mod together;
+mod xai;
 
 pub use bedrock::{AwsKeys, RequestToSign, Signer};
 pub use preset::litellm_names::{LiteLlmVendor, litellm_vendor};
@@ -43,6 +44,7 @@ pub static REGISTRY: &[&Preset] = &[
     &openrouter::PRESET,
     &simulator::PRESET,
     &together::PRESET,
+    &xai::PRESET,
 ];
 
 /// Preset of this name.
@@ -115,6 +117,37 @@ mod tests {
             endpoint(&ollama::PRESET, Operation::Conversation).map(|endpoint| endpoint.path),
             Some("/messages")
         );
+    }
+
+    #[test]
+    fn base_url_is_taken_with_and_without_the_version() {
+        for (preset, written, complete) in [
+            ("openai", "https://a.example", "https://a.example/v1"),
+            ("openai", "https://a.example/v1", "https://a.example/v1"),
+            ("openai", "https://a.example/x", "https://a.example/x"),
+            ("anthropic", "https://a.example", "https://a.example/v1"),
+            ("groq", "https://a.example", "https://a.example/openai/v1"),
+            ("gemini", "https://a.example", "https://a.example/v1beta"),
+            ("ollama", "http://a:11434", "http://a:11434/v1"),
+            ("ollama_native", "http://a:11434/v1", "http://a:11434"),
+            ("azure", "https://r.example/openai/v1", "https://r.example"),
+            (
+                "azure",
+                "https://r.example/openai",
+                "https://r.example/openai",
+            ),
+            ("cohere", "https://a.example/v2", "https://a.example"),
+            ("openai_compatible", "http://a:8000", "http://a:8000"),
+            ("openai_compatible", "http://a:8000/v1", "http://a:8000/v1"),
+        ] {
+            let preset = find(preset).expect("a preset");
+            assert_eq!(
+                preset.complete_base_url(written),
+                complete,
+                "{}",
+                preset.name
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub(super) mod failure_words;
 pub(super) mod litellm_names;
 
 use crate::conversation::Capabilities;
-use crate::dialect::{Dialect, Framing, Operation, UsageRules};
+use crate::dialect::{Dialect, EmbeddingFormat, Framing, Operation, UsageRules};
 use crate::domain::attempt::FailureClass;
 use crate::domain::secret::Secret;
 use failure_words::{FailureWord, classify};
@@ -67,6 +67,8 @@ pub struct Endpoint {
     pub compat: Option<&'static CompatRules>,
     /// for a vendor that takes the dialect's bodies in an envelope of its own
     pub wrapper: Option<&'static BodyWrapper>,
+    /// embeddings in a format of the vendor's own
+    pub embedding_format: Option<EmbeddingFormat>,
     /// reading of the usage that the vendor reports
     pub usage_rules: UsageRules,
     /// the vendor is not the dialect's author, and may take other members for the output cap than the author does
@@ -88,6 +90,7 @@ impl Endpoint {
             supports_model: |_| true,
             compat: None,
             wrapper: None,
+            embedding_format: None,
             usage_rules: UsageRules::EXACT,
             borrowed: false,
             is_open_name: |_| false,
@@ -110,10 +113,10 @@ impl Endpoint {
         }
     }
 
-    /// A conversation in the client's own dialect is fitted to the vendor's limits: the client wrote it for another vendor.
+    /// A request in the client's own dialect is fitted to the vendor's limits: the client wrote it for another vendor.
     pub fn fits_passthrough(&self) -> bool {
         let is_foreign = self.borrowed || self.wrapper.is_some();
-        is_foreign && self.operation == Operation::Conversation
+        is_foreign && self.operation != Operation::TokenCount
     }
 
     pub(super) const fn borrowed(self) -> Endpoint {
@@ -134,6 +137,19 @@ impl Endpoint {
         Endpoint {
             operation: Operation::Embeddings,
             ..Endpoint::at(Dialect::Chat, path)
+        }
+    }
+
+    /// Embeddings in a format of the vendor's own; `dialect` is that of its errors.
+    pub(super) const fn native_embeddings(
+        dialect: Dialect,
+        path: &'static str,
+        format: EmbeddingFormat,
+    ) -> Endpoint {
+        Endpoint {
+            operation: Operation::Embeddings,
+            embedding_format: Some(format),
+            ..Endpoint::at(dialect, path)
         }
     }
 
@@ -321,7 +337,7 @@ impl Preset {
     }
 
     /// Endpoint for a call in a client dialect: the endpoint of that dialect if it serves the
-    /// model, else, for a conversation, the first one that requests can be translated to.
+    /// model, else the first one that requests can be translated to.
     pub fn endpoint(
         &self,
         operation: Operation,
@@ -334,8 +350,8 @@ impl Preset {
             })
         };
         let own = endpoints().find(|endpoint| endpoint.dialect == client);
-        // an operation other than a conversation is not translated
-        own.or_else(|| endpoints().find(|_| operation == Operation::Conversation))
+        // a count of tokens is not translated
+        own.or_else(|| endpoints().find(|_| operation != Operation::TokenCount))
     }
 
     /// Path of an endpoint at the end of a base URL, where calls would repeat it.
@@ -344,6 +360,36 @@ impl Preset {
         paths
             .filter(|path| !path.contains('{'))
             .find(|path| base_url.ends_with(*path))
+    }
+
+    /// The base URL as this type writes it: with the version of the API where the given one has no path, and without it where the
+    /// paths of the endpoints begin with it. A server of an unknown vendor may serve its root, so its base URL stays as it is.
+    pub fn complete_base_url(&self, base_url: &str) -> String {
+        let BaseUrl::Fixed(usual) = self.base_url else {
+            return self.without_version(base_url).to_owned();
+        };
+        match (url_path(usual), url_path(base_url)) {
+            ("", _) => self.without_version(base_url).to_owned(),
+            (usual, "") => format!("{base_url}{usual}"),
+            _ => base_url.to_owned(),
+        }
+    }
+
+    /// The base URL without a path that is the version with which the paths of the endpoints begin.
+    fn without_version<'a>(&self, base_url: &'a str) -> &'a str {
+        let path = url_path(base_url);
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let is_version = last.strip_prefix('v').is_some_and(|rest| {
+            rest.starts_with(|letter: char| letter.is_ascii_digit()) && !rest.contains('.')
+        });
+        let is_repeated = self.endpoints.iter().any(|endpoint| {
+            let rest = endpoint.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        });
+        match is_version && is_repeated {
+            true => &base_url[..base_url.len() - path.len()],
+            false => base_url,
+        }
     }
 
     /// Path that base URLs of this type have, if the given one has none.

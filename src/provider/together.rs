@@ -39,11 +39,12 @@ static CHAT: CompatRules = CompatRules {
     one_choice: false,
 };
 
-fn capabilities(_: &str) -> Capabilities {
+fn capabilities(model: &str) -> Capabilities {
     Capabilities {
         top_k: true,
         documents: false,
         user: false,
+        returned_reasoning: model.starts_with("moonshotai/Kimi"),
         ..Capabilities::chat()
     }
 }

@@ -46,8 +46,8 @@ impl ModelTable {
         }
     }
 
-    /// Resolves `provider/model` for any model of a configured provider, or a bare name that exactly one provider lists. Both may
-    /// contain slashes; `provider/model` takes precedence.
+    /// Resolves `provider/model` for any model of a configured provider, or a bare name that exactly one provider lists under bare
+    /// names. Both may contain slashes; `provider/model` takes precedence.
     pub fn resolve_model(&self, asked: &str) -> Result<Arc<Deployment>, RouteError> {
         if let Some(deployment) = self.listed.get(asked) {
             return Ok(deployment.clone());
@@ -58,7 +58,8 @@ impl ModelTable {
         if let Some(forms) = self.ambiguous.get(asked) {
             return Err(RouteError::Ambiguous(forms.clone()));
         }
-        let candidates = self.candidates(asked);
+        let mut candidates = self.candidates(asked);
+        candidates.retain(|deployment| deployment.provider.bare_names);
         match candidates.as_slice() {
             [] => Err(RouteError::Unknown),
             [only] => Ok(only.clone()),
@@ -126,22 +127,24 @@ impl ModelTable {
         }
         // a bare name that reads as `provider/model` of another provider is reachable only by its full name
         let shadowed = self.split_qualified(&name).is_some();
-        match candidates.as_slice() {
+        let (bare, mut qualified): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|deployment| deployment.provider.bare_names);
+        match bare.as_slice() {
             [only] if !shadowed => {
                 self.listed.insert(name.clone(), only.clone());
                 self.names.push((name, only.clone()));
             }
             several => {
-                self.names.extend(
-                    several
-                        .iter()
-                        .map(|deployment| (deployment.qualified(), deployment.clone())),
-                );
-                if !shadowed {
+                if several.len() > 1 && !shadowed {
                     self.ambiguous.insert(name, qualified_names(several));
                 }
+                qualified.extend(bare);
             }
         }
+        let qualified = qualified.into_iter();
+        self.names
+            .extend(qualified.map(|deployment| (deployment.qualified(), deployment)));
     }
 
     /// Deployments of all providers that list the bare name, in configuration order.

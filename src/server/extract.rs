@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
-use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
@@ -18,6 +18,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
+use crate::compression::BodyDecoder;
 use crate::control::CallOrigin;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::RequestId;
@@ -159,7 +160,10 @@ fn content_length(request: &HttpRequest) -> Option<u64> {
 
 /// The announced length, if any, of a body of great or unknown length: the call is then looked at before the body is awaited.
 pub(super) fn long_body(request: &HttpRequest) -> Option<Option<u64>> {
+    let is_coded = request.headers().contains_key(CONTENT_ENCODING);
     match content_length(request) {
+        // a short body may stand for a long one
+        announced if is_coded => Some(announced),
         Some(bytes) if bytes <= SHORT_BODY_BYTES => None,
         None if request.headers().contains_key(TRANSFER_ENCODING) => Some(None),
         None => None,
@@ -175,8 +179,8 @@ pub(super) fn check_length(announced: Option<u64>, limits: BodyLimits) -> Result
     }
 }
 
-/// Reads the body. A body that is announced as too long is refused without being read. `grow` is told the bytes so far, before
-/// they are kept.
+/// Reads the body, decoded where the client compressed it. A body that is announced as too long is refused without being read.
+/// `grow` is told the bytes so far, before they are kept.
 pub(super) async fn body(
     request: &HttpRequest,
     payload: Payload,
@@ -184,8 +188,15 @@ pub(super) async fn body(
     grow: impl FnMut(usize) -> Result<(), ApiError>,
 ) -> Result<Bytes, ApiError> {
     check_length(content_length(request), limits)?;
+    let decoder = decoder(request)?;
     let timeout = Duration::from_millis(limits.timeout_ms);
-    match tokio::time::timeout(timeout, read(payload, limits, grow)).await {
+    let read = async {
+        match decoder {
+            Some(decoder) => read_coded(payload, limits, decoder, grow).await,
+            None => read(payload, limits, grow).await,
+        }
+    };
+    match tokio::time::timeout(timeout, read).await {
         Ok(body) => {
             if let (Ok(_), Some(watch)) = (&body, request.conn_data::<Rc<Watch>>()) {
                 watch.body_came();
@@ -197,6 +208,47 @@ pub(super) async fn body(
             limits.timeout_ms / 1_000
         ))),
     }
+}
+
+/// Decoder of a compressed body.
+fn decoder(request: &HttpRequest) -> Result<Option<BodyDecoder>, ApiError> {
+    let headers = request.headers();
+    if !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(None);
+    }
+    let codings: Vec<&str> = headers
+        .get_all(CONTENT_ENCODING)
+        .map(|value| value.to_str().unwrap_or("?"))
+        .collect();
+    BodyDecoder::of(&codings.join(", "))
+        .map_err(|error| ApiError::new(ErrorCode::UnsupportedMediaType, error.to_string()))
+}
+
+/// Decodes a compressed body as it comes. The limit holds for the decoded bytes; nothing beyond it is decoded.
+async fn read_coded(
+    mut payload: Payload,
+    limits: BodyLimits,
+    mut decoder: BodyDecoder,
+    mut grow: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        ApiError::invalid(format!("failed to read the body: {error}"))
+    };
+    let mut joined = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        decoder.push(chunk.map_err(|error| unreadable(&error))?);
+        while let Some(piece) = decoder.next_piece().map_err(|error| unreadable(&error))? {
+            if joined.len() + piece.len() > limits.bytes_max {
+                return Err(too_large(limits));
+            }
+            grow(joined.len() + piece.len())?;
+            joined.extend_from_slice(&piece);
+            // other requests of the worker wait for no more than a piece
+            tokio::task::yield_now().await;
+        }
+    }
+    decoder.finish().map_err(|error| unreadable(&error))?;
+    Ok(joined.freeze())
 }
 
 /// A body of one chunk is not copied.

@@ -1,17 +1,18 @@
-//! Response of an upstream: status, selected headers, and the body as received. A truncated chunked body is
-//! indistinguishable from a complete one here; the dialect detects it.
+//! Response of an upstream: status, selected headers, and the body as received, decoded where the upstream compressed it although
+//! it was asked not to. A truncated chunked body is indistinguishable from a complete one here; the dialect detects it.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use awc::error::PayloadError;
 use awc::http::StatusCode;
-use awc::http::header::CONTENT_LENGTH;
+use awc::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use super::error::TransportError;
 use super::pools::PooledCall;
+use crate::compression::{BodyDecoder, UnknownCoding};
 
 type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
@@ -23,6 +24,7 @@ pub struct IncomingResponse {
     chunks: ChunkStream,
     /// bytes of the content-length not received yet
     outstanding: Option<u64>,
+    decoder: Result<Option<BodyDecoder>, UnknownCoding>,
     _call: Option<PooledCall>,
 }
 
@@ -41,6 +43,9 @@ impl IncomingResponse {
             .filter_map(|(name, value)| {
                 Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
             });
+        let coding = response.headers().get(CONTENT_ENCODING);
+        let coding = coding.map_or("", |value| value.to_str().unwrap_or("?"));
+        let decoder = BodyDecoder::of(coding);
         let length = response
             .headers()
             .get(CONTENT_LENGTH)
@@ -48,6 +53,7 @@ impl IncomingResponse {
         IncomingResponse {
             status: response.status().as_u16(),
             headers: headers.collect(),
+            decoder,
             outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
             // awc panics if a body is polled after its end
             chunks: Box::pin(response.fuse()),
@@ -61,8 +67,33 @@ impl IncomingResponse {
         self
     }
 
-    /// Returns the next chunk, `None` at the end. Fails if no data arrives for `idle_ms`.
+    /// Returns the next chunk, decoded, `None` at the end. Fails if no data arrives for `idle_ms`. Cancel-safe.
     pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
+        loop {
+            let decoder = self.decoder.as_mut();
+            let decoder = decoder.map_err(|error| TransportError::Exchange(error.to_string()))?;
+            let undecodable = |error| TransportError::Exchange(format!("response is {error}"));
+            if let Some(decoder) = decoder
+                && let Some(piece) = decoder.next_piece().map_err(undecodable)?
+            {
+                return Ok(Some(piece));
+            }
+            let received = self.receive(idle_ms).await?;
+            match (received, &mut self.decoder) {
+                (Some(bytes), Ok(Some(decoder))) => decoder.push(bytes),
+                (None, Ok(Some(decoder))) => {
+                    let complete = decoder.finish();
+                    return complete.map(|()| None).map_err(|error| {
+                        TransportError::ConnectionLost(format!("response is {error}"))
+                    });
+                }
+                (received, _) => return Ok(received),
+            }
+        }
+    }
+
+    /// Returns the next chunk as it comes.
+    async fn receive(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
         let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
         match next
             .await

@@ -144,11 +144,7 @@ fn check_base_url_with_endpoint_is_an_error_and_without_path_a_remark() {
             "http://10.0.0.5:8000",
             Some("usually needs /v1"),
         ),
-        (
-            "anthropic",
-            "https://llm.example/",
-            Some("usually needs /v1"),
-        ),
+        ("anthropic", "https://llm.example/", None),
         ("openai_compatible", "http://10.0.0.5:8000/v1", None),
         ("openai_compatible", "http://10.0.0.5:8000/inference", None),
         ("ollama_native", "http://10.0.0.5:11434", None),
@@ -168,6 +164,55 @@ fn check_base_url_with_endpoint_is_an_error_and_without_path_a_remark() {
             output.out
         );
     }
+}
+
+#[test]
+fn check_base_url_of_a_known_type_is_shown_with_the_version_of_its_api() {
+    for (kind, written, shown) in [
+        ("openai", "https://llm.example", "https://llm.example/v1 "),
+        (
+            "openai",
+            "https://llm.example/v1/",
+            "https://llm.example/v1 ",
+        ),
+        ("mistral", "https://llm.example", "https://llm.example/v1 "),
+        (
+            "ollama_native",
+            "http://10.0.0.5:11434/v1",
+            "http://10.0.0.5:11434 ",
+        ),
+        (
+            "azure",
+            "https://r.openai.azure.com/openai/v1/",
+            "https://r.openai.azure.com ",
+        ),
+    ] {
+        let output = check(&format!(
+            "[providers.p]\ntype = \"{kind}\"\nbase_url = \"{written}\"\napi_key = \"env:THE_KEY\"\n\
+             price = \"free\"\nmodels = [\"m\"]\n"
+        ));
+        output.assert_exit_code(0).assert_stdout(&[shown]);
+    }
+}
+
+#[test]
+fn check_names_ambiguous_models_until_one_provider_has_no_bare_names() {
+    let config = |more: &str| {
+        format!(
+            "[providers.openai]\napi_key = \"env:THE_KEY\"\n[providers.azure]\n\
+             base_url = \"https://r.openai.azure.com\"\napi_key = \"env:THE_KEY\"\n{more}"
+        )
+    };
+    check(&config("")).assert_exit_code(0).assert_stdout(&[
+        "ambiguous model names (",
+        "set bare_names = false for all but one of the providers",
+        "gpt-4.1: ",
+    ]);
+    let output = check(&config("bare_names = false\n")).assert_exit_code(0);
+    assert!(!output.out.contains("ambiguous"), "{}", output.out);
+    check(&config("bare_names = \"no\"\n"))
+        .assert_exit_code(78)
+        .assert_stderr(&["gatekeeper.toml:6:", "write true or false"]);
 }
 
 #[test]

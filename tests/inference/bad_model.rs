@@ -71,6 +71,39 @@ fn ambiguous_model_returns_400_with_both_qualified_names() {
 }
 
 #[test]
+fn bare_names_false_leaves_bare_names_to_the_other_provider() {
+    let upstream = Upstream::start();
+    let second = Provider::openai("second", &upstream);
+    let fixture = Fixture::with_upstream(upstream, |setup| {
+        setup.provider(&second.clone().line("bare_names = false"))
+    });
+    let user = fixture.user();
+    for (model, provider) in [("m-small", "up"), ("second/m-small", "second")] {
+        user.post(Chat.path(), &body(Chat, model))
+            .assert_status(200);
+        assert_eq!(fixture.assert_recorded().0["provider"], provider);
+    }
+    let listed = user.get("/v1/models").text();
+    assert!(
+        listed.contains("\"second/m-small\"") && listed.contains("\"m-small\""),
+        "{listed}"
+    );
+    assert!(!fixture.gatekeeper.output().contains("ambiguous"));
+    let upstream = Upstream::start();
+    let second = Provider::openai("second", &upstream);
+    let both = Fixture::with_upstream(upstream, |setup| setup.provider(&second));
+    let output = both.gatekeeper.output();
+    let line = output
+        .lines()
+        .find(|line| line.contains("model names are ambiguous"));
+    let line = line.expect("a line at the start");
+    assert!(
+        line.contains("count=2") && line.contains("bare_names = false"),
+        "{line}"
+    );
+}
+
+#[test]
 fn model_missing_or_invalid_returns_400() {
     let fixture = Fixture::new();
     for dialect in BOTH {

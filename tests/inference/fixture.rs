@@ -165,9 +165,11 @@ fn messages_events(deltas: u64) -> [Vec<String>; 3] {
 /// Anthropic's error type for an error code of the gateway.
 fn anthropic_type(code: &str) -> &'static str {
     match code {
-        "invalid_request_error" | "model_ambiguous" | "not_supported" | "method_not_allowed" => {
-            "invalid_request_error"
-        }
+        "invalid_request_error"
+        | "model_ambiguous"
+        | "not_supported"
+        | "method_not_allowed"
+        | "unsupported_media_type" => "invalid_request_error",
         "authentication_error" | "key_expired" => "authentication_error",
         "budget_exceeded" | "price_unknown" | "cost_unbounded" => "billing_error",
         "permission_denied" | "model_not_allowed" => "permission_error",

@@ -202,6 +202,24 @@ const cases = {
       assert.equal(text, words);
     }
   },
+  async 'streams with id lines, pings and a cost have no event of a comment'() {
+    const odd = [{ role: 'user', content: 'x-odd-lines' }];
+    let text = '';
+    for await (const chunk of await chat().chat.completions.create({ model: 'o-text', messages: odd, stream: true })) {
+      text += chunk.choices[0]?.delta?.content ?? '';
+    }
+    assert.equal(text, words);
+    const kinds = [];
+    for await (const event of await chat().responses.create({ model: 'r-all', input: 'x-odd-lines', stream: true })) kinds.push(event.type);
+    assert.equal(kinds.at(-1), 'response.completed');
+    const final = await claude().messages.stream(say('c-text', { messages: odd })).finalMessage();
+    assert.equal(final.content[0].text, words);
+    for (const [model, said] of [['r-all', 'Ein 🦀 läuft.'], ['o-text', words], ['c-text', words]]) {
+      let piece = '';
+      for await (const part of streamText({ model: ai(model), prompt: 'x-odd-lines' }).textStream) piece += part;
+      assert.equal(piece, said, model);
+    }
+  },
   async 'anthropic truncated stream is an error'() {
     await assert.rejects(claude().messages.stream(say('c-cut')).finalMessage());
   },

@@ -399,6 +399,30 @@ def anthropic_truncated_stream_is_an_error():
     raise AssertionError("a truncated stream ended as if it were whole")
 
 
+ODD = [{"role": "user", "content": "x-odd-lines"}]
+
+
+@case
+def openai_stream_with_id_lines_pings_and_a_cost_has_no_event_of_a_comment():
+    with chat().chat.completions.create(model="o-text", messages=ODD, stream=True) as stream:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert text == WORDS, text
+
+
+@case
+def openai_responses_stream_with_id_lines_pings_and_a_cost_has_no_event_of_a_comment():
+    with chat().responses.create(model="r-all", input="x-odd-lines", stream=True) as stream:
+        kinds = [event.type for event in stream]
+    assert kinds[-1] == "response.completed", kinds
+
+
+@case
+def anthropic_stream_with_id_lines_pings_and_a_cost_has_no_event_of_a_comment():
+    with claude().messages.stream(model="c-text", messages=ODD, max_tokens=100) as stream:
+        text = "".join(stream.text_stream)
+    assert text == WORDS, text
+
+
 def main():
     failed = 0
     for function in CASES:

@@ -7,9 +7,34 @@ connection.
 import json
 import socketserver
 import threading
+import time
 from pathlib import Path
 
 RECORDINGS = Path(__file__).parent / "recordings"
+# longer than the gateway's interval of pings
+PAUSE_S = 2.5
+
+
+def with_odd_lines(recorded):
+    """The events of a recording with `id:`, `event:` and `retry:` lines, in two parts with a pause between them, close-delimited."""
+    head, _, body = recorded.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"transfer-encoding", b"content-length"))]
+    if b"chunked" in head.lower():
+        whole = b""
+        while body:
+            size, _, body = body.partition(b"\r\n")
+            whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
+        body = whole
+    events = [event for event in body.split(b"\n\n") if event.strip()]
+    odd = []
+    for number, event in enumerate(events):
+        name = b"" if event.startswith(b"event:") or event.startswith(b"data: [DONE]") else b"event: message\n"
+        odd.append(b"id: %d\n%sretry: 10\n%s\n\n" % (number, name, event.strip(b"\n")))
+    yield b"\r\n".join([*lines, b"transfer-encoding: chunked", b"", b""])
+    for part in (odd[:2], odd[2:]):
+        part = b"".join(part)
+        yield b"%x\r\n%s\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
 
 
 def recording_name(path, body):
@@ -44,6 +69,12 @@ class Handler(socketserver.StreamRequestHandler):
         recorded = RECORDINGS / (recording_name(path.split("?")[0], body) + ".http")
         if not recorded.exists():
             self.wfile.write(b"HTTP/1.1 418 Not recorded\r\ncontent-length: 0\r\n\r\n")
+            return True
+        if "x-odd-lines" in json.dumps(body):
+            head, first, *rest = with_odd_lines(recorded.read_bytes())
+            self.wfile.write(head + first)
+            time.sleep(PAUSE_S)
+            self.wfile.write(b"".join(rest))
             return True
         self.wfile.write(recorded.read_bytes())
         return True

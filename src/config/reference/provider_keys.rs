@@ -2,7 +2,7 @@
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{
-    Amount, Choice, ChoiceOrTable, Secret, String, StringTable, Strings, Tables,
+    Amount, Boolean, Choice, ChoiceOrTable, Secret, String, StringTable, Strings, Tables,
 };
 use super::key::{KeyReference, key};
 
@@ -26,7 +26,8 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         String,
         Derived("of the type"),
         "",
-        "Scheme, host, port and path, or `env:NAME`; required by types without a fixed host.",
+        "Scheme, host, port and path, or `env:NAME`; required by types without a fixed host. Taken with and without the version of the \
+         API, such as `/v1`; for `openai_compatible` it stays as written.",
     ),
     key(
         "headers",
@@ -41,7 +42,7 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         Derived("of the type"),
         "",
         "Embedded list prices, no cost, fixed rates, or the `usage.cost` that the vendor reports (OpenRouter). A reported price has no \
-         ceiling: under a budget that blocks, a model needs rates in `prices`, or `request_ceiling`. `openai_compatible` and `openrouter` \
+         ceiling: under a budget that blocks, a model needs rates in `prices`, or `request_ceiling`. `openai_compatible`, `openrouter` and `xai` \
          must state a price.",
     ),
     key(
@@ -58,6 +59,14 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         "",
         "Model names that this provider serves, in addition to those on its price sheet; at most 1000. A fixed `price` of the section \
          applies to these models alone: others have no known price and are refused where a budget blocks. `[\"*\"]` applies it to all.",
+    ),
+    key(
+        "bare_names",
+        Boolean,
+        Toml("true"),
+        "",
+        "With `false`, clients name the models of this provider as `NAME/model` only, and a bare name means that of another provider. Of \
+         two providers of the same models, such as `openai` and `azure`, one should have it: names that both offer are refused.",
     ),
     key(
         "takes",

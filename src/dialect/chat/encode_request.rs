@@ -73,6 +73,8 @@ struct Message<'a> {
     content: Contents<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -209,7 +211,7 @@ pub(in crate::dialect) fn encode_request(
 
 /// One turn. Tool results are messages of their own; their media follow in a user message.
 fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, options: &EncodeOptions<'a>) {
-    let (mut parts, mut calls) = (Vec::new(), Vec::new());
+    let (mut parts, mut calls, mut reasoning) = (Vec::new(), Vec::new(), Vec::new());
     for block in &turn.blocks {
         match &block.content {
             Content::ToolResult(result) => {
@@ -217,8 +219,7 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, options: &Enco
                 parts.extend(result.blocks.iter().filter_map(medium));
             }
             Content::ToolCall(call) => calls.push(called(call, options)),
-            // reasoning of another model is not sent
-            Content::Reasoning(_) => {}
+            Content::Reasoning(reasoned) => reasoning.push(reasoned.text.as_str()),
             Content::Text(text) => parts.push(Part::Text { text }),
             Content::Image(_) | Content::Document(_) => parts.extend(medium(block)),
         }
@@ -241,13 +242,18 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, options: &Enco
             tool_call_id: None,
             content,
             tool_calls: Vec::new(),
+            reasoning_content: None,
         });
     }
+    // reasoning goes back only to a model that wants it beside its calls
+    let is_returned = options.capabilities.returned_reasoning && !calls.is_empty();
+    let reasoning = is_returned.then(|| reasoning.join("\n"));
     messages.push(Message {
         role,
         tool_call_id: None,
         content: contents(parts, turn.role),
         tool_calls: calls,
+        reasoning_content: reasoning.filter(|text| !text.is_empty()),
     });
 }
 
@@ -290,6 +296,7 @@ fn tool_message<'a>(result: &'a ToolResult, options: &EncodeOptions<'a>) -> Mess
         tool_call_id: Some(id),
         content: Contents::Text(text.into()),
         tool_calls: Vec::new(),
+        reasoning_content: None,
     }
 }
 

@@ -9,10 +9,12 @@ pub(super) mod error;
 pub(super) mod input_bound;
 mod request;
 mod request_body;
+mod returned_reasoning;
 mod stream;
 mod unary;
 mod usage;
 
+pub use returned_reasoning::with_returned_reasoning;
 pub(super) use unary::decode_unary;
 
 use bytes::Bytes;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
-use crate::dialect::Request;
+use crate::dialect::{self, Dialect, Request};
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
@@ -30,9 +30,11 @@ use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::request::compat;
+use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::fitting::{CapBounds, Fitter};
 use crate::gateway::request::passthrough::Passthrough;
 use crate::gateway::request::translate::{TranslatedRequest, TranslationContext};
+use crate::price::Mode;
 use crate::provider::Endpoint;
 use crate::route::{Deployment, Step};
 
@@ -75,7 +77,7 @@ impl AdmissionControl {
         } = attempt;
         let deployment = step.candidate.deployment().clone();
         let endpoint = serving_endpoint(&deployment, &request)?;
-        refusal::check_mode(&deployment, &request)?;
+        refusal::check_mode(&deployment, &request, endpoint)?;
         let bounds = RequestBounds {
             input: request.input.clone(),
             thinking_budget: request.thinking_budget,
@@ -97,11 +99,15 @@ impl AdmissionControl {
             endpoint,
             url: String::new(),
             translated: None,
+            embeddings: None,
+            restored: None,
             changed: Vec::new(),
             bounds,
             attribution,
         };
-        if endpoint.dialect == admission.request.dialect {
+        if endpoint.embedding_format.is_some() {
+            self.translate_embeddings(&mut admission).await?;
+        } else if endpoint.dialect == admission.request.dialect {
             self.pass_through(&mut admission, parts.headers).await?;
         } else {
             self.translate(&mut admission, parts.may_fetch).await?;
@@ -136,13 +142,40 @@ impl AdmissionControl {
         if let Some(rules) = endpoint.compat {
             compat::check(&request, rules, &deployment)?;
         }
+        self.restore_reasoning(admission);
+        let restored = admission.restored.clone();
         if endpoint.fits_passthrough() {
             admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
             let (bytes, headers) = (request.body.len(), headers.clone());
-            let fit = move || fit_passthrough(&request, &deployment, endpoint, &headers);
+            let fit = move || {
+                let passthrough = Passthrough {
+                    request: &request,
+                    deployment: &deployment,
+                    endpoint,
+                    headers: &headers,
+                    known_only: false,
+                    restored: restored.as_deref(),
+                };
+                fit_passthrough(passthrough)
+            };
             admission.changed = self.work.run(bytes, fit).await?;
         }
         Ok(())
+    }
+
+    /// Adds the reasoning before calls that the client left out, for a model that wants it back.
+    fn restore_reasoning(&self, admission: &mut Admission) {
+        let (request, dialect) = (admission.request.clone(), admission.endpoint.dialect);
+        if !admission.deployment().capabilities().returned_reasoning || dialect != Dialect::Chat {
+            return;
+        }
+        let team = admission.team();
+        let recall = |call: &str| self.reasoning.text_before(team, call, dialect);
+        if let Some((messages, bytes)) = dialect::with_returned_reasoning(&request, recall) {
+            let input = &mut admission.bounds.input;
+            input.text_bytes = input.text_bytes.saturating_add(bytes);
+            admission.restored = Some(messages.into());
+        }
     }
 
     /// Translates the request, if budgets and limits have room for its text.
@@ -170,6 +203,23 @@ impl AdmissionControl {
         bounds.thinking_budget = bounds.thinking_budget.or(translated.thinking_tokens_min());
         bounds.cap = Fitter::new(&deployment, admission.endpoint).cap_bounds();
         admission.translated = Some(translated);
+        Ok(())
+    }
+
+    /// Writes the batches of an embeddings request, if budgets and limits have room for its texts.
+    async fn translate_embeddings(&self, admission: &mut Admission) -> Result<(), ApiError> {
+        self.look(admission)?;
+        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
+        let endpoint = admission.endpoint;
+        let Some(format) = endpoint.embedding_format else {
+            return Err(ApiError::defect(
+                "an endpoint lacks the format of its embeddings",
+            ));
+        };
+        let write = move || NativeEmbeddings::plan(&request, &deployment, endpoint, format);
+        let bytes = admission.request.body.len();
+        let embeddings = Box::pin(self.work.run(bytes, write)).await?;
+        admission.embeddings = Some(Box::new(embeddings));
         Ok(())
     }
 
@@ -260,7 +310,7 @@ impl AdmissionControl {
         input: &InputBound,
     ) -> Result<Money, UnboundedTool> {
         let ceiling = |bound: &SecondModelBound| {
-            let second = self.access.routes.beside(deployment, &bound.model);
+            let second = self.access.routes.load().beside(deployment, &bound.model);
             second_model_ceiling(&second, bound).map_err(|why| UnboundedTool {
                 tool: bound.tool.clone(),
                 model: bound.model.clone(),
@@ -343,7 +393,13 @@ fn serving_endpoint(
         .endpoint(request.operation, request.dialect, &deployment.model)
         .ok_or_else(|| refusal::dialect_not_supported(deployment, request))?;
     let fitter = Fitter::new(deployment, endpoint);
-    let other = fitter.serving_endpoint().or_else(|| {
+    let by_mode = || {
+        let is_response = deployment.price.mode() == Some(Mode::Responses);
+        let at_responses =
+            preset.endpoint(request.operation, Dialect::Responses, &deployment.model);
+        at_responses.filter(|_| is_response)
+    };
+    let other = fitter.serving_endpoint().or_else(by_mode).or_else(|| {
         let is_own = endpoint.dialect == request.dialect;
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });
@@ -351,20 +407,9 @@ fn serving_endpoint(
 }
 
 /// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
-fn fit_passthrough(
-    request: &Request,
-    deployment: &Deployment,
-    endpoint: &'static Endpoint,
-    headers: &[(String, String)],
-) -> Result<Vec<String>, ApiError> {
-    let passthrough = Passthrough {
-        request,
-        deployment,
-        endpoint,
-        headers,
-        known_only: false,
-    };
+fn fit_passthrough(passthrough: Passthrough<'_>) -> Result<Vec<String>, ApiError> {
+    let fitter = Fitter::new(passthrough.deployment, passthrough.endpoint);
     let changed = passthrough.body(None)?.changed;
-    Fitter::new(deployment, endpoint).check_policy(&changed)?;
+    fitter.check_policy(&changed)?;
     Ok(changed)
 }

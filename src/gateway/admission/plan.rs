@@ -11,6 +11,7 @@ use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
 use crate::gateway::deadlines::Deadlines;
+use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::request::{compat, known_members};
 use crate::meter::{Claim, HoldGrant, Tokens};
@@ -32,6 +33,10 @@ pub(in crate::gateway) struct Admission {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// present where the vendor has a format of its own for embeddings
+    pub embeddings: Option<Box<NativeEmbeddings>>,
+    /// `messages` of a pass-through with the reasoning that the client left out
+    pub restored: Option<Arc<str>>,
     /// paths that a pass-through changes to keep the vendor's limits
     pub changed: Vec<String>,
     pub bounds: RequestBounds,
@@ -84,6 +89,9 @@ impl Admission {
     pub fn changed_members(&self, known_only: bool) -> Option<String> {
         if let Some(translated) = &self.translated {
             return translated.dropped();
+        }
+        if let Some(embeddings) = &self.embeddings {
+            return embeddings.dropped();
         }
         let mut names = self
             .endpoint

@@ -13,6 +13,7 @@ use crate::gateway::admission::output_cap::CapDecision;
 use crate::gateway::admission::plan::Admission;
 use crate::meter::{BudgetStatus, Ledger};
 use crate::price::Mode;
+use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::store::AppendError;
 
@@ -176,13 +177,17 @@ pub(super) fn dialect_not_supported(deployment: &Deployment, request: &Request) 
 
 /// Refuses an embedding model for a conversation and the reverse. Where the price sheet does not say what a model is for,
 /// its vendor decides.
-pub(super) fn check_mode(deployment: &Deployment, request: &Request) -> Result<(), ApiError> {
+pub(super) fn check_mode(
+    deployment: &Deployment,
+    request: &Request,
+    endpoint: &Endpoint,
+) -> Result<(), ApiError> {
     let (does, instead) = match (deployment.price.mode(), request.operation) {
         (Some(Mode::Embedding), Operation::Conversation) => {
             ("makes embeddings", "POST /v1/embeddings")
         }
         (Some(Mode::Responses), Operation::Conversation)
-            if request.dialect != Dialect::Responses =>
+            if endpoint.dialect != Dialect::Responses =>
         {
             (
                 "is reached in the Responses dialect only",

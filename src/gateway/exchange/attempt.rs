@@ -10,6 +10,7 @@ use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::hold::{CallFacts, OpenHold};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::{rate_limit_headers, reply};
 use crate::provider::Endpoint;
@@ -23,6 +24,10 @@ pub(in crate::gateway) struct AdmittedAttempt {
     pub url: String,
     /// present where the vendor speaks another dialect
     pub translated: Option<Box<TranslatedRequest>>,
+    /// `messages` of a pass-through with the reasoning that the client left out
+    pub restored: Option<Arc<str>>,
+    /// present where the vendor has a format of its own for embeddings
+    pub embeddings: Option<Box<NativeEmbeddings>>,
 }
 
 impl AdmittedAttempt {
@@ -54,7 +59,7 @@ impl AdmittedAttempt {
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
             cache_lifetime: admission.request.cache_lifetime(),
-            routes: settler.routes.clone(),
+            routes: settler.routes.load_full(),
             deployment: admission.deployment().clone(),
             route,
         };
@@ -66,6 +71,8 @@ impl AdmittedAttempt {
             endpoint: admission.endpoint,
             url: admission.url,
             translated: admission.translated,
+            restored: admission.restored,
+            embeddings: admission.embeddings,
         }
     }
 

@@ -17,10 +17,11 @@ use crate::upstream::{Client, IncomingResponse, OutgoingRequest, TransportError}
 const UNDERSTOOD_BY_ALL: &str = "user-agent";
 
 /// Response headers that are forwarded to the client, by their beginning.
-const RESPONSE_HEADERS: [&str; 9] = [
+const RESPONSE_HEADERS: [&str; 10] = [
     "request-id",
     "x-request-id",
     "x-amzn-requestid",
+    "x-amzn-bedrock-",
     "anthropic-ratelimit-",
     "x-ratelimit-",
     "retry-after",

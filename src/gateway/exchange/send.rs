@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::dialect::{ResponseMeta, ResponseStream, StreamOptions};
+use crate::dialect::{Dialect, ResponseMeta, ResponseStream, StreamOptions};
 use crate::domain::api_error::ApiError;
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::response::UpstreamResponse;
 use crate::gateway::exchange::stream::StreamRelay;
-use crate::gateway::exchange::{failure, http, rejection, unary};
+use crate::gateway::exchange::{embeddings, failure, http, rejection, unary};
 use crate::gateway::inflight::InflightGuard;
 use crate::gateway::request::passthrough::Passthrough;
 use crate::upstream::{Client, IncomingResponse};
@@ -23,6 +23,10 @@ pub(super) async fn send(
     headers: &Arc<[(String, String)]>,
     mut guard: InflightGuard,
 ) -> Outcome {
+    if let Some(batches) = attempt.embeddings.take() {
+        let relayed = embeddings::relay(attempt, *batches, client, headers, guard);
+        return Box::pin(relayed).await.into();
+    }
     let (body, stream) = match prepare_body(&mut attempt, headers).await {
         Ok(prepared) => prepared,
         Err(failure) => return failure.into(),
@@ -112,7 +116,12 @@ async fn prepare_body(
     let Some(mut translated) = attempt.translated.take() else {
         let opt_in = deployment.provider.preset.stream_usage_opt_in;
         let hide_usage = opt_in && !attempt.request.usage_asked;
-        let stream = ResponseStream::passthrough(&attempt.request, options, hide_usage);
+        let mut stream = ResponseStream::passthrough(&attempt.request, options, hide_usage);
+        let is_chat = attempt.endpoint.dialect == Dialect::Chat;
+        if is_chat && deployment.capabilities().returned_reasoning {
+            stream = stream.retaining_reasoning(attempt.endpoint.dialect, &response_meta(attempt));
+        }
+        let restored = attempt.restored.clone();
         let (request, headers) = (attempt.request.clone(), headers.clone());
         let (endpoint, known_only) = (attempt.endpoint, facts.known_members_only);
         let fit = move || {
@@ -122,25 +131,31 @@ async fn prepare_body(
                 endpoint,
                 headers: &headers,
                 known_only,
+                restored: restored.as_deref(),
             };
             passthrough.body(written_cap)
         };
         let fitted = work.run(bytes, fit).await.map_err(unfitting)?;
         return Ok((fitted.body, stream));
     };
-    let meta = ResponseMeta {
-        request_id: attempt.hold.grant.id.request.to_string(),
-        model: deployment.model.clone(),
-        created_s: attempt.context.time.now_ms() / 1_000,
-        input_estimate: attempt.hold.input_estimate(),
-        sealer: attempt.context.reasoning.sealer.clone(),
-    };
+    let meta = response_meta(attempt);
     let encode = move || Ok((translated.body(&deployment, written_cap)?, translated));
     let (body, translated) = work.run(bytes, encode).await.map_err(unfitting)?;
     let stream = translated
         .response_stream(&attempt.request, meta, options)
         .map_err(|what| AttemptFailure::defect(&what))?;
     Ok((body, stream))
+}
+
+/// Head of the response, as far as the gateway writes it.
+fn response_meta(attempt: &AdmittedAttempt) -> ResponseMeta {
+    ResponseMeta {
+        request_id: attempt.hold.grant.id.request.to_string(),
+        model: attempt.hold.facts.deployment.model.clone(),
+        created_s: attempt.context.time.now_ms() / 1_000,
+        input_estimate: attempt.hold.input_estimate(),
+        sealer: attempt.context.reasoning.sealer.clone(),
+    }
 }
 
 /// The same request was fitted before its cost was held.

@@ -78,6 +78,11 @@ impl<'a> Fitter<'a> {
         CapBounds { min, max }
     }
 
+    /// Most elements that the endpoint takes in a list of the body.
+    pub fn max_items(self, field: &str) -> Option<usize> {
+        self.with(|table, target| table.max_items(target, field))?
+    }
+
     /// Endpoint that serves the model in place of this one.
     pub fn serving_endpoint(self) -> Option<&'static Endpoint> {
         let names = self.with(|table, target| table.only_at(target))??;

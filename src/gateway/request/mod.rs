@@ -2,6 +2,7 @@
 //! what one deployment receives; sends nothing and holds nothing.
 
 pub(super) mod compat;
+pub(super) mod embeddings;
 pub(super) mod fitting;
 mod inline_images;
 pub(super) mod known_members;

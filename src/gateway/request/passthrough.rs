@@ -19,6 +19,8 @@ pub(in crate::gateway) struct Passthrough<'a> {
     pub headers: &'a [(String, String)],
     /// unknown members are left out
     pub known_only: bool,
+    /// `messages` with the reasoning that the client left out
+    pub restored: Option<&'a str>,
 }
 
 impl Passthrough<'_> {
@@ -53,6 +55,10 @@ impl Passthrough<'_> {
                 deployment.capabilities().signed_reasoning,
             )
         {
+            let (member, json) = ("messages", json.into());
+            edits.push(Edit::Set { member, json });
+        }
+        if let Some(json) = self.restored {
             let (member, json) = ("messages", json.into());
             edits.push(Edit::Set { member, json });
         }

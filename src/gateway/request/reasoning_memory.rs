@@ -54,11 +54,26 @@ impl ReasoningStore {
         }
     }
 
+    /// Text of the reasoning that a model of this dialect's vendor wrote before a call.
+    pub fn text_before(&self, team: TeamId, call: &str, upstream: Dialect) -> Option<String> {
+        let stored = stored_call(self.memory.as_ref()?, team, call)?;
+        let blocks = stored.reasoning.into_iter();
+        let texts: Vec<String> = blocks
+            .filter_map(|block| Some(block.of(upstream)?.text))
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
+    }
+
     /// Restores what the client lost of the turns that this dialect's vendor produced. Returns the bytes added.
     pub fn recall(&self, team: TeamId, chat: &mut ChatRequest, upstream: Dialect) -> u64 {
         let memory = self.memory.as_ref();
         memory.map_or(0, |memory| recall(memory, team, chat, upstream))
     }
+}
+
+fn stored_call(memory: &ReasoningMemory, team: TeamId, id: &str) -> Option<StoredCall> {
+    let plain = memory.find(team, id)?;
+    serde_json::from_slice(&plain).ok()
 }
 
 fn keep(memory: &ReasoningMemory, team: TeamId, retained: RetainedReasoning) {
@@ -111,10 +126,7 @@ fn recall_calls(
         let Content::ToolCall(call) = &mut block.content else {
             continue;
         };
-        let Some(stored) = memory
-            .find(team, &call.id)
-            .and_then(|plain| serde_json::from_slice::<StoredCall>(&plain).ok())
-        else {
+        let Some(stored) = stored_call(memory, team, &call.id) else {
             continue;
         };
         let blocks = stored.reasoning.into_iter();

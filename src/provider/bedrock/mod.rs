@@ -1,5 +1,5 @@
 //! AWS Bedrock at the host of a region; embedded prices. Messages clients reach Claude through
-//! InvokeModel, all other calls go to Converse. The credential is a Bedrock API key, or AWS keys
+//! InvokeModel, other conversations go to Converse; embeddings of Titan and Cohere to InvokeModel. The credential is a Bedrock API key, or AWS keys
 //! that sign each request.
 
 mod sigv4;
@@ -11,7 +11,7 @@ use super::preset::{
     BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
 };
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
-use crate::dialect::{Dialect, Framing, ModelFamily, base_model_id};
+use crate::dialect::{Dialect, EmbeddingFormat, Framing, ModelFamily, base_model_id};
 
 pub(super) static PRESET: Preset = Preset {
     name: "bedrock",
@@ -28,6 +28,18 @@ pub(super) static PRESET: Preset = Preset {
             .with_framing(Framing::AwsFrames)
             .with_wrapper(&INVOKE)
             .for_models(|model| ModelFamily::of(model) == ModelFamily::Claude),
+        Endpoint::native_embeddings(
+            Dialect::Converse,
+            "/model/{model}/invoke",
+            EmbeddingFormat::TitanInvoke,
+        )
+        .for_models(|model| model.contains("titan-embed") && !model.contains("image")),
+        Endpoint::native_embeddings(
+            Dialect::Converse,
+            "/model/{model}/invoke",
+            EmbeddingFormat::CohereInvoke,
+        )
+        .for_models(|model| model.contains("cohere.embed")),
     ],
     place: PlaceRule::Region,
     price: PriceRule::Sheet("bedrock"),
@@ -232,6 +244,8 @@ mod tests {
                 "{model}"
             );
         }
+        let titan = "amazon.titan-embed-text-v2:0";
+        assert_eq!(path_of(Operation::Embeddings, Dialect::Chat, titan), invoke);
         for (operation, client, model) in [
             (
                 Operation::TokenCount,
@@ -241,7 +255,7 @@ mod tests {
             (
                 Operation::Embeddings,
                 Dialect::Chat,
-                "amazon.titan-embed-text-v2:0",
+                "twelvelabs.marengo-embed-3-0-v1:0",
             ),
         ] {
             assert_eq!(path_of(operation, client, model), None);

@@ -20,6 +20,7 @@ fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> A
         prices: Vec::new(),
         place: None,
         models: models.iter().map(|model| (*model).to_owned()).collect(),
+        bare_names: true,
         prices_all_models: false,
         takes: Vec::new(),
         request_ceiling: None,

@@ -182,8 +182,8 @@ fn vendor_path_and_credential_header_are_its_own() {
     for (vendor, whole, streamed, header, value) in [
         (
             GEMINI,
-            "/models/gemini-3.8-flash:generateContent",
-            "/models/gemini-3.8-flash:streamGenerateContent?alt=sse",
+            "/v1beta/models/gemini-3.8-flash:generateContent",
+            "/v1beta/models/gemini-3.8-flash:streamGenerateContent?alt=sse",
             "x-goog-api-key",
             UPSTREAM_KEY.to_owned(),
         ),

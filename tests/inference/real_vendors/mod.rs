@@ -2,7 +2,10 @@
 //! refuse from `assets/vendor-limits.json`.
 
 mod answers;
+mod list_prices;
 mod requests;
+mod returned_reasoning;
+mod schemas;
 
 use serde_json::{Value, json};
 
@@ -10,10 +13,9 @@ use super::fixture::Fixture;
 use super::matrix::{Client, Say, script};
 use crate::harness::client::Response;
 use crate::harness::process::Provider;
-use crate::harness::strict;
 use crate::harness::upstream::Upstream;
 
-const PROVIDERS: [(&str, &[&str]); 9] = [
+const PROVIDERS: [(&str, &[&str]); 13] = [
     (
         "openai",
         &[
@@ -33,6 +35,7 @@ const PROVIDERS: [(&str, &[&str]); 9] = [
             "anthropic.claude-opus-4-6-v1",
             "anthropic.claude-opus-4-7-v1",
             "amazon.nova-pro-v1:0",
+            "anthropic.claude-3-5-sonnet-20241022-v2:0",
         ],
     ),
     ("mistral", &["mistral-medium-3-5"]),
@@ -40,12 +43,15 @@ const PROVIDERS: [(&str, &[&str]); 9] = [
     ("deepseek", &["deepseek-reasoner"]),
     ("openrouter", &["openai/gpt-4.1"]),
     ("openai_compatible", &["local"]),
+    ("gemini", &["gemini-2.5-flash"]),
+    ("cohere", &["command-a-03-2025"]),
+    ("ollama_native", &["qwen3:8b"]),
+    ("together", &["moonshotai/Kimi-K3"]),
 ];
 
 /// One gateway before one strict upstream that is all vendors.
 fn fixture() -> Fixture {
     let upstream = Upstream::start();
-    upstream.strict(strict::BY_PATH);
     let url = upstream.url();
     let providers = PROVIDERS.map(|(preset, models)| {
         let provider = Provider::openai(preset, &upstream)

@@ -200,6 +200,15 @@ fn output_cap_above_the_models_maximum_is_lowered_and_stated() {
     let (sent, response) = taken(&fixture, Client::Messages, &body);
     assert_eq!(sent["max_completion_tokens"], 32_768);
     assert_eq!(response.header("x-gatekeeper-output-cap"), Some("32768"));
+    let record = fixture.assert_recorded();
+    assert_eq!(record.0["output_cap"], 32_768);
+    // 32,768 tokens at $5 per million, not 64,000
+    let ceiling = crate::harness::pico(record.0["ceiling_usd"].as_str().expect("a ceiling"));
+    assert!(
+        (163_840_000_000..170_000_000_000).contains(&ceiling),
+        "{}",
+        record.0
+    );
 }
 
 #[test]
@@ -209,44 +218,51 @@ fn image_label_follows_the_first_bytes() {
     say(&fixture, Say::Text, false);
     for label in ["image/jpg", "", "application/octet-stream", "image/png"] {
         let part = json!({"type": "image_url", "image_url": {"url": format!("data:{label};base64,{JPEG}")}});
-        let body = chat(
-            "anthropic/claude-sonnet-4-6",
-            json!({"messages": [{"role": "user", "content": [part]}]}),
-        );
-        let (sent, _) = taken(&fixture, Client::Chat, &body);
-        assert_eq!(
-            sent["messages"][0]["content"][0]["source"]["media_type"], "image/jpeg",
-            "{label}"
-        );
+        let from_chat = json!({"messages": [{"role": "user", "content": [part]}]});
+        let block = json!({"type": "image", "source": {"type": "base64", "media_type": label, "data": JPEG}});
+        let from_messages = json!({"messages": [{"role": "user", "content": [block]}]});
+        for (client, model, at, expected) in [
+            (
+                Client::Chat,
+                "anthropic/claude-sonnet-4-6",
+                "/messages/0/content/0/source/media_type",
+                "image/jpeg",
+            ),
+            (
+                Client::Chat,
+                "gemini/gemini-2.5-flash",
+                "/contents/0/parts/0/inlineData/mimeType",
+                "image/jpeg",
+            ),
+            (
+                Client::Chat,
+                "bedrock/amazon.nova-pro-v1:0",
+                "/messages/0/content/0/image/format",
+                "jpeg",
+            ),
+            (
+                Client::Messages,
+                "openai/gpt-4.1",
+                "/messages/0/content/0/image_url/url",
+                "data:image/jpeg",
+            ),
+            (
+                Client::Messages,
+                "openai/gpt-5.3-codex",
+                "/input/0/content/0/image_url",
+                "data:image/jpeg",
+            ),
+        ] {
+            let body = match client {
+                Client::Chat => chat(model, from_chat.clone()),
+                _ => messages(model, from_messages.clone()),
+            };
+            let (sent, _) = taken(&fixture, client, &body);
+            let sent = sent.pointer(at).and_then(Value::as_str);
+            let sent = sent.unwrap_or_default().split(';').next();
+            assert_eq!(sent, Some(expected), "{label:?} to {model}");
+        }
     }
-}
-
-#[test]
-fn schema_bounds_for_claude_move_into_descriptions() {
-    let fixture = fixture();
-    say(&fixture, Say::Json, false);
-    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 0, "maximum": 120},
-        "name": {"type": "string", "maxLength": 5, "description": "who"}}, "required": ["age", "name"]});
-    let format = json!({"type": "json_schema", "json_schema": {"name": "p", "strict": true, "schema": schema}});
-    let (sent, response) = taken(
-        &fixture,
-        Client::Chat,
-        &chat(
-            "anthropic/claude-sonnet-4-6",
-            json!({"response_format": format}),
-        ),
-    );
-    let age = &sent["output_config"]["format"]["schema"]["properties"]["age"];
-    assert!(
-        age["minimum"].is_null()
-            && age["description"]
-                .as_str()
-                .is_some_and(|said| said.contains("minimum: 0")),
-        "{age}"
-    );
-    let name = &sent["output_config"]["format"]["schema"]["properties"]["name"]["description"];
-    assert_eq!(name, "who (maxLength: 5)");
-    assert_eq!(dropped(&response), ["response_format"]);
 }
 
 #[test]
@@ -260,6 +276,25 @@ fn stop_sequences_for_models_that_take_none_are_left_out_and_named() {
     );
     assert!(sent["stop"].is_null());
     assert_eq!(dropped(&response), ["stop_sequences"]);
+    // at /responses no model takes any
+    for (client, body) in [
+        (
+            Client::Messages,
+            messages("openai/gpt-5.3-codex", json!({"stop_sequences": ["x"]})),
+        ),
+        (
+            Client::Chat,
+            chat("openai/gpt-5.3-codex", json!({"stop": ["x", "y"]})),
+        ),
+    ] {
+        let (sent, response) = taken(&fixture, client, &body);
+        assert!(sent["stop"].is_null());
+        assert!(
+            dropped(&response)[0].starts_with("stop"),
+            "{:?}",
+            dropped(&response)
+        );
+    }
 }
 
 #[test]
@@ -299,6 +334,21 @@ fn effort_none_disables_thinking_where_the_model_takes_it() {
         ),
     );
     assert_eq!(sent["thinking"], json!({"type": "disabled"}));
+    let body = chat(
+        "bedrock/anthropic.claude-opus-4-7-v1",
+        json!({"reasoning_effort": "none"}),
+    );
+    let (sent, _) = taken(&fixture, Client::Chat, &body);
+    let thinking = &sent["additionalModelRequestFields"]["thinking"];
+    assert_eq!(*thinking, json!({"type": "disabled"}));
+    // this model always thinks
+    let body = chat(
+        "anthropic/claude-sonnet-5-5",
+        json!({"reasoning_effort": "none"}),
+    );
+    let (sent, response) = taken(&fixture, Client::Chat, &body);
+    assert_ne!(sent["thinking"]["type"], "disabled");
+    assert_eq!(dropped(&response), ["reasoning_effort"]);
 }
 
 #[test]
@@ -318,58 +368,65 @@ fn cache_hint_on_a_chat_message_or_request_is_kept_on_the_last_part() {
 }
 
 #[test]
-fn answer_format_that_the_model_lacks_is_emulated_or_refused() {
+fn instructions_after_the_last_turn_reach_mistral_as_the_users() {
     let fixture = fixture();
-    say(&fixture, Say::Json, false);
-    let schema = json!({"type": "json_schema", "json_schema": {"name": "p", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}});
-    let before = fixture.upstream.request_count();
-    let response = fixture.user().post(
-        Client::Chat.path(),
-        &chat(
-            "bedrock/amazon.nova-pro-v1:0",
-            json!({"response_format": schema}),
-        ),
-    );
-    response.assert_status(400);
-    assert!(
-        response.error_message().contains("JSON schema"),
-        "{}",
-        response.error_message()
-    );
-    assert_eq!(fixture.upstream.request_count(), before);
-    let (sent, response) = taken(
-        &fixture,
-        Client::Chat,
-        &chat(
-            "anthropic/claude-sonnet-4-6",
-            json!({"response_format": {"type": "json_object"}}),
-        ),
-    );
-    assert!(
-        sent["system"].to_string().contains("one JSON object"),
-        "{sent}"
-    );
-    assert_eq!(dropped(&response), ["response_format"]);
+    say(&fixture, Say::Text, false);
+    let result = json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "look", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "seen"}]},
+        {"role": "system", "content": "be short"},
+    ]);
+    for turns in [
+        json!([{"role": "user", "content": "go"}, {"role": "system", "content": "be short"}]),
+        result,
+    ] {
+        let body = with(
+            messages(
+                "mistral/mistral-medium-3-5",
+                json!({"tools": claude_tools()}),
+            ),
+            json!({"messages": turns}),
+        );
+        let (sent, response) = taken(&fixture, Client::Messages, &body);
+        let last = sent["messages"]
+            .as_array()
+            .and_then(|turns| turns.last())
+            .cloned();
+        let last = last.expect("a turn");
+        assert_eq!(last["role"], "user", "{sent}");
+        assert!(last["content"].to_string().contains("be short"), "{sent}");
+        assert_eq!(dropped(&response), ["messages"]);
+    }
 }
 
 #[test]
-fn nova_tool_schema_has_three_keywords_at_its_top() {
+fn image_label_follows_the_first_bytes_where_a_body_is_not_translated() {
+    const JPEG: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////////////////////////////";
     let fixture = fixture();
-    say(&fixture, Say::Call, false);
-    let schema = json!({"type": "object", "title": "T", "additionalProperties": false, "$schema": "http://json-schema.org/draft-07/schema#",
-        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}}, "required": ["city"]});
-    let tools =
-        json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]);
-    let (sent, _) = taken(
-        &fixture,
-        Client::Chat,
-        &chat("bedrock/amazon.nova-pro-v1:0", json!({"tools": tools})),
-    );
-    let sent = &sent["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"];
-    let mut names: Vec<&String> = sent.as_object().expect("a schema").keys().collect();
-    names.sort();
-    assert_eq!(names, ["properties", "required", "type"]);
-    assert_eq!(sent["properties"]["days"]["minimum"], 1);
+    say(&fixture, Say::Text, false);
+    for label in ["image/jpg", "", "application/octet-stream"] {
+        let source = json!({"type": "base64", "media_type": label, "data": JPEG});
+        let turns = json!([{"role": "user", "content": [{"type": "image", "source": source}]}]);
+        let body = with(
+            messages("bedrock/anthropic.claude-opus-4-6-v1", json!({})),
+            json!({"messages": turns}),
+        );
+        let (sent, _) = taken(&fixture, Client::Messages, &body);
+        let source = &sent["messages"][0]["content"][0]["source"];
+        assert_eq!(source["media_type"], "image/jpeg", "{label}");
+        let url = format!("data:{label};base64,{JPEG}");
+        let part = json!({"type": "image_url", "image_url": {"url": url}});
+        let turns = json!([{"role": "user", "content": [part]}]);
+        let body = chat("mistral/mistral-medium-3-5", json!({"messages": turns}));
+        let (sent, _) = taken(&fixture, Client::Chat, &body);
+        let url = sent["messages"][0]["content"][0]["image_url"]["url"].clone();
+        let url = url.as_str().expect("a URL");
+        assert!(
+            url.starts_with("data:image/jpeg;base64,/9j/"),
+            "{label}: {url}"
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Embeddings: the shallow read of a request, with a count of its prompts, and of a response. Requests and responses have the shape of
-//! chat's. An input that is neither text nor tokens (an image's address) is refused: nothing would bound it.
+//! chat's, but those of vendors with a format of their own (`native`). An input that is neither text nor tokens (an image's address) is refused: nothing would bound it.
+
+mod native;
 
 use std::fmt;
 
@@ -13,6 +15,8 @@ use crate::dialect::request::{OutputCap, RequestBody, RequestFields, invalid_fie
 use crate::domain::api_error::ApiError;
 use crate::domain::input_bound::InputBound;
 use crate::domain::usage::{ReportedUsage, Side};
+
+pub use native::{EmbeddedBatch, EmbeddingFormat, EmbeddingRequest};
 
 /// An embeddings response has no output tokens, so its cap is zero.
 const NO_OUTPUT: OutputCap = OutputCap {
