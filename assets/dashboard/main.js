@@ -72,8 +72,8 @@ function signIn() {
       fieldError(form, error, { password, email });
     }
   });
-  void offerIssuer(form);
   form.append(h("p.small.mute.aside", "No account yet? Run ", h("code", "gatekeeper setup"), " on the gateway's machine; it prints a link that works once."));
+  void offerIssuer(form).catch(() => {});
   at("main").replaceChildren(h("div.door", form));
   email.focus();
 }
@@ -81,7 +81,7 @@ function signIn() {
 /** Adds the way through an issuer, where the gateway has one. @param {HTMLElement} form */
 async function offerIssuer(form) {
   const { oidc } = await get("/v1/sign-in");
-  if (oidc) form.append(h("a.btn", { href: oidc.path }, `Sign in with ${oidc.issuer}`));
+  if (oidc) form.querySelector(".aside")?.before(h("a.btn", { href: oidc.path }, `Sign in with ${oidc.issuer}`));
 }
 
 function signInWithKey() {
@@ -119,10 +119,17 @@ function useLink() {
   name.focus();
 }
 
+/** A browser that signed in here, or could have through an issuer. */
+async function mayHaveSession() {
+  if (localStorage.getItem(SIGNED_IN)) return true;
+  const { oidc } = await get("/v1/sign-in").catch(() => ({ oidc: null }));
+  return Boolean(oidc);
+}
+
 async function start() {
   listen();
   if (pageName() === LINK) return useLink();
-  if (!localStorage.getItem(SIGNED_IN)) return signIn();
+  if (!await mayHaveSession()) return signIn();
   try {
     await enter(await get("/v1/session"));
   } catch (error) {

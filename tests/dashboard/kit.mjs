@@ -75,12 +75,12 @@ export class Kit {
 
   /** Opens a page of the dashboard by its link and waits until it has its data. */
   async show(page, path) {
-    await page.evaluate((to) => { history.pushState(null, "", to); dispatchEvent(new PopStateEvent("popstate")); }, `/ui/${path}`);
+    await page.evaluate((to) => { document.querySelector("main h1")?.setAttribute("data-old", ""); history.pushState(null, "", to); dispatchEvent(new PopStateEvent("popstate")); }, `/ui/${path}`);
     await this.settled(page);
   }
 
   async settled(page) {
-    await page.waitForFunction(() => document.querySelector("main h1") && !document.querySelector("main .skel"), undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => document.querySelector("main h1:not([data-old])") && !document.querySelector("main .skel"), undefined, { timeout: 60_000 });
   }
 
   /** Holds the rules of axe against the page. */

@@ -19,7 +19,7 @@ export async function budgets(kit, stage) {
     const calls = [];
     page.on("request", (request) => {
       const { pathname, search } = new URL(request.url());
-      if (!pathname.startsWith("/ui/") && pathname !== "/v1/session") calls.push(pathname + search);
+      if (!pathname.startsWith("/ui/") && !["/v1/session", "/v1/sign-in"].includes(pathname)) calls.push(pathname + search);
     });
     await kit.enterKey(page, stage.admin);
     await kit.entered(page);
