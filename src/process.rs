@@ -4,7 +4,9 @@
 pub mod backup;
 mod certificate_watch;
 mod heap;
+mod reload;
 mod route_catalogue;
+mod sign_in;
 
 use std::fs;
 use std::io;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, SealKeySource, Sync, process_environment};
+use crate::config::{Config, ConfigErrors, SealKeySource, Sync, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::{BackgroundTasks, Control};
@@ -29,9 +31,8 @@ use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::price::Sheet;
-use crate::route::RouteTable;
-use crate::server::{self, CertificateError, Certificates, Listener, Sockets, Worker};
+use crate::route::RouteCell;
+use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
@@ -39,8 +40,10 @@ use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
+use reload::{ConfigReload, route_table};
 
 pub use crate::server::block_on;
+pub use reload::egress;
 
 /// Local admin socket, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -93,9 +96,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let sheet = Arc::new(Sheet::embedded());
-    let routes = Arc::new(RouteTable::new(&config.providers, sheet).with_routing(&config.routing));
-    route_catalogue::warn_of_names(&routes);
+    let routes = Arc::new(RouteCell::new(route_table(&config)));
     let control = control(&config, &instance, &routes, memory.clone())?;
     let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
@@ -104,6 +105,11 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
+    };
+    let reload = ConfigReload {
+        routes: routes.clone(),
+        control: control.clone(),
+        seal_key: seal_key.clone(),
     };
     let parts = GatewayParts {
         seal_key,
@@ -124,8 +130,10 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
+    let public = sign_in::public_url(&config, &sockets)?;
+    let control = sign_in::with_issuer(control, &config, &public);
     let tasks = BackgroundTasks::start(&control, alerts, binary, copies).await;
-    let new_worker = new_worker(&config, &instance, &gateway, &control, egress);
+    let new_worker = new_worker(&config, &instance, &gateway, &control, (egress, public));
     Ok(RunningServer {
         address,
         admin_address: admin_address.transpose()?,
@@ -133,6 +141,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates
             .map(|certificates| CertificateWatch::start(certificates, &control)),
+        reload,
         heap: HeapRelease::start(gateway.clone()),
         gateway,
         ledger: instance.ledger,
@@ -159,6 +168,7 @@ pub struct RunningServer {
     memory: Option<Arc<ReasoningMemory>>,
     listener: Listener,
     certificates: Option<CertificateWatch>,
+    reload: ConfigReload,
     heap: HeapRelease,
     tasks: BackgroundTasks,
     socket: PathBuf,
@@ -166,13 +176,13 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
-    /// Reads again what may change while the process runs: the certificate of the listener.
-    pub async fn reload(&self) {
-        match &self.certificates {
-            Some(certificates) => certificates.reload().await,
-            None => {
-                tracing::info!("nothing to reload; other settings take effect at the next start")
-            }
+    /// Puts in force what may change while the process runs: the certificate, and of a configuration its providers and routes.
+    pub async fn reload(&self, config: Option<Result<Config, ConfigErrors>>) {
+        if let Some(certificates) = &self.certificates {
+            certificates.reload().await;
+        }
+        if let Some(loaded) = config {
+            self.reload.run(loaded).await;
         }
     }
 
@@ -417,7 +427,7 @@ fn open_reasoning_memory(
 fn control(
     config: &Config,
     instance: &Instance,
-    routes: &Arc<RouteTable>,
+    routes: &Arc<RouteCell>,
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
     let catalogue = route_catalogue::of(routes.clone());
@@ -425,6 +435,7 @@ fn control(
         .control
         .clone()
         .with_retention(config.retention)
+        .with_settings(&config.written)
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_memory(memory)
@@ -454,26 +465,13 @@ fn admin_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Outgoing connections to the providers and the webhook.
-/// Settings of outgoing connections, with the files of every destination read.
-pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
-    let providers = config.providers.iter().map(|provider| &provider.connection);
-    let webhook = config
-        .alerts
-        .webhook
-        .iter()
-        .map(|webhook| &webhook.connection);
-    let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
-}
-
 /// Makes the parts of a worker thread on that thread: an upstream client belongs to one thread.
 fn new_worker(
     config: &Config,
     instance: &Instance,
     gateway: &Arc<Gateway>,
     control: &Control,
-    egress: Egress,
+    (egress, public): (Egress, PublicUrl),
 ) -> impl Fn() -> Worker + Clone + Send + 'static + use<> {
     let fetch_rules = config.fetch.clone().map(|fetch| FetchRules {
         private_hosts: fetch.private_hosts,
@@ -495,5 +493,6 @@ fn new_worker(
         time: time.clone(),
         client: Client::new(&egress, fetch_rules.as_ref()),
         trusted_proxies: trusted_proxies.clone(),
+        public: public.clone(),
     }
 }

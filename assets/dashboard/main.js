@@ -66,9 +66,16 @@ function signIn() {
       fieldError(form, error, { password, email });
     }
   });
+  void offerIssuer(form);
   form.append(h("p.small.mute", "No account yet? On the gateway's machine: ", h("code", "gatekeeper setup")));
   at("main").replaceChildren(h("div.door", form));
   email.focus();
+}
+
+/** Adds the way through an issuer, where the gateway has one. @param {HTMLElement} form */
+async function offerIssuer(form) {
+  const { oidc } = await get("/v1/sign-in");
+  if (oidc) form.append(h("a.btn", { href: oidc.path }, `Sign in with ${oidc.issuer}`));
 }
 
 function signInWithKey() {

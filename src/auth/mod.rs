@@ -6,6 +6,7 @@ pub mod denials;
 pub mod directory;
 pub mod grant;
 pub mod key;
+pub mod oidc;
 pub mod password;
 pub mod role;
 pub mod session;

@@ -176,6 +176,12 @@ table! {
     /// create, change, rotate, disable and delete virtual keys
     ChangeKeys, "keys.change",
         [Owner OrganizationAdmin TeamAdmin], own [TeamMember];
+    /// view organizations, teams, keys and their limits as one document
+    ReadState, "state.read",
+        [Owner Auditor Viewer], own [];
+    /// make organizations, teams, keys and their limits agree with a document
+    ApplyState, "state.apply",
+        [Owner], own [];
     /// view budgets: spent, held, left
     ReadBudgets, "budgets.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
@@ -211,6 +217,9 @@ table! {
     /// send a test message to the webhook of alerts
     TestAlerts, "alerts.test",
         [Owner], own [];
+    /// view the settings of the configuration file, without secrets
+    ReadSettings, "settings.read",
+        [Owner Auditor Viewer], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",
         [Owner Auditor Viewer], own [];

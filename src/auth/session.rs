@@ -119,7 +119,7 @@ impl SessionTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::sign_in::SESSION_IDLE_MS;
+    use crate::domain::sign_in::{SESSION_IDLE_MS, SESSION_MS};
 
     #[test]
     fn session_is_prolonged_by_calls_and_gone_once_removed() {
@@ -129,6 +129,7 @@ mod tests {
             user: UserId(3),
             created_ms: 0,
             seen_ms: 0,
+            until_ms: SESSION_MS,
             address: "127.0.0.1".into(),
         };
         let table = SessionTable::new(vec![session.clone()]);

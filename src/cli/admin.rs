@@ -15,6 +15,7 @@ use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::cli::settings::DEMO_FOLDER;
 use crate::cli::transport::Transport;
 use crate::config::{self, SecretSource};
+pub use crate::domain::percent::percent_encode;
 use crate::domain::zone::Zone;
 use crate::process::ADMIN_SOCKET;
 
@@ -73,11 +74,6 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// Address at which the configured server listens.
-    pub fn listen_address(&self) -> Result<SocketAddr, Failure> {
-        Ok(config::load_base(&self.settings.overrides())?.config.listen)
-    }
-
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         let client = match &self.url {
             Some(url) => {
@@ -331,20 +327,6 @@ fn refusal_message(error: &Value, status: u16) -> String {
         replaced if replaced.contains(flag) => replaced,
         message => format!("{flag}: {message}"),
     }
-}
-
-/// Percent-encodes a query parameter.
-pub fn percent_encode(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }
 
 /// Parses `HOST[:PORT]`. Only `localhost` is resolved: without TLS, the key must not be sent to the host that a name server chose.

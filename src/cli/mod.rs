@@ -35,6 +35,7 @@ mod service_manager;
 mod settings;
 mod setup;
 mod signals;
+mod state;
 mod style;
 mod table;
 mod teams;
@@ -46,6 +47,7 @@ mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use admin::ServerArgs;
 pub use failure::Failure;
 
 const EXIT_CODES: &str = "\
@@ -97,6 +99,10 @@ enum Command {
     /// Create, list and delete users, give and take their roles
     #[command(subcommand)]
     Users(users::Command),
+    /// Make organizations, teams, keys, budgets and limits agree with a file
+    Apply(state::ApplyArgs),
+    /// Print organizations, teams, keys, budgets and limits as a file for `apply`
+    Export(ServerArgs),
     /// Print the table of roles and actions
     Roles(roles::Args),
     /// Print the table of URLs with the access that each needs
@@ -155,6 +161,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keys(command) => keys::run(command),
         Command::Teams(command) => teams::run(command),
         Command::Users(command) => users::run(command),
+        Command::Apply(args) => state::apply(&args),
+        Command::Export(server) => state::export(&server),
         Command::Roles(args) => roles::print_roles(&args),
         Command::Endpoints(args) => roles::print_endpoints(&args),
         Command::Verify(args) => verify::run(args),
@@ -217,6 +225,8 @@ mod tests {
             "gatekeeper organizations delete acme --yes",
             "gatekeeper teams delete eng --yes -q",
             "gatekeeper teams list --quiet",
+            "gatekeeper apply -f state.toml --dry-run",
+            "gatekeeper export",
             "gatekeeper budgets list --owner eng",
             "gatekeeper budgets set eng $10/month --model gpt-5* --warn",
             "gatekeeper budgets raise bud_8 +$5",

@@ -4,7 +4,9 @@
 use std::net::TcpListener;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::admin::AdminClient;
 use super::failure::Failure;
@@ -47,7 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         process::block_on(process::init_without_key(&loaded.config))?;
     }
     data_dir::require_initialized(folder)?;
-    process::block_on(serve(loaded, listener))
+    process::block_on(serve(loaded, &overrides, listener))
 }
 
 /// Keeps secrets and prompts out of core files and away from other processes of the same user.
@@ -63,7 +65,11 @@ fn protect_memory() {
     }
 }
 
-async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<(), Failure> {
+async fn serve(
+    loaded: LoadedConfig,
+    overrides: &config::Overrides,
+    listener: Option<TcpListener>,
+) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let manager = ServiceManager::from_environment();
     let admin = AdminClient::in_folder(&loaded.config.folder);
@@ -76,8 +82,10 @@ async fn serve(loaded: LoadedConfig, listener: Option<TcpListener>) -> Result<()
     print(&render_addresses(&loaded.config.listener, &running))?;
     manager.ready();
     let drain_ms = loaded.config.limits.drain_ms;
+    let load = || Some(config::load(overrides).map(|loaded| loaded.config));
+    let on_stop = || manager.stopping(drain_ms);
     tokio::select! {
-        stopped = signals.run_until_stopped(running, || manager.stopping(drain_ms)) => stopped?,
+        stopped = signals.run_until_stopped(running, on_stop, load) => stopped?,
         never = manager.keep_alive(&admin) => match never {},
     }
     print("gatekeeper has stopped\n")
@@ -141,12 +149,15 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
 
 /// Logs to standard error. `$GATEKEEPER_LOG` overrides the default filter, e.g. `debug` or `gatekeeper=debug`.
 pub fn init_logging(default_filter: &str) {
-    let filter = EnvFilter::try_from_env("GATEKEEPER_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{default_filter},{QUIET_LIBRARIES}")));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("GATEKEEPER_LOG").ok();
+    let wanted = wanted.filter(|text| !text.is_empty());
+    let wanted: Option<Targets> = wanted.and_then(|text| text.parse().ok());
+    let default = format!("{default_filter},{QUIET_LIBRARIES}");
+    let targets = wanted.unwrap_or_else(|| default.parse().expect("a filter of constants"));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);
+    let subscriber = tracing_subscriber::registry().with(targets).with(lines);
     // fails if a test has set a subscriber, which is then kept
     let _already_set = subscriber.try_init();
 }

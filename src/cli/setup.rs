@@ -1,11 +1,15 @@
 //! `setup`: one-time link to the dashboard for the first owner, or for a forgotten password. Works over the local admin socket only.
 
+use std::fmt::Write;
+
 use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::admin::ServerArgs;
 use super::failure::Failure;
 use crate::cli::output::{print, print_json};
+use crate::cli::values::cell;
+use crate::domain::network::is_loopback_host;
 use crate::process;
 
 #[derive(Debug, ClapArgs)]
@@ -30,11 +34,25 @@ async fn link(args: Args) -> Result<(), Failure> {
     if args.server.json {
         return print_json(&link);
     }
-    let address = args.server.listen_address()?;
-    let path = link["path"].as_str().unwrap_or_default();
-    print(&format!(
-        "Open this link in a browser on this machine; it works once, for 15 minutes:\n\n  http://{address}{path}\n\n\
-         From another machine first: ssh -L {}:{address} HOST\n",
-        address.port()
-    ))
+    let url = cell(&link["url"]);
+    let mut text =
+        format!("Open this link in a browser; it works once, for 15 minutes:\n\n  {url}\n");
+    if let Some(port) = loopback_port(&url) {
+        // writing to a String cannot fail
+        let _ = write!(
+            text,
+            "\nIt is for a browser on this machine. From another one first: ssh -L {port}:127.0.0.1:{port} HOST\n"
+        );
+    }
+    print(&text)
+}
+
+/// Port of a link that only this machine can open.
+fn loopback_port(url: &str) -> Option<u16> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest
+        .split('/')
+        .next()
+        .filter(|host| is_loopback_host(host))?;
+    authority.rsplit_once(':')?.1.parse().ok()
 }

@@ -4,6 +4,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
+use crate::config::{Config, ConfigErrors};
 use crate::process::RunningServer;
 
 /// Handlers of the signals, installed on creation.
@@ -36,17 +37,19 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal or the loss of the data folder, then for in-flight requests; a second signal ends the wait.
+    /// Waits for a signal or the loss of the data folder, then for in-flight requests; a second signal ends the wait. `load` reads
+    /// the configuration for a reload; `None`: there is none to read.
     pub async fn run_until_stopped(
         &mut self,
         server: RunningServer,
         on_stop: impl FnOnce(),
+        load: impl Fn() -> Option<Result<Config, ConfigErrors>>,
     ) -> Result<(), Failure> {
         let stopped = loop {
             tokio::select! {
                 _ = self.terminate.recv() => break Ok(()),
                 _ = self.interrupt.recv() => break Ok(()),
-                _ = self.hangup.recv() => server.reload().await,
+                _ = self.hangup.recv() => server.reload(load()).await,
                 () = server.folder_lost() => break Err(Failure::folder_lost()),
             }
         };

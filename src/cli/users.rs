@@ -22,6 +22,12 @@ pub enum Command {
     Grant(GrantArgs),
     /// Take a user's role in a team; personal keys there are deleted
     Revoke(RevokeArgs),
+    /// Print a link by which a user sets a password, valid once and for 72 hours
+    Invite(UserArgs),
+    /// Disable a user: all sessions end, and personal keys are refused
+    Disable(UserArgs),
+    /// Enable a disabled user
+    Enable(UserArgs),
     /// Delete a user
     Delete(DeleteArgs),
 }
@@ -77,6 +83,14 @@ pub struct RevokeArgs {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+pub struct UserArgs {
+    /// User, by id or e-mail address
+    user: String,
+    #[command(flatten)]
+    server: ResourceArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
 pub struct DeleteArgs {
     /// User, by id or e-mail address
     user: String,
@@ -102,6 +116,9 @@ pub fn run(command: Command) -> Result<(), Failure> {
             Command::List(server) => USER.list(&server).await,
             Command::Grant(args) => grant(args).await,
             Command::Revoke(args) => revoke(args).await,
+            Command::Invite(args) => invite(args).await,
+            Command::Disable(args) => set_disabled(args, true).await,
+            Command::Enable(args) => set_disabled(args, false).await,
             Command::Delete(args) => {
                 let user = find(&args.server.admin()?, &args.user).await?;
                 USER.delete(&args.server, &user, args.yes).await
@@ -146,6 +163,26 @@ async fn revoke(args: RevokeArgs) -> Result<(), Failure> {
     let email = cell(&user["email"]);
     args.server
         .show_deleted(&format!("removed {email} from {team}\n"))
+}
+
+async fn invite(args: UserArgs) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let user = find(&admin, &args.user).await?;
+    let path = format!("/v1/users/{}/invitation", cell(&user["id"]));
+    let link = admin.post(&path, &json!({})).await?;
+    args.server.show(&link, |_| {
+        let (email, url) = (cell(&user["email"]), cell(&link["url"]));
+        format!("Give this link to {email}; it works once, for 72 hours:\n\n  {url}\n")
+    })
+}
+
+async fn set_disabled(args: UserArgs, disabled: bool) -> Result<(), Failure> {
+    let admin = args.server.admin()?;
+    let user = find(&admin, &args.user).await?;
+    let path = format!("/v1/users/{}", cell(&user["id"]));
+    let user = admin.patch(&path, &json!({ "disabled": disabled })).await?;
+    let done = if disabled { "disabled" } else { "enabled" };
+    USER.show(&args.server, done, &user)
 }
 
 /// The user with this id or address.

@@ -18,6 +18,7 @@ mod resolve;
 mod routes;
 mod secret;
 mod settings;
+mod sign_in;
 mod written;
 
 pub use base_url::parse_base_url;
@@ -27,8 +28,8 @@ pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB, Overrun,
-    PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention, SealKeySource, Sync,
-    SyslogAddress, UnsupportedFieldPolicy, Webhook,
+    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB,
+    OidcConfig, Overrun, PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention,
+    RoleMapping, SealKeySource, Sync, SyslogAddress, UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

@@ -10,6 +10,7 @@ mod packaged;
 mod price_keys;
 mod provider_keys;
 mod routing_keys;
+mod sign_in;
 
 use std::fmt::Write;
 

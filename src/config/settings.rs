@@ -14,6 +14,7 @@ use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
 use crate::domain::pattern::Pattern;
+use crate::domain::role::Role;
 use crate::domain::secret::Secret;
 use crate::price::{Factor, OwnRates};
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
@@ -38,6 +39,8 @@ pub struct Config {
     pub limits: Limits,
     pub alerts: AlertConfig,
     pub audit: AuditConfig,
+    /// `None` if no issuer signs people in
+    pub oidc: Option<OidcConfig>,
     pub reasoning_memory: ReasoningMemoryConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched
@@ -257,6 +260,34 @@ pub struct AuditConfig {
     pub forward: Option<Webhook>,
     pub file: Option<PathBuf>,
     pub syslog: Option<SyslogAddress>,
+}
+
+/// Sign-in through an OpenID Connect issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// exactly as in its tokens
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: Option<Secret>,
+    /// of verified e-mail addresses, in lower case; empty: all
+    pub allowed_domains: Vec<String>,
+    /// claim whose values `role_map` maps; `None`: roles are given by administrators
+    pub role_claim: Option<String>,
+    pub role_map: Vec<RoleMapping>,
+    pub private_hosts: Vec<Network>,
+    /// per answer of the issuer
+    pub timeout_ms: u64,
+}
+
+/// Role that a value of the role claim gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleMapping {
+    pub claim: String,
+    pub role: Role,
+    /// an id or a name
+    pub organization: Option<String>,
+    /// an id or a name
+    pub team: Option<String>,
 }
 
 /// Receiver of syslog messages.

@@ -9,7 +9,7 @@ use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
-use crate::control::{clock, key_uses, retention, session_times, unlogged_endings};
+use crate::control::{clock, key_uses, oidc, retention, session_times, unlogged_endings};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -38,6 +38,10 @@ impl BackgroundTasks {
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),
             receiver.clone(),
+        ));
+        tasks.spawn_local(oidc::sign_in::announce(
+            control.clone(),
+            copies.client.clone(),
         ));
         for destination in copies.destinations() {
             tasks.spawn_local(forward::run(control.clone(), destination, receiver.clone()));

@@ -26,12 +26,15 @@ pub(super) struct Change<'c, 't> {
     /// handle of the call, which audit events name
     control: &'c Control,
     actor: &'c str,
-    /// subject of the first audit event
-    subject: Option<String>,
+    /// subject and detail of the first audit event
+    event: Option<(String, Value)>,
     expected: Option<&'c str>,
     /// keys whose running calls end with the commit
     ended: &'c Mutex<Vec<KeyId>>,
 }
+
+/// Result, written rows, and subject and detail of the first audit event of a part of a change.
+type NestedChange<T> = (T, Vec<RowChange>, Option<(String, Value)>);
 
 impl Change<'_, '_> {
     /// Refuses the change if its object has another version than the caller expects. Only the first object is checked: what else
@@ -53,6 +56,32 @@ impl Change<'_, '_> {
         ended.push(key);
     }
 
+    /// Runs a part of the change on other tenants than the committed ones; returns also the rows that it wrote, and subject and detail
+    /// of its first audit event.
+    pub fn nested<T>(
+        &mut self,
+        directory: &Directory,
+        run: impl FnOnce(&mut Change<'_, '_>) -> Result<T, ApiError>,
+    ) -> Result<NestedChange<T>, ApiError> {
+        let written = self.books.rows().len();
+        let mut part = Change {
+            books: &mut *self.books,
+            directory,
+            at_ms: self.at_ms,
+            control: self.control,
+            actor: self.actor,
+            event: None,
+            expected: None,
+            ended: self.ended,
+        };
+        let done = run(&mut part)?;
+        let event = part.event.take();
+        if self.event.is_none() {
+            self.event.clone_from(&event);
+        }
+        Ok((done, self.books.rows()[written..].to_vec(), event))
+    }
+
     /// Adds an event to the audit log. Every change adds at least one.
     pub fn audit(
         &mut self,
@@ -65,7 +94,7 @@ impl Change<'_, '_> {
             .control
             .event(self.actor, self.at_ms, action, subject, detail.clone());
         self.books.append_audit(&event)?;
-        self.subject.get_or_insert(event.subject);
+        self.event.get_or_insert((event.subject, event.detail));
         Ok(())
     }
 }
@@ -94,12 +123,12 @@ impl Control {
                     at_ms,
                     control: &control,
                     actor: &actor,
-                    subject: None,
+                    event: None,
                     expected: control.expected.as_deref(),
                     ended: &to_end,
                 };
                 let answer = change(&mut draft)?;
-                let subject = draft.subject.ok_or_else(without_audit)?;
+                let (subject, _) = draft.event.ok_or_else(without_audit)?;
                 if let Some(key) = &control.idempotency {
                     control.creation_sweep.run(at_ms, books)?;
                     key.remember(&actor, at_ms, subject, books)?;

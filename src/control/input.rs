@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::domain::allow_list::AllowList;
 use crate::domain::api_error::ApiError;
-use crate::domain::budget::{Action, Period};
+use crate::domain::budget::{Action, Budget, Period};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId, UserId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
@@ -133,6 +133,17 @@ pub struct BudgetTerms {
     pub period: Period,
     pub action: Action,
     pub model: Option<Pattern>,
+}
+
+impl BudgetTerms {
+    pub(super) fn of(budget: &Budget) -> BudgetTerms {
+        BudgetTerms {
+            limit: budget.limit,
+            period: budget.period,
+            action: budget.action,
+            model: budget.model.clone(),
+        }
+    }
 }
 
 /// All budgets of one owner, no two of the same period, action and model.

@@ -174,10 +174,10 @@ impl Control {
 
 /// Place of a new key.
 #[derive(Clone, Copy, Debug)]
-struct Origin {
-    team: TeamId,
-    parent: Option<KeyId>,
-    user: Option<UserId>,
+pub(super) struct Origin {
+    pub team: TeamId,
+    pub parent: Option<KeyId>,
+    pub user: Option<UserId>,
 }
 
 impl Origin {
@@ -235,7 +235,7 @@ fn wrong_team(parent: &VirtualKey) -> ApiError {
     ApiError::invalid(message).with_param("team")
 }
 
-fn insert(
+pub(super) fn insert(
     change: &mut Change<'_, '_>,
     grant: &Grant<may::ChangeKeys>,
     origin: Origin,
@@ -320,7 +320,7 @@ fn check_parent(
     Ok(())
 }
 
-fn change_row(
+pub(super) fn change_row(
     change: &mut Change<'_, '_>,
     grant: &Grant<may::ChangeKeys>,
     mut key: VirtualKey,

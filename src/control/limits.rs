@@ -26,7 +26,7 @@ pub struct LimitTerms {
 }
 
 impl LimitTerms {
-    fn of(limit: &RateLimit) -> LimitTerms {
+    pub(super) fn of(limit: &RateLimit) -> LimitTerms {
         let RateLimit {
             rpm,
             tpm,
@@ -83,6 +83,11 @@ impl Limits {
                 .with_param(format!("limits[{index}]"))),
             None => Ok(Limits::Exactly(terms)),
         }
+    }
+
+    /// Limits of an owner that had none.
+    pub(super) fn of_new_owner(&self) -> Vec<LimitTerms> {
+        self.apply_to(&[])
     }
 
     /// Limits that the owner has after the change.

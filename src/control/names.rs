@@ -98,7 +98,8 @@ pub(super) fn is_visible<P: Permit>(grant: &Grant<P>, user: &User) -> bool {
 
 /// The text if it could be a name; anything else might be a secret and is not repeated.
 pub(super) fn redacted(text: &str) -> &str {
-    if Name::parse(text).is_ok() {
+    let is_credential = text.starts_with("sk-");
+    if Name::parse(text).is_ok() && !is_credential {
         text
     } else {
         "…"

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, json};
 
+use crate::auth::directory::OwnerLimits;
 use crate::auth::grant::Grant;
 use crate::auth::key::{self, GeneratedKey};
 use crate::auth::role::{Action, may};
@@ -94,26 +95,7 @@ impl Control {
         grant: &Grant<may::ChangeOrganizations>,
         new: NewOrganization,
     ) -> Result<WithLimits<Organization>, ApiError> {
-        let create = move |change: &mut Change<'_, '_>| {
-            claim(change, &new.name)?;
-            let organization = Organization {
-                id: OrganizationId(change.books.next_id()?),
-                name: new.name.into_string(),
-                models: new.models.into_allow_list(),
-                created_ms: change.at_ms,
-                deleted_ms: None,
-            };
-            change.books.put_organization(&organization)?;
-            let owner = Owner::Organization(organization.id);
-            let mut detail = json!({
-                "name": organization.name,
-                "models": models_to_audit(&organization.models),
-            });
-            let limits = (&new.budgets, &new.limits);
-            let stored = owner_limits::create(change, owner, limits, &mut detail)?;
-            change.audit("organization.create", organization.id, &detail)?;
-            Ok((organization, stored))
-        };
+        let create = move |change: &mut Change<'_, '_>| insert(change, new);
         let (organization, stored) = self.apply(grant.actor(), create).await?;
         Ok(self.with_status(organization, stored))
     }
@@ -126,25 +108,8 @@ impl Control {
     ) -> Result<WithLimits<Organization>, ApiError> {
         let allowed = grant.clone();
         let rewrite = move |change: &mut Change<'_, '_>| {
-            let mut organization = load(change, &allowed, id)?;
-            let mut detail = Map::new();
-            if let Some(name) = update.name {
-                claim(change, &name)?;
-                change.books.release_name(NAMES, &organization.name)?;
-                let before = std::mem::replace(&mut organization.name, name.into_string());
-                let names = json!({ "from": before, "to": organization.name });
-                detail.insert("name".to_owned(), names);
-            }
-            if let Some(models) = update.models {
-                let models = models.replace(&mut organization.models);
-                detail.insert("models".to_owned(), models);
-            }
-            change.books.put_organization(&organization)?;
-            let limits = (update.budgets.as_ref(), update.limits.as_ref());
-            let owner = Owner::Organization(id);
-            let stored = owner_limits::rewrite(change, owner, limits, &mut detail)?;
-            change.audit("organization.change", id, &detail.into())?;
-            Ok((organization, stored))
+            let organization = load(change, &allowed, id)?;
+            change_row(change, organization, update)
         };
         let (organization, stored) = self.apply(grant.actor(), rewrite).await?;
         Ok(self.with_status(organization, stored))
@@ -179,6 +144,56 @@ impl Control {
         let owner = Owner::Organization(id);
         Ok(self.with_own_limits(organization.clone(), owner, &directory))
     }
+}
+
+type StoredOrganization = (Organization, OwnerLimits);
+
+pub(super) fn insert(
+    change: &mut Change<'_, '_>,
+    new: NewOrganization,
+) -> Result<StoredOrganization, ApiError> {
+    claim(change, &new.name)?;
+    let organization = Organization {
+        id: OrganizationId(change.books.next_id()?),
+        name: new.name.into_string(),
+        models: new.models.into_allow_list(),
+        created_ms: change.at_ms,
+        deleted_ms: None,
+    };
+    change.books.put_organization(&organization)?;
+    let owner = Owner::Organization(organization.id);
+    let mut detail = json!({
+        "name": organization.name,
+        "models": models_to_audit(&organization.models),
+    });
+    let limits = (&new.budgets, &new.limits);
+    let stored = owner_limits::create(change, owner, limits, &mut detail)?;
+    change.audit("organization.create", organization.id, &detail)?;
+    Ok((organization, stored))
+}
+
+pub(super) fn change_row(
+    change: &mut Change<'_, '_>,
+    mut organization: Organization,
+    update: OrganizationChange,
+) -> Result<StoredOrganization, ApiError> {
+    let (id, mut detail) = (organization.id, Map::new());
+    if let Some(name) = update.name {
+        claim(change, &name)?;
+        change.books.release_name(NAMES, &organization.name)?;
+        let before = std::mem::replace(&mut organization.name, name.into_string());
+        let names = json!({ "from": before, "to": organization.name });
+        detail.insert("name".to_owned(), names);
+    }
+    if let Some(models) = update.models {
+        let models = models.replace(&mut organization.models);
+        detail.insert("models".to_owned(), models);
+    }
+    change.books.put_organization(&organization)?;
+    let limits = (update.budgets.as_ref(), update.limits.as_ref());
+    let stored = owner_limits::rewrite(change, Owner::Organization(id), limits, &mut detail)?;
+    change.audit("organization.change", id, &detail.into())?;
+    Ok((organization, stored))
 }
 
 /// The live organization, if the grant covers it.

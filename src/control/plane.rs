@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::config::{Retention, Webhook};
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
+use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
+use crate::control::issuer::Issuer;
+use crate::control::settings::{FileSettings, SettingRow};
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -49,6 +53,8 @@ pub struct Control {
     /// held while the books are corrected or verified
     pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
     pub(super) sign_in: Arc<SignInState>,
+    /// issuer that signs people in beside passwords
+    pub(super) issuer: Option<Arc<Issuer>>,
     /// held while a backup is copied
     pub(super) backup_lock: Arc<tokio::sync::Mutex<()>>,
     /// id of the seal key, for backups
@@ -66,6 +72,7 @@ pub struct Control {
     /// of the call, if it creates an object
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
+    pub(super) file_settings: Arc<FileSettings>,
 }
 
 impl Control {
@@ -90,6 +97,7 @@ impl Control {
             webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
+            issuer: None,
             adoption_lock: Arc::default(),
             books_lock: Arc::default(),
             backup_lock: Arc::default(),
@@ -101,6 +109,7 @@ impl Control {
             expected: None,
             idempotency: None,
             creation_sweep: Arc::default(),
+            file_settings: Arc::default(),
         }
     }
 
@@ -115,6 +124,15 @@ impl Control {
     pub fn with_seal_key_id(self, id: String) -> Control {
         Control {
             seal_key_id: id.into(),
+            ..self
+        }
+    }
+
+    /// Settings of the file at the start.
+    #[must_use]
+    pub fn with_settings(self, written: &WrittenConfig) -> Control {
+        Control {
+            file_settings: Arc::new(FileSettings::of(written)),
             ..self
         }
     }
@@ -156,6 +174,14 @@ impl Control {
         Control { sign_in, ..self }
     }
 
+    #[must_use]
+    pub fn with_issuer(self, issuer: Option<Issuer>) -> Control {
+        Control {
+            issuer: issuer.map(Arc::new),
+            ..self
+        }
+    }
+
     /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.
     #[must_use]
     pub fn with_admission_wait_ms(self, admission_wait_ms: u64) -> Control {
@@ -172,6 +198,16 @@ impl Control {
             retention: Some(retention),
             ..self
         }
+    }
+
+    /// Settings of the configuration file.
+    pub fn settings(&self, _grant: &Grant<may::ReadSettings>) -> Vec<SettingRow> {
+        self.file_settings.rows()
+    }
+
+    /// Notes a file that was read again; returns the changed settings that take effect at the next start.
+    pub fn note_settings(&self, written: &WrittenConfig) -> Vec<String> {
+        self.file_settings.replace(written)
     }
 
     pub fn zone(&self) -> &Zone {

@@ -14,12 +14,12 @@ use crate::control::change::Change;
 use crate::control::input::{Email, Name};
 use crate::control::keys::no_random_bytes;
 use crate::control::plane::Control;
-use crate::control::users::insert_owner;
+use crate::control::users::insert_user;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::id::UserId;
-use crate::domain::role::Scope;
+use crate::domain::role::{Membership, Scope};
 use crate::domain::secret::Secret;
-use crate::domain::sign_in::{INVITATION_MS, SETUP_LINK_MS, Session, SignInLink};
+use crate::domain::sign_in::{INVITATION_MS, SESSION_MS, SETUP_LINK_MS, Session, SignInLink};
 
 /// The stored time of a session's last call is at most so old.
 const SEEN_STALE_MS: u64 = 5 * 60_000;
@@ -86,7 +86,8 @@ impl Control {
         match actor.and_then(|user| user_actor(&directory, user)) {
             Some(actor) => {
                 self.sign_in.throttle.note_success(&account);
-                self.insert_session(actor, address, "password").await
+                self.insert_session(actor, address, "password", SESSION_MS)
+                    .await
             }
             None => {
                 self.note_failure(&account, user, address);
@@ -122,19 +123,22 @@ impl Control {
         self.note_denial("sign_in.failed", subject, address, reason);
     }
 
-    async fn insert_session(
+    pub(super) async fn insert_session(
         &self,
         actor: Actor,
         address: Option<IpAddr>,
         by: &'static str,
+        valid_ms: u64,
     ) -> Result<NewSession, ApiError> {
         let user = actor.user().ok_or_else(refused)?;
         let token = generate_token().map_err(no_random_bytes)?;
+        let now_ms = self.now_ms();
         let session = Session {
             hash: hash(token.expose()),
             user,
-            created_ms: self.now_ms(),
-            seen_ms: self.now_ms(),
+            created_ms: now_ms,
+            seen_ms: now_ms,
+            until_ms: now_ms + valid_ms,
             address: address
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
@@ -287,7 +291,9 @@ impl Control {
                 .ok_or_else(used_link)?;
             let user = match (link.user, owner) {
                 (Some(user), _) => user,
-                (None, Some((name, email))) => insert_owner(change, name, email)?,
+                (None, Some((name, email))) => {
+                    insert_user(change, name, email, vec![Membership::OWNER])?
+                }
                 (None, None) => {
                     let message = "`email` and `name` are missing; this link makes a new owner";
                     return Err(ApiError::invalid(message).with_param("email"));
@@ -300,7 +306,8 @@ impl Control {
         let user = self.apply(&Actor::Process, redeem).await?;
         let actor = user_actor(&self.directory(), user).ok_or_else(refused)?;
         self.end_sessions_of(&actor, user).await?;
-        self.insert_session(actor, address, "link").await
+        self.insert_session(actor, address, "link", SESSION_MS)
+            .await
     }
 
     /// Replaces the password of the actor, who gives the present one; other sessions of the account end.
@@ -433,3 +440,6 @@ fn overloaded() -> ApiError {
     let message = "too many sign-ins at once; try again in a moment";
     ApiError::new(ErrorCode::Overloaded, message).with_retry_after(1)
 }
+
+#[cfg(test)]
+mod tests;

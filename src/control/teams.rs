@@ -137,7 +137,7 @@ impl Control {
 
 type StoredTeam = (Team, OwnerLimits);
 
-fn insert(
+pub(super) fn insert(
     change: &mut Change<'_, '_>,
     organization: OrganizationId,
     new: NewTeam,
@@ -173,7 +173,7 @@ fn insert(
     Ok((team, stored))
 }
 
-fn change_row(
+pub(super) fn change_row(
     change: &mut Change<'_, '_>,
     mut team: Team,
     update: TeamChange,

@@ -293,11 +293,12 @@ fn check_scopes(directory: &Directory, memberships: &[Membership]) -> Result<(),
     Ok(())
 }
 
-/// A new owner of the instance, as a part of a change.
-pub(super) fn insert_owner(
+/// A new user, as a part of a change that no administrator makes.
+pub(super) fn insert_user(
     change: &mut Change<'_, '_>,
     name: Name,
     email: Email,
+    memberships: Vec<Membership>,
 ) -> Result<UserId, ApiError> {
     if !change.books.claim_name(EMAILS, email.as_str())? {
         return Err(name_taken("a user", email.as_str(), "this instance").with_param("email"));
@@ -306,7 +307,7 @@ pub(super) fn insert_owner(
         id: UserId(change.books.next_id()?),
         email: email.into_string(),
         name: name.into_string(),
-        memberships: vec![Membership::OWNER],
+        memberships,
         disabled: false,
         created_ms: change.at_ms,
         deleted_ms: None,
@@ -406,7 +407,7 @@ fn save_memberships(
 }
 
 /// Replaces all roles. Personal keys in a team that the user leaves are deleted.
-fn replace_memberships(
+pub(super) fn replace_memberships(
     change: &mut Change<'_, '_>,
     user: &mut User,
     all: Vec<Membership>,

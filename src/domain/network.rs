@@ -67,6 +67,16 @@ impl fmt::Display for Network {
     }
 }
 
+/// True for `localhost` and loopback addresses, with a port or without.
+pub fn is_loopback_host(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let address: Option<IpAddr> = host.parse().ok();
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|ip| ip.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +101,21 @@ mod tests {
                 !network.contains(outside.parse().expect("an address")),
                 "{outside}"
             );
+        }
+    }
+
+    #[test]
+    fn loopback_host_is_recognized_with_and_without_a_port() {
+        for (authority, loopback) in [
+            ("localhost", true),
+            ("LOCALHOST:8080", true),
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("localhost.example.com", false),
+            ("10.0.0.1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_loopback_host(authority), loopback, "{authority}");
         }
     }
 

@@ -7,6 +7,8 @@ use crate::domain::tenant::SecretHash;
 pub const SESSION_IDLE_MS: u64 = 12 * 3_600_000;
 /// A session ends so long after its sign-in.
 pub const SESSION_MS: u64 = 7 * 24 * 3_600_000;
+/// A session that an issuer of another system vouched for ends so long after its sign-in.
+pub const OIDC_SESSION_MS: u64 = 12 * 3_600_000;
 /// Link that creates the first owner, or resets a password from the machine itself.
 pub const SETUP_LINK_MS: u64 = 15 * 60_000;
 /// Link that an administrator sends to a person.
@@ -19,14 +21,15 @@ pub struct Session {
     pub created_ms: u64,
     /// time of a recent call; not stored more often than every few minutes
     pub seen_ms: u64,
+    /// end, however much it is used
+    pub until_ms: u64,
     /// address of the client at sign-in
     pub address: String,
 }
 
 impl Session {
     pub fn is_live(&self, now_ms: u64) -> bool {
-        now_ms < self.created_ms.saturating_add(SESSION_MS)
-            && now_ms < self.seen_ms.saturating_add(SESSION_IDLE_MS)
+        now_ms < self.until_ms && now_ms < self.seen_ms.saturating_add(SESSION_IDLE_MS)
     }
 
     /// Id in lists and events: the first eight bytes of the hash.
@@ -56,6 +59,7 @@ mod tests {
             user: UserId(1),
             created_ms: 1_000,
             seen_ms,
+            until_ms: 1_000 + SESSION_MS,
             address: String::new(),
         };
         assert!(session(1_000).is_live(1_000 + SESSION_IDLE_MS - 1));

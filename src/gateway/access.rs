@@ -12,7 +12,7 @@ use crate::domain::tenant::Endpoint;
 use crate::domain::time::Time;
 use crate::gateway::call::Call;
 use crate::policy::{access, similar_names};
-use crate::route::{Candidate, Deployment, Plan, Resolution, RouteError, RouteTable};
+use crate::route::{Candidate, Deployment, Plan, Resolution, RouteCell, RouteError};
 
 /// A key that may call at most this many models is told their names where a name is unknown.
 const NAMES_SHOWN_MAX: usize = 10;
@@ -34,7 +34,7 @@ pub(super) fn check_endpoint(caller: &Caller, call: &Call) -> Result<(), ApiErro
 /// Directory, routes and clock that every access check needs.
 pub(super) struct Access {
     pub directory: Arc<DirectoryCell>,
-    pub routes: Arc<RouteTable>,
+    pub routes: Arc<RouteCell>,
     pub time: Arc<Time>,
     /// clients of Anthropic's dialect see other vendors' models under aliases
     pub picker_aliases: bool,
@@ -67,7 +67,8 @@ impl Access {
         if !self.picker_aliases {
             return;
         }
-        let name = self.routes.resolve_alias(&request.model);
+        let routes = self.routes.load();
+        let name = routes.resolve_alias(&request.model);
         if name != request.model {
             request.resolve_alias(name.to_owned());
         }
@@ -76,8 +77,8 @@ impl Access {
     /// Returns the targets behind a name, and those of its fallbacks, that the caller may use. A fallback is granted by its own
     /// names, never by the name that was asked for.
     pub fn plan(&self, caller: &Caller, asked: &str) -> Result<Plan, ApiError> {
-        let resolved = self
-            .routes
+        let routes = self.routes.load();
+        let resolved = routes
             .resolve(asked)
             .map_err(|error| self.unresolved(caller, asked, &error))?;
         let mut refusal = None;
@@ -101,9 +102,7 @@ impl Access {
             });
         };
         let fallbacks = |names: &[String]| {
-            let resolved = names
-                .iter()
-                .filter_map(|name| self.routes.resolve(name).ok());
+            let resolved = names.iter().filter_map(|name| routes.resolve(name).ok());
             resolved
                 .flat_map(Resolution::into_candidates)
                 .filter(|candidate| is_granted(caller, candidate))
@@ -164,15 +163,15 @@ impl Access {
     /// Listed names that the caller may call, with the owner that model lists state, sorted.
     fn callable(&self, caller: &Caller) -> Vec<(String, String)> {
         let tenants = (&caller.organization, &caller.team);
-        let models = self.routes.names().filter(|(name, deployment)| {
+        let table = self.routes.load();
+        let models = table.names().filter(|(name, deployment)| {
             let (provider, model) = (&deployment.provider.name, &deployment.model);
             access::is_model_allowed(tenants, caller.keys(), &[name], (provider, model))
         });
         let mut callable: Vec<(String, String)> = models
             .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
             .collect();
-        let routes = self
-            .routes
+        let routes = table
             .route_names()
             .filter(|name| self.plan(caller, name).is_ok());
         let before = callable.len();
@@ -207,10 +206,11 @@ impl Access {
     }
 
     fn aliases(&self, models: &[(String, String)]) -> Vec<(String, String)> {
+        let routes = self.routes.load();
         models
             .iter()
             .filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())))
-            .filter(|(alias, _)| self.routes.resolve_alias(alias) != alias)
+            .filter(|(alias, _)| routes.resolve_alias(alias) != alias)
             .collect()
     }
 }

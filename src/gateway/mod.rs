@@ -66,7 +66,7 @@ use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
-use crate::route::{Moment, RouteProgress, RouteTable, mix};
+use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
@@ -108,7 +108,7 @@ pub struct Gateway {
 impl Gateway {
     pub fn new(
         config: &Config,
-        routes: Arc<RouteTable>,
+        routes: Arc<RouteCell>,
         parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
         let (time, ledger) = (parts.time, parts.ledger);
@@ -360,8 +360,8 @@ impl Gateway {
     }
 
     /// Configured providers.
-    pub fn providers(&self) -> &[Arc<Provider>] {
-        self.access.routes.providers()
+    pub fn providers(&self) -> Vec<Arc<Provider>> {
+        self.access.routes.load().providers().to_vec()
     }
 
     /// Tests a provider; `None` if it has no endpoint for conversations.
@@ -376,9 +376,10 @@ impl Gateway {
     }
 
     /// Listed models with their prices, and source and month of the price sheet.
-    pub fn prices(&self) -> (Vec<PricedModel>, &str) {
-        let routes = &self.access.routes;
-        (price_list::priced_models(routes), routes.prices_as_of())
+    pub fn prices(&self) -> (Vec<PricedModel>, String) {
+        let routes = self.access.routes.load();
+        let as_of = routes.prices_as_of().to_owned();
+        (price_list::priced_models(&routes), as_of)
     }
 
     pub fn limits(&self) -> &Limits {
@@ -393,8 +394,9 @@ impl Gateway {
         &self.inflight
     }
 
-    pub fn routes(&self) -> &RouteTable {
-        &self.access.routes
+    /// Routes in force.
+    pub fn routes(&self) -> Arc<RouteTable> {
+        self.access.routes.load_full()
     }
 
     /// Number of requests that wait for room in a budget.

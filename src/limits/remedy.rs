@@ -1,6 +1,8 @@
 //! Remedies: the smallest change after which a value no longer violates its rule. Content, tools and the format of the answer are
 //! never left out: without them the answer would be another one.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::judge;
@@ -9,6 +11,7 @@ use super::path::{Path, Step};
 use super::rule::{Limit, Rule};
 use super::schema;
 use super::tree::Node;
+use crate::domain::image_type::image_type;
 
 /// Members without which a request means something else.
 const KEPT: [&str; 31] = [
@@ -44,6 +47,8 @@ const KEPT: [&str; 31] = [
     "image_url",
     "schema",
 ];
+/// Base64 letters that hold the first bytes of an image.
+const HEAD_LETTERS: usize = 32;
 /// Text in place of a blank one that cannot be left out.
 const PLACEHOLDER: &str = ".";
 /// Message between a result and a turn that must not follow it.
@@ -139,6 +144,7 @@ impl Mender<'_, '_> {
             Limit::MediaTypes(types) => self.rename_media(types),
             Limit::LessThan(_) | Limit::NotWith(_) => self.remove(),
             Limit::NotAfter(order) => self.separate(order),
+            Limit::LastOneOf(roles) if has(roles, "user") => self.ask_last(),
             Limit::SchemaKeywords { words, top_only } => self.describe(words, *top_only),
             Limit::AdditionalPropertiesFalse => self.close(),
             Limit::Betas(known) => self.keep_betas(known),
@@ -320,9 +326,31 @@ impl Mender<'_, '_> {
         }
     }
 
-    /// The usual name of a media type in place of an alias.
+    /// Media type by the first bytes of an image, whatever its label says.
+    fn media_type_of_bytes(&self) -> Option<&'static str> {
+        let text = self.value().and_then(Node::string)?;
+        let data = match text.strip_prefix("data:") {
+            Some(rest) => rest.split_once(',')?.1.to_owned(),
+            None => {
+                let (_, owner) = self.trail.split_last()?;
+                self.body.at(owner)?.member("data")?.string()?.into_owned()
+            }
+        };
+        let head = data.get(..HEAD_LETTERS).unwrap_or(&data);
+        image_type(&STANDARD.decode(head).ok()?)
+    }
+
+    /// The media type of the bytes, or the usual name of one, in place of another label.
     fn rename_media(&mut self, types: &[String]) -> bool {
         let text = self.value().and_then(Node::string).unwrap_or_default();
+        if let Some(known) = self.media_type_of_bytes().filter(|known| has(types, known)) {
+            let label = text.strip_prefix("data:");
+            let renamed = match label.and_then(|label| label.find([';', ','])) {
+                Some(end) => format!("data:{known}{}", &text["data:".len() + end..]),
+                None => known.to_owned(),
+            };
+            return self.set_text(&renamed);
+        }
         let aliases = [
             ("image/jpg", "image/jpeg"),
             ("image/pjpeg", "image/jpeg"),
@@ -356,6 +384,30 @@ impl Mender<'_, '_> {
             messages.insert_element(number, Node::written(BETWEEN.to_owned()));
         }
         self.name("");
+        true
+    }
+
+    /// Instructions after the last turn of the user become one: dropped they would change the answer.
+    fn ask_last(&mut self) -> bool {
+        let Some(last) = self
+            .value()
+            .and_then(|messages| messages.size().checked_sub(1))
+        else {
+            return false;
+        };
+        let trail = [self.trail, &[last]].concat();
+        let role = self
+            .body
+            .at(&trail)
+            .and_then(|message| message.member("role"));
+        let role = role.and_then(Node::string).unwrap_or_default();
+        if !matches!(role.as_ref(), "system" | "developer") {
+            return false;
+        }
+        if let Some(message) = self.body.change(&trail) {
+            message.set_member("role", Node::text_value("user"));
+        }
+        self.name("role");
         true
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::control::Catalogue;
-use crate::route::RouteTable;
+use crate::route::{RouteCell, RouteTable};
 
 /// Visits every configured name with its provider and model, those of routes too.
-pub(super) fn of(routes: Arc<RouteTable>) -> Arc<Catalogue> {
+pub(super) fn of(routes: Arc<RouteCell>) -> Arc<Catalogue> {
     Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
+        let routes = routes.load();
         for (name, deployment) in routes.names() {
             visit(name, &deployment.provider.name, &deployment.model);
         }

@@ -18,6 +18,7 @@ mod openrouter;
 mod preset;
 mod simulator;
 mod together;
+mod xai;
 
 pub use bedrock::{AwsKeys, RequestToSign, Signer};
 pub use preset::litellm_names::{LiteLlmVendor, litellm_vendor};
@@ -43,6 +44,7 @@ pub static REGISTRY: &[&Preset] = &[
     &openrouter::PRESET,
     &simulator::PRESET,
     &together::PRESET,
+    &xai::PRESET,
 ];
 
 /// Preset of this name.

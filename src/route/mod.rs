@@ -2,6 +2,7 @@
 //! attempt. Sends nothing, and knows no caller.
 
 mod breaker;
+mod cell;
 mod deployment;
 mod health;
 mod models;
@@ -14,6 +15,7 @@ mod table;
 mod weighted;
 
 pub use breaker::BreakerState;
+pub use cell::RouteCell;
 pub use deployment::{Deployment, RouteError};
 pub use health::{Health, HealthChange, HealthStatus, RunningCall};
 pub use plan::{Candidate, Plan};

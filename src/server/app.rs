@@ -10,12 +10,13 @@ use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
-    openapi, organizations, providers, reasoning_memory, requests, resource, sign_in, teams, usage,
-    users,
+    openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
+    state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
+use crate::server::public_url::OIDC_CALLBACK;
 use crate::server::surface::Surface;
-use crate::server::{dashboard, health, inference};
+use crate::server::{dashboard, health, inference, oidc};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -74,9 +75,14 @@ fn pages(app: &mut ServiceConfig) {
 /// Calls without a credential that start a session.
 fn sign_in(app: &mut ServiceConfig) {
     let start = web::post().to(sign_in::start);
-    app.service(url("/v1/sign-in", "POST").route(start));
+    let ways = web::get().to(sign_in::ways);
+    app.service(url("/v1/sign-in", "GET, POST").route(start).route(ways));
     let redeem = web::post().to(sign_in::redeem);
     app.service(url("/v1/sign-in/link", "POST").route(redeem));
+    let begin = web::get().to(oidc::begin);
+    app.service(url("/sign-in/oidc", "GET").route(begin));
+    let callback = web::get().to(oidc::callback);
+    app.service(url(OIDC_CALLBACK, "GET").route(callback));
 }
 
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
@@ -172,9 +178,13 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/audit/verify")
             .get(may::ReadAudit, audit_verification::get)
             .post(may::ReadAudit, audit_verification::start),
+        resource("/v1/state")
+            .get(may::ReadState, state::export)
+            .post(may::ApplyState, state::apply),
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
         resource("/v1/providers").get(may::ReadProviders, providers::list),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/settings").get(may::ReadSettings, settings::list),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
         resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),
@@ -229,7 +239,7 @@ pub fn endpoints() -> Vec<EndpointRow> {
 }
 
 /// URLs that are no resources of the control plane.
-const OPEN: [(&str, &str, EndpointAccess); 16] = [
+const OPEN: [(&str, &str, EndpointAccess); 19] = [
     ("GET", "/openapi.json", EndpointAccess::Public),
     ("GET", "/", EndpointAccess::Public),
     ("GET", "/ui", EndpointAccess::Public),
@@ -250,6 +260,9 @@ const OPEN: [(&str, &str, EndpointAccess); 16] = [
         "/v1/backup",
         EndpointAccess::Action(Action::TakeBackup),
     ),
+    ("GET", "/v1/sign-in", EndpointAccess::Public),
+    ("GET", "/sign-in/oidc", EndpointAccess::SignIn),
+    ("GET", OIDC_CALLBACK, EndpointAccess::SignIn),
     ("POST", "/v1/sign-in", EndpointAccess::SignIn),
     ("POST", "/v1/sign-in/link", EndpointAccess::SignIn),
     ("GET", "/v1/me", EndpointAccess::AnyKey),

@@ -11,6 +11,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::sign_in::{SESSION_MS, Session};
 use crate::server::headers::header;
+use crate::server::public_url::PublicUrl;
 use crate::server::surface::Encrypted;
 use crate::server::worker::Worker;
 
@@ -40,39 +41,44 @@ pub(super) fn session(request: &HttpRequest) -> Result<Option<(Actor, Session)>,
     found.ok_or_else(ended).map(Some)
 }
 
+/// Over TLS only the bound name counts: another host of the domain could plant the plain one.
 fn token(request: &HttpRequest) -> Option<Secret> {
-    let cookie = request.cookie(SECURE).or_else(|| request.cookie(PLAIN))?;
+    let name = if is_secure(request) { SECURE } else { PLAIN };
+    let cookie = request.cookie(name)?;
     Some(Secret::new(cookie.value()))
 }
 
-/// A browser names the site of the page that makes a change. `same-origin` is never sent for a page of another origin; an old
-/// browser sends `Origin` alone, which must name the host that the request asks.
+/// A browser names the page that makes a change: by `Sec-Fetch-Site`, which is `same-origin` for pages of this server alone, and by
+/// `Origin`, which must be that of `public_url` where one is set. The header `Host` decides nothing.
 pub(super) fn check_origin(request: &HttpRequest) -> Result<(), ApiError> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(());
     }
-    let same = match header(request, "sec-fetch-site") {
-        Some(site) => site == "same-origin",
-        None => {
-            let origin = header(request, "origin").and_then(|origin| origin.split_once("://"));
-            origin.is_some_and(|(_, host)| Some(host) == header(request, "host"))
-        }
-    };
-    if same {
+    let public = &Worker::of(request).public;
+    let (site, origin) = (header(request, "sec-fetch-site"), header(request, "origin"));
+    if is_own_page(public, site, origin) {
         return Ok(());
     }
-    let message =
-        "the request comes from a page of another site; open the dashboard of this gateway";
+    let message = format!(
+        "the request comes from a page of another site; open the dashboard at {}",
+        public.link("/ui/")
+    );
     Err(ApiError::new(ErrorCode::PermissionDenied, message))
+}
+
+fn is_own_page(public: &PublicUrl, site: Option<&str>, origin: Option<&str>) -> bool {
+    match (site, origin) {
+        (_, Some(origin)) if public.is_configured() => public.is_origin(origin),
+        (Some(site), _) => site == "same-origin",
+        // a browser without `Sec-Fetch-Site`
+        (None, Some(origin)) => public.is_origin(origin),
+        (None, None) => false,
+    }
 }
 
 /// Refuses sign-in over plain HTTP from anywhere but this machine, where a browser would drop the cookie without a word.
 pub(super) fn check_transport(request: &HttpRequest) -> Result<(), ApiError> {
-    let local = request
-        .peer_addr()
-        .is_some_and(|peer| peer.ip().is_loopback());
-    let forwarded = FORWARDED.iter().any(|name| header(request, name).is_some());
-    if is_secure(request) || (local && !forwarded) {
+    if is_secure(request) || is_local(request) {
         return Ok(());
     }
     let message = "sign-in over plain HTTP works on this machine only; reach the gateway through TLS, or forward its port: \
@@ -80,8 +86,15 @@ pub(super) fn check_transport(request: &HttpRequest) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::PermissionDenied, message))
 }
 
+/// True for a client on this machine: a proxy on it names the client in a header.
+pub(super) fn is_local(request: &HttpRequest) -> bool {
+    let forwarded = FORWARDED.iter().any(|name| header(request, name).is_some());
+    let peer = request.peer_addr();
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && !forwarded
+}
+
 /// True for a connection through TLS, to this listener or to a trusted proxy before it.
-fn is_secure(request: &HttpRequest) -> bool {
+pub(super) fn is_secure(request: &HttpRequest) -> bool {
     request.conn_data::<Encrypted>().is_some()
         || (from_trusted_proxy(request) && header(request, "x-forwarded-proto") == Some("https"))
 }
@@ -114,37 +127,34 @@ mod tests {
 
     use super::*;
 
-    fn checked(method: Method, headers: &[(&'static str, &'static str)]) -> bool {
-        let mut request = TestRequest::default().method(method);
-        for header in headers {
-            request = request.insert_header(*header);
-        }
-        check_origin(&request.to_http_request()).is_ok()
+    fn public(configured: Option<&str>) -> PublicUrl {
+        PublicUrl::new(configured, ([127, 0, 0, 1], 4000).into(), false)
     }
 
     #[test]
     fn change_from_another_origin_is_refused() {
-        assert!(checked(Method::GET, &[("sec-fetch-site", "cross-site")]));
-        assert!(checked(Method::POST, &[("sec-fetch-site", "same-origin")]));
+        let (none, own) = (public(None), "http://127.0.0.1:4000");
+        assert!(is_own_page(&none, Some("same-origin"), Some(own)));
         for site in ["cross-site", "same-site", "none"] {
-            assert!(
-                !checked(Method::POST, &[("sec-fetch-site", site)]),
-                "{site}"
-            );
+            assert!(!is_own_page(&none, Some(site), Some(own)), "{site}");
         }
-        let host = ("host", "gate.example.com:4000");
-        assert!(checked(
-            Method::PATCH,
-            &[host, ("origin", "https://gate.example.com:4000")]
-        ));
-        assert!(!checked(
-            Method::PATCH,
-            &[host, ("origin", "https://evil.example.com")]
-        ));
-        assert!(
-            !checked(Method::DELETE, &[host])
-                && !checked(Method::DELETE, &[host, ("origin", "null")])
-        );
+        assert!(is_own_page(&none, None, Some(own)));
+        for origin in ["http://127.0.0.1", "https://evil.example.com", "null", ""] {
+            assert!(!is_own_page(&none, None, Some(origin)), "{origin}");
+        }
+        assert!(!is_own_page(&none, None, None));
+    }
+
+    #[test]
+    fn public_url_alone_is_the_allowed_origin() {
+        let configured = public(Some("https://gate.example.com"));
+        let own = Some("https://gate.example.com");
+        assert!(is_own_page(&configured, Some("same-origin"), own));
+        assert!(is_own_page(&configured, None, own));
+        // the page of another name that leads to the same server, such as one of an attacker
+        let other = Some("https://evil.example.com");
+        assert!(!is_own_page(&configured, Some("same-origin"), other));
+        assert!(!is_own_page(&configured, Some("cross-site"), None));
     }
 
     #[test]

@@ -7,14 +7,18 @@ use std::sync::LazyLock;
 
 use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use crate::server::cookie;
+
 /// Headers of every page; scripts, styles and calls only from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// A year.
+const HSTS: &str = "max-age=31536000";
 const HASH_CHARS: usize = 16;
 
 macro_rules! files {
@@ -96,19 +100,29 @@ impl Body {
     ) -> HttpResponse {
         let compressed = accepts(request, ACCEPT_ENCODING, "gzip") && !self.gzip.is_empty();
         let mut response = HttpResponse::Ok();
+        add_headers(request, &mut response);
         response
             .content_type(media)
             .insert_header(("cache-control", cache))
-            .insert_header(("vary", "accept-encoding"))
-            .insert_header(("x-content-type-options", "nosniff"))
-            .insert_header(("referrer-policy", "no-referrer"))
-            .insert_header(("cross-origin-opener-policy", "same-origin"))
-            .insert_header(("content-security-policy", POLICY));
+            .insert_header(("vary", "accept-encoding"));
         if compressed {
             response.insert_header(("content-encoding", "gzip"));
             return response.body(self.gzip.clone());
         }
         response.body(self.identity.clone())
+    }
+}
+
+/// Headers of every page. Over TLS browsers are told to come back over TLS only; a client on this machine is not, because that would
+/// cover every other server of it.
+pub(super) fn add_headers(request: &HttpRequest, response: &mut HttpResponseBuilder) {
+    response
+        .insert_header(("x-content-type-options", "nosniff"))
+        .insert_header(("referrer-policy", "no-referrer"))
+        .insert_header(("cross-origin-opener-policy", "same-origin"))
+        .insert_header(("content-security-policy", POLICY));
+    if cookie::is_secure(request) && !cookie::is_local(request) {
+        response.insert_header(("strict-transport-security", HSTS));
     }
 }
 

@@ -154,9 +154,8 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
 /// Health of the deployments that are targets of routes.
 fn write_route_metrics(text: &mut String, worker: &Worker) {
     let now_ms = worker.time.boot_ms();
-    let health: Vec<_> = worker
-        .gateway
-        .routes()
+    let routes = worker.gateway.routes();
+    let health: Vec<_> = routes
         .health()
         .map(|health| (health.name.replace(['"', '\\'], "_"), health.status(now_ms)))
         .collect();

@@ -13,6 +13,8 @@ mod headers;
 mod health;
 mod inference;
 mod listener;
+mod oidc;
+mod public_url;
 mod respond;
 mod surface;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub use crate::server::app::endpoints;
 pub use crate::server::certificates::{CertificateError, Certificates, Reload};
 pub use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 pub use crate::server::listener::{Listener, Sockets, bind, listen};
+pub use crate::server::public_url::{OIDC_CALLBACK, PublicUrl};
 pub use crate::server::worker::Worker;
 
 /// Runs a future on the runtime that the listener needs.

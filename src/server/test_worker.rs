@@ -10,7 +10,8 @@ use crate::control::test_control::TestControl;
 use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::price::Sheet;
-use crate::route::RouteTable;
+use crate::route::{RouteCell, RouteTable};
+use crate::server::public_url::PublicUrl;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
 use crate::upstream::{Client, Egress};
@@ -44,7 +45,8 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         memory: None,
         time: instance.time.clone(),
     };
-    let gateway = Gateway::new(&config, Arc::new(routes), parts).expect("random bytes");
+    let gateway =
+        Gateway::new(&config, Arc::new(RouteCell::new(routes)), parts).expect("random bytes");
     let egress = Egress::open(&config.egress, 1_000, []).expect("TLS roots");
     Worker {
         gateway: Arc::new(gateway),
@@ -53,6 +55,7 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         ledger: instance.ledger.clone(),
         time: instance.time.clone(),
         client: Client::new(&egress, None),
+        public: PublicUrl::new(None, ([127, 0, 0, 1], 4000).into(), false),
         trusted_proxies: ["10.0.0.0/8".parse().expect("a network")].into(),
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::network::Network;
 use crate::domain::time::Time;
 use crate::gateway::Gateway;
 use crate::meter::Ledger;
+use crate::server::public_url::PublicUrl;
 use crate::upstream::Client;
 
 /// Everything that a handler can reach, one per worker thread.
@@ -23,6 +24,7 @@ pub struct Worker {
     pub client: Client,
     /// peers whose `x-forwarded-for` is believed
     pub trusted_proxies: Arc<[Network]>,
+    pub public: PublicUrl,
 }
 
 impl Worker {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awc::Connector;
-use awc::http::StatusCode;
 use awc::http::header::{HeaderName, HeaderValue};
+use awc::http::{Method, StatusCode};
 use bytes::Bytes;
 
 use super::address;
@@ -115,10 +115,28 @@ impl Client {
         outgoing: OutgoingRequest<'_>,
         keep: impl Fn(&str) -> bool,
     ) -> Result<IncomingResponse, TransportError> {
+        self.send(Method::POST, outgoing, keep).await
+    }
+
+    /// Sends a GET, for documents of an issuer.
+    pub async fn get(
+        &self,
+        outgoing: OutgoingRequest<'_>,
+        keep: impl Fn(&str) -> bool,
+    ) -> Result<IncomingResponse, TransportError> {
+        self.send(Method::GET, outgoing, keep).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        outgoing: OutgoingRequest<'_>,
+        keep: impl Fn(&str) -> bool,
+    ) -> Result<IncomingResponse, TransportError> {
         let malformed = |cause: &str| TransportError::Malformed(cause.to_owned());
         let (client, call) = self.client_for(outgoing.connection, outgoing.url)?;
         let mut request = client
-            .post(outgoing.url)
+            .request(method, outgoing.url)
             .no_decompress()
             .timeout(Duration::from_millis(outgoing.head_timeout_ms));
         for (name, value) in &outgoing.headers {

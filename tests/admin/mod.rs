@@ -8,8 +8,11 @@ mod demo;
 mod doctor;
 mod init;
 mod keys;
+mod oidc;
+mod reload;
 mod secrets;
 mod sign_in;
+mod sign_in_proxied;
 mod tls;
 
 use std::process::Output;

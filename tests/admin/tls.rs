@@ -186,6 +186,21 @@ fn tls_listener_plain_http_is_answered_with_the_remedy() {
 }
 
 #[test]
+fn tls_handshake_that_never_comes_is_ended() {
+    let settings = "tls = \"self-signed\"\n[limits]\nclient_head_s = 1\nclient_idle_s = 1\n";
+    let server = TlsServer::start(initialized_folder(settings));
+    for begun in [&b""[..], &[22, 3, 1]] {
+        let mut stream = TcpStream::connect(server.address).expect("connects");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        stream.write_all(begun).expect("sent");
+        let mut rest = Vec::new();
+        // a reset is an end, too
+        let _ = stream.read_to_end(&mut rest);
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+}
+
+#[test]
 fn certificate_replacement_under_load_fails_no_request() {
     const REPLACEMENTS: usize = 5;
     let folder = initialized_folder(FILES);

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod http;
 pub mod in_process;
 pub mod instance;
+pub mod issuer;
 pub mod model;
 pub mod process;
 pub mod proxy;

@@ -33,6 +33,7 @@ impl Setup {
             namespace: None,
             child: None,
             starts: 0,
+            log_level: None,
             check_books: true,
         };
         gatekeeper.start();
@@ -58,6 +59,7 @@ impl Setup {
             namespace: Some(namespace),
             child: None,
             starts: 0,
+            log_level: None,
             check_books: true,
         };
         gatekeeper.start();
@@ -129,6 +131,7 @@ pub struct Gatekeeper {
     namespace: Option<Namespace>,
     child: Option<Child>,
     starts: usize,
+    log_level: Option<&'static str>,
     check_books: bool,
 }
 
@@ -226,6 +229,27 @@ impl Gatekeeper {
         }
     }
 
+    /// Starts again; the output if the server exits before it is ready.
+    pub fn try_start(&mut self) -> Result<(), String> {
+        assert!(self.child.is_none(), "the server runs already");
+        self.spawn();
+        let start = Instant::now();
+        while !self.is_ready() {
+            let child = self.child.as_mut().expect("the server was started");
+            if child.try_wait().expect("a child can be asked").is_some() {
+                self.child = None;
+                return Err(self.output());
+            }
+            assert!(
+                start.elapsed() < DEADLINE,
+                "neither ready nor ended: {}",
+                self.output()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Starts again and waits only until it listens: for a server that never becomes ready.
     pub fn start_until_listening(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
@@ -240,6 +264,11 @@ impl Gatekeeper {
         self.spawn();
         let status = self.wait_for_exit();
         (status, self.output())
+    }
+
+    /// Level of the log from the next start on.
+    pub fn log_at(&mut self, level: &'static str) {
+        self.log_level = Some(level);
     }
 
     pub fn restart(&mut self) {
@@ -286,6 +315,7 @@ impl Gatekeeper {
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
+            .envs(self.log_level.map(|level| ("GATEKEEPER_LOG", level)))
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .stdout(log)

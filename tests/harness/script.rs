@@ -194,6 +194,11 @@ impl Script {
         })
     }
 
+    #[must_use]
+    pub fn status(self, status: u16) -> Script {
+        self.changed(move |response| response.status = status)
+    }
+
     /// Delay before the head.
     #[must_use]
     pub fn delay_ms(self, delay_ms: u64) -> Script {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::client::{BodyEnd, Response, anon};
 use super::model;
 use super::script::Script;
+use super::strict::REFUSED;
 use super::upstream::Upstream;
 use super::workers::run_workers;
 use super::{pico, usd};
@@ -216,4 +217,37 @@ fn workers_keep_connections_and_order() {
     assert!(upstream.in_flight_max() <= 8);
     upstream.wait_until_idle();
     assert_eq!(upstream.bill_total(1, 1), 400 * 30);
+}
+
+/// Path of an endpoint in the table of limits.
+fn path_of(endpoint: &str, model: &str) -> String {
+    match endpoint {
+        "chat" => "/v1/chat/completions".to_owned(),
+        "cohere_chat" => "/v1/v2/chat".to_owned(),
+        "generate_content" => format!("/v1/models/{model}:generateContent"),
+        "converse" | "invoke" => format!("/v1/model/{}/{endpoint}", model.replace(':', "%3A")),
+        other => format!("/v1/{other}"),
+    }
+}
+
+#[test]
+fn strict_fake_refuses_every_public_refusal_and_takes_usual_requests() {
+    let examples: serde_json::Value =
+        serde_json::from_str(&super::golden("refusals.json")).expect("JSON");
+    let list = |name: &str| examples[name].as_array().expect("a list").clone();
+    let (refusals, accepted) = (list("refusals"), list("accepted"));
+    assert!(refusals.len() >= 60 && accepted.len() >= 15);
+    for example in refusals.iter().chain(&accepted) {
+        let text = |name: &str| example[name].as_str().unwrap_or_default();
+        let upstream = Upstream::start();
+        let base = format!("{}/v1", upstream.url());
+        let models = [text("model").to_owned()];
+        upstream.places().add(text("vendor"), &base, &models);
+        let path = path_of(text("endpoint"), text("model"));
+        let response = anon(upstream.address()).post(&path, &example["request"]);
+        let is_refused = response.text().contains(REFUSED);
+        let expected = example["status"].as_u64().unwrap_or(200);
+        assert_eq!(u64::from(response.status), expected, "{example}");
+        assert_eq!(is_refused, expected != 200, "{example}");
+    }
 }

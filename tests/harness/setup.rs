@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::strict::Places;
 use super::upstream::Upstream;
 
 /// Upstream credential in the configuration; it must appear at the upstream and nowhere else.
@@ -33,6 +34,8 @@ pub struct Provider {
     /// keys that name the credential file
     credential: &'static [&'static str],
     lines: String,
+    /// the upstream's list of vendors
+    places: Places,
 }
 
 impl Provider {
@@ -47,6 +50,7 @@ impl Provider {
             request_ceiling: None,
             credential: &["api_key"],
             lines: String::new(),
+            places: upstream.places(),
         }
     }
 
@@ -162,6 +166,9 @@ impl Setup {
     #[must_use]
     pub fn provider(mut self, provider: &Provider) -> Setup {
         let key_file = self.folder.path().join("upstream.key");
+        provider
+            .places
+            .add(&provider.preset, &provider.base_url, &provider.models);
         self.providers.push(provider.toml(&key_file));
         self
     }

@@ -4,12 +4,17 @@ mod aliases;
 mod before_limits;
 mod bounds;
 mod deadlines;
+mod fairness;
 mod fixed_prices;
+mod fuzz;
 mod memory;
 mod over_ceiling;
+mod soak;
+mod streams;
 mod torture;
 mod upstreams;
 
+use crate::harness;
 use crate::harness::process::Gatekeeper;
 
 /// Number of connections that the gateway has ended for a reason.
@@ -30,7 +35,7 @@ fn count_from_env(name: &str, otherwise: usize) -> usize {
 
 /// A figure of the long run's table.
 fn print_figure(name: &str, value: &str) {
-    println!("FIGURE hostile, {name}: {value}");
+    harness::print_figure(&format!("hostile, {name}"), value);
 }
 
 /// Resident memory of a process.
@@ -48,4 +53,18 @@ fn status_mb(pid: u32, name: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let words = line.expect(name).split_whitespace().next();
     words.and_then(|kb| kb.parse::<f64>().ok()).expect(name) / 1024.0
+}
+
+/// Open descriptors of a process.
+fn descriptors(pid: u32) -> usize {
+    entries(pid, "fd")
+}
+
+fn threads(pid: u32) -> usize {
+    entries(pid, "task")
+}
+
+fn entries(pid: u32, folder: &str) -> usize {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/{folder}"));
+    entries.expect("a process of this user").count()
 }

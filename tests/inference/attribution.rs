@@ -28,6 +28,8 @@ fn send(fixture: &Fixture, dialect: Dialect, user: &str, tag: &str) -> Response 
 #[test]
 fn request_log_tag_and_user_are_recorded_and_filter() {
     let fixture = Fixture::new();
+    // Anthropic takes no e-mail address, and tells its clients so itself
+    fixture.upstream.accepting();
     for (dialect, user, tag) in [
         (Chat, "ann@example.com", "nightly"),
         (Messages, "ann@example.com", "batch:7"),
@@ -95,6 +97,7 @@ fn request_log_tag_and_user_are_recorded_and_filter() {
 #[test]
 fn tag_is_not_forwarded_and_user_name_is_not_stored() {
     let mut fixture = Fixture::new();
+    fixture.upstream.accepting();
     for dialect in BOTH {
         send(
             &fixture,

@@ -24,6 +24,7 @@ mod matrix;
 mod models;
 mod native_embeddings;
 mod native_vendors;
+mod odd_recordings;
 mod panics;
 mod parsed_response;
 mod real_vendors;

@@ -96,10 +96,12 @@ fn p04_thinking_blocks_of_next_turn_pass_through() {
 #[test]
 fn p06_coding_agent_request_passes_through() {
     let fixture = Fixture::new();
-    let tool = json!({"name": "Bash", "description": "runs", "cache_control": {"type": "ephemeral"},
+    let tool = json!({"name": "Bash", "description": "runs",
         "input_schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": false}});
+    let mut tools = vec![tool; 25];
+    tools[24]["cache_control"] = json!({"type": "ephemeral"});
     let body = json!({
-        "model": "c-small", "max_tokens": 64000, "stream": true, "tools": vec![tool; 25],
+        "model": "c-small", "max_tokens": 64000, "stream": true, "tools": tools,
         "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"},
         "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
         "metadata": {"user_id": "{\"device_id\":\"d\"}"},

@@ -12,7 +12,7 @@ mod second_models;
 mod server_tools;
 mod usage_columns;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::process::{Gatekeeper, Key, Provider};
 use crate::harness::upstream::Upstream;
@@ -33,6 +33,11 @@ fn start(providers: &[Provider], budget_usd: &str) -> (Gatekeeper, Key) {
     let team = gatekeeper.team_with_budget("eng", budget_usd);
     let key = gatekeeper.key_of(&team);
     (gatekeeper, key)
+}
+
+/// Small request in the words of models that reason.
+fn hello(model: &str) -> Value {
+    json!({"model": model, "max_completion_tokens": 50, "messages": [{"role": "user", "content": "hello"}]})
 }
 
 /// Newest record.

@@ -3,8 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{listed, newest, start};
-use crate::harness::hello;
+use super::{hello, listed, newest, start};
 use crate::harness::process::text;
 use crate::harness::upstream::Upstream;
 

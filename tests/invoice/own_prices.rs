@@ -30,7 +30,8 @@ fn own_price_of_a_model_has_every_class_and_a_fee_for_each_request() {
         "completion_tokens_details": {"reasoning_tokens": 10_000}});
     upstream.respond_with(answer(&usage));
     let user = gatekeeper.user(&key);
-    user.chat(&hello("gpt-5.1-2025-11-13")).assert_status(200);
+    user.chat(&super::hello("gpt-5.1-2025-11-13"))
+        .assert_status(200);
     let row = newest(&gatekeeper);
     // 700,000 × 2 + 200,000 × 1 + 100,000 × 3 + 10,000 × 4 + 10,000 × 8 per million, and the fee
     assert_eq!(row["cost_usd"], "2.52", "{:?}", texts(&row));

@@ -4,22 +4,34 @@ use serde_json::{Value, json};
 
 use super::newest;
 use crate::budget::vendor_responses::Vendor;
-use crate::harness::process::Gatekeeper;
+use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
+
+/// Gateway with a provider of each dialect that reports a total, and a key.
+fn gateway(upstream: &Upstream) -> (Gatekeeper, Key) {
+    let vendors = [
+        Vendor::Chat,
+        Vendor::Compatible,
+        Vendor::Converse,
+        Vendor::Gemini,
+        Vendor::Responses,
+    ];
+    let setup = vendors
+        .iter()
+        .fold(Gatekeeper::without_providers(), |setup, vendor| {
+            setup.provider(&vendor.provider(upstream))
+        });
+    let mut gatekeeper = setup.start();
+    let team = gatekeeper.team_with_budget("eng", "10");
+    let key = gatekeeper.key_of(&team);
+    (gatekeeper, key)
+}
 
 #[test]
 fn tokens_of_a_total_beyond_its_parts_are_output() {
     use Vendor::{Chat, Compatible, Converse, Gemini, Responses};
     let upstream = Upstream::start();
-    let vendors = [Chat, Compatible, Converse, Gemini, Responses];
-    let setup = vendors
-        .iter()
-        .fold(Gatekeeper::without_providers(), |setup, vendor| {
-            setup.provider(&vendor.provider(&upstream))
-        });
-    let mut gatekeeper = setup.start();
-    let team = gatekeeper.team_with_budget("eng", "10");
-    let key = gatekeeper.key_of(&team);
+    let (gatekeeper, key) = gateway(&upstream);
     let beside = json!({"reasoning_tokens": 120});
     let chat = json!({"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 150,
         "completion_tokens_details": beside});
@@ -41,6 +53,10 @@ fn tokens_of_a_total_beyond_its_parts_are_output() {
     let within = json!({"prompt_tokens": 10, "completion_tokens": 140, "total_tokens": 150,
         "completion_tokens_details": beside});
     let less = json!({"prompt_tokens": 10, "completion_tokens": 140, "total_tokens": 7});
+    // a total without details, and one beyond a completion that could contain the reasoning
+    let bare = json!({"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 150});
+    let beyond = json!({"prompt_tokens": 10, "completion_tokens": 100, "total_tokens": 150,
+        "completion_tokens_details": {"reasoning_tokens": 40}});
     let check = |vendor: Vendor, usage: &Value, streamed: bool| {
         let script = vendor.respond(streamed, &vendor.usage_member(&usage.to_string()));
         upstream.respond_with(script);
@@ -58,6 +74,8 @@ fn tokens_of_a_total_beyond_its_parts_are_output() {
     };
     for streamed in [false, true] {
         for (vendor, usage) in [
+            (Chat, &bare),
+            (Chat, &beyond),
             (Chat, &chat),
             (Compatible, &chat),
             (Compatible, &untotaled),

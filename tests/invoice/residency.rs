@@ -3,8 +3,7 @@
 
 use serde_json::json;
 
-use super::{listed, newest, texts};
-use crate::harness::hello;
+use super::{hello, listed, newest, texts};
 use crate::harness::process::Gatekeeper;
 use crate::harness::proxy::{TestProxy, egress};
 use crate::harness::script::Script;

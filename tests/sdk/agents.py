@@ -1,5 +1,6 @@
 """Coding agents from their npm packages against the built binary in front of a scripted upstream: one prompt and one round
-trip of a shell tool per agent and vendor dialect. Usage: agents.py BINARY FOLDER-OF-NODE-MODULES
+trip of a shell tool per agent and vendor dialect; and in front of strict vendors, which refuse as their models do: a prompt, and a session of
+two tools with thinking on, without one 400. Usage: agents.py BINARY FOLDER-OF-NODE-MODULES
 """
 
 import json
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import script
+import strict_vendors
 from stage import ask, free_port, wait_until_ready
 
 CANARY = "sk-upstream-canary-4242"
@@ -47,26 +49,26 @@ def demand(condition, what):
         raise Fault(what)
 
 
-def config(port, folder, upstream):
+def config(port, folder, upstream, strict):
     providers = "".join(
         f'[providers.{name}]\ntype = "{kind}"\nbase_url = "{upstream}{path}"\napi_key = "file:{folder}/upstream.key"\n'
         f'price = {{ input = "1.00", output = "5.00" }}\nmodels = ["{model}"]\n'
         for name, kind, path, model in VENDORS
     )
-    return f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\npicker_aliases = "on"\n{providers}'
+    return f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\npicker_aliases = "on"\n{providers}' + strict_vendors.config(folder, strict)
 
 
 class Stage:
     """Gateway, its upstream and a virtual key."""
 
     def __init__(self, binary, folder):
-        self.upstream, self.folder = script.Script(), Path(folder)
+        self.upstream, self.strict, self.folder = script.Script(), strict_vendors.StrictScript(), Path(folder)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         key_file = self.folder / "upstream.key"
         key_file.write_text(CANARY)
         key_file.chmod(0o600)
-        (self.folder / "gatekeeper.toml").write_text(config(port, folder, self.upstream.url))
+        (self.folder / "gatekeeper.toml").write_text(config(port, folder, self.upstream.url, self.strict.url))
         made = subprocess.run([binary, "init", "--data", f"{folder}/data"], text=True, capture_output=True, timeout=30)
         found = re.search(r"sk-gk-master-[\w-]+", made.stdout)
         if made.returncode != 0 or not found:
@@ -115,7 +117,7 @@ def run(command, environment, project):
     return out
 
 
-def claude(stage, modules, model, prompt, url=None):
+def claude(stage, modules, model, prompt, url=None, thinking=False):
     home, project = stage.home()
     environment = stage.environment(
         home,
@@ -126,6 +128,7 @@ def claude(stage, modules, model, prompt, url=None):
         CLAUDE_CONFIG_DIR=str(home / ".claude"),
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
         DISABLE_TELEMETRY="1",
+        **({"MAX_THINKING_TOKENS": "8000"} if thinking else {}),
     )
     command = [f"{modules}/.bin/claude", "-p", prompt, "--model", model, "--allowedTools", "Bash", "--output-format", "json"]
     answer = json.loads(run(command, environment, project))
@@ -133,7 +136,7 @@ def claude(stage, modules, model, prompt, url=None):
     return answer["result"]
 
 
-def codex(stage, modules, model, prompt, built_in=False, url=None):
+def codex(stage, modules, model, prompt, built_in=False, url=None, thinking=False):
     home, project = stage.home()
     settings = home / ".codex"
     settings.mkdir()
@@ -142,6 +145,7 @@ def codex(stage, modules, model, prompt, built_in=False, url=None):
         f'model = "{model}"\n{provider}approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
         # with a blocking budget; the input from the vendor's own search is unbounded
         'web_search = "disabled"\n'
+        + ('model_reasoning_effort = "high"\nmodel_reasoning_summary = "auto"\n' if thinking else "") +
         f'[model_providers.gate]\nname = "gate"\nbase_url = "{url or stage.url}/v1"\nenv_key = "GATE_KEY"\nwire_api = "responses"\n'
         "[analytics]\nenabled = false\n"
     )
@@ -167,6 +171,21 @@ def with_tool(agent, stage, modules, model):
     demand(results, "the upstream never saw the tool's result")
 
 
+def before_strict_vendor(does, stage, model):
+    """A run after which the strict vendor has refused nothing, and has been called."""
+    refused, before = len(stage.strict.refused), len(stage.strict.seen)
+    try:
+        does()
+    finally:
+        demand(len(stage.strict.refused) == refused, f"the vendor refused: {stage.strict.refused[refused:]}")
+    demand(len(stage.strict.seen) > before, f"{model} was not called")
+
+
+def thinking_session(agent, stage, modules, model):
+    said = agent(stage, modules, model, f"{script.ASKS_BOTH} in turn and tell what they said.", thinking=True)
+    demand(script.PROOF in said and script.SECOND_PROOF in said, f"it says {said!r} without what the tools said")
+
+
 def foreign_upstream_is_spared(stage):
     """Vendor-specific headers reach only their vendor."""
     for seen in stage.upstream.seen:
@@ -184,7 +203,7 @@ def books_agree(stage):
     output = Path(stage.log).read_text()
     demand("panicked" not in output, f"the server panicked: {output[output.find('panicked') - 200:][:1500]}")
     demand(CANARY not in output and "sk-gk-" not in output, "a secret stands in the server's output")
-    billed = [seen for seen in stage.upstream.seen if seen["method"] == "POST" and "count_tokens" not in seen["path"]]
+    billed = [seen for seen in stage.upstream.seen + stage.strict.seen if seen["method"] == "POST" and "count_tokens" not in seen["path"]]
     demand(int(usage["total"]["requests"]) == len(billed), f"{usage['total']} but the upstream answered {len(billed)} calls")
 
 
@@ -256,13 +275,18 @@ def picker_lists(stage, modules):
 
 
 def cases(stage, modules):
-    for name, agent in (("claude code", claude), ("codex", codex)):
-        if not Path(modules, ".bin", name.split()[0]).exists():
-            print(f"SKIPPED agents: {name} is not installed", flush=True)
+    for agent_name, agent in (("claude code", claude), ("codex", codex)):
+        if not Path(modules, ".bin", agent_name.split()[0]).exists():
+            print(f"SKIPPED agents: {agent_name} is not installed", flush=True)
             continue
+        for vendor, _, _, name in strict_vendors.TARGETS:
+            model = f"{vendor}/{name}"
+            for what, does in (("a prompt", prompted), ("two tools and thinking", thinking_session)):
+                run_of = lambda does=does, agent=agent, model=model: does(agent, stage, modules, model)
+                yield f"{agent_name} before strict {vendor}: {what}", lambda run=run_of, model=model: before_strict_vendor(run, stage, model)
         for vendor, _, _, model in VENDORS:
             for what, does in (("a prompt", prompted), ("a tool round trip", with_tool)):
-                case = f"{name} on {vendor}: {what}"
+                case = f"{agent_name} on {vendor}: {what}"
                 yield NAMED.get(case, case), lambda does=does, agent=agent, model=model: does(agent, stage, modules, model)
     yield "p06 all that claude code sends reaches anthropic", lambda: claudes_own_fields(stage, modules)
     yield "b07 all that codex sends reaches openai", lambda: codexs_own_fields(stage, modules)

@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 from botocore.validate import ParamValidator
 
 import stage
+import strict_vendors
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "bedrock"
 NOVA, CLAUDE = "eu.amazon.nova-2-lite-v1:0", "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-opus-5"
@@ -92,6 +93,8 @@ def messages(client, model, uncached, output):
 def signatures(url):
     assert len(Amazon.seen) == 10, Amazon.seen
     for path, headers, body in Amazon.seen:
+        refused = strict_vendors.refusers("bedrock", path, json.loads(body), {name.lower(): value for name, value in headers.items()})
+        assert not refused, f"Bedrock refuses what it was sent: {refused}"
         expected, sent = signed_by_botocore(url + path, headers, body)
         assert sent == expected, (path, sent, expected)
 

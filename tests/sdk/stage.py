@@ -18,6 +18,7 @@ import urllib.request
 from decimal import Decimal
 from pathlib import Path
 
+import strict_vendors
 from upstream import Upstream
 
 HERE = Path(__file__).parent
@@ -132,6 +133,11 @@ def check_books(url, admin, upstream, log):
     output = Path(log).read_text()
     assert CANARY not in output and "sk-gk-" not in output, "a secret stands in the server's output"
     for seen in upstream.seen:
+        path = seen["path"].split("?")[0]
+        vendor = {"messages": "anthropic", "responses": "openai"}.get(path.rsplit("/", 1)[1])
+        if vendor and seen["method"] == "POST":
+            refused = strict_vendors.refusers(vendor, path, seen["body"], seen["headers"])
+            assert not refused, f"{vendor} refuses what it was sent: {refused}"
         asked = json.dumps(seen)
         assert "sk-gk-" not in asked, "a virtual key reached the upstream"
         assert CANARY in json.dumps(seen["headers"]), "the upstream's credential is missing"

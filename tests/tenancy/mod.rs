@@ -1,11 +1,16 @@
 //! Organizations, teams, users, roles and keys, as several administrators use them at once.
 
+mod canaries;
+mod declared_state;
 mod idempotency;
 mod key_life;
+mod kill;
 mod lists;
 mod matrix;
+mod random_steps;
 mod roles;
 mod rows_read;
+mod workers;
 
 use serde_json::{Value, json};
 

@@ -90,6 +90,14 @@ impl Directory {
         directory
     }
 
+    /// The directory as these rows would leave it.
+    #[must_use]
+    pub fn with(&self, rows: impl IntoIterator<Item = RowChange>) -> Directory {
+        let mut directory = self.clone();
+        directory.update(rows);
+        directory
+    }
+
     /// Caller of the virtual key with this hash, even if disabled or expired; not if deleted. The hash may be the one before a
     /// rotation.
     pub fn caller(&self, hash: &SecretHash) -> Option<&Arc<Caller>> {

@@ -15,7 +15,7 @@ use crate::cli::data_dir;
 use crate::cli::output::print;
 use crate::cli::style::Style;
 use crate::cli::table::Table;
-use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider};
+use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider, SyslogAddress};
 use crate::domain::egress::ConnectionConfig;
 use crate::domain::money::Money;
 use crate::price::Sheet;
@@ -150,16 +150,8 @@ fn render_egress(config: &Config) -> String {
         };
         rows.push(vec![purpose, authority, way, private]);
     };
-    for provider in &config.providers {
-        let purpose = format!("provider {}", provider.name);
-        add(purpose, &provider.base_url, &provider.connection);
-    }
-    if let Some(webhook) = &config.alerts.webhook {
-        add(
-            "alerts".to_owned(),
-            webhook.url.expose(),
-            &webhook.connection,
-        );
+    for (purpose, url, connection) in destinations(config) {
+        add(purpose, &url, &connection);
     }
     if let Some(fetch) = &config.fetch {
         let private: Vec<String> = fetch
@@ -186,6 +178,45 @@ fn render_egress(config: &Config) -> String {
 /// Host and port of a valid URL, without its path.
 pub(super) fn destination_of(url: &str) -> String {
     host_of(url).1
+}
+
+/// Purpose, URL and connection settings of the hosts that the configuration names.
+fn destinations(config: &Config) -> Vec<(String, String, ConnectionConfig)> {
+    let providers = config.providers.iter().map(|provider| {
+        let purpose = format!("provider {}", provider.name);
+        (
+            purpose,
+            provider.base_url.clone(),
+            provider.connection.clone(),
+        )
+    });
+    let receivers = [
+        ("alerts", &config.alerts.webhook),
+        ("copies of the audit log", &config.audit.forward),
+    ];
+    let receivers = receivers.into_iter().filter_map(|(purpose, receiver)| {
+        let receiver = receiver.as_ref()?;
+        let url = receiver.url.expose().to_owned();
+        Some((purpose.to_owned(), url, receiver.connection.clone()))
+    });
+    let syslog = match &config.audit.syslog {
+        Some(SyslogAddress::Udp(address)) => Some(format!("udp://{address}")),
+        _ => None,
+    };
+    let syslog = syslog.map(|url| ("syslog".to_owned(), url, ConnectionConfig::default()));
+    let issuer = config.oidc.as_ref().map(|oidc| {
+        let purpose = "sign-in, also the hosts that its discovery document names".to_owned();
+        let connection = ConnectionConfig {
+            private_hosts: oidc.private_hosts.clone(),
+            ..ConnectionConfig::default()
+        };
+        (purpose, oidc.issuer.clone(), connection)
+    });
+    providers
+        .chain(receivers)
+        .chain(syslog)
+        .chain(issuer)
+        .collect()
 }
 
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.

@@ -225,7 +225,7 @@ async fn demo(args: Args, listen: SocketAddr, mut secrets: Secrets) -> Result<()
     let outcome = match populate(&admin, address, &mut secrets).await {
         Ok(()) => {
             print(&greeting(&args, address, &secrets))?;
-            signals.run_until_stopped(running, || ()).await
+            signals.run_until_stopped(running, || (), || None).await
         }
         Err(failure) => {
             running.stop().await;

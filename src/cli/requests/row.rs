@@ -96,8 +96,10 @@ fn name(request: &Value, kind: &str) -> String {
 fn status(request: &Value) -> Cell {
     let status = cell(&request["status"]);
     let reason = request["upstream_error_detail"].as_str();
-    if let Some((reason, _)) = reason.and_then(|detail| detail.split_once(':')) {
-        return Cell::toned(Tone::Bad, reason);
+    match reason.and_then(|detail| detail.split_once(": ")) {
+        Some(("error_status", status)) => return Cell::toned(Tone::Bad, status),
+        Some((reason, _)) => return Cell::toned(Tone::Bad, reason),
+        None => {}
     }
     match (status.as_str(), request["code"].as_str()) {
         ("ok", _) => Cell::toned(Tone::Good, status),
@@ -131,17 +133,22 @@ mod tests {
         let failed = json!({"id": "req_3", "at": "2026-11-23T10:00:09Z", "status": "upstream_error", "team": "team_1",
             "upstream_error_detail": "dns: failed to connect: no such host", "key": "key_1", "provider": "openai",
             "model": "gpt-5.1", "usage": {"input_tokens": 0, "output_tokens": 0}, "net_cost_usd": "0", "total_ms": 9});
+        let overloaded = json!({"id": "req_4", "at": "2026-11-23T10:00:10Z", "status": "upstream_error", "team": "team_1",
+            "upstream_error_detail": "error_status: status 503", "key": "key_1", "provider": "openai", "model": "gpt-5.1",
+            "usage": {"input_tokens": 0, "output_tokens": 0}, "net_cost_usd": "0", "total_ms": 9});
         let style = Style::default();
         let mut table = Table::new(columns());
         table.row(row(&served, &style));
         table.row(row(&refused, &style));
         table.row(row(&failed, &style));
+        table.row(row(&overloaded, &style));
         let text = table.render(&style);
         for expected in [
             "eng/laptop",
             "openai/gpt-5.1  1,200   40  $0.01      2.3  req_1",
             "budget_exceeded  team_1/key_1",
             "dns              team_1/key_1",
+            "status 503       team_1/key_1",
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }

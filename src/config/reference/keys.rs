@@ -7,6 +7,7 @@ use super::key::{KeyReference, SectionReference, key, range};
 use super::limit_keys::LIMITS;
 use super::price_keys::{MODEL_PRICE, PRICE};
 use super::provider_keys::PROVIDER;
+use super::sign_in::OIDC;
 
 pub(super) const SECTIONS: &[SectionReference] = &[
     SectionReference {
@@ -54,6 +55,13 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         name: "audit",
         summary: "Copies of the audit log for other systems: each at least once and in order, from where its receiver stopped.",
         keys: AUDIT,
+    },
+    SectionReference {
+        name: "sign_in.oidc",
+        summary: "Sign-in to the dashboard through an OpenID Connect issuer, beside local accounts. Register the redirect URI \
+                  `PUBLIC_URL/sign-in/oidc/callback` there. The gateway then also connects to the hosts that the issuer's discovery document \
+                  names. See `docs/sign-in.md`.",
+        keys: OIDC,
     },
     SectionReference {
         name: "reasoning_memory",

@@ -40,6 +40,13 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("audit", "file", "\"/var/log/gatekeeper/audit.jsonl\""),
     ("audit", "syslog", "\"unix:/dev/log\""),
+    (
+        "sign_in.oidc",
+        "issuer",
+        "\"https://id.example.com/realms/corp\"",
+    ),
+    ("sign_in.oidc", "client_id", "\"gatekeeper\""),
+    ("sign_in.oidc", "role_claim", "\"groups\""),
 ];
 
 /// Renders the file.

@@ -42,7 +42,7 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         Derived("of the type"),
         "",
         "Embedded list prices, no cost, fixed rates, or the `usage.cost` that the vendor reports (OpenRouter). A reported price has no \
-         ceiling: under a budget that blocks, a model needs rates in `prices`, or `request_ceiling`. `openai_compatible` and `openrouter` \
+         ceiling: under a budget that blocks, a model needs rates in `prices`, or `request_ceiling`. `openai_compatible`, `openrouter` and `xai` \
          must state a price.",
     ),
     key(

@@ -44,13 +44,30 @@ impl Control {
             let (actor, subject) = (Actor::Process, "process".to_owned());
             let event = control.event(&actor, at_ms, "process.start", subject, detail);
             books.append_audit(&event)?;
-            let before = books.replace_settings(&settings)?;
-            let detail = config_detail(&sha256, before.as_ref(), &settings);
-            let subject = "config".to_owned();
-            let event = control.event(&actor, at_ms, "config.load", subject, detail);
-            books.append_audit(&event).map(drop)
+            append_config(&control, books, (&sha256, &settings))
         };
         Ok(self.store.write::<(), StoreError>(start).await?)
+    }
+
+    /// Records a configuration that is read again while the process runs.
+    pub async fn record_config(
+        &self,
+        config: &WrittenConfig,
+        seal_key: &SealKey,
+    ) -> Result<(), ApiError> {
+        let settings = remembered(config, seal_key);
+        let (sha256, control) = (config.sha256.clone(), self.clone());
+        let load = move |books: &mut ChangeTransaction<'_>| {
+            append_config(&control, books, (&sha256, &settings))
+        };
+        Ok(self.store.write::<(), StoreError>(load).await?)
+    }
+
+    /// Records the reason why a configuration was not put in force.
+    pub async fn record_refused_config(&self, reason: String) -> Result<(), ApiError> {
+        let detail = json!({ "reason": reason });
+        let recorded = self.record(&Actor::Process, "config.refused", "config", detail);
+        recorded.await.map(drop)
     }
 
     /// Records the stop and signs the log for the last time.
@@ -73,6 +90,19 @@ impl Control {
             Err(_) => tracing::warn!("timeout while recording the stop in the audit log"),
         }
     }
+}
+
+/// Remembers the settings and appends an event with those that changed.
+fn append_config(
+    control: &Control,
+    books: &mut ChangeTransaction<'_>,
+    (sha256, settings): (&str, &Settings),
+) -> Result<(), StoreError> {
+    let before = books.replace_settings(settings)?;
+    let detail = config_detail(sha256, before.as_ref(), settings);
+    let (at_ms, subject) = (control.now_ms(), "config".to_owned());
+    let event = control.event(Actor::Process, at_ms, "config.load", subject, detail);
+    books.append_audit(&event).map(drop)
 }
 
 /// Background task: hashes the binary and records the hash.

@@ -27,7 +27,7 @@ pub(super) struct Chunk {
     /// text of choices beside delta and message: legacy completions, or a copy of the text (Together)
     plain: TextCounter,
     pub(super) stopped: bool,
-    /// a choice ended with the finish reason `error`
+    /// a choice ended with the finish reason of a failure
     pub(super) choice_failed: bool,
 }
 
@@ -80,7 +80,7 @@ impl FieldVisitor for Choice<'_> {
                 let reason: Leaf<'_> = map.next_value()?;
                 // some vendors send an empty one with every chunk
                 self.0.stopped |= reason.text().is_some_and(|reason| !reason.is_empty());
-                self.0.choice_failed |= reason.text() == Some("error");
+                self.0.choice_failed |= reason.text().is_some_and(is_failure);
                 Ok(())
             }
             _ => skip(map),
@@ -160,7 +160,12 @@ impl FieldVisitor for Extension<'_> {
     }
 }
 
-/// The error of a choice that ended with the finish reason `error`.
+/// Finish reasons of a generation that failed: Mistral's and OpenRouter's, and DeepSeek's for lack of capacity.
+pub(super) fn is_failure(reason: &str) -> bool {
+    matches!(reason, "error" | "insufficient_system_resource")
+}
+
+/// The error of a choice that failed.
 pub(super) fn choice_error() -> UpstreamError {
-    UpstreamError::new("the upstream ended its answer with the finish reason `error`")
+    UpstreamError::new("the upstream ended its answer with the finish reason of a failure")
 }

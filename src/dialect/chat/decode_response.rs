@@ -6,7 +6,7 @@ use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use crate::conversation::{BlockKind, OutputEvent, StopReason};
-use crate::dialect::chat::chunk::{ChunkHead, choice_error};
+use crate::dialect::chat::chunk::{ChunkHead, choice_error, is_failure};
 use crate::dialect::chat::stream::StreamedUsage;
 use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
 use crate::dialect::decoded_response::{IncompleteResponse, read_object};
@@ -72,7 +72,7 @@ impl TranslatedChunk {
             return Some(self.head.error.clone().error_or_default(KindField::Code));
         }
         let mut stops = self.choices.iter().filter_map(Choice::stop);
-        stops.any(|reason| reason == "error").then(choice_error)
+        stops.any(is_failure).then(choice_error)
     }
 }
 

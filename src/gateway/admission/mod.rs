@@ -310,7 +310,7 @@ impl AdmissionControl {
         input: &InputBound,
     ) -> Result<Money, UnboundedTool> {
         let ceiling = |bound: &SecondModelBound| {
-            let second = self.access.routes.beside(deployment, &bound.model);
+            let second = self.access.routes.load().beside(deployment, &bound.model);
             second_model_ceiling(&second, bound).map_err(|why| UnboundedTool {
                 tool: bound.tool.clone(),
                 model: bound.model.clone(),

@@ -59,7 +59,7 @@ impl AdmittedAttempt {
             known_members_only,
             changed_members: admission.changed_members(known_members_only),
             cache_lifetime: admission.request.cache_lifetime(),
-            routes: settler.routes.clone(),
+            routes: settler.routes.load_full(),
             deployment: admission.deployment().clone(),
             route,
         };

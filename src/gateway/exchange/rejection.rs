@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use memchr::memmem;
 
+use crate::config::Provider;
 use crate::dialect::{self, Dialect, UpstreamError};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
@@ -21,6 +23,10 @@ use crate::upstream::{IncomingResponse, TransportError};
 
 /// Bound of an error body; a longer one is not forwarded.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
+/// Shorter values of headers, such as a name of an API version, are no secrets.
+const SECRET_BYTES_MIN: usize = 12;
+/// Text in place of a secret.
+const MASK: &[u8] = b"[credential]";
 /// Longest wait for an error body.
 const ERROR_WAIT_MS: u64 = 10_000;
 
@@ -36,7 +42,7 @@ pub(super) async fn settle(
     let head = (status, headers.clone());
     let rejection = tokio::select! {
         biased;
-        rejection = UpstreamRejection::read(client, upstream, incoming) => rejection,
+        rejection = UpstreamRejection::read(client, upstream, &hold.facts.deployment, incoming) => rejection,
         // the status is known; only the reason is lost
         () = guard.end_ordered() => UpstreamRejection::new(client, upstream, head, Err(LATE)),
     };
@@ -70,12 +76,13 @@ impl UpstreamRejection {
     pub async fn read(
         client: Dialect,
         upstream: Dialect,
+        deployment: &Deployment,
         incoming: IncomingResponse,
     ) -> UpstreamRejection {
         let head = (incoming.status, incoming.headers.clone());
         let body = incoming.read_body(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
         let body = match tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), body).await {
-            Ok(Ok(body)) => Ok(body),
+            Ok(Ok(body)) => Ok(without_secrets(&deployment.provider, body)),
             Ok(Err(TransportError::TooLarge(_))) => {
                 Err("the upstream's reason is too long to be passed on")
             }
@@ -176,6 +183,28 @@ impl UpstreamRejection {
         }
         head
     }
+}
+
+/// The body without the provider's own secrets: a vendor may repeat the credential that it rejects.
+fn without_secrets(provider: &Provider, body: Bytes) -> Bytes {
+    let headers = provider.headers.iter().map(|(_, value)| value);
+    let mut body = body;
+    for secret in headers.chain(&provider.api_key) {
+        let secret = secret.expose().as_bytes();
+        if secret.len() < SECRET_BYTES_MIN || memmem::find(&body, secret).is_none() {
+            continue;
+        }
+        let mut masked = Vec::with_capacity(body.len());
+        let mut from = 0;
+        for at in memmem::find_iter(&body, secret) {
+            masked.extend_from_slice(&body[from..at]);
+            masked.extend_from_slice(MASK);
+            from = at + secret.len();
+        }
+        masked.extend_from_slice(&body[from..]);
+        body = masked.into();
+    }
+    body
 }
 
 /// Returns `true` for a rejection that the client can mend; not for one of a proxy, or of a vendor's model behind it.

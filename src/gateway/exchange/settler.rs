@@ -10,7 +10,7 @@ use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
-use crate::route::RouteTable;
+use crate::route::RouteCell;
 use crate::store::AppendError;
 
 pub(in crate::gateway) struct Settler {
@@ -21,7 +21,7 @@ pub(in crate::gateway) struct Settler {
     pub alerts: AlertOutbox,
     pub metrics: Metrics,
     /// prices of models that ran inside a call
-    pub routes: Arc<RouteTable>,
+    pub routes: Arc<RouteCell>,
 }
 
 impl Settler {

@@ -59,7 +59,7 @@ async fn forward(
     let mut reply = Reply::answered(status, head, admission.id, deployment);
     if !(200..300).contains(&status) {
         let dialect = request.dialect;
-        let rejection = UpstreamRejection::read(dialect, dialect, incoming).await;
+        let rejection = UpstreamRejection::read(dialect, dialect, deployment, incoming).await;
         let failure = rejection.failure(deployment);
         return Err(rejection.with_reply(failure, reply, admission.id.request));
     }

@@ -11,7 +11,7 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use crate::config::IMAGES_MAX;
 use crate::conversation::{ChatRequest, Content, ContentBlock, Media, Source};
 use crate::domain::api_error::ApiError;
-use crate::gateway::request::media_types::media_type;
+use crate::domain::image_type::image_type;
 use crate::upstream::Fetcher;
 
 /// Images of one request that are fetched at once.
@@ -101,7 +101,7 @@ async fn fetch(media: &mut Media, url: &str, fetcher: &Fetcher) -> Result<(), Ap
         .fetch(url)
         .await
         .map_err(|error| refusal(&format!("an image could not be fetched: {error}")))?;
-    let mime = media_type(&bytes)
+    let mime = image_type(&bytes)
         .ok_or_else(|| refusal("what an image's URL leads to is no PNG, JPEG, GIF or WebP"))?;
     *media = Media {
         mime: mime.to_owned(),

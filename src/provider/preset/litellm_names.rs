@@ -49,7 +49,7 @@ const fn local(
     }
 }
 
-static VENDORS: [LiteLlmVendor; 21] = [
+static VENDORS: [LiteLlmVendor; 22] = [
     vendor("openai", "openai", "OPENAI_API_KEY"),
     vendor("custom_openai", "openai_compatible", "OPENAI_API_KEY"),
     vendor("azure", "azure", "AZURE_API_KEY"),
@@ -65,6 +65,7 @@ static VENDORS: [LiteLlmVendor; 21] = [
     vendor("cohere_chat", "cohere", "COHERE_API_KEY"),
     vendor("together_ai", "together", "TOGETHERAI_API_KEY"),
     vendor("openrouter", "openrouter", "OPENROUTER_API_KEY"),
+    vendor("xai", "xai", "XAI_API_KEY"),
     vendor("deepseek", "deepseek", "DEEPSEEK_API_KEY"),
     local("ollama", "ollama", "/v1"),
     local("ollama_chat", "ollama", "/v1"),

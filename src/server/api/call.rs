@@ -16,17 +16,21 @@ use crate::domain::sign_in::Session;
 use crate::gateway::Gateway;
 use crate::server::api::accept::ReportFormat;
 use crate::server::extract::{self, BodyLimits};
+use crate::server::public_url::PublicUrl;
 use crate::server::worker::Worker;
 use crate::upstream::Client;
 
 /// Body of a control-plane call at most: 64 patterns and 16 budgets fit many times.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Path and longest body of the document with the whole state: 30,000 keys.
+const STATE: (&str, usize) = ("/v1/state", 8 * 1024 * 1024);
 
 #[derive(Clone)]
 pub(crate) struct ApiCall {
     pub control: Control,
     pub gateway: Arc<Gateway>,
     pub client: Client,
+    pub public: PublicUrl,
     pub actor: Actor,
     /// session of an actor that came with a cookie
     pub session: Option<Session>,
@@ -52,7 +56,10 @@ impl ApiCall {
         let worker = Worker::of(request);
         let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
-            bytes_max: BODY_BYTES_MAX,
+            bytes_max: match request.path() == STATE.0 {
+                true => STATE.1,
+                false => BODY_BYTES_MAX,
+            },
             timeout_ms: worker.gateway.limits().body_timeout_ms,
             setting: None,
         };
@@ -74,6 +81,7 @@ impl ApiCall {
                 .expecting(extract::header(request, "if-match")),
             gateway: worker.gateway.clone(),
             client: worker.client.clone(),
+            public: worker.public.clone(),
             actor,
             session,
             id: part("id"),

@@ -29,9 +29,11 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod settings;
 #[cfg(test)]
 mod sheet_members;
 pub(crate) mod sign_in;
+pub(crate) mod state;
 pub(crate) mod teams;
 mod tenant_fields;
 #[cfg(test)]

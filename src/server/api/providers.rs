@@ -18,8 +18,9 @@ use crate::server::api::reply::ApiReply;
 pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadProviders)?;
     let detailed = grant.covers_all(Scope::Instance);
-    let providers = call.gateway.providers().iter();
+    let providers = call.gateway.providers();
     let data: Vec<Value> = providers
+        .iter()
         .map(|provider| provider_json(provider, detailed))
         .collect();
     ApiReply::ok(&json!({ "data": data, "next": null }))
@@ -28,13 +29,13 @@ pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
 /// `POST /v1/providers/{id}/test`.
 pub(crate) async fn test(call: ApiCall) -> Result<ApiReply, ApiError> {
     call.grant(may::TestProviders)?;
-    let mut providers = call.gateway.providers().iter();
+    let mut providers = call.gateway.providers().into_iter();
     let provider = providers.find(|provider| provider.name == call.id);
     let provider = provider.ok_or_else(|| {
         let message = "unknown provider; list them to see which exist";
         ApiError::new(ErrorCode::NotFound, message)
     })?;
-    let tested = call.gateway.test_provider(&call.client, provider).await;
+    let tested = call.gateway.test_provider(&call.client, &provider).await;
     let tested = tested.ok_or_else(|| {
         let message = "this provider has no endpoint for conversations to test";
         ApiError::new(ErrorCode::Conflict, message)

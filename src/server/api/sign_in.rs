@@ -27,6 +27,15 @@ use crate::server::{cookie, respond};
 const BODY_BYTES_MAX: usize = 8 * 1024;
 const BODY_TIMEOUT_MS: u64 = 10_000;
 
+/// `GET /v1/sign-in`: the ways to sign in.
+pub(crate) async fn ways(request: HttpRequest) -> HttpResponse {
+    let issuer = Worker::of(&request).control.issuer_name();
+    let oidc = issuer.map(|issuer| json!({ "issuer": issuer, "path": "/sign-in/oidc" }));
+    HttpResponse::Ok()
+        .insert_header(("cache-control", "no-store"))
+        .json(json!({ "object": "sign_in", "password": true, "oidc": oidc }))
+}
+
 /// `POST /v1/sign-in` with `email` and `password`.
 pub(crate) async fn start(request: HttpRequest, payload: Payload) -> HttpResponse {
     let address = extract::client_address(&request);
@@ -182,7 +191,7 @@ pub(crate) async fn create_setup_link(call: ApiCall) -> Result<ApiReply, ApiErro
         .transpose()?;
     fields.finish()?;
     let link = call.control.create_setup_link(&grant, email).await?;
-    ApiReply::created(&link_json(&link))
+    ApiReply::created(&link_json(&call, &link))
 }
 
 /// `POST /v1/users/{id}/invitation`: link by which the user sets a password.
@@ -190,7 +199,7 @@ pub(crate) async fn invite(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeUsers)?;
     let id = known(UserId::parse(&call.id), "user")?;
     let link = call.control.create_invitation(&grant, id).await?;
-    ApiReply::created(&link_json(&link))
+    ApiReply::created(&link_json(&call, &link))
 }
 
 fn require_session(call: &ApiCall) -> Result<&Session, ApiError> {
@@ -212,11 +221,13 @@ fn session_json(session: &Session, current: bool) -> Value {
     })
 }
 
-/// The path ends in the secret after `#`, which a browser never sends and no log of a proxy sees.
-fn link_json(new: &NewLink) -> Value {
+/// The link ends in the secret after `#`, which a browser never sends and no log of a proxy sees.
+fn link_json(call: &ApiCall, new: &NewLink) -> Value {
+    let path = format!("/ui/link#{}", new.token.expose());
     json!({
         "object": "link",
-        "path": format!("/ui/link#{}", new.token.expose()),
+        "url": call.public.link(&path),
+        "path": path,
         "expires_at": rfc3339(new.link.expires_ms),
     })
 }

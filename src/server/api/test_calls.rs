@@ -17,6 +17,7 @@ pub(super) fn call(instance: &TestControl) -> ApiCall {
         control: instance.control.clone(),
         gateway: worker.gateway,
         client: worker.client,
+        public: worker.public,
         actor: Actor::Local { uid: 0 },
         session: None,
         id: String::new(),

@@ -21,7 +21,7 @@ use crate::store::backup::archive::{self, ArchiveError, BackupFacts};
 use crate::store::books::audit::append::{AuditEvent, AuditLog};
 use crate::store::books::database::{FILE, begin};
 use crate::store::books::post;
-use crate::store::books::tables::{KEYS, LINKS, META, RESTORED, SCHEMA, SESSIONS};
+use crate::store::books::tables::{KEYS, LINKS, META, RESTORED, SCHEMA, SESSION_ENDS, SESSIONS};
 use crate::store::books::yielding::Yielder;
 use crate::store::codec::StoredValue;
 use crate::store::disk::{Disk, FolderDisk};
@@ -188,6 +188,7 @@ fn begin_generation(
         count_and_delete(&transaction, SESSIONS)?,
         count_and_delete(&transaction, LINKS)?,
     );
+    transaction.delete_table(SESSION_ENDS)?;
     let detail = json!({
         "backup_ms": facts.taken_ms,
         "keys_disabled": disabled,

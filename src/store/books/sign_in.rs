@@ -3,10 +3,10 @@
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::domain::id::UserId;
-use crate::domain::sign_in::{Session, SignInLink};
+use crate::domain::sign_in::{SESSION_MS, Session, SignInLink};
 use crate::domain::tenant::SecretHash;
 use crate::store::books::store::Store;
-use crate::store::books::tables::{LINKS, PASSWORDS, SESSIONS};
+use crate::store::books::tables::{LINKS, OIDC_USERS, PASSWORDS, SESSION_ENDS, SESSIONS};
 use crate::store::books::tenants::ChangeTransaction;
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -45,10 +45,32 @@ impl Store {
             Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        table
-            .iter()?
-            .map(|row| Session::decode(row?.1.value()))
-            .collect()
+        let ends = match read.open_table(SESSION_ENDS) {
+            Ok(ends) => Some(ends),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut sessions = Vec::new();
+        for row in table.iter()? {
+            let mut session = Session::decode(row?.1.value())?;
+            if let Some(ends) = &ends
+                && let Some(until_ms) = ends.get(session.hash)?
+            {
+                session.until_ms = until_ms.value();
+            }
+            sessions.push(session);
+        }
+        Ok(sessions)
+    }
+
+    /// User that an issuer knows by this identity.
+    pub fn oidc_user(&self, identity: &str) -> Result<Option<UserId>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        match read.open_table(OIDC_USERS) {
+            Ok(table) => Ok(table.get(identity)?.map(|id| UserId(id.value()))),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -60,11 +82,28 @@ impl ChangeTransaction<'_> {
     }
 
     pub fn put_session(&mut self, session: &Session) -> Result<(), StoreError> {
+        if session.until_ms != session.created_ms.saturating_add(SESSION_MS) {
+            let mut ends = self.transaction.open_table(SESSION_ENDS)?;
+            ends.insert(session.hash, session.until_ms)?;
+        }
         self.put_by_hash(SESSIONS, session.hash, session)
     }
 
     pub fn remove_session(&mut self, hash: &SecretHash) -> Result<(), StoreError> {
         self.transaction.open_table(SESSIONS)?.remove(hash)?;
+        self.transaction.open_table(SESSION_ENDS)?.remove(hash)?;
+        Ok(())
+    }
+
+    pub fn oidc_user(&mut self, identity: &str) -> Result<Option<UserId>, StoreError> {
+        let users = self.transaction.open_table(OIDC_USERS)?;
+        let id = users.get(identity)?;
+        Ok(id.map(|id| UserId(id.value())))
+    }
+
+    pub fn put_oidc_user(&mut self, identity: &str, user: UserId) -> Result<(), StoreError> {
+        let mut users = self.transaction.open_table(OIDC_USERS)?;
+        users.insert(identity, user.0)?;
         Ok(())
     }
 

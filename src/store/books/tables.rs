@@ -32,6 +32,12 @@ pub(in crate::store) const PASSWORDS: TableDefinition<u64, &str> =
 /// SHA-256 of the secret → session; absent before the first sign-in
 pub(in crate::store) const SESSIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("sessions");
+/// SHA-256 of the secret → end of a session that does not last the usual time; absent before the first
+pub(in crate::store) const SESSION_ENDS: TableDefinition<[u8; 32], u64> =
+    TableDefinition::new("session_ends");
+/// issuer, line feed, subject → user; absent before the first sign-in through an issuer
+pub(in crate::store) const OIDC_USERS: TableDefinition<&str, u64> =
+    TableDefinition::new("oidc_users");
 /// SHA-256 of the secret → one-time link; absent before the first link
 pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
 /// SHA-256 of actor and idempotency key → creation; absent before the first

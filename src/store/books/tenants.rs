@@ -178,6 +178,11 @@ fn key_uses(table: &impl ReadableTable<u64, u64>) -> Result<Vec<(KeyId, u64)>, S
 }
 
 impl ChangeTransaction<'_> {
+    /// Rows of tenants written so far.
+    pub fn rows(&self) -> &[RowChange] {
+        &self.rows
+    }
+
     /// Next number of the sequence shared by the ids of all kinds.
     pub fn next_id(&mut self) -> Result<u64, StoreError> {
         let mut meta = self.meta()?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::UserId;
-use crate::domain::sign_in::{Session, SignInLink};
+use crate::domain::sign_in::{SESSION_MS, Session, SignInLink};
 use crate::store::codec::{StoredValue, write_row};
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,7 @@ impl StoredValue for Session {
             user: UserId(row.user),
             created_ms: row.created_ms,
             seen_ms: row.seen_ms,
+            until_ms: row.created_ms.saturating_add(SESSION_MS),
             address: row.address,
         })
     }

@@ -55,7 +55,10 @@ impl Connection {
 
     /// Sends one request; write errors are ignored, because the server may reject it early and close.
     pub fn send_request(&mut self, method: &str, path: &str, body: Option<&[u8]>) {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.peer);
+        let mut head = format!("{method} {path} HTTP/1.1\r\n");
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head.push_str(&format!("host: {}\r\n", self.peer));
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -6,6 +6,7 @@ mod records;
 mod server;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -17,6 +18,7 @@ use self::records::{Records, SharedRecords};
 use self::server::serve;
 pub use super::request::ReceivedRequest;
 use super::script::Script;
+use super::strict::Places;
 use super::{model, wait_until};
 
 /// Scripted upstream; its thread ends on drop.
@@ -45,7 +47,8 @@ impl Upstream {
             .expect("a bound listener has an address");
         let shared = Arc::new(SharedRecords {
             script: Mutex::new(Arc::new(model::with_usage(10, 20))),
-            strict: Mutex::new(None),
+            places: Places::of_this_test(),
+            is_accepting: AtomicBool::new(false),
             records: Mutex::new(Records::default()),
         });
         let (stop, stopped) = oneshot::channel();
@@ -74,7 +77,8 @@ impl Upstream {
         let address = socket.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(SharedRecords {
             script: Mutex::new(Arc::new(Script::closes())),
-            strict: Mutex::new(None),
+            places: Places::of_this_test(),
+            is_accepting: AtomicBool::new(false),
             records: Mutex::new(Records::default()),
         });
         Upstream {
@@ -95,14 +99,15 @@ impl Upstream {
         self
     }
 
-    /// Refuses from now on what a vendor would refuse; `strict::BY_PATH` for an upstream that is several vendors.
-    pub fn strict(&self, vendor: &'static str) -> &Upstream {
-        *self
-            .shared
-            .strict
-            .lock()
-            .expect("no panic while the vendor is set") = Some(vendor);
+    /// Takes everything from now on, for tests of what vendors refuse themselves or never see.
+    pub fn accepting(&self) -> &Upstream {
+        self.shared.is_accepting.store(true, Ordering::SeqCst);
         self
+    }
+
+    /// The vendors that it plays: the providers that were put in front of it.
+    pub fn places(&self) -> Places {
+        self.shared.places.clone()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -116,6 +121,11 @@ impl Upstream {
 
     pub fn requests(&self) -> Vec<Arc<ReceivedRequest>> {
         self.shared.records().requests.clone()
+    }
+
+    /// Forgets the requests so far, for a trial that sends too many to keep.
+    pub fn forget_requests(&self) {
+        self.shared.records().requests.clear();
     }
 
     /// Latest request; panics if there was none.

@@ -1,17 +1,20 @@
 //! Records of the scripted upstream: received requests, its own bill and the connections that peers closed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::harness::http::Head;
 use crate::harness::request::ReceivedRequest;
 use crate::harness::script::Script;
+use crate::harness::strict::Places;
 
 /// State shared by the test and the upstream's thread.
 pub struct SharedRecords {
     pub script: Mutex<Arc<Script>>,
-    /// vendor that refuses before the script is played
-    pub strict: Mutex<Option<&'static str>>,
+    /// vendors that refuse before the script is played
+    pub places: Places,
+    pub is_accepting: AtomicBool,
     pub records: Mutex<Records>,
 }
 
@@ -19,6 +22,8 @@ pub struct SharedRecords {
 #[derive(Default)]
 pub struct Records {
     pub requests: Vec<Arc<ReceivedRequest>>,
+    /// all requests, those too that are forgotten
+    pub received: usize,
     pub bill: Vec<BillLine>,
     pub disconnects: Vec<Disconnect>,
     pub connections: usize,
@@ -38,16 +43,23 @@ impl SharedRecords {
     pub fn begin(&self, connection: usize, head: Head, body: Vec<u8>) -> Arc<ReceivedRequest> {
         let mut records = self.records();
         let request = Arc::new(ReceivedRequest {
-            number: records.requests.len(),
+            number: records.received,
             at: Instant::now(),
             connection,
             head,
             body,
         });
         records.requests.push(Arc::clone(&request));
+        records.received += 1;
         records.in_flight += 1;
         records.in_flight_max = records.in_flight_max.max(records.in_flight);
         request
+    }
+
+    /// Refusal by the vendors that it plays, unless it takes everything.
+    pub fn refusal(&self, request: &ReceivedRequest) -> Option<Script> {
+        let is_accepting = self.is_accepting.load(Ordering::SeqCst);
+        (!is_accepting).then(|| self.places.refusal(request))?
     }
 
     /// Opens the bill line of a request and returns its index.

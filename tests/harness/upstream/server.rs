@@ -12,7 +12,6 @@ use crate::harness::gate::Gate;
 use crate::harness::http::{Chunk, Head, Length, take_chunk};
 use crate::harness::request::ReceivedRequest;
 use crate::harness::script::{Ending, Framing, ScriptedResponse};
-use crate::harness::strict;
 
 /// Longest time a script keeps a connection open.
 const HANG_MAX: Duration = Duration::from_secs(600);
@@ -92,12 +91,7 @@ impl Connection {
                     .lock()
                     .expect("no panic while the script is set"),
             );
-            let vendor = *self
-                .shared
-                .strict
-                .lock()
-                .expect("no panic while the vendor is set");
-            let refusal = vendor.and_then(|vendor| strict::refusal(vendor, &request));
+            let refusal = self.shared.refusal(&request);
             let response = refusal.as_ref().unwrap_or(&script).response_to(&request);
             let mut play = Playback {
                 line: None,

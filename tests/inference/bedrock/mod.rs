@@ -21,7 +21,6 @@ const FRAMES: &str = "application/vnd.amazon.eventstream";
 
 fn fixture_with(change: impl FnOnce(Provider) -> Provider) -> Fixture {
     let upstream = Upstream::start();
-    upstream.strict("bedrock");
     let provider = Provider::openai("v", &upstream)
         .preset("bedrock")
         .base_url(&upstream.url())

@@ -56,7 +56,7 @@ fn finish_reason_error_is_upstream_error() {
         request_body["model"] = json!(Chat.model());
         let response = fixture.user().post(client.path(), &request_body);
         let message = assert_refusal(client, &response, 502, "upstream_error");
-        assert!(message.contains("finish reason `error`"), "{message}");
+        assert!(message.contains("finish reason of a failure"), "{message}");
         fixture
             .assert_recorded()
             .assert_ended("upstream_error", &[])

@@ -35,7 +35,7 @@ const fn row(preset: &'static str, model: &'static str) -> Row {
     }
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 14] = [
     row("openai", "gpt-5.2"),
     row("anthropic", "claude-opus-4-6"),
     row("gemini", "gemini-3.8-flash"),
@@ -64,6 +64,8 @@ const ROWS: [Row; 12] = [
         model: "deepseek-v4-pro",
         seeing: "deepseek-flash",
     },
+    row("openrouter", "openai/gpt-5.2"),
+    row("xai", "grok-4.5"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +113,12 @@ impl Feature {
     }
 }
 
+/// The dialect in which an upstream was called, and the fake that judged the request: endpoint and count of rules.
+struct JudgedCall {
+    dialect: &'static str,
+    fake: String,
+}
+
 /// Result of one cell: its text in the table, or the fault.
 type Cell = Result<String, String>;
 
@@ -121,7 +129,6 @@ fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
 /// One gateway before one upstream that is all vendors, each under its own beginning of the path.
 fn fixture() -> Fixture {
     let upstream = Upstream::start();
-    upstream.strict(strict::BY_PATH);
     let url = upstream.url();
     let providers: Vec<Provider> = ROWS
         .iter()
@@ -131,8 +138,10 @@ fn fixture() -> Fixture {
             let provider = Provider::openai(row.preset, &upstream)
                 .preset(row.preset)
                 .models(&models);
-            // Ollama is free of charge and in no price sheet
-            let price = if row.preset.starts_with("ollama") {
+            // in no price sheet
+            let price = if row.preset.starts_with("ollama")
+                || ["openrouter", "xai"].contains(&row.preset)
+            {
                 "free"
             } else {
                 "sheet"
@@ -160,7 +169,7 @@ fn cell(
     client: Client,
     row: &Row,
     feature: Feature,
-) -> Result<(String, Option<UpstreamDialect>), String> {
+) -> Result<(String, Option<JudgedCall>), String> {
     let model = if feature == Feature::Image {
         row.seeing
     } else {
@@ -185,11 +194,11 @@ fn cell(
         format!("{} {}", response.status, response.text())
     })?;
     let request = fixture.upstream.last_request();
-    let spoken = UpstreamDialect::at(request.path());
+    let dialect = UpstreamDialect::at(request.path());
     let says = check_response(
         &client.parse(&response, streamed),
         feature,
-        spoken.tells_thoughts(request.path()),
+        dialect.tells_thoughts(request.path()),
     )?;
     let dropped = response
         .header("x-gatekeeper-dropped-params")
@@ -211,7 +220,14 @@ fn cell(
     demand((record.input(), record.output()) == (INPUT, OUTPUT), || {
         format!("recorded as {}", record.0["usage"])
     })?;
-    Ok((says, Some(spoken)))
+    let (endpoint, rules) = strict::sourced_rules(row.preset, request.path(), model);
+    Ok((
+        says,
+        Some(JudgedCall {
+            dialect: dialect.name(),
+            fake: format!("{endpoint}, {rules}"),
+        }),
+    ))
 }
 
 /// The first words of an error that names the model at fault.
@@ -308,9 +324,11 @@ const INTRODUCTION: &str = "\
 Made by the test `every_client_dialect_works_at_every_provider` (tests/inference/matrix); made anew by
 `GK_WRITE_TABLES=1 cargo test --locked every_client_dialect_works`. Do not edit: the test fails when it differs from what was observed.
 
-Each cell is a call through the real process, in front of a strict fake of the provider (tests/harness/strict.rs): it refuses what
-`assets/vendor-limits.json` says that the vendor refuses at the endpoint of the column *spoken to in*, for this model, and answers in the
-dialect at whose path it was called. Ollama's rules are few. *works*: the client heard the very text, calls, arguments and thoughts that the upstream said; the upstream had got the
+Each cell is a call through the real process, in front of the strict fake of the provider (tests/harness/strict.rs): it refuses what
+`assets/vendor-limits.json` says with a source that the vendor refuses, and answers in the dialect at whose path it was called. The column
+*strict fake* names, for all cells of its row, the endpoint in that file and the count of sourced rules by which this model was judged there;
+with 0 rules the fake takes everything. A request that the fake took is also judged by the types of the vendor's own SDK, where there is one
+(tests/sdk/written.py). *works*: the client heard the very text, calls, arguments and thoughts that the upstream said; the upstream had got the
 prompt, the image's bytes, the schemas of tool or answer, or the word to think; and the ledger's row has the tokens that the upstream
 reported. *refused*: a clear error before anything was sent, which begins as shown. Where a provider is spoken to in the
 client's own dialect, the request goes there as it came, fitted to the vendor's limits where the dialect is another vendor's.
@@ -325,11 +343,11 @@ fn written(observed: &[(Client, &Row, Vec<String>)]) -> String {
         let heads: Vec<&str> = Feature::ALL.iter().map(|feature| feature.name()).collect();
         let _ = write!(
             page,
-            "\n## Clients of {}\n\n| provider | model | spoken to in | {} |\n",
+            "\n## Clients of {}\n\n| provider | model | spoken to in | strict fake | {} |\n",
             client.name(),
             heads.join(" | ")
         );
-        let _ = writeln!(page, "|{}", "---|".repeat(3 + heads.len()));
+        let _ = writeln!(page, "|{}", "---|".repeat(4 + heads.len()));
         for (_, row, cells) in observed.iter().filter(|(of, ..)| *of == client) {
             let _ = writeln!(
                 page,
@@ -357,12 +375,16 @@ fn every_client_dialect_works_at_every_provider() {
     let (mut observed, mut faults) = (Vec::new(), Vec::new());
     for client in Client::ALL {
         for row in &ROWS {
-            let (mut cells, mut dialects) = (Vec::new(), Vec::new());
+            let (mut cells, mut dialects, mut fakes) = (Vec::new(), Vec::new(), Vec::new());
             for feature in Feature::ALL {
                 match cell(&fixture, client, row, feature) {
                     Ok((says, spoken)) => {
                         cells.push(says);
-                        dialects.extend(spoken.map(UpstreamDialect::name));
+                        let spoken = spoken.into_iter();
+                        let (in_dialect, before): (Vec<_>, Vec<_>) =
+                            spoken.map(|spoken| (spoken.dialect, spoken.fake)).unzip();
+                        dialects.extend(in_dialect);
+                        fakes.extend(before);
                     }
                     Err(fault) => faults.push(format!(
                         "{client:?} at {}, {}: {fault}",
@@ -372,6 +394,8 @@ fn every_client_dialect_works_at_every_provider() {
                 }
             }
             dialects.dedup();
+            fakes.dedup();
+            cells.insert(0, fakes.join("; "));
             cells.insert(0, dialects.join(", "));
             observed.push((client, row, cells));
         }

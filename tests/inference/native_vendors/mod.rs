@@ -62,7 +62,6 @@ impl Vendor {
 
     fn fixture_with_models(self, models: &[&str]) -> Fixture {
         let upstream = Upstream::start();
-        upstream.strict(self.preset);
         let provider = Provider::openai("v", &upstream)
             .preset(self.preset)
             .models(models)

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{chat, messages, say, taken};
 use crate::harness::process::Provider;
-use crate::harness::strict;
 use crate::harness::upstream::Upstream;
 use crate::inference::fixture::Fixture;
 use crate::inference::matrix::{Client, PNG, Say, TEXT};
@@ -12,7 +11,6 @@ use crate::inference::matrix::{Client, PNG, Say, TEXT};
 /// Vendors at the prices of the sheet.
 fn fixture(presets: &[&str]) -> Fixture {
     let upstream = Upstream::start();
-    upstream.strict(strict::BY_PATH);
     let url = upstream.url();
     let provider = |preset: &&str| {
         Provider::openai(preset, &upstream)

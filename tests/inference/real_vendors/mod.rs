@@ -13,7 +13,6 @@ use super::fixture::Fixture;
 use super::matrix::{Client, Say, script};
 use crate::harness::client::Response;
 use crate::harness::process::Provider;
-use crate::harness::strict;
 use crate::harness::upstream::Upstream;
 
 const PROVIDERS: [(&str, &[&str]); 13] = [
@@ -53,7 +52,6 @@ const PROVIDERS: [(&str, &[&str]); 13] = [
 /// One gateway before one strict upstream that is all vendors.
 fn fixture() -> Fixture {
     let upstream = Upstream::start();
-    upstream.strict(strict::BY_PATH);
     let url = upstream.url();
     let providers = PROVIDERS.map(|(preset, models)| {
         let provider = Provider::openai(preset, &upstream)

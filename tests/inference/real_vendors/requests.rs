@@ -372,6 +372,68 @@ fn cache_hint_on_a_chat_message_or_request_is_kept_on_the_last_part() {
 }
 
 #[test]
+fn instructions_after_the_last_turn_reach_mistral_as_the_users() {
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    let result = json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "look", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "seen"}]},
+        {"role": "system", "content": "be short"},
+    ]);
+    for turns in [
+        json!([{"role": "user", "content": "go"}, {"role": "system", "content": "be short"}]),
+        result,
+    ] {
+        let body = with(
+            messages(
+                "mistral/mistral-medium-3-5",
+                json!({"tools": claude_tools()}),
+            ),
+            json!({"messages": turns}),
+        );
+        let (sent, response) = taken(&fixture, Client::Messages, &body);
+        let last = sent["messages"]
+            .as_array()
+            .and_then(|turns| turns.last())
+            .cloned();
+        let last = last.expect("a turn");
+        assert_eq!(last["role"], "user", "{sent}");
+        assert!(last["content"].to_string().contains("be short"), "{sent}");
+        assert_eq!(dropped(&response), ["messages"]);
+    }
+}
+
+#[test]
+fn image_label_follows_the_first_bytes_where_a_body_is_not_translated() {
+    const JPEG: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////////////////////////////";
+    let fixture = fixture();
+    say(&fixture, Say::Text, false);
+    for label in ["image/jpg", "", "application/octet-stream"] {
+        let source = json!({"type": "base64", "media_type": label, "data": JPEG});
+        let turns = json!([{"role": "user", "content": [{"type": "image", "source": source}]}]);
+        let body = with(
+            messages("bedrock/anthropic.claude-opus-4-6-v1", json!({})),
+            json!({"messages": turns}),
+        );
+        let (sent, _) = taken(&fixture, Client::Messages, &body);
+        let source = &sent["messages"][0]["content"][0]["source"];
+        assert_eq!(source["media_type"], "image/jpeg", "{label}");
+        let url = format!("data:{label};base64,{JPEG}");
+        let part = json!({"type": "image_url", "image_url": {"url": url}});
+        let turns = json!([{"role": "user", "content": [part]}]);
+        let body = chat("mistral/mistral-medium-3-5", json!({"messages": turns}));
+        let (sent, _) = taken(&fixture, Client::Chat, &body);
+        let url = sent["messages"][0]["content"][0]["image_url"]["url"].clone();
+        let url = url.as_str().expect("a URL");
+        assert!(
+            url.starts_with("data:image/jpeg;base64,/9j/"),
+            "{label}: {url}"
+        );
+    }
+}
+
+#[test]
 fn chat_for_mistral_gets_its_ids_roles_and_order() {
     let fixture = fixture();
     say(&fixture, Say::Text, false);

@@ -147,6 +147,8 @@ fn p07_responses_unary_passes_through_byte_for_byte() {
 #[test]
 fn p07_encrypted_reasoning_and_calls_pass_through_upstream() {
     let fixture = fixture("openai");
+    // the vendor is the judge of a member that only it may know
+    fixture.upstream.accepting();
     let response: Value = serde_json::from_str(&golden("openai/responses.json")).expect("JSON");
     let body = format!(
         r#"{{"model":"m","input":{} , "store":false,"tools":[{{"type":"custom","name":"apply_patch"}}],"include":["reasoning.encrypted_content"],"x_new":1.0}}"#,

@@ -327,7 +327,7 @@ fn e15_chat_in_band_error_is_an_error() {
             expected(
                 None,
                 "upstream_error",
-                "the upstream ended its answer with the finish reason `error`",
+                "the upstream ended its answer with the finish reason of a failure",
             ),
         ),
     ] {

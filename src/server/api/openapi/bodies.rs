@@ -275,6 +275,36 @@ pub(super) fn secret_of_key() -> Body {
     )
 }
 
+/// Each object of the document has the members of its creation and the list of the objects below it.
+pub(super) fn state() -> Body {
+    let key = [
+        (
+            "parent",
+            described(nullable(text()), "name of the parent key"),
+        ),
+        (
+            "user",
+            described(nullable(text()), "e-mail address of the owner"),
+        ),
+        ("expires_at", nullable(text())),
+        ("disabled", nullable(flag())),
+    ];
+    let mut keys = with(key.into(), [key_members()]);
+    keys.retain(|(name, _)| *name != "expires");
+    let teams = vec![("keys", nullable(array(closed(&["name"], &keys))))];
+    let teams = closed(&["name"], &with(teams, [team_members()]));
+    let organizations = vec![("teams", nullable(array(teams)))];
+    let organizations = closed(&["name"], &with(organizations, [organization_members()]));
+    let members = [
+        ("dry_run", nullable(flag())),
+        ("organizations", nullable(array(organizations))),
+    ];
+    body(
+        closed(&[], &members),
+        json!({ "dry_run": true, "organizations": [{ "name": "default", "teams": [{ "name": "support", "rpm": 600 }] }] }),
+    )
+}
+
 pub(super) fn correction() -> Body {
     let single = closed(
         &["request", "amount", "reason"],

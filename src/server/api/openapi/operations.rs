@@ -169,6 +169,14 @@ fn tenants() -> Vec<Operation> {
             .body(bodies::changed_team)
             .answers(200, team),
         delete("/v1/teams/{id}", "Delete a team").query(&[query::CASCADE]),
+        get(
+            "/v1/state",
+            "Organizations, teams, keys and limits as one document",
+        )
+        .answers(200, replies::state),
+        post("/v1/state", "Apply a document, or show the plan")
+            .body(bodies::state)
+            .answers(200, replies::plan),
     ]
 }
 
@@ -232,6 +240,7 @@ fn keys() -> Vec<Operation> {
 
 fn sign_in() -> Vec<Operation> {
     vec![
+        get("/v1/sign-in", "Ways to sign in").answers(200, replies::ways),
         post("/v1/sign-in", "Start a session")
             .body(bodies::sign_in)
             .answers(200, replies::session),
@@ -343,6 +352,7 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
             "Send a test message to the webhook of alerts",

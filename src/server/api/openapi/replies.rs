@@ -93,9 +93,19 @@ pub(super) fn actor(generator: &mut SchemaGenerator) -> Value {
     ])
 }
 
+pub(super) fn ways(_: &mut SchemaGenerator) -> Value {
+    let oidc = object(&[("issuer", text_schema()), ("path", text_schema())]);
+    object(&[
+        ("object", constant("sign_in")),
+        ("password", flag()),
+        ("oidc", nullable(oidc)),
+    ])
+}
+
 pub(super) fn link(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("link")),
+        ("url", text_schema()),
         ("path", text_schema()),
         ("expires_at", instant()),
     ])
@@ -104,6 +114,32 @@ pub(super) fn link(_: &mut SchemaGenerator) -> Value {
 /// Attempts of a request, its budgets and its sums.
 pub(super) fn request(_: &mut SchemaGenerator) -> Value {
     object(&[("id", text_schema()), ("object", text_schema())])
+}
+
+pub(super) fn state(_: &mut SchemaGenerator) -> Value {
+    let organization = object(&[("name", text_schema())]);
+    object(&[("organizations", array(organization))])
+}
+
+pub(super) fn plan(_: &mut SchemaGenerator) -> Value {
+    let step = object(&[
+        ("action", words(&["create", "change"])),
+        ("kind", words(&["organization", "team", "key"])),
+        ("name", text_schema()),
+        ("id", nullable(text_schema())),
+        ("detail", any_object()),
+    ]);
+    let key = object(&[
+        ("id", text_schema()),
+        ("name", text_schema()),
+        ("key", text_schema()),
+    ]);
+    object(&[
+        ("object", constant("plan")),
+        ("dry_run", flag()),
+        ("steps", array(step)),
+        ("keys", array(key)),
+    ])
 }
 
 pub(super) fn orphans(generator: &mut SchemaGenerator) -> Value {
@@ -230,6 +266,19 @@ pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
 }
 
 pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
+    let listed = object(&[
+        ("model", text_schema()),
+        ("mode", text_schema()),
+        ("capabilities", array(text_schema())),
+        ("lacks", array(text_schema())),
+        ("deprecated_on", nullable(text_schema())),
+        ("successor", nullable(text_schema())),
+        ("profile_of", nullable(text_schema())),
+        ("cache_write_ttl", nullable(text_schema())),
+        ("cache_min_tokens", nullable(count())),
+        ("vector_size", nullable(count())),
+        ("doubtful", array(text_schema())),
+    ]);
     let price = object(&[
         ("object", constant("price")),
         ("name", text_schema()),
@@ -239,14 +288,27 @@ pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
         ("input_per_million", nullable(money())),
         ("cached_input_per_million", nullable(money())),
         ("output_per_million", nullable(money())),
+        ("place", nullable(text_schema())),
         ("context", nullable(count())),
         ("max_output", nullable(count())),
+        ("listed", nullable(listed)),
     ]);
     object(&[
         ("data", array(price)),
         ("next", nullable(text_schema())),
         ("as_of", text_schema()),
     ])
+}
+
+pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
+    page(object(&[
+        ("object", constant("setting")),
+        ("name", text_schema()),
+        ("value", nullable(text_schema())),
+        ("secret", flag()),
+        ("pending", flag()),
+        ("managed_by_file", flag()),
+    ]))
 }
 
 pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {

@@ -1,0 +1,72 @@
+//! Reload of the configuration: providers, routes and aliases of the file replace those in force. A file with an error leaves them as
+//! they are, and the log and the audit log say why. Settings of other sections take effect at the next start.
+
+use std::sync::Arc;
+
+use crate::config::{Config, ConfigErrors};
+use crate::control::Control;
+use crate::price::Sheet;
+use crate::process::route_catalogue;
+use crate::route::{RouteCell, RouteTable};
+use crate::store::seal::SealKey;
+use crate::upstream::{Egress, TlsFileError};
+
+/// Routes in force, and the control plane that records a reload.
+pub(super) struct ConfigReload {
+    pub routes: Arc<RouteCell>,
+    pub control: Control,
+    pub seal_key: SealKey,
+}
+
+/// Table of the providers and routes of a configuration.
+pub(super) fn route_table(config: &Config) -> RouteTable {
+    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
+    let routes = routes.with_routing(&config.routing);
+    route_catalogue::warn_of_names(&routes);
+    routes
+}
+
+/// Settings of outgoing connections, with the files of every destination read.
+pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
+    let providers = config.providers.iter().map(|provider| &provider.connection);
+    let webhook = config
+        .alerts
+        .webhook
+        .iter()
+        .map(|webhook| &webhook.connection);
+    let timeout_ms = config.limits.connect_timeout_ms;
+    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
+}
+
+impl ConfigReload {
+    pub async fn run(&self, loaded: Result<Config, ConfigErrors>) {
+        let config = match loaded {
+            Ok(config) => config,
+            Err(errors) => return self.refuse(errors.to_string()).await,
+        };
+        if let Err(error) = egress(&config) {
+            return self.refuse(format!("unusable certificates {error}")).await;
+        }
+        let written = &config.written;
+        if let Err(error) = self.control.record_config(written, &self.seal_key).await {
+            tracing::error!(%error, "configuration not reloaded; its audit event cannot be written");
+            return;
+        }
+        self.routes.replace(route_table(&config));
+        tracing::info!(
+            providers = config.providers.len(),
+            routes = config.routing.routes.len(),
+            "providers, routes and aliases reloaded"
+        );
+        for setting in self.control.note_settings(written) {
+            tracing::warn!(%setting, "setting takes effect at the next start");
+        }
+    }
+
+    async fn refuse(&self, reason: String) {
+        tracing::error!(%reason, "configuration refused; the old one stays in force");
+        if let Err(error) = self.control.record_refused_config(reason).await {
+            tracing::error!(%error, "failed to audit the refused configuration");
+        }
+    }
+}

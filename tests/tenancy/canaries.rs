@@ -1,0 +1,251 @@
+//! Canaries: a provider's credential, a virtual key, an administrative key and a prompt through sixty kinds of error at the most verbose
+//! log level. None of them, nor its base64, hexadecimal or URL form, is in a log, an error, a metric, the audit log or the data folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+use crate::harness::client::{HttpClient, Response};
+use crate::harness::instance::text;
+use crate::harness::process::{Gatekeeper, Key, UPSTREAM_KEY};
+use crate::harness::script::Script;
+use crate::harness::upstream::Upstream;
+
+const PROMPT: &str = "canary prompt +/&= 1f9d2c77ab";
+/// Errors that the test must provoke at least.
+const ERRORS_MIN: usize = 60;
+
+/// Forms of a canary in bytes.
+fn forms(canary: &str) -> Vec<Vec<u8>> {
+    let hex: String = canary.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let url: String = canary
+        .bytes()
+        .map(|byte| match byte.is_ascii_alphanumeric() {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect();
+    let base64 = base64::engine::general_purpose::STANDARD_NO_PAD;
+    let mut forms = vec![
+        canary.to_owned(),
+        hex.to_uppercase(),
+        hex,
+        url,
+        canary.replace(' ', "+"),
+    ];
+    // at each offset the middle of the text has a form of its own
+    for skipped in 0..3 {
+        let part = &canary.as_bytes()[skipped..];
+        let whole = part.len() - part.len() % 3;
+        forms.push(base64.encode(&part[..whole]));
+    }
+    forms.into_iter().map(String::into_bytes).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder can be listed") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+struct Canaries<'g> {
+    gatekeeper: &'g Gatekeeper,
+    key: Key,
+    ops: String,
+    /// answers of errors
+    answers: Vec<String>,
+}
+
+impl Canaries<'_> {
+    fn note(&mut self, response: &Response) {
+        assert!(response.status >= 400, "no error: {}", response.text());
+        self.answers
+            .push(format!("{:?} {}", response.headers, response.text()));
+    }
+
+    fn user(&self) -> HttpClient {
+        self.gatekeeper.user(&self.key)
+    }
+
+    /// Errors of the data plane before a call goes up.
+    fn refusals(&mut self) {
+        let user = self.user();
+        let secret = self.key.secret.clone();
+        for dialect in ["chat/completions", "messages", "responses", "embeddings"] {
+            let path = format!("/v1/{dialect}");
+            for body in [
+                json!({"model": "nothing", "messages": [{"role": "user", "content": PROMPT}], "input": PROMPT}),
+                json!({"model": "m-small", "messages": PROMPT}),
+                json!({"messages": [{"role": PROMPT}]}),
+                json!([PROMPT]),
+                json!({"model": {"name": PROMPT}}),
+                json!({"model": "m-small", "max_tokens": PROMPT, "messages": [], "input": {"x": PROMPT}}),
+            ] {
+                self.note(&user.post(&path, &body));
+            }
+            self.note(&user.post_bytes(
+                &path,
+                format!("{{\"model\": \"m-small\", \"input\": \"{PROMPT}").as_bytes(),
+            ));
+            self.note(&user.get(&format!("{path}/{PROMPT}").replace(' ', "%20")));
+            let wrong =
+                crate::harness::client::user(self.gatekeeper.address(), &format!("{secret}x"));
+            self.note(&wrong.post(&path, &json!({"model": "m-small"})));
+        }
+    }
+
+    /// Errors of the control plane: secrets where names, ids and filters belong.
+    fn administration(&mut self) {
+        let admin = self.gatekeeper.admin();
+        for secret in [
+            self.key.secret.clone(),
+            self.ops.clone(),
+            PROMPT.to_owned() + "\n",
+        ] {
+            for (path, body) in [
+                ("/v1/keys", json!({"name": "x", "team": secret})),
+                (
+                    "/v1/keys",
+                    json!({"name": "x", "team": "eng", "models": [format!("{secret}\u{7}")]}),
+                ),
+                ("/v1/keys", json!({"name": [secret], "team": "eng"})),
+                ("/v1/teams", json!({"name": "x", "organization": secret})),
+                ("/v1/users", json!({"email": secret})),
+                (
+                    "/v1/state",
+                    json!({"organizations": [{"name": {"x": secret}}]}),
+                ),
+                (
+                    "/v1/ledger/corrections",
+                    json!({"request": secret, "amount": "1", "reason": "x"}),
+                ),
+            ] {
+                self.note(&admin.post(path, &body));
+            }
+            let filter: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            for path in [
+                "keys?team=",
+                "keys?after=",
+                "requests?status=",
+                "usage?group_by=",
+            ] {
+                self.note(&admin.get(&format!("/v1/{path}{filter}")));
+            }
+        }
+        let virtual_key = self.user();
+        self.note(&virtual_key.get("/v1/keys"));
+        let ops = crate::harness::client::admin(self.gatekeeper.address(), &self.ops);
+        self.note(
+            &ops.chat(
+                &json!({"model": "m-small", "messages": [{"role": "user", "content": PROMPT}]}),
+            ),
+        );
+    }
+
+    /// Failures of the upstream, which repeats the credential and the prompt.
+    fn upstream_failures(&mut self, upstream: &Upstream) {
+        let echo =
+            json!({"error": {"message": format!("bad key {UPSTREAM_KEY}"), "type": UPSTREAM_KEY}});
+        let user = self.user();
+        for status in [401, 403, 404, 429, 500, 503] {
+            upstream.respond_with(Script::json(status, &echo));
+            let call = json!({"model": "m-small", "max_tokens": 5, "messages": [{"role": "user", "content": PROMPT}]});
+            self.note(&user.chat(&call));
+        }
+        for script in [
+            Script::closes(),
+            Script::unary(200, PROMPT),
+            Script::raw(PROMPT),
+        ] {
+            upstream.respond_with(script);
+            let call = json!({"model": "m-small", "max_tokens": 5, "messages": [{"role": "user", "content": PROMPT}]});
+            self.note(&user.chat(&call));
+        }
+    }
+
+    /// Everything that may keep a text: answers, metrics, audit log, data folder, output of the process.
+    fn kept(&self) -> Vec<(String, Vec<u8>)> {
+        let admin = self.gatekeeper.admin();
+        let mut kept = vec![
+            (
+                "metrics".to_owned(),
+                admin.get("/metrics").text().into_bytes(),
+            ),
+            (
+                "audit".to_owned(),
+                admin.get("/v1/audit?limit=500").text().into_bytes(),
+            ),
+            (
+                "output".to_owned(),
+                self.gatekeeper.all_output().into_bytes(),
+            ),
+        ];
+        let answers = self.answers.iter().enumerate();
+        kept.extend(
+            answers.map(|(number, text)| (format!("answer {number}"), text.clone().into_bytes())),
+        );
+        kept.extend(files(&self.gatekeeper.data).into_iter().map(|path| {
+            let bytes = fs::read(&path).unwrap_or_default();
+            (path.display().to_string(), bytes)
+        }));
+        kept
+    }
+}
+
+#[test]
+fn canaries_are_in_no_log_error_metric_audit_event_or_file() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
+    gatekeeper.log_at("trace");
+    gatekeeper.restart();
+    let team = gatekeeper.team(&json!({"name": "eng"}));
+    let key = gatekeeper.key_of(&team);
+    let ops = json!({"name": "ops", "admin": true});
+    let ops = gatekeeper.admin().post("/v1/keys", &ops).json();
+    let secrets = [
+        key.secret.clone(),
+        gatekeeper.admin_key.clone(),
+        text(&ops, "key"),
+    ];
+    let mut canaries = Canaries {
+        gatekeeper: &gatekeeper,
+        key,
+        ops: text(&ops, "key"),
+        answers: Vec::new(),
+    };
+    canaries.refusals();
+    canaries.administration();
+    canaries.upstream_failures(&upstream);
+    assert!(
+        canaries.answers.len() >= ERRORS_MIN,
+        "{}",
+        canaries.answers.len()
+    );
+    let random = |secret: &String| secret.rsplit('-').next().unwrap_or_default().to_owned();
+    let texts = secrets.iter().map(random);
+    let texts: Vec<String> = texts
+        .chain([UPSTREAM_KEY.to_owned(), PROMPT.to_owned()])
+        .collect();
+    for (name, bytes) in canaries.kept() {
+        for canary in &texts {
+            for form in forms(canary) {
+                if let Some(at) = memchr::memmem::find(&bytes, &form) {
+                    let around = &bytes[at.saturating_sub(300)..bytes.len().min(at + 100)];
+                    panic!(
+                        "{name} contains {canary}: {}",
+                        String::from_utf8_lossy(around)
+                    );
+                }
+            }
+        }
+    }
+    let _: Value = gatekeeper.usage();
+}
