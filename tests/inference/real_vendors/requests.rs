@@ -189,7 +189,11 @@ fn end_user_of_messages_becomes_a_short_stable_pseudonym() {
     assert!(seen.iter().all(|user| *user == seen[0]), "{seen:?}");
     // a short one is an account of another vendor too
     let short = json!({"metadata": {"user_id": "account_11111111-2222"}});
-    let (sent, _) = taken(&fixture, Client::Messages, &messages("openai/gpt-4.1", short));
+    let (sent, _) = taken(
+        &fixture,
+        Client::Messages,
+        &messages("openai/gpt-4.1", short),
+    );
     assert!(!sent["user"].to_string().contains("1111"), "{sent}");
 }
 
