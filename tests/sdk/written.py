@@ -279,12 +279,32 @@ def converse(body, request):
 
 
 def invoke(body, request):
-    """Claude's own body: the version and betas in place of headers, and no model and stream."""
+    """Claude's own body: the version and betas in place of headers, and no model and stream. Embeddings have bodies of their own."""
+    for name, judge in (("amazon.titan-embed", titan_embed), ("cohere.embed", cohere_embed)):
+        if name in request["model"]:
+            return judge(body)
     own = {name: value for name, value in body.items() if name not in ("anthropic_version", "anthropic_beta")}
     found = [] if body.get("anthropic_version") == "bedrock-2023-05-31" else [".anthropic_version: required"]
     found += [f".{name}: unknown" for name in ("model", "stream") if name in own]
     betas = body.get("anthropic_beta", [])
     return found + messages({**own, "model": request["model"]}, {"headers": [["anthropic-beta", ",".join(betas)]] if betas else []})
+
+
+# Members of Amazon's documented request; no SDK has a type for it.
+TITAN = {"inputText": (str, True), "dimensions": (typing.Literal[256, 512, 1024], False), "normalize": (bool, False), "embeddingTypes": (list[str], False)}
+
+
+def titan_embed(body):
+    return member_faults(body, TITAN, "")
+
+
+def cohere_embed(body):
+    """Cohere's first request for embeddings without the model, which is in the path."""
+    import cohere
+
+    hints = typing.get_type_hints(cohere.Client.embed, include_extras=True)
+    members = {name: (hint, name == "texts") for name, hint in hints.items() if name not in ("return", "request_options", "model")}
+    return member_faults(body, members, "")
 
 
 def messages(body, request):
