@@ -39,7 +39,8 @@ fn doctor_of_an_unreachable_provider_is_a_fault_with_remedy_and_without_secret()
     drop(closed);
     let config = format!(
         "data = \"data\"\n[providers.lan]\ntype = \"openai_compatible\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n\
-         api_key = \"env:THE_KEY\"\nprice = {{ input = \"1\", output = \"1\" }}\nmodels = [\"m\"]\n"
+         api_key = \"env:THE_KEY\"\nprice = {{ input = \"1\", output = \"1\" }}\nmodels = [\"m\"]\n\
+         [audit]\nsyslog = \"udp://127.0.0.1:514\"\n"
     );
     fs::write(folder.path().join("gatekeeper.toml"), config).expect("written");
     let run = |arguments: &[&str]| {
@@ -59,7 +60,7 @@ fn doctor_of_an_unreachable_provider_is_a_fault_with_remedy_and_without_secret()
         .assert_stdout(&["not running on this data folder"]);
     let output = run(&["doctor"])
         .assert_exit_code(FAULT)
-        .assert_stdout(&["failed to connect", "check the network"])
+        .assert_stdout(&["failed to connect", "check the network", "syslog"])
         .assert_stderr(&["1 check failed"]);
     assert!(!output.out.contains("sk-canary") && !output.err.contains("sk-canary"));
     let json: Value = serde_json::from_str(&run(&["doctor", "--json"]).out).expect("JSON");

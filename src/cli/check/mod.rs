@@ -23,6 +23,9 @@ use crate::process;
 use crate::route::RouteTable;
 use crate::store::ceilings_in;
 
+/// Purpose, URL and connection settings of a host.
+type Destination = (String, String, ConnectionConfig);
+
 /// Ambiguous model names listed.
 const AMBIGUOUS_SHOWN: usize = 20;
 
@@ -181,7 +184,7 @@ pub(super) fn destination_of(url: &str) -> String {
 }
 
 /// Purpose, URL and connection settings of the hosts that the configuration names.
-fn destinations(config: &Config) -> Vec<(String, String, ConnectionConfig)> {
+fn destinations(config: &Config) -> Vec<Destination> {
     let providers = config.providers.iter().map(|provider| {
         let purpose = format!("provider {}", provider.name);
         (
@@ -190,6 +193,11 @@ fn destinations(config: &Config) -> Vec<(String, String, ConnectionConfig)> {
             provider.connection.clone(),
         )
     });
+    providers.chain(other_destinations(config)).collect()
+}
+
+/// Destinations other than the providers.
+pub(super) fn other_destinations(config: &Config) -> Vec<Destination> {
     let receivers = [
         ("alerts", &config.alerts.webhook),
         ("copies of the audit log", &config.audit.forward),
@@ -212,11 +220,7 @@ fn destinations(config: &Config) -> Vec<(String, String, ConnectionConfig)> {
         };
         (purpose, oidc.issuer.clone(), connection)
     });
-    providers
-        .chain(receivers)
-        .chain(syslog)
-        .chain(issuer)
-        .collect()
+    receivers.chain(syslog).chain(issuer).collect()
 }
 
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.

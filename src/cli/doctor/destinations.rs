@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finding::Finding;
-use crate::cli::check::destination_of;
+use crate::cli::check::{destination_of, other_destinations};
 use crate::config::{Config, Provider};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::gateway::{ProviderTest, ProviderVerdict, test_provider};
@@ -34,10 +34,13 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
             },
         );
     }
-    // a webhook is not called: its receiver would take the call for an alert
-    let has_proxy = config.egress.proxy.is_some();
-    if let Some(webhook) = config.alerts.webhook.as_ref().filter(|_| !has_proxy) {
-        findings.push(name("alerts", webhook.url.expose()).await);
+    // a receiver is not called, as it would take the call for an alert or an event; a proxy looks names up itself
+    let others = match config.egress.proxy {
+        Some(_) => Vec::new(),
+        None => other_destinations(config),
+    };
+    for (purpose, url, _) in others {
+        findings.push(name(&purpose, &url).await);
     }
     findings
 }
