@@ -29,13 +29,11 @@ pub(super) fn route_table(config: &Config) -> RouteTable {
 /// Settings of outgoing connections, with the files of every destination read.
 pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let providers = config.providers.iter().map(|provider| &provider.connection);
-    let webhook = config
-        .alerts
-        .webhook
-        .iter()
-        .map(|webhook| &webhook.connection);
+    let receivers = [&config.alerts.webhook, &config.audit.forward];
+    let receivers = receivers.into_iter().flatten();
+    let receivers = receivers.map(|receiver| &receiver.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(webhook))
+    Egress::open(&config.egress, timeout_ms, providers.chain(receivers))
 }
 
 impl ConfigReload {
