@@ -6,6 +6,7 @@ mod certificate_watch;
 mod heap;
 mod reload;
 mod route_catalogue;
+mod seal_key;
 mod sign_in;
 
 use std::fs;
@@ -19,10 +20,10 @@ use std::sync::Arc;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, ConfigErrors, SealKeySource, Sync, process_environment};
+use crate::config::{Config, ConfigErrors, Sync};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
-use crate::control::{BackgroundTasks, Control};
+use crate::control::{BackgroundTasks, Control, Declarations};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::network::Network;
@@ -31,16 +32,16 @@ use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
-use crate::store::seal::{KEY_FILE, SealKey};
-use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
+use crate::store::seal::SealKey;
+use crate::store::{AppendError, Options, RecoveredState, SealKeyCheck, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
-use reload::{ConfigReload, route_table};
+use reload::{ConfigReload, declarations};
+use seal_key::{seal_key, seal_key_check};
 
 pub use crate::server::block_on;
 pub use reload::egress;
@@ -96,9 +97,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = Arc::new(RouteCell::new(route_table(&config)));
-    let control = control(&config, &instance, &routes, memory.clone())?;
-    let control = control.with_seal_key_id(seal_key.id());
+    let declarations = declarations(&config, &instance.store, &seal_key)?;
+    let control = control(&config, &instance, &declarations, memory.clone())?;
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
@@ -107,7 +107,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         client: webhook_client,
     };
     let reload = ConfigReload {
-        routes: routes.clone(),
+        declarations: declarations.clone(),
         control: control.clone(),
         seal_key: seal_key.clone(),
     };
@@ -122,6 +122,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ceilings: control.ceilings().clone(),
         time: instance.time.clone(),
     };
+    let routes = declarations.routes().clone();
     let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
     let certificates = match &config.listener.tls {
         Some(source) => Some(Certificates::open(source, &config.folder)?),
@@ -302,7 +303,11 @@ impl Instance {
             Some(disk) => disk,
             None => folder_disk(config, create)?,
         };
-        let (store, recovered) = open_store(config, disk.clone(), &zone, create)?;
+        let seal_key = match create {
+            true => SealKeyCheck::Skip,
+            false => seal_key_check(config)?,
+        };
+        let (store, recovered) = open_store(config, disk.clone(), &zone, create, seal_key)?;
         let time = Arc::new(match store.anchor()? {
             Some(anchor) => Time::resume(platform.clock, anchor),
             None => Time::new(platform.clock),
@@ -343,6 +348,7 @@ fn open_store(
     disk: Arc<dyn Disk>,
     zone: &Zone,
     create: bool,
+    seal_key: SealKeyCheck,
 ) -> Result<(Store, RecoveredState), StoreError> {
     let (store, recovered) = Store::open(Options {
         disk,
@@ -351,6 +357,7 @@ fn open_store(
         disk_reserve_mb: config.ledger.disk_reserve_mb,
         wait_for_disk: config.ledger.sync == Sync::Disk,
         create,
+        seal_key,
     })?;
     for remark in &recovered.remarks {
         tracing::warn!(remark = %remark, "data folder opened with a remark");
@@ -387,22 +394,6 @@ fn recover_ledger(
     Ok(ledger)
 }
 
-/// Key-encryption key: the configured one, or that of the data folder.
-fn seal_key(config: &Config) -> Result<SealKey, StartError> {
-    let key = match &config.seal_key {
-        SealKeySource::Folder => SealKey::in_folder(&config.folder),
-        SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
-        SealKeySource::Unread(source) => source
-            .read(&process_environment)
-            .map(|secret| SealKey::of_secret(&secret))
-            .map_err(io::Error::other),
-    };
-    key.map_err(|error| StartError::Folder {
-        folder: config.folder.join(KEY_FILE),
-        error,
-    })
-}
-
 /// `None` where the configuration turns it off; the stored entries are then deleted.
 fn open_reasoning_memory(
     config: &Config,
@@ -427,10 +418,10 @@ fn open_reasoning_memory(
 fn control(
     config: &Config,
     instance: &Instance,
-    routes: &Arc<RouteCell>,
+    declarations: &Arc<Declarations>,
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
-    let catalogue = route_catalogue::of(routes.clone());
+    let catalogue = route_catalogue::of(declarations.routes().clone());
     Ok(instance
         .control
         .clone()
@@ -438,6 +429,7 @@ fn control(
         .with_settings(&config.written)
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
+        .with_declarations(declarations.clone())
         .with_memory(memory)
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max()))

@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod completions;
 mod data_dir;
+mod declared;
 mod demo;
 mod doctor;
 mod failure;
@@ -24,11 +25,13 @@ mod memory;
 mod organizations;
 mod output;
 mod parse;
+mod providers;
 mod requests;
 mod resolve;
 mod resource;
 mod restore;
 mod roles;
+mod route_changes;
 mod routes;
 mod serve;
 mod service_manager;
@@ -117,9 +120,15 @@ enum Command {
     /// Translate the configuration of another gateway
     #[command(subcommand)]
     Import(import::Command),
-    /// Show what a model name leads to
+    /// List, add, change, test and remove providers
+    #[command(subcommand)]
+    Providers(providers::Command),
+    /// List, add, change and remove routes; show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
+    /// List, add, change and remove aliases of routes and models
+    #[command(subcommand)]
+    Aliases(route_changes::AliasCommand),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -169,7 +178,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Import(command) => import::run(command),
+        Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
+        Command::Aliases(command) => {
+            crate::process::block_on(route_changes::run_alias(&command))
+        }
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
@@ -237,6 +250,15 @@ mod tests {
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper import litellm config.yaml --out gatekeeper.toml --strict",
+            "gatekeeper providers add openai --key-stdin",
+            "gatekeeper providers add lan --type openai_compatible --base-url http://10.0.0.5:8000/v1 --price 0.10/0.40 --models m",
+            "gatekeeper providers add bedrock --region eu-west-1 --members-stdin",
+            "gatekeeper providers update openai --set bare_names=false --unset models",
+            "gatekeeper providers test openai --json",
+            "gatekeeper providers remove openai -q",
+            "gatekeeper routes add smart --target openai/gpt-5.1=3 --target anthropic/claude-sonnet-5 --strategy ordered",
+            "gatekeeper routes update smart --fallbacks a,b",
+            "gatekeeper aliases add fast gpt-5-mini",
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
             "gatekeeper requests explain --last",
@@ -261,6 +283,8 @@ mod tests {
         }
         for line in [
             "gatekeeper keys create",
+            "gatekeeper providers add",
+            "gatekeeper providers add openai --key-stdin --members-stdin",
             "gatekeeper usage --csv --json",
             "gatekeeper teams list --quiet --json",
             "gatekeeper requests explain",

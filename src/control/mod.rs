@@ -15,6 +15,7 @@ mod certificates;
 mod change;
 pub mod clock;
 pub mod corrections;
+mod declarations;
 mod deletion;
 mod error;
 mod follower;
@@ -57,6 +58,7 @@ mod webhook;
 
 pub use crate::control::background::BackgroundTasks;
 pub use crate::control::call_origin::CallOrigin;
+pub use crate::control::declarations::{Declarations, DeclaredObject, FileDeclarations, RoutedName};
 pub use crate::control::idempotency::IdempotencyKey;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};

@@ -37,14 +37,13 @@ pub struct WithLimits<T> {
     pub record: T,
     pub budgets: Vec<BudgetWithStatus>,
     pub limits: Vec<LimitWithStatus>,
-    pub version: String,
     /// last call of a key
     pub last_used_ms: Option<u64>,
 }
 
 impl Control {
     /// A tenant with its budgets and limits as the directory has them.
-    pub(super) fn with_own_limits<T: Debug>(
+    pub(super) fn with_own_limits<T>(
         &self,
         record: T,
         owner: Owner,
@@ -66,8 +65,7 @@ impl Control {
         }
     }
 
-    pub(super) fn with_status<T: Debug>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
-        let version = version_of(&record, &stored);
+    pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
         let budget = |budget: Budget| BudgetWithStatus {
             status: self.ledger.budget_status(budget.id),
             budget,
@@ -81,8 +79,18 @@ impl Control {
             budgets: stored.budgets.into_iter().map(budget).collect(),
             limits: stored.limits.into_iter().map(limit).collect(),
             last_used_ms: None,
-            version,
         }
+    }
+}
+
+impl<T: Debug> WithLimits<T> {
+    /// Version of the tenant with its limits; made only for an answer that names it.
+    pub fn version(&self) -> String {
+        let stored = OwnerLimits {
+            budgets: self.budgets.iter().map(|one| one.budget.clone()).collect(),
+            limits: self.limits.iter().map(|one| one.limit.clone()).collect(),
+        };
+        version_of(&self.record, &stored)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
+use crate::control::declarations::Declarations;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::issuer::Issuer;
 use crate::control::settings::{FileSettings, SettingRow};
@@ -73,6 +74,8 @@ pub struct Control {
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
     pub(super) file_settings: Arc<FileSettings>,
+    /// `None` in a process that serves no requests
+    pub(super) declarations: Option<Arc<Declarations>>,
 }
 
 impl Control {
@@ -110,6 +113,17 @@ impl Control {
             idempotency: None,
             creation_sweep: Arc::default(),
             file_settings: Arc::default(),
+            declarations: None,
+        }
+    }
+
+    /// Providers, routes and aliases in force, with the seal key of their credentials.
+    #[must_use]
+    pub fn with_declarations(self, declarations: Arc<Declarations>) -> Control {
+        Control {
+            seal_key_id: declarations.key().id().into(),
+            declarations: Some(declarations),
+            ..self
         }
     }
 
@@ -117,15 +131,6 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
-    }
-
-    /// Id of the seal key, which backups name.
-    #[must_use]
-    pub fn with_seal_key_id(self, id: String) -> Control {
-        Control {
-            seal_key_id: id.into(),
-            ..self
-        }
     }
 
     /// Settings of the file at the start.

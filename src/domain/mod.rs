@@ -10,6 +10,7 @@ pub mod ceiling;
 pub mod clock;
 pub mod cost_line;
 pub mod creation;
+pub mod declaration;
 pub mod egress;
 pub mod event;
 pub mod id;

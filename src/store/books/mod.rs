@@ -8,6 +8,7 @@ pub(in crate::store) mod clock;
 mod concurrent_postings;
 mod creations;
 pub(in crate::store) mod database;
+mod declarations;
 pub(in crate::store) mod feed;
 pub(in crate::store) mod inspection;
 pub(in crate::store) mod overlay;

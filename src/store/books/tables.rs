@@ -43,6 +43,9 @@ pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefini
 /// SHA-256 of actor and idempotency key → creation; absent before the first
 pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("creations");
+/// (kind, name) → declaration of the API; absent before the first
+pub(in crate::store) const DECLARATIONS: TableDefinition<(u8, &str), &[u8]> =
+    TableDefinition::new("declarations");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");

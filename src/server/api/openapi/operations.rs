@@ -140,6 +140,7 @@ pub(super) fn all() -> Vec<Operation> {
         ledger(),
         audit(),
         instance(),
+        routes(),
         models(),
     ];
     groups.into_iter().flatten().collect()
@@ -345,7 +346,14 @@ fn audit() -> Vec<Operation> {
 
 fn instance() -> Vec<Operation> {
     vec![
-        get("/v1/providers", "Configured providers").answers(200, replies::providers),
+        get("/v1/providers", "List providers").answers(200, replies::providers),
+        post("/v1/providers", "Create a provider; its credential is stored sealed")
+            .creates(bodies::new_provider, replies::provider),
+        get("/v1/providers/{id}", "Get a provider").answers(200, replies::provider),
+        patch("/v1/providers/{id}", "Change a provider")
+            .body(bodies::changed_provider)
+            .answers(200, replies::provider),
+        delete("/v1/providers/{id}", "Delete a provider"),
         post("/v1/providers/{id}/test", "Call a provider without a model")
             .answers(200, replies::provider_test),
         get("/v1/prices", "Models that resolve here, with their rates")
@@ -372,6 +380,25 @@ fn instance() -> Vec<Operation> {
             .answers(200, replies::health)
             .answers(503, replies::health),
         get("/openapi.json", "This document").answers(200, replies::any),
+    ]
+}
+
+fn routes() -> Vec<Operation> {
+    vec![
+        get("/v1/routes", "List routes").answers(200, replies::routes),
+        post("/v1/routes", "Create a route").creates(bodies::new_route, replies::route),
+        get("/v1/routes/{id}", "Get a route").answers(200, replies::route),
+        patch("/v1/routes/{id}", "Change a route")
+            .body(bodies::changed_route)
+            .answers(200, replies::route),
+        delete("/v1/routes/{id}", "Delete a route"),
+        get("/v1/aliases", "List aliases").answers(200, replies::aliases),
+        post("/v1/aliases", "Create an alias").creates(bodies::new_alias, replies::alias),
+        get("/v1/aliases/{id}", "Get an alias").answers(200, replies::alias),
+        patch("/v1/aliases/{id}", "Change an alias")
+            .body(bodies::changed_alias)
+            .answers(200, replies::alias),
+        delete("/v1/aliases/{id}", "Delete an alias"),
     ]
 }
 
