@@ -31,7 +31,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
-use crate::meter::Ledger;
+use crate::meter::{Ledger, WouldRefuse};
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
@@ -387,6 +387,9 @@ fn recover_ledger(
 ) -> Result<Ledger, StartError> {
     let tenants = store.tenants()?;
     let ledger = Ledger::recover(store.wal(), zone.clone(), tenants.budgets, recovered, time)?;
+    let counted = store.would_refuse()?.into_iter();
+    let counted = counted.map(|(charge, requests, cost)| (charge, WouldRefuse { requests, cost }));
+    ledger.restore_would_refuse(counted.collect());
     for limit in &tenants.limits {
         // no call is running yet, so none counts towards the limit
         ledger.set_limit(limit, |_| false);

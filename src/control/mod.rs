@@ -55,6 +55,7 @@ pub mod users;
 mod verification_job;
 mod version;
 mod webhook;
+mod would_refuse;
 
 pub use crate::control::background::BackgroundTasks;
 pub use crate::control::call_origin::CallOrigin;

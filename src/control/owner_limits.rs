@@ -15,13 +15,26 @@ use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::VirtualKey;
-use crate::meter::{BudgetStatus, RateLimitStatus};
+use crate::meter::{BudgetStatus, Ledger, RateLimitStatus, WouldRefuse};
 
 /// A budget with its status; `None` if the ledger does not have it.
 #[derive(Clone, Debug)]
 pub struct BudgetWithStatus {
     pub budget: Budget,
     pub status: Option<BudgetStatus>,
+    /// of a budget that warns
+    pub would_refuse: Option<WouldRefuse>,
+}
+
+impl BudgetWithStatus {
+    pub(super) fn of(budget: Budget, ledger: &Ledger) -> BudgetWithStatus {
+        let (status, would_refuse) = ledger.budget_report(budget.id).unzip();
+        BudgetWithStatus {
+            budget,
+            status,
+            would_refuse: would_refuse.flatten(),
+        }
+    }
 }
 
 /// A rate limit with its status; `None` if the ledger does not have it.
@@ -66,10 +79,7 @@ impl Control {
     }
 
     pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
-        let budget = |budget: Budget| BudgetWithStatus {
-            status: self.ledger.budget_status(budget.id),
-            budget,
-        };
+        let budget = |budget: Budget| BudgetWithStatus::of(budget, &self.ledger);
         let limit = |limit: RateLimit| LimitWithStatus {
             status: self.ledger.limit_status(limit.id),
             limit,

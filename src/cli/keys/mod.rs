@@ -282,8 +282,7 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
             .is_none_or(|state| state_of(key, &style) == state)
     };
     let keys: Vec<&Value> = tenants.keys().filter(is_shown).collect();
-    let list = keys.iter().copied().cloned().collect();
-    args.server.show_list(&list, |style| {
+    args.server.show_rows(&keys, |style| {
         if tenants.keys().next().is_none() {
             return "no keys yet; create one with `gatekeeper keys create --team NAME`\n"
                 .to_owned();

@@ -26,5 +26,6 @@ pub(in crate::store) mod tables;
 pub(in crate::store) mod tenants;
 pub(in crate::store) mod time_zone;
 pub(in crate::store) mod verify;
+mod would_refuse;
 pub(in crate::store) mod writer;
 pub(in crate::store) mod yielding;

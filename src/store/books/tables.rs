@@ -91,6 +91,9 @@ pub(in crate::store) type BalanceTable = TableDefinition<'static, (u64, u64), &'
 pub(in crate::store) const BALANCES: BalanceTable = TableDefinition::new("balances");
 /// the part of each balance that comes from deleted records
 pub(in crate::store) const CARRIED: BalanceTable = TableDefinition::new("carried");
+/// (budget, window start) → requests and pico-dollars that a budget which warns would have refused; absent before the first
+pub(in crate::store) const WOULD_REFUSE: TableDefinition<(u64, u64), (u64, i128)> =
+    TableDefinition::new("would_refuse");
 /// alerts sent: (budget, window start, kind) → message, empty once delivered
 pub(in crate::store) const ALERTS: TableDefinition<(u64, u64, u8), &str> =
     TableDefinition::new("alerts");
