@@ -102,6 +102,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
+    control.put_settings_in_force();
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
@@ -425,11 +426,10 @@ fn control(
     memory: Option<Arc<ReasoningMemory>>,
 ) -> Result<Control, StartError> {
     let catalogue = route_catalogue::of(declarations.routes().clone());
-    Ok(instance
-        .control
-        .clone()
-        .with_retention(config.retention)
-        .with_settings(&config.written)
+    let control = instance.control.clone().with_settings(&config.written);
+    let threshold = config.alerts.threshold_percent;
+    Ok(control
+        .with_stored_settings(config.retention, threshold)?
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_declarations(declarations.clone())

@@ -229,6 +229,9 @@ table! {
     /// view the settings of the configuration file, without secrets
     ReadSettings, "settings.read",
         [Owner Auditor Viewer], own [];
+    /// change settings that the configuration file does not set
+    ChangeSettings, "settings.change",
+        [Owner], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",
         [Owner Auditor Viewer], own [];

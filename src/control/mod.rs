@@ -47,6 +47,7 @@ pub mod settings;
 pub mod sign_in;
 mod sign_in_state;
 pub mod state;
+mod stored_settings;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

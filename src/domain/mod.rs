@@ -16,6 +16,7 @@ pub mod event;
 pub mod id;
 pub mod image_type;
 pub mod input_bound;
+pub mod latency;
 pub mod limit;
 pub mod money;
 pub mod network;

@@ -208,7 +208,9 @@ fn instance() -> Vec<ApiResource> {
             .get(may::ReadRoutes, api_routes::get_alias)
             .patch(may::ChangeRoutes, api_routes::change_alias)
             .delete(may::ChangeRoutes, api_routes::delete_alias),
-        resource("/v1/settings").get(may::ReadSettings, settings::list),
+        resource("/v1/settings")
+            .get(may::ReadSettings, settings::list)
+            .patch(may::ChangeSettings, settings::change),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
         resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),

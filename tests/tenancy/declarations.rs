@@ -302,3 +302,47 @@ fn command_line_adds_tests_changes_and_removes_a_provider() {
     let (code, text, errors) = run(&["providers", "list"], "");
     assert!(code == Some(0) && text.contains("providers add openai --key-stdin"), "{text}{errors}");
 }
+
+#[test]
+fn setting_of_the_books_is_in_force_at_once_and_one_of_the_file_is_refused() {
+    let upstream = Upstream::start();
+    let setup = Gatekeeper::with_upstream(&upstream).setting("[retention]\nhours_days = 500\n");
+    let mut gatekeeper = setup.start();
+    let value = |gatekeeper: &Gatekeeper, name: &str| {
+        let listed = gatekeeper.admin().get("/v1/settings").assert_status(200).json();
+        let rows = listed["data"].as_array().expect("settings").clone();
+        let row = rows.iter().find(|row| row["name"] == name).expect(name).clone();
+        (row["value"].clone(), row["managed_by_file"].clone())
+    };
+    assert_eq!(value(&gatekeeper, "retention.hours_days"), (json!("500"), json!(true)));
+    assert_eq!(value(&gatekeeper, "alerts.threshold_percent"), (json!("85"), json!(false)));
+    let change = json!({"alerts.threshold_percent": 40, "retention.days_days": 900});
+    let admin = gatekeeper.admin();
+    admin.patch("/v1/settings", &change).assert_status(200);
+    for (body, status, word) in [
+        (json!({"retention.hours_days": 3}), 409, "managed_by_file"),
+        (json!({"alerts.threshold_percent": 0}), 400, "invalid_request_error"),
+        (json!({"workers": 3}), 400, "invalid_request_error"),
+        (json!({}), 400, "invalid_request_error"),
+    ] {
+        let refused = admin.patch("/v1/settings", &body);
+        assert_eq!(refused.assert_status(status).error_type(), word, "{body}");
+    }
+    let found = events(&gatekeeper, "settings.change");
+    let changed = &found[0]["detail"]["alerts.threshold_percent"];
+    assert_eq!((found.len(), changed), (1, &json!({"from": 85, "to": 40})));
+    // 0.00011 of 0.0002 is over 40 %, and not over 85 %
+    let team = json!({"name": "eng", "budgets": [{"limit": "0.0002", "action": "warn"}]});
+    let team = gatekeeper.team(&team);
+    let key = gatekeeper.key_of(&team);
+    let call = Call::chat().at_most(20).body();
+    gatekeeper.user(&key).chat(&call).assert_status(200);
+    wait_until("the alert is audited", || {
+        !events(&gatekeeper, "budget.threshold").is_empty()
+    });
+    gatekeeper.restart();
+    assert_eq!(value(&gatekeeper, "alerts.threshold_percent").0, json!("40"));
+    let back = json!({"alerts.threshold_percent": null});
+    gatekeeper.admin().patch("/v1/settings", &back).assert_status(200);
+    assert_eq!(value(&gatekeeper, "alerts.threshold_percent").0, json!("85"));
+}

@@ -18,6 +18,7 @@ pub(in crate::store) mod recovery;
 mod retention;
 pub(in crate::store) mod rollup_upgrade;
 mod rollups;
+mod settings;
 mod sign_in;
 pub(in crate::store) mod slot;
 mod stated_usage;

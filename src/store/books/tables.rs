@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 9;
+pub(in crate::store) const SCHEMA: u64 = 10;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
@@ -94,6 +94,8 @@ pub(in crate::store) const CARRIED: BalanceTable = TableDefinition::new("carried
 /// (budget, window start) → requests and pico-dollars that a budget which warns would have refused; absent before the first
 pub(in crate::store) const WOULD_REFUSE: TableDefinition<(u64, u64), (u64, i128)> =
     TableDefinition::new("would_refuse");
+/// name → value of a setting that was changed through the API; absent before the first
+pub(in crate::store) const SETTINGS: TableDefinition<&str, u64> = TableDefinition::new("settings");
 /// alerts sent: (budget, window start, kind) → message, empty once delivered
 pub(in crate::store) const ALERTS: TableDefinition<(u64, u64, u8), &str> =
     TableDefinition::new("alerts");

@@ -347,6 +347,23 @@ pub(super) fn verification() -> Body {
     }
 }
 
+/// Settings of the books; null gives one its default back.
+pub(super) fn settings() -> Body {
+    let days = || nullable(json!({ "type": "integer", "minimum": 0, "maximum": 36_500 }));
+    let percent = json!({ "type": "integer", "minimum": 1, "maximum": 100 });
+    let members = [
+        ("alerts.threshold_percent", nullable(percent)),
+        ("retention.days_days", days()),
+        ("retention.hours_days", days()),
+        ("retention.refused_days", days()),
+        ("retention.requests_days", days()),
+    ];
+    body(
+        closed(&[], &members),
+        json!({ "alerts.threshold_percent": 90 }),
+    )
+}
+
 /// Members of a section of the configuration file, with their meaning there.
 fn section(name: &str) -> Members {
     let keys = reference::section_members(name).into_iter();

@@ -360,7 +360,11 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
-        get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
+        get("/v1/settings", "Settings of the configuration file and of the books")
+            .answers(200, replies::settings),
+        operation("PATCH", "/v1/settings", "Change settings that the file does not set")
+            .body(bodies::settings)
+            .answers(200, replies::settings),
         post(
             "/v1/alerts/test",
             "Send a test message to the webhook of alerts",
