@@ -180,9 +180,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Import(command) => import::run(command),
         Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
-        Command::Aliases(command) => {
-            crate::process::block_on(route_changes::run_alias(&command))
-        }
+        Command::Aliases(command) => crate::process::block_on(route_changes::run_alias(&command)),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),

@@ -239,7 +239,12 @@ fn table(providers: &[Value], style: &Style) -> String {
             text("name").into(),
             text("type").into(),
             text("base_url").into(),
-            (if is_detailed { credential(provider) } else { "" }).into(),
+            (if is_detailed {
+                credential(provider)
+            } else {
+                ""
+            })
+            .into(),
             place(provider).into(),
             fault(provider).into(),
         ]);

@@ -84,7 +84,9 @@ pub async fn list(args: &ResourceArgs) -> Result<(), Failure> {
     let mut page = args.admin()?.get("/v1/routes").await?;
     let list = page["data"].take();
     args.show_list(&list, |style| match rows(&list) {
-        [] => "no routes yet; add one with `gatekeeper routes add NAME --target MODEL`\n".to_owned(),
+        [] => {
+            "no routes yet; add one with `gatekeeper routes add NAME --target MODEL`\n".to_owned()
+        }
         routes => table(routes, style),
     })
 }
@@ -103,10 +105,7 @@ pub async fn update(args: &UpdateArgs) -> Result<(), Failure> {
     let mut body = json!({});
     args.terms.add_to(&mut body)?;
     unset(&mut body, &args.unset);
-    require_change(
-        &body,
-        "--target, --strategy, --fallbacks, --set or --unset",
-    )?;
+    require_change(&body, "--target, --strategy, --fallbacks, --set or --unset")?;
     let path = path("routes", &args.name);
     let route = args.server.admin()?.patch(&path, &body).await?;
     args.server.show(&route, |_| {
@@ -198,7 +197,10 @@ pub async fn run_alias(command: &AliasCommand) -> Result<(), Failure> {
             show_alias(&args.server, "added", &alias)
         }
         AliasCommand::Update(args) => {
-            let (path, body) = (path("aliases", &args.name), json!({ "target": args.target }));
+            let (path, body) = (
+                path("aliases", &args.name),
+                json!({ "target": args.target }),
+            );
             let alias = args.server.admin()?.patch(&path, &body).await?;
             show_alias(&args.server, "changed", &alias)
         }

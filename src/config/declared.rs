@@ -120,8 +120,7 @@ fn first<T>(resolved: impl IntoIterator<Item = T>) -> Result<T, InvalidMember> {
 fn check_members(members: &Map<String, Value>) -> Result<(), InvalidMember> {
     for file in FILES {
         if members.contains_key(file) {
-            let message =
-                "names a file of the gateway's machine; declare the provider in the configuration file";
+            let message = "names a file of the gateway's machine; declare the provider in the configuration file";
             return Err(InvalidMember::new(file, message));
         }
     }
@@ -303,17 +302,57 @@ mod tests {
             Value::Object(members)
         };
         for (members, secrets, member, message) in [
-            (with("base_url", json!("h")), json!({}), "base_url", "scheme"),
+            (
+                with("base_url", json!("h")),
+                json!({}),
+                "base_url",
+                "scheme",
+            ),
             (with("colour", json!(1)), json!({}), "colour", "unknown key"),
-            (with("price", json!({ "input": 1.5, "output": 1 })), json!({}), "price.input", "quotes"),
-            (with("ca_file", json!("/x")), json!({}), "ca_file", "file of the gateway"),
-            (with("base_url", json!("env:HOME")), json!({}), "base_url", "environment"),
-            (base.clone(), json!({ "api_key": "file:/etc/shadow" }), "api_key", "only the configuration file"),
-            (base.clone(), json!({ "api_key": "a b" }), "api_key", "visible ASCII"),
+            (
+                with("price", json!({ "input": 1.5, "output": 1 })),
+                json!({}),
+                "price.input",
+                "quotes",
+            ),
+            (
+                with("ca_file", json!("/x")),
+                json!({}),
+                "ca_file",
+                "file of the gateway",
+            ),
+            (
+                with("base_url", json!("env:HOME")),
+                json!({}),
+                "base_url",
+                "environment",
+            ),
+            (
+                base.clone(),
+                json!({ "api_key": "file:/etc/shadow" }),
+                "api_key",
+                "only the configuration file",
+            ),
+            (
+                base.clone(),
+                json!({ "api_key": "a b" }),
+                "api_key",
+                "visible ASCII",
+            ),
             (base.clone(), json!({ "api_key": 7 }), "api_key", "string"),
-            (base.clone(), json!({ "headers": { "x": "env:HOME" } }), "headers", "only the configuration file"),
+            (
+                base.clone(),
+                json!({ "headers": { "x": "env:HOME" } }),
+                "headers",
+                "only the configuration file",
+            ),
             (json!({ "type": "openai" }), json!({}), "api_key", "sealed"),
-            (json!({ "type": "vendor" }), json!({}), "type", "unknown provider type"),
+            (
+                json!({ "type": "vendor" }),
+                json!({}),
+                "type",
+                "unknown provider type",
+            ),
         ] {
             let error = provider(members, secrets).expect_err(member);
             assert_eq!(error.member, member, "{error:?}");
@@ -332,7 +371,8 @@ mod tests {
 
     #[test]
     fn declared_route_and_alias_are_resolved_like_the_files() {
-        let route = json!({ "targets": ["a/m", { "model": "b/m", "weight": 3 }], "strategy": "ordered" });
+        let route =
+            json!({ "targets": ["a/m", { "model": "b/m", "weight": 3 }], "strategy": "ordered" });
         let route = declared_route("smart \"x", &object(route));
         assert_eq!(route.expect_err("a space").member, "");
         let route = json!({ "targets": ["a/m", { "model": "b/m", "weight": 3 }], "defaults": { "top_k": 5, "x": 0.1 } });
@@ -346,6 +386,11 @@ mod tests {
         for invalid in [json!({}), json!({ "target": 1 }), json!({ "target": "a*" })] {
             assert_eq!(alias(invalid).expect_err("invalid").member, "target");
         }
-        assert_eq!(alias(json!({ "target": "m", "x": 1 })).expect_err("x").member, "x");
+        assert_eq!(
+            alias(json!({ "target": "m", "x": 1 }))
+                .expect_err("x")
+                .member,
+            "x"
+        );
     }
 }

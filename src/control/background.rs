@@ -9,7 +9,9 @@ use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
-use crate::control::{clock, key_uses, oidc, retention, session_times, unlogged_endings, would_refuse};
+use crate::control::{
+    clock, key_uses, oidc, retention, session_times, unlogged_endings, would_refuse,
+};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {

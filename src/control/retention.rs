@@ -72,7 +72,11 @@ mod tests {
             hours_days: 10,
             days_days: 10,
         };
-        let control = instance.control.clone().with_stored_settings(retention, 85).expect("no setting");
+        let control = instance
+            .control
+            .clone()
+            .with_stored_settings(retention, 85)
+            .expect("no setting");
         let before = control.cutoffs_now().expect("it runs steadily").days_ms;
         instance.clock.jump_ms(3_650 * DAY_MS as i64);
         assert_eq!(

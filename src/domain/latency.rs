@@ -49,7 +49,9 @@ impl Histogram {
     }
 
     pub fn count(&self) -> u64 {
-        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.0
+            .iter()
+            .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     pub fn combine(&mut self, other: &Histogram, combined: fn(u64, u64) -> u64) {
@@ -62,7 +64,9 @@ impl Histogram {
     /// bucket it is the lower bound.
     pub fn quantile_ms(&self, percent: u64) -> Option<u64> {
         let count = self.count();
-        let rank = (u128::from(count) * u128::from(percent)).div_ceil(100).max(1) as u64;
+        let rank = (u128::from(count) * u128::from(percent))
+            .div_ceil(100)
+            .max(1) as u64;
         let mut below = 0u64;
         for (position, in_bucket) in self.0.iter().enumerate() {
             if below.saturating_add(*in_bucket) < rank || *in_bucket == 0 {
@@ -94,7 +98,14 @@ mod tests {
 
     #[test]
     fn latency_is_counted_in_the_bucket_that_its_bound_closes() {
-        for (ms, position) in [(0, 0), (25, 0), (26, 1), (1_000, 10), (120_000, 22), (120_001, 23)] {
+        for (ms, position) in [
+            (0, 0),
+            (25, 0),
+            (26, 1),
+            (1_000, 10),
+            (120_000, 22),
+            (120_001, 23),
+        ] {
             let filled: Vec<(u8, u64)> = Histogram::of(ms).filled().collect();
             assert_eq!(filled, [(position, 1)], "{ms}");
         }

@@ -177,16 +177,18 @@ impl Canaries<'_> {
     fn stream_failures(&mut self, upstream: &Upstream, model: &str, credential: &str) {
         let user = self.user();
         let error = json!({"error": {"message": format!("bad key {credential}"), "type": credential, "code": credential}});
-        let content =
-            "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+        let content = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
         for first in ["", content] {
             for dialect in ["chat/completions", "messages", "responses"] {
                 let events = [first.to_owned(), format!("data: {error}\n\n")];
                 upstream.respond_with(Script::stream(events));
                 let messages = json!([{"role": "user", "content": PROMPT}]);
-                let call = json!({"model": model, "stream": true, "max_tokens": 20, "messages": messages});
+                let call =
+                    json!({"model": model, "stream": true, "max_tokens": 20, "messages": messages});
                 let call = match dialect {
-                    "responses" => json!({"model": model, "stream": true, "max_output_tokens": 20, "input": PROMPT}),
+                    "responses" => {
+                        json!({"model": model, "stream": true, "max_output_tokens": 20, "input": PROMPT})
+                    }
                     _ => call,
                 };
                 let answer = user.post(&format!("/v1/{dialect}"), &call);
@@ -261,7 +263,9 @@ fn canaries_are_in_no_log_error_metric_audit_event_or_file() {
     for body in [json!({"api_key": [SEALED]}), json!({"base_url": SEALED})] {
         canaries.note(&gatekeeper.admin().patch("/v1/providers/sealed", &body));
     }
-    canaries.answers.push(gatekeeper.admin().get("/v1/providers").text());
+    canaries
+        .answers
+        .push(gatekeeper.admin().get("/v1/providers").text());
     assert!(
         canaries.answers.len() >= ERRORS_MIN,
         "{}",

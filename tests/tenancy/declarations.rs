@@ -69,9 +69,7 @@ fn declared_provider_is_in_force_on_the_next_request_of_every_connection() {
     let bearer = format!("Bearer {SECRET}");
     assert_eq!(sent.header("authorization"), Some(bearer.as_str()));
     let change = json!({"base_url": format!("{}/v1", other.url()), "api_key": "sk-next"});
-    admin
-        .patch("/v1/providers/lan", &change)
-        .assert_status(200);
+    admin.patch("/v1/providers/lan", &change).assert_status(200);
     upstream.forget_requests();
     assert_all(&mut open, "n-small", 200);
     assert_eq!(upstream.request_count(), 0);
@@ -86,7 +84,10 @@ fn declared_provider_is_in_force_on_the_next_request_of_every_connection() {
         assert_eq!(found.len(), 1, "{action}");
         assert_eq!(found[0]["subject"], "lan");
         let text = found[0].to_string();
-        assert!(!text.contains(SECRET) && !text.contains("sk-next"), "{text}");
+        assert!(
+            !text.contains(SECRET) && !text.contains("sk-next"),
+            "{text}"
+        );
     }
 }
 
@@ -100,7 +101,10 @@ fn declared_objects_keep_their_version_and_are_created_once() {
         once.post("/v1/providers", &provider(&upstream, &["n-small"])),
         once.post("/v1/providers", &provider(&upstream, &["n-small"])),
     );
-    assert_eq!(first.assert_status(201).json(), again.assert_status(201).json());
+    assert_eq!(
+        first.assert_status(201).json(),
+        again.assert_status(201).json()
+    );
     let taken = admin.post("/v1/providers", &provider(&upstream, &[]));
     assert_eq!(taken.assert_status(409).error_type(), "conflict");
     let shown = first.json();
@@ -113,7 +117,10 @@ fn declared_objects_keep_their_version_and_are_created_once() {
     stale.patch(path, &change).assert_status(412);
     stale.delete(path).assert_status(412);
     let read = admin.get(path);
-    assert_eq!(read.assert_status(200).header("etag"), Some(version.as_str()));
+    assert_eq!(
+        read.assert_status(200).header("etag"),
+        Some(version.as_str())
+    );
     let fresh = admin.clone().with("if-match", &version);
     let changed = fresh.patch(path, &change);
     let members = changed.assert_status(200).json()["members"].clone();
@@ -157,9 +164,12 @@ fn declaration_of_the_file_is_changed_there_only_and_wins() {
     fs::write(&gatekeeper.config, same).expect("written");
     gatekeeper.signal(Signal::HUP);
     let shown = || admin.get("/v1/providers/lan").json();
-    wait_until("the file is in force", || shown()["models"] == json!(["f-small"]));
+    wait_until("the file is in force", || {
+        shown()["models"] == json!(["f-small"])
+    });
     let fault = text_of(&shown(), "fault");
     assert!(fault.contains("configuration file too"), "{fault}");
+    assert_eq!(shown()["managed_by_file"], true);
     fs::write(&gatekeeper.config, text).expect("written");
     gatekeeper.signal(Signal::HUP);
     wait_until("the declaration of the API is in force", || {
@@ -168,7 +178,10 @@ fn declaration_of_the_file_is_changed_there_only_and_wins() {
     gatekeeper.restart();
     let admin = gatekeeper.admin();
     assert_eq!(listed(&admin, "/v1/providers", "name"), ["up", "lan"]);
-    assert_eq!(admin.get("/v1/providers/up").json()["managed_by_file"], true);
+    assert_eq!(
+        admin.get("/v1/providers/up").json()["managed_by_file"],
+        true
+    );
 }
 
 fn text_of(object: &Value, member: &str) -> String {
@@ -190,7 +203,11 @@ fn declared_routes_and_aliases_lead_to_models_and_hold_their_provider() {
         let route = create(&admin, "routes", &route);
         assert_eq!(route["targets"][0]["model"], target);
     }
-    create(&admin, "aliases", &json!({"name": "swift", "target": "smart"}));
+    create(
+        &admin,
+        "aliases",
+        &json!({"name": "swift", "target": "smart"}),
+    );
     for name in ["smart", "team/n-small", "swift"] {
         assert_all(&mut open, name, 200);
     }
@@ -204,7 +221,12 @@ fn declared_routes_and_aliases_lead_to_models_and_hold_their_provider() {
     assert!(text_of(&held["error"], "message").contains("aliases.swift"));
     let alias = admin.patch("/v1/aliases/swift", &json!({"target": "n-small"}));
     alias.assert_status(200);
-    for path in ["/v1/routes/smart", path, "/v1/aliases/swift", "/v1/providers/lan"] {
+    for path in [
+        "/v1/routes/smart",
+        path,
+        "/v1/aliases/swift",
+        "/v1/providers/lan",
+    ] {
         admin.delete(path).assert_status(204);
     }
     assert_all(&mut open, "swift", 404);
@@ -233,7 +255,11 @@ fn sealed_credential_needs_its_seal_key_and_nothing_is_touched_without_it() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::without_providers().start();
     let mut open = connections(&mut gatekeeper);
-    let created = create(&gatekeeper.admin(), "providers", &provider(&upstream, &["n-small"]));
+    let created = create(
+        &gatekeeper.admin(),
+        "providers",
+        &provider(&upstream, &["n-small"]),
+    );
     let wanted = text(&created["credentials"][0], "seal_key_id");
     assert_all(&mut open, "n-small", 200);
     drop(open);
@@ -242,23 +268,38 @@ fn sealed_credential_needs_its_seal_key_and_nothing_is_touched_without_it() {
         let found = memchr::memmem::find(&bytes, SECRET.as_bytes());
         assert!(found.is_none(), "the credential is in {}", name.display());
     }
-    let (seal_key, kept) = (gatekeeper.data.join("seal.key"), gatekeeper.folder().join("kept"));
+    let (seal_key, kept) = (
+        gatekeeper.data.join("seal.key"),
+        gatekeeper.folder().join("kept"),
+    );
     fs::rename(&seal_key, &kept).expect("renamed");
     let before = contents(&gatekeeper.data);
     let (status, output) = gatekeeper.start_expecting_failure();
     assert_eq!(status.code(), Some(78), "{output}");
-    assert!(output.contains("the seal key is missing") && output.contains(&wanted), "{output}");
-    assert!(before == contents(&gatekeeper.data), "a missing key changed the folder");
+    assert!(
+        output.contains("the seal key is missing") && output.contains(&wanted),
+        "{output}"
+    );
+    assert!(
+        before == contents(&gatekeeper.data),
+        "a missing key changed the folder"
+    );
     fs::write(&seal_key, "f".repeat(64)).expect("written");
     let before = contents(&gatekeeper.data);
     let (status, output) = gatekeeper.start_expecting_failure();
     assert_eq!(status.code(), Some(78), "{output}");
     assert!(output.contains(&wanted), "{output}");
-    assert!(before == contents(&gatekeeper.data), "a wrong key changed the folder");
+    assert!(
+        before == contents(&gatekeeper.data),
+        "a wrong key changed the folder"
+    );
     fs::rename(&kept, &seal_key).expect("renamed");
     gatekeeper.start();
     let key = gatekeeper.key(&json!({"name": "again", "team": "eng"}));
-    gatekeeper.user(&key).chat(&call("n-small")).assert_status(200);
+    gatekeeper
+        .user(&key)
+        .chat(&call("n-small"))
+        .assert_status(200);
 }
 
 #[test]
@@ -274,33 +315,70 @@ fn command_line_adds_tests_changes_and_removes_a_provider() {
     };
     let url = format!("{}/v1", upstream.url());
     let add = [
-        "providers", "add", "lan", "--type", "openai_compatible", "--base-url", &url, "--price", "1/5",
-        "--models", "n-small", "--key-stdin",
+        "providers",
+        "add",
+        "lan",
+        "--type",
+        "openai_compatible",
+        "--base-url",
+        url.as_str(),
+        "--price",
+        "1/5",
+        "--models",
+        "n-small",
+        "--key-stdin",
     ];
     let (code, text, errors) = run(&add, &format!("{SECRET}\n"));
     assert_eq!(code, Some(0), "{errors}");
-    assert!(text.contains("added provider lan, in force now") && !text.contains(SECRET), "{text}");
+    assert!(
+        text.contains("added provider lan, in force now") && !text.contains(SECRET),
+        "{text}"
+    );
     assert_all(&mut open, "n-small", 200);
     let (code, text, errors) = run(&["providers", "list"], "");
-    assert!(code == Some(0) && text.contains("sealed") && text.contains("API"), "{text}{errors}");
+    assert!(
+        code == Some(0) && text.contains("sealed") && text.contains("API"),
+        "{text}{errors}"
+    );
     let (_, text, _) = run(&["providers", "test", "lan"], "");
     assert!(text.starts_with("lan: "), "{text}");
-    let update = ["providers", "update", "lan", "--set", "bare_names=false", "--unset", "models"];
+    let update = [
+        "providers",
+        "update",
+        "lan",
+        "--set",
+        "bare_names=false",
+        "--unset",
+        "models",
+    ];
     assert_eq!(run(&update, "").0, Some(0));
     assert_all(&mut open, "n-small", 404);
     assert_all(&mut open, "lan/n-small", 200);
     let add = ["routes", "add", "smart", "--target", "lan/n-small=3"];
     let (code, text, errors) = run(&add, "");
-    assert!(code == Some(0) && text.contains("lan/n-small (3)"), "{text}{errors}");
+    assert!(
+        code == Some(0) && text.contains("lan/n-small (3)"),
+        "{text}{errors}"
+    );
     assert_eq!(run(&["aliases", "add", "swift", "smart"], "").0, Some(0));
     assert_all(&mut open, "swift", 200);
     let (code, _, errors) = run(&["providers", "remove", "lan"], "");
-    assert!(code == Some(1) && errors.contains("change them first"), "{errors}");
-    for arguments in [["aliases", "remove", "swift"], ["routes", "remove", "smart"], ["providers", "remove", "lan"]] {
+    assert!(
+        code == Some(1) && errors.contains("change them first"),
+        "{errors}"
+    );
+    for arguments in [
+        ["aliases", "remove", "swift"],
+        ["routes", "remove", "smart"],
+        ["providers", "remove", "lan"],
+    ] {
         assert_eq!(run(&arguments, "").0, Some(0), "{arguments:?}");
     }
     let (code, text, errors) = run(&["providers", "list"], "");
-    assert!(code == Some(0) && text.contains("providers add openai --key-stdin"), "{text}{errors}");
+    assert!(
+        code == Some(0) && text.contains("providers add openai --key-stdin"),
+        "{text}{errors}"
+    );
 }
 
 #[test]
@@ -309,19 +387,37 @@ fn setting_of_the_books_is_in_force_at_once_and_one_of_the_file_is_refused() {
     let setup = Gatekeeper::with_upstream(&upstream).setting("[retention]\nhours_days = 500\n");
     let mut gatekeeper = setup.start();
     let value = |gatekeeper: &Gatekeeper, name: &str| {
-        let listed = gatekeeper.admin().get("/v1/settings").assert_status(200).json();
+        let listed = gatekeeper
+            .admin()
+            .get("/v1/settings")
+            .assert_status(200)
+            .json();
         let rows = listed["data"].as_array().expect("settings").clone();
-        let row = rows.iter().find(|row| row["name"] == name).expect(name).clone();
+        let row = rows
+            .iter()
+            .find(|row| row["name"] == name)
+            .expect(name)
+            .clone();
         (row["value"].clone(), row["managed_by_file"].clone())
     };
-    assert_eq!(value(&gatekeeper, "retention.hours_days"), (json!("500"), json!(true)));
-    assert_eq!(value(&gatekeeper, "alerts.threshold_percent"), (json!("85"), json!(false)));
+    assert_eq!(
+        value(&gatekeeper, "retention.hours_days"),
+        (json!("500"), json!(true))
+    );
+    assert_eq!(
+        value(&gatekeeper, "alerts.threshold_percent"),
+        (json!("85"), json!(false))
+    );
     let change = json!({"alerts.threshold_percent": 40, "retention.days_days": 900});
     let admin = gatekeeper.admin();
     admin.patch("/v1/settings", &change).assert_status(200);
     for (body, status, word) in [
         (json!({"retention.hours_days": 3}), 409, "managed_by_file"),
-        (json!({"alerts.threshold_percent": 0}), 400, "invalid_request_error"),
+        (
+            json!({"alerts.threshold_percent": 0}),
+            400,
+            "invalid_request_error",
+        ),
         (json!({"workers": 3}), 400, "invalid_request_error"),
         (json!({}), 400, "invalid_request_error"),
     ] {
@@ -341,8 +437,17 @@ fn setting_of_the_books_is_in_force_at_once_and_one_of_the_file_is_refused() {
         !events(&gatekeeper, "budget.threshold").is_empty()
     });
     gatekeeper.restart();
-    assert_eq!(value(&gatekeeper, "alerts.threshold_percent").0, json!("40"));
+    assert_eq!(
+        value(&gatekeeper, "alerts.threshold_percent").0,
+        json!("40")
+    );
     let back = json!({"alerts.threshold_percent": null});
-    gatekeeper.admin().patch("/v1/settings", &back).assert_status(200);
-    assert_eq!(value(&gatekeeper, "alerts.threshold_percent").0, json!("85"));
+    gatekeeper
+        .admin()
+        .patch("/v1/settings", &back)
+        .assert_status(200);
+    assert_eq!(
+        value(&gatekeeper, "alerts.threshold_percent").0,
+        json!("85")
+    );
 }

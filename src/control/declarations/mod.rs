@@ -1,13 +1,9 @@
-//! Providers, routes and aliases that are declared through the API: stored with sealed credentials, audited, and in force on every worker
-//! before the call is answered. What the configuration file declares is changed there only.
+//! Declarations in force: providers, routes and aliases of the configuration file and those of the API, whose credentials are sealed.
+//! Edits are in `declaration_edits`.
 
-mod edit;
-mod resources;
-mod seal;
-mod set;
-mod state;
+pub(in crate::control) mod seal;
+pub(in crate::control) mod set;
+pub(in crate::control) mod state;
 
-pub use edit::DeclaredObject;
-pub use resources::RoutedName;
 pub use set::FileDeclarations;
 pub use state::Declarations;

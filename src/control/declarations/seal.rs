@@ -10,7 +10,7 @@ use crate::store::seal::SealKey;
 const PURPOSE: &str = "provider credentials";
 
 /// Seals the secret members of a provider; none for no members.
-pub(super) fn seal(
+pub(in crate::control) fn seal(
     key: &SealKey,
     name: &str,
     secrets: &Map<String, Value>,
@@ -34,7 +34,10 @@ pub(super) fn seal(
 }
 
 /// Opens the secret members of a declaration.
-pub(super) fn open(key: &SealKey, declaration: &Declaration) -> Result<Map<String, Value>, String> {
+pub(in crate::control) fn open(
+    key: &SealKey,
+    declaration: &Declaration,
+) -> Result<Map<String, Value>, String> {
     let mut secrets = Map::new();
     for credential in &declaration.credentials {
         let (about, wanted) = (declaration.name.as_bytes(), &credential.seal_key_id);

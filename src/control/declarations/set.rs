@@ -44,13 +44,13 @@ type Name = (DeclarationKind, String);
 
 /// Declarations of the API, by kind and name, with the reasons why some of them are not in force.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DeclarationSet {
+pub(in crate::control) struct DeclarationSet {
     rows: BTreeMap<Name, Arc<Declaration>>,
     faults: BTreeMap<Name, InvalidMember>,
 }
 
 /// Name that leads to no model, with its owner, such as `routes.smart`.
-pub(super) type Unreached = (String, String, String);
+pub(in crate::control) type Unreached = (String, String, String);
 
 impl DeclarationSet {
     pub fn of(rows: Vec<Declaration>) -> DeclarationSet {
@@ -164,7 +164,10 @@ fn add(
 }
 
 /// Names that lead nowhere in `after` and somewhere in `before`.
-pub(super) fn newly_unreached(before: &RouteTable, after: &RouteTable) -> Vec<Unreached> {
+pub(in crate::control) fn newly_unreached(
+    before: &RouteTable,
+    after: &RouteTable,
+) -> Vec<Unreached> {
     let known: BTreeSet<(&str, &str)> = before
         .unreachable()
         .iter()

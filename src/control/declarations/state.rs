@@ -62,24 +62,24 @@ impl Declarations {
         self.put_in_force(api, table);
     }
 
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+    pub(in crate::control) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    pub(super) fn file(&self) -> Arc<FileDeclarations> {
+    pub(in crate::control) fn file(&self) -> Arc<FileDeclarations> {
         self.file.load_full()
     }
 
-    pub(super) fn api(&self) -> Arc<DeclarationSet> {
+    pub(in crate::control) fn api(&self) -> Arc<DeclarationSet> {
         self.api.load_full()
     }
 
     /// Route table of a set that is not in force yet.
-    pub(super) fn table_of(&self, set: &mut DeclarationSet) -> RouteTable {
+    pub(in crate::control) fn table_of(&self, set: &mut DeclarationSet) -> RouteTable {
         set.resolve(&self.file(), &self.key, self.sheet.clone())
     }
 
-    pub(super) fn put_in_force(&self, set: DeclarationSet, table: RouteTable) {
+    pub(in crate::control) fn put_in_force(&self, set: DeclarationSet, table: RouteTable) {
         self.api.store(Arc::new(set));
         self.routes.replace(table);
     }

@@ -35,7 +35,7 @@ pub(super) fn parse_change(body: &[u8]) -> Result<Map<String, Value>, ApiError> 
 
 /// Adds where an object is declared, and if through the API its members and credentials.
 pub(super) fn add_declaration(json: &mut Value, declared: Option<&DeclaredObject>) {
-    json["managed_by_file"] = json!(declared.is_none());
+    json["managed_by_file"] = json!(declared.is_none_or(|declared| declared.is_in_file));
     let Some(declared) = declared else {
         return;
     };

@@ -47,7 +47,12 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeProviders)?;
     let (name, members) = parse_new(&call.body)?;
     let created = call.control.create_provider(&grant, &name, members).await?;
-    let shown = show(&call, &call.grant(may::ReadProviders)?, &name, Some(created))?;
+    let shown = show(
+        &call,
+        &call.grant(may::ReadProviders)?,
+        &name,
+        Some(created),
+    )?;
     Ok(ApiReply {
         status: 201,
         ..shown
@@ -60,7 +65,12 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let members = parse_change(&call.body)?;
     let changed = call.control.change_provider(&grant, &call.id, members);
     let changed = changed.await?;
-    show(&call, &call.grant(may::ReadProviders)?, &call.id, Some(changed))
+    show(
+        &call,
+        &call.grant(may::ReadProviders)?,
+        &call.id,
+        Some(changed),
+    )
 }
 
 /// `DELETE /v1/providers/{id}`.

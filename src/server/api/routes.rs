@@ -165,9 +165,8 @@ fn objects(
         }
         RoutedName::Alias => {
             let aliases = table.aliases();
-            let alias = |(name, target): (&String, &String)| {
-                (name.clone(), json!({ "target": target }))
-            };
+            let alias =
+                |(name, target): (&String, &String)| (name.clone(), json!({ "target": target }));
             aliases.map(alias).collect()
         }
     };
@@ -193,9 +192,7 @@ fn objects(
 }
 
 fn route_json(route: &RouteConfig) -> Value {
-    let target = |target: &TargetConfig| {
-        json!({ "model": target.model, "weight": target.weight, "order": target.order })
-    };
+    let target = |target: &TargetConfig| json!({ "model": target.model, "weight": target.weight, "order": target.order });
     let targets: Vec<Value> = route.targets.iter().map(target).collect();
     json!({
         "strategy": route.strategy.as_str(),

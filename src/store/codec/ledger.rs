@@ -382,8 +382,9 @@ impl StoredValue for RollupSums {
             |sums, details| RollupSums::from_row((sums, details, Vec::new(), Vec::new()));
         match version {
             2 => read_row(bytes).and_then(|row: RollupRowV2| without_latencies(row, [0; 6])),
-            3 => read_row(bytes)
-                .and_then(|(sums, details): (RollupRowV2, [u64; 6])| without_latencies(sums, details)),
+            3 => read_row(bytes).and_then(|(sums, details): (RollupRowV2, [u64; 6])| {
+                without_latencies(sums, details)
+            }),
             4 => read_row(bytes).and_then(RollupSums::from_row),
             other => Err(unknown_version::<RollupSums>(other)),
         }

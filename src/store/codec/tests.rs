@@ -11,8 +11,8 @@ use crate::domain::event::{
     Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
-use crate::domain::limit::RateLimit;
 use crate::domain::latency::{Histogram, Latencies};
+use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::server_tool::ServerTool;

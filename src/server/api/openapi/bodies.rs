@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::schema::{any_object, array, closed, described, flag, nullable, text, words};
 use crate::config::reference::{self, MemberKind};
+use crate::provider::REGISTRY;
 
 pub(super) struct Body {
     pub schema: Value,
@@ -390,9 +391,17 @@ fn provider_members() -> Members {
     let mut members = section("providers.NAME");
     members.retain(|(name, _)| !["ca_file", "client_cert", "client_key"].contains(name));
     for (name, schema) in &mut members {
-        let is_secret = ["api_key", "access_key_id", "secret_access_key", "session_token"];
+        let is_secret = [
+            "api_key",
+            "access_key_id",
+            "secret_access_key",
+            "session_token",
+        ];
         if is_secret.contains(name) {
-            *schema = described(nullable(text()), "the secret itself, which is stored sealed");
+            *schema = described(
+                nullable(text()),
+                "the secret itself, which is stored sealed",
+            );
         }
     }
     members
@@ -400,8 +409,11 @@ fn provider_members() -> Members {
 
 pub(super) fn new_provider() -> Body {
     body(
-        closed(&["name"], &with(vec![("name", text())], [provider_members()])),
-        json!({ "name": "openai", "api_key": "sk-example" }),
+        closed(
+            &["name"],
+            &with(vec![("name", text())], [provider_members()]),
+        ),
+        json!({ "name": REGISTRY[0].name, "api_key": "sk-example" }),
     )
 }
 

@@ -347,8 +347,11 @@ fn audit() -> Vec<Operation> {
 fn instance() -> Vec<Operation> {
     vec![
         get("/v1/providers", "List providers").answers(200, replies::providers),
-        post("/v1/providers", "Create a provider; its credential is stored sealed")
-            .creates(bodies::new_provider, replies::provider),
+        post(
+            "/v1/providers",
+            "Create a provider; its credential is stored sealed",
+        )
+        .creates(bodies::new_provider, replies::provider),
         get("/v1/providers/{id}", "Get a provider").answers(200, replies::provider),
         patch("/v1/providers/{id}", "Change a provider")
             .body(bodies::changed_provider)
@@ -360,11 +363,18 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
-        get("/v1/settings", "Settings of the configuration file and of the books")
-            .answers(200, replies::settings),
-        operation("PATCH", "/v1/settings", "Change settings that the file does not set")
-            .body(bodies::settings)
-            .answers(200, replies::settings),
+        get(
+            "/v1/settings",
+            "Settings of the configuration file and of the books",
+        )
+        .answers(200, replies::settings),
+        operation(
+            "PATCH",
+            "/v1/settings",
+            "Change settings that the file does not set",
+        )
+        .body(bodies::settings)
+        .answers(200, replies::settings),
         post(
             "/v1/alerts/test",
             "Send a test message to the webhook of alerts",

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Permit, may};
-use crate::control::declarations::edit::{DeclaredObject, Edit, Target};
+use crate::control::declaration_edits::edit::{DeclaredObject, Edit, Target};
 use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::declaration::DeclarationKind;
@@ -40,7 +40,10 @@ impl Control {
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
         let target = target(DeclarationKind::Provider, name);
-        left(self.edit(grant.actor(), target, Edit::Create(members)).await)
+        left(
+            self.edit(grant.actor(), target, Edit::Create(members))
+                .await,
+        )
     }
 
     pub async fn change_provider(
@@ -50,7 +53,10 @@ impl Control {
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
         let target = target(DeclarationKind::Provider, name);
-        left(self.edit(grant.actor(), target, Edit::Change(members)).await)
+        left(
+            self.edit(grant.actor(), target, Edit::Change(members))
+                .await,
+        )
     }
 
     pub async fn delete_provider(
@@ -80,7 +86,10 @@ impl Control {
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
         let target = target(kind.into(), name);
-        left(self.edit(grant.actor(), target, Edit::Create(members)).await)
+        left(
+            self.edit(grant.actor(), target, Edit::Create(members))
+                .await,
+        )
     }
 
     pub async fn change_route(
@@ -91,7 +100,10 @@ impl Control {
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
         let target = target(kind.into(), name);
-        left(self.edit(grant.actor(), target, Edit::Change(members)).await)
+        left(
+            self.edit(grant.actor(), target, Edit::Change(members))
+                .await,
+        )
     }
 
     pub async fn delete_route(
@@ -126,10 +138,10 @@ impl Control {
         let Some(declarations) = &self.declarations else {
             return Ok(Vec::new());
         };
-        let api = declarations.api();
+        let (api, file) = (declarations.api(), declarations.file());
         let rows = api.of_kind(kind);
         Ok(rows
-            .map(|row| DeclaredObject::of(row.clone(), &api))
+            .map(|row| DeclaredObject::of(row.clone(), &api, &file))
             .collect())
     }
 }
@@ -141,8 +153,6 @@ fn target(kind: DeclarationKind, name: &str) -> Target {
     }
 }
 
-fn left(
-    edited: Result<Option<DeclaredObject>, ApiError>,
-) -> Result<DeclaredObject, ApiError> {
+fn left(edited: Result<Option<DeclaredObject>, ApiError>) -> Result<DeclaredObject, ApiError> {
     edited?.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the declaration is gone"))
 }

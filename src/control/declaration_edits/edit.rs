@@ -11,7 +11,7 @@ use crate::auth::role::Actor;
 use crate::config::{InvalidMember, SECRET_MEMBERS};
 use crate::control::change::Change;
 use crate::control::declarations::seal;
-use crate::control::declarations::set::{DeclarationSet, newly_unreached};
+use crate::control::declarations::set::{DeclarationSet, FileDeclarations, newly_unreached};
 use crate::control::declarations::state::Declarations;
 use crate::control::error::{name_taken, not_found};
 use crate::control::plane::Control;
@@ -29,15 +29,22 @@ const SHOWN_MAX: usize = 5;
 pub struct DeclaredObject {
     pub row: Arc<Declaration>,
     pub version: String,
+    /// the configuration file declares the name too, which is in force
+    pub is_in_file: bool,
     /// reason why it is not in force
     pub fault: Option<String>,
 }
 
 impl DeclaredObject {
-    pub(super) fn of(row: Arc<Declaration>, set: &DeclarationSet) -> DeclaredObject {
+    pub(super) fn of(
+        row: Arc<Declaration>,
+        set: &DeclarationSet,
+        file: &FileDeclarations,
+    ) -> DeclaredObject {
         let fault = set.fault(row.kind, &row.name);
         DeclaredObject {
             version: version_of(&row, &OwnerLimits::default()),
+            is_in_file: file.declares(row.kind, &row.name),
             fault: fault.map(|fault| fault.message.clone()),
             row,
         }
@@ -101,7 +108,13 @@ impl Control {
             let taken = name_taken(kind.as_str(), name, "the gateway");
             return self.apply(actor, move |_| Err(taken)).await;
         }
-        let draft = draft(&declarations, &target, before.as_deref(), edit, self.now_ms())?;
+        let draft = draft(
+            &declarations,
+            &target,
+            before.as_deref(),
+            edit,
+            self.now_ms(),
+        )?;
         let mut set = api.with(*kind, name, draft.row.as_ref());
         let table = check(&declarations, &target, &mut set)?;
         let (stored, action, detail) = (draft.row.clone(), draft.action, draft.detail);
@@ -118,7 +131,8 @@ impl Control {
         };
         self.apply(actor, store).await?;
         let left = set.get(*kind, name).cloned();
-        let left = left.map(|row| DeclaredObject::of(row, &set));
+        let file = declarations.file();
+        let left = left.map(|row| DeclaredObject::of(row, &set, &file));
         declarations.put_in_force(set, table);
         Ok(left)
     }
@@ -280,7 +294,10 @@ fn check(
     let lost = newly_unreached(&declarations.routes().load(), &table);
     let owner = format!("{}.{name}", kind.section());
     if let Some((_, target, reason)) = lost.iter().find(|(of, _, _)| *of == owner) {
-        let message = format!("{word} `{name}` leads to `{target}`: {reason}", word = kind.as_str());
+        let message = format!(
+            "{word} `{name}` leads to `{target}`: {reason}",
+            word = kind.as_str()
+        );
         return Err(ApiError::invalid(message).with_param(match kind {
             DeclarationKind::Alias => "target",
             _ => "targets",
