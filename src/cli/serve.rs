@@ -121,6 +121,11 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         config::Sync::Os => "os",
         config::Sync::Disk => "disk",
     };
+    let append = if running.ledger.wal().metrics().mapped {
+        "mapped"
+    } else {
+        "written"
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = file.as_deref().unwrap_or("none"),
@@ -129,6 +134,7 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         providers = providers.as_str(),
         keys = running.keys,
         sync,
+        append,
         zone = config.timezone.as_str(),
         "gatekeeper started"
     );
