@@ -41,7 +41,7 @@ use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
 use reload::{ConfigReload, declarations};
-use seal_key::{seal_key, seal_key_check};
+use seal_key::{SealKeyError, seal_key, seal_key_check};
 
 pub use crate::server::block_on;
 pub use reload::egress;
@@ -276,6 +276,8 @@ pub enum StartError {
     Timezone(String),
     #[error("{0}")]
     Setup(#[from] ApiError),
+    #[error("{0}")]
+    SealKey(#[from] SealKeyError),
     #[error("unusable certificate {0}")]
     Certificate(#[from] CertificateError),
     #[error("unusable certificates {0}")]

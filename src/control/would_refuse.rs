@@ -13,11 +13,11 @@ use crate::store::StoreError;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-type Stored = HashMap<Charge, WouldRefuse>;
+type StoredCounts = HashMap<Charge, WouldRefuse>;
 
 /// Runs until shutdown, and stores once more then.
 pub(super) async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
-    let mut stored = Stored::new();
+    let mut stored = StoredCounts::new();
     loop {
         let stopping = tokio::select! {
             _ = shutdown.wait_for(|is_shutdown| *is_shutdown) => true,
@@ -32,7 +32,7 @@ pub(super) async fn run(control: Control, mut shutdown: watch::Receiver<bool>) {
     }
 }
 
-async fn store(control: &Control, stored: &mut Stored) -> Result<(), StoreError> {
+async fn store(control: &Control, stored: &mut StoredCounts) -> Result<(), StoreError> {
     let mut changed = control.ledger.would_refuse();
     changed.retain(|(charge, counted)| stored.get(charge) != Some(counted));
     if changed.is_empty() {

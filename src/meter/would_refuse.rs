@@ -1,4 +1,4 @@
-//! What budgets that warn would have refused: reads and restores the counts of the balances.
+//! Requests that budgets which warn would have refused: reads and restores the counts of the balances.
 
 use crate::domain::event::Charge;
 use crate::domain::id::BudgetId;

@@ -302,83 +302,60 @@ fn sealed_credential_needs_its_seal_key_and_nothing_is_touched_without_it() {
         .assert_status(200);
 }
 
+/// Runs a command with words between single spaces; exit code, output and errors.
+fn run(gatekeeper: &Gatekeeper, command: &str, input: &str) -> (Option<i32>, String, String) {
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let output = gatekeeper.run_with_input(&arguments, input);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
 #[test]
 fn command_line_adds_tests_changes_and_removes_a_provider() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::without_providers().start();
     let mut open = connections(&mut gatekeeper);
-    let run = |arguments: &[&str], input: &str| {
-        let output = gatekeeper.run_with_input(arguments, input);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), text, errors)
+    let done = |command: &str, input: &str| {
+        let (code, text, errors) = run(&gatekeeper, command, input);
+        assert_eq!(code, Some(0), "{command}: {text}{errors}");
+        text
     };
-    let url = format!("{}/v1", upstream.url());
-    let add = [
-        "providers",
-        "add",
-        "lan",
-        "--type",
-        "openai_compatible",
-        "--base-url",
-        url.as_str(),
-        "--price",
-        "1/5",
-        "--models",
-        "n-small",
-        "--key-stdin",
-    ];
-    let (code, text, errors) = run(&add, &format!("{SECRET}\n"));
-    assert_eq!(code, Some(0), "{errors}");
-    assert!(
-        text.contains("added provider lan, in force now") && !text.contains(SECRET),
-        "{text}"
+    let url = upstream.url();
+    let add = format!(
+        "providers add lan --type openai_compatible --base-url {url}/v1 --price 1/5 --models n-small --key-stdin"
     );
+    let text = done(&add, &format!("{SECRET}\n"));
+    assert!(text.contains("added provider lan, in force now") && !text.contains(SECRET));
     assert_all(&mut open, "n-small", 200);
-    let (code, text, errors) = run(&["providers", "list"], "");
-    assert!(
-        code == Some(0) && text.contains("sealed") && text.contains("API"),
-        "{text}{errors}"
-    );
-    let (_, text, _) = run(&["providers", "test", "lan"], "");
+    let text = done("providers list", "");
+    assert!(text.contains("sealed") && text.contains("API"), "{text}");
+    let (_, text, _) = run(&gatekeeper, "providers test lan", "");
     assert!(text.starts_with("lan: "), "{text}");
-    let update = [
-        "providers",
-        "update",
-        "lan",
-        "--set",
-        "bare_names=false",
-        "--unset",
-        "models",
-    ];
-    assert_eq!(run(&update, "").0, Some(0));
+    done(
+        "providers update lan --set bare_names=false --unset models",
+        "",
+    );
     assert_all(&mut open, "n-small", 404);
     assert_all(&mut open, "lan/n-small", 200);
-    let add = ["routes", "add", "smart", "--target", "lan/n-small=3"];
-    let (code, text, errors) = run(&add, "");
-    assert!(
-        code == Some(0) && text.contains("lan/n-small (3)"),
-        "{text}{errors}"
-    );
-    assert_eq!(run(&["aliases", "add", "swift", "smart"], "").0, Some(0));
+    let text = done("routes add smart --target lan/n-small=3", "");
+    assert!(text.contains("lan/n-small (3)"), "{text}");
+    done("aliases add swift smart", "");
     assert_all(&mut open, "swift", 200);
-    let (code, _, errors) = run(&["providers", "remove", "lan"], "");
-    assert!(
-        code == Some(1) && errors.contains("change them first"),
-        "{errors}"
-    );
-    for arguments in [
-        ["aliases", "remove", "swift"],
-        ["routes", "remove", "smart"],
-        ["providers", "remove", "lan"],
+    let (code, _, errors) = run(&gatekeeper, "providers remove lan", "");
+    assert!(code == Some(1) && errors.contains("change them first"));
+    for command in [
+        "aliases remove swift",
+        "routes remove smart",
+        "providers remove lan",
     ] {
-        assert_eq!(run(&arguments, "").0, Some(0), "{arguments:?}");
+        done(command, "");
     }
-    let (code, text, errors) = run(&["providers", "list"], "");
-    assert!(
-        code == Some(0) && text.contains("providers add openai --key-stdin"),
-        "{text}{errors}"
-    );
+    let text = done("providers list", "");
+    assert!(text.contains("providers add openai --key-stdin"), "{text}");
 }
 
 #[test]

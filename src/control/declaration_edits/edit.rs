@@ -51,7 +51,7 @@ impl DeclaredObject {
     }
 }
 
-/// What becomes of a declaration.
+/// Edit of a declaration.
 pub(super) enum Edit {
     Create(Map<String, Value>),
     /// members replace those of the same name; null takes one away
