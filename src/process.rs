@@ -4,8 +4,10 @@
 pub mod backup;
 mod certificate_watch;
 mod heap;
+mod instance;
 mod reload;
 mod route_catalogue;
+mod route_source;
 mod sign_in;
 
 use std::fs;
@@ -16,31 +18,31 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, ConfigErrors, SealKeySource, Sync, process_environment};
+use crate::config::{Config, ConfigErrors, SealKeySource, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
-use crate::control::{BackgroundTasks, Control};
+use crate::control::prices::SheetFacts;
+use crate::control::{BackgroundTasks, Control, PricesError, StoredPrices};
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::network::Network;
 use crate::domain::secret::Secret;
-use crate::domain::time::Time;
-use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
-use crate::store::disk::{Disk, FolderDisk};
+use crate::store::disk::Disk;
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
-use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
+use crate::store::{AppendError, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
-use reload::{ConfigReload, route_table};
+use instance::Instance;
+use reload::ConfigReload;
+use route_source::RouteSource;
 
 pub use crate::server::block_on;
 pub use reload::egress;
@@ -63,6 +65,17 @@ pub async fn init(config: &Config, platform: Platform) -> Result<NewInstance, St
     let created = set_up(config, &instance.control).await;
     instance.store.close();
     created
+}
+
+/// Puts the embedded price sheet in force again, in books that no server uses.
+pub async fn reset_prices(config: &Config) -> Result<SheetFacts, StartError> {
+    let instance = Instance::open(config, Platform::system(), false)?;
+    instance.control.open_audit(&seal_key(config)?).await?;
+    let uid = rustix::process::geteuid().as_raw();
+    let grant = Grant::for_actor(&Actor::Local { uid }, may::ChangePrices)?;
+    let reset = instance.control.reset_price_sheet(&grant).await;
+    instance.store.close();
+    Ok(reset?)
 }
 
 async fn set_up(config: &Config, control: &Control) -> Result<NewInstance, StartError> {
@@ -96,8 +109,13 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let routes = Arc::new(RouteCell::new(route_table(&config)));
+    let prices = StoredPrices::load(&instance.store)?;
+    let source = Arc::new(RouteSource::new(&config, prices.sheet.clone()));
+    let routes = source.routes.clone();
     let control = control(&config, &instance, &routes, memory.clone())?;
+    let to_routes = source.clone();
+    let publish = move |sheet| to_routes.set_sheet(sheet);
+    let control = control.with_prices(prices, Arc::new(publish));
     let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
@@ -107,7 +125,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         client: webhook_client,
     };
     let reload = ConfigReload {
-        routes: routes.clone(),
+        routes: source,
         control: control.clone(),
         seal_key: seal_key.clone(),
     };
@@ -274,6 +292,8 @@ pub enum StartError {
     Timezone(String),
     #[error("{0}")]
     Setup(#[from] ApiError),
+    #[error("{0}")]
+    Prices(#[from] PricesError),
     #[error("unusable certificate {0}")]
     Certificate(#[from] CertificateError),
     #[error("unusable certificates {0}")]
@@ -282,109 +302,6 @@ pub enum StartError {
     Random(#[from] getrandom::Error),
     #[error("failed to run the server: {0}")]
     Server(#[from] io::Error),
-}
-
-/// Parts that share the data folder.
-struct Instance {
-    store: Store,
-    ledger: Arc<Ledger>,
-    directory: Arc<DirectoryCell>,
-    control: Control,
-    disk: Arc<dyn Disk>,
-    time: Arc<Time>,
-}
-
-impl Instance {
-    fn open(config: &Config, platform: Platform, create: bool) -> Result<Instance, StartError> {
-        let zone = Zone::parse(&config.timezone)
-            .ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
-        let disk = match platform.disk {
-            Some(disk) => disk,
-            None => folder_disk(config, create)?,
-        };
-        let (store, recovered) = open_store(config, disk.clone(), &zone, create)?;
-        let time = Arc::new(match store.anchor()? {
-            Some(anchor) => Time::resume(platform.clock, anchor),
-            None => Time::new(platform.clock),
-        });
-        let ledger = Arc::new(recover_ledger(&store, &zone, recovered, time.clone())?);
-        let directory = Arc::new(DirectoryCell::open(&store)?);
-        let control = Control::new(
-            store.clone(),
-            ledger.clone(),
-            directory.clone(),
-            time.clone(),
-            zone,
-        );
-        Ok(Instance {
-            store,
-            ledger,
-            directory,
-            control,
-            disk,
-            time,
-        })
-    }
-}
-
-fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {
-    if !create && !config.folder.is_dir() {
-        return Err(StoreError::NotInitialised.into());
-    }
-    let folder = config.folder.clone();
-    match FolderDisk::lock(&folder) {
-        Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder { folder, error }),
-    }
-}
-
-fn open_store(
-    config: &Config,
-    disk: Arc<dyn Disk>,
-    zone: &Zone,
-    create: bool,
-) -> Result<(Store, RecoveredState), StoreError> {
-    let (store, recovered) = Store::open(Options {
-        disk,
-        zone: zone.clone(),
-        segment_bytes: config.ledger.segment_bytes,
-        disk_reserve_mb: config.ledger.disk_reserve_mb,
-        wait_for_disk: config.ledger.sync == Sync::Disk,
-        create,
-    })?;
-    for remark in &recovered.remarks {
-        tracing::warn!(remark = %remark, "data folder opened with a remark");
-    }
-    warn_of_orphans(&recovered);
-    Ok((store, recovered))
-}
-
-fn warn_of_orphans(recovered: &RecoveredState) {
-    let from_last_run = recovered.holds.len() as u64;
-    let orphans = recovered.orphans + from_last_run;
-    if orphans > 0 {
-        tracing::warn!(
-            orphans,
-            from_last_run,
-            "requests in flight when the process ended are booked at their ceiling and flagged `orphaned`; \
-             list them with `gatekeeper ledger orphans`, correct them with --settle-estimated"
-        );
-    }
-}
-
-fn recover_ledger(
-    store: &Store,
-    zone: &Zone,
-    recovered: RecoveredState,
-    time: Arc<Time>,
-) -> Result<Ledger, StartError> {
-    let tenants = store.tenants()?;
-    let ledger = Ledger::recover(store.wal(), zone.clone(), tenants.budgets, recovered, time)?;
-    for limit in &tenants.limits {
-        // no call is running yet, so none counts towards the limit
-        ledger.set_limit(limit, |_| false);
-    }
-    Ok(ledger)
 }
 
 /// Key-encryption key: the configured one, or that of the data folder.

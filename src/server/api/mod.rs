@@ -22,6 +22,7 @@ mod list_query;
 pub(crate) mod me;
 pub(crate) mod openapi;
 pub(crate) mod organizations;
+pub(crate) mod prices;
 pub(crate) mod providers;
 mod query;
 pub(crate) mod reasoning_memory;

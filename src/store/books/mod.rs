@@ -12,6 +12,7 @@ pub(in crate::store) mod feed;
 pub(in crate::store) mod inspection;
 pub(in crate::store) mod overlay;
 pub(in crate::store) mod post;
+mod prices;
 pub(in crate::store) mod records;
 pub(in crate::store) mod recovery;
 mod retention;

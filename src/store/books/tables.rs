@@ -40,6 +40,8 @@ pub(in crate::store) const OIDC_USERS: TableDefinition<&str, u64> =
     TableDefinition::new("oidc_users");
 /// SHA-256 of the secret → one-time link; absent before the first link
 pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
+/// `text`, `sha256` and `applied_ms` of the applied price sheet; absent before the first
+pub(in crate::store) const PRICES: TableDefinition<&str, &[u8]> = TableDefinition::new("prices");
 /// SHA-256 of actor and idempotency key → creation; absent before the first
 pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("creations");

@@ -352,6 +352,20 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get("/v1/prices/sheet", "Price sheet in force").answers(200, replies::price_sheet),
+        get("/v1/prices/sheet/text", "Price sheet in force, as a file").answers_text(),
+        post(
+            "/v1/prices/sheet",
+            "Apply a price sheet, or show the difference",
+        )
+        .body(bodies::price_sheet)
+        .answers(200, replies::price_sheet_change),
+        operation(
+            "DELETE",
+            "/v1/prices/sheet",
+            "Go back to the embedded price sheet",
+        )
+        .answers(200, replies::price_sheet),
         get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
