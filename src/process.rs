@@ -31,12 +31,12 @@ use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::Disk;
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Store, StoreError};
+use crate::trace::{TraceExporter, Tracer};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
@@ -109,14 +109,9 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let prices = StoredPrices::load(&instance.store)?;
-    let source = Arc::new(RouteSource::new(&config, prices.sheet.clone()));
-    let routes = source.routes.clone();
-    let control = control(&config, &instance, &routes, memory.clone())?;
-    let to_routes = source.clone();
-    let publish = move |sheet| to_routes.set_sheet(sheet);
-    let control = control.with_prices(prices, Arc::new(publish));
+    let (source, control) = control(&config, &instance, memory.clone())?;
     let control = control.with_seal_key_id(seal_key.id());
+    let (tracer, traces) = tracer(&config, &egress, &instance);
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
@@ -125,7 +120,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         client: webhook_client,
     };
     let reload = ConfigReload {
-        routes: source,
+        routes: source.clone(),
         control: control.clone(),
         seal_key: seal_key.clone(),
     };
@@ -138,13 +133,17 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         pseudonyms: control.pseudonyms().clone(),
         denials: control.denials().clone(),
         ceilings: control.ceilings().clone(),
+        tracer,
         time: instance.time.clone(),
     };
-    let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
+    let gateway = Arc::new(Gateway::new(&config, source.routes.clone(), parts)?);
     let certificates = match &config.listener.tls {
         Some(source) => Some(Certificates::open(source, &config.folder)?),
         None => None,
     };
+    if let Some(certificates) = certificates.clone() {
+        control.note_certificate(Arc::new(move || certificates.not_after_ms()));
+    }
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
@@ -161,6 +160,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
             .map(|certificates| CertificateWatch::start(certificates, &control)),
         reload,
         heap: HeapRelease::start(gateway.clone()),
+        traces,
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -188,6 +188,7 @@ pub struct RunningServer {
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
     heap: HeapRelease,
+    traces: Option<TraceExporter>,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
@@ -224,6 +225,9 @@ impl RunningServer {
             certificates.stop().await;
         }
         self.heap.stop().await;
+        if let Some(traces) = self.traces {
+            traces.stop().await;
+        }
         self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
@@ -340,15 +344,18 @@ fn open_reasoning_memory(
     Some(Arc::new(ReasoningMemory::open(disk, time, key, bounds)))
 }
 
-/// The control plane with what it needs to know of configuration, routes and reasoning memory.
+/// The routes, and the control plane with what it needs to know of configuration, routes and reasoning memory.
 fn control(
     config: &Config,
     instance: &Instance,
-    routes: &Arc<RouteCell>,
     memory: Option<Arc<ReasoningMemory>>,
-) -> Result<Control, StartError> {
-    let catalogue = route_catalogue::of(routes.clone());
-    Ok(instance
+) -> Result<(Arc<RouteSource>, Control), StartError> {
+    let prices = StoredPrices::load(&instance.store)?;
+    let source = Arc::new(RouteSource::new(config, prices.sheet.clone()));
+    let catalogue = route_catalogue::of(source.routes.clone());
+    let to_routes = source.clone();
+    let publish = move |sheet| to_routes.set_sheet(sheet);
+    let control = instance
         .control
         .clone()
         .with_retention(config.retention)
@@ -357,7 +364,24 @@ fn control(
         .with_catalogue(catalogue)
         .with_memory(memory)
         .with_sessions(instance.store.sessions()?)
-        .with_admission_wait_ms(config.admission_wait_ms_max()))
+        .with_admission_wait_ms(config.admission_wait_ms_max())
+        .with_prices(prices, Arc::new(publish));
+    Ok((source, control))
+}
+
+/// Entrance of spans, and their export if a collector is configured.
+fn tracer(
+    config: &Config,
+    egress: &Egress,
+    instance: &Instance,
+) -> (Arc<Tracer>, Option<TraceExporter>) {
+    let Some(otlp) = &config.otlp else {
+        return (Tracer::off(), None);
+    };
+    let id = u128::from_be_bytes(instance.store.instance());
+    let client = Client::new(egress, None);
+    let (tracer, exporter) = TraceExporter::start(otlp.clone(), client, format!("{id:032x}"));
+    (tracer, Some(exporter))
 }
 
 fn bind(config: &Config, inherited: Option<TcpListener>) -> Result<Sockets, StartError> {

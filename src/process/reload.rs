@@ -23,7 +23,9 @@ pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let receivers = receivers.into_iter().flatten();
     let receivers = receivers.map(|receiver| &receiver.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(receivers))
+    let collector = config.otlp.iter().map(|otlp| &otlp.connection);
+    let destinations = providers.chain(receivers).chain(collector);
+    Egress::open(&config.egress, timeout_ms, destinations)
 }
 
 impl ConfigReload {

@@ -32,6 +32,7 @@ pub use books::audit::append::AuditEvent;
 pub use books::audit::read::{AuditPage, AuditScan};
 pub use books::clock::KnownWindows;
 pub use books::feed::FeedCursor;
+pub use books::last_backup::LastBackup;
 pub use books::records::{
     EntryHead, FeedPage, Record, RecordIndex, RequestLogEntry, Scan, ScanPage,
 };

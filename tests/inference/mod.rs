@@ -36,6 +36,7 @@ mod secrets;
 mod sockets;
 mod stop;
 mod token_count;
+mod traces;
 mod translation;
 mod traps;
 mod upstream_refusal;

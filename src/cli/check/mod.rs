@@ -220,7 +220,12 @@ pub(super) fn other_destinations(config: &Config) -> Vec<Destination> {
         };
         (purpose, oidc.issuer.clone(), connection)
     });
-    receivers.chain(syslog).chain(issuer).collect()
+    let collector = config.otlp.as_ref().map(|otlp| {
+        let connection = otlp.connection.clone();
+        ("traces".to_owned(), otlp.url.clone(), connection)
+    });
+    let others = syslog.into_iter().chain(issuer).chain(collector);
+    receivers.chain(others).collect()
 }
 
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.

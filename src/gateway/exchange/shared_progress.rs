@@ -1,11 +1,13 @@
 //! Progress of a request through its route, shared by the flow, which makes the attempts, and the hold of the current attempt, which
 //! notes the decision about the next one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::domain::attempt::Decision;
 use crate::domain::time::Time;
+use crate::meter::RunningRetry;
 use crate::route::{FailedAttempt, Moment, RouteProgress, Step, mix};
+use crate::trace::RequestTrace;
 
 #[derive(Clone)]
 pub(in crate::gateway) struct SharedProgress {
@@ -13,14 +15,24 @@ pub(in crate::gateway) struct SharedProgress {
     time: Arc<Time>,
     /// seed of the jitter
     seed: u64,
+    trace: Option<Arc<RequestTrace>>,
+    /// present once a further attempt was decided on
+    retry: Arc<OnceLock<RunningRetry>>,
 }
 
 impl SharedProgress {
-    pub fn new(progress: RouteProgress, time: Arc<Time>, seed: u64) -> SharedProgress {
+    pub fn new(
+        progress: RouteProgress,
+        time: Arc<Time>,
+        seed: u64,
+        trace: Option<Arc<RequestTrace>>,
+    ) -> SharedProgress {
         SharedProgress {
             progress: Arc::new(Mutex::new(progress)),
             time,
             seed,
+            trace,
+            retry: Arc::default(),
         }
     }
 
@@ -48,6 +60,16 @@ impl SharedProgress {
     pub fn decide(&self, failed: FailedAttempt) -> (Decision, String) {
         let moment = self.moment();
         self.lock().decide(failed, moment)
+    }
+
+    /// Trace of the request, if it is recorded.
+    pub fn trace(&self) -> Option<&RequestTrace> {
+        self.trace.as_deref()
+    }
+
+    /// Keeps the request among those that have not ended, until its last part is dropped: a further attempt has no hold yet.
+    pub fn begin_retry(&self, retry: impl FnOnce() -> RunningRetry) {
+        self.retry.get_or_init(retry);
     }
 
     pub fn boot_ms(&self) -> u64 {

@@ -15,6 +15,7 @@ pub(crate) mod clock;
 mod creation;
 mod csv;
 mod expiry;
+pub(crate) mod instance;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod limit_fields;

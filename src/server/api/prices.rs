@@ -49,7 +49,7 @@ pub(crate) async fn reset(call: ApiCall) -> Result<ApiReply, ApiError> {
     ApiReply::ok(&json)
 }
 
-fn facts_json(facts: &SheetFacts) -> Value {
+pub(super) fn facts_json(facts: &SheetFacts) -> Value {
     json!({
         "object": "price_sheet",
         "source": if facts.applied_ms.is_some() { "applied" } else { "embedded" },

@@ -10,6 +10,7 @@ mod creations;
 pub(in crate::store) mod database;
 pub(in crate::store) mod feed;
 pub(in crate::store) mod inspection;
+pub(in crate::store) mod last_backup;
 pub(in crate::store) mod overlay;
 pub(in crate::store) mod post;
 mod prices;

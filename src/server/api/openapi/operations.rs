@@ -378,6 +378,11 @@ fn instance() -> Vec<Operation> {
             replies::text,
         ),
         post("/v1/restore/accept", "Accept restored books").answers(200, replies::restore),
+        get(
+            "/v1/instance",
+            "Release, identity, certificate and last backup",
+        )
+        .answers(200, replies::instance),
         get("/v1/clock", "Adopted time and wall clock").answers(200, replies::clock),
         post("/v1/clock/accept", "Adopt the wall clock").answers(200, replies::clock_adoption),
         get("/metrics", "Metrics for Prometheus").answers_text(),

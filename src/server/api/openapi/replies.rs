@@ -361,6 +361,21 @@ pub(super) fn restore(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
+pub(super) fn instance(_: &mut SchemaGenerator) -> Value {
+    let certificate = object(&[("ends_at", instant())]);
+    let backup = object(&[("at", instant()), ("by", text_schema())]);
+    object(&[
+        ("object", constant("instance")),
+        ("id", text_schema()),
+        ("version", text_schema()),
+        ("binary_sha256", nullable(text_schema())),
+        ("seal_key_id", text_schema()),
+        ("certificate", nullable(certificate)),
+        ("last_backup", nullable(backup)),
+        ("price_sheet", object(&sheet_facts())),
+    ])
+}
+
 pub(super) fn clock(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("clock")),
