@@ -78,8 +78,10 @@ impl Tracer {
 
     /// Hands a span over to the exporter.
     pub(super) fn send(&self, span: Span) {
-        let sent = self.queue.as_ref().map(|queue| queue.try_send(span));
-        if let Some(Err(_)) = sent {
+        let Some(queue) = &self.queue else {
+            return;
+        };
+        if queue.try_send(span).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

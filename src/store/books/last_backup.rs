@@ -1,6 +1,6 @@
 //! Last backup of these books: instant and actor. Absent before the first.
 
-use redb::{ReadableDatabase, ReadableTable};
+use redb::ReadableDatabase;
 
 use crate::store::books::store::Store;
 use crate::store::books::tables::{BACKUP_BY, BACKUP_MS, META, WORDS};
