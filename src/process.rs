@@ -137,13 +137,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         time: instance.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, source.routes.clone(), parts)?);
-    let certificates = match &config.listener.tls {
-        Some(source) => Some(Certificates::open(source, &config.folder)?),
-        None => None,
-    };
-    if let Some(certificates) = certificates.clone() {
-        control.note_certificate(Arc::new(move || certificates.not_after_ms()));
-    }
+    let certificates = certificates(&config, &control)?;
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
@@ -367,6 +361,20 @@ fn control(
         .with_admission_wait_ms(config.admission_wait_ms_max())
         .with_prices(prices, Arc::new(publish));
     Ok((source, control))
+}
+
+/// Certificate of the listener, if it has TLS.
+fn certificates(
+    config: &Config,
+    control: &Control,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(source) = &config.listener.tls else {
+        return Ok(None);
+    };
+    let certificates = Certificates::open(source, &config.folder)?;
+    let shown = certificates.clone();
+    control.note_certificate(Arc::new(move || shown.not_after_ms()));
+    Ok(Some(certificates))
 }
 
 /// Entrance of spans, and their export if a collector is configured.
