@@ -2,8 +2,6 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::store::backup::archive::hex;
-
 /// Price sheet that an operator applied in place of the embedded one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedSheet {
@@ -25,5 +23,6 @@ impl AppliedSheet {
 
 /// Lower-case hexadecimal SHA-256 of a sheet.
 pub fn sha256(text: &str) -> String {
-    hex(&Sha256::digest(text))
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -242,13 +242,22 @@ fn request_with_a_retry_is_a_trace_of_three_spans() {
         (failed.is_error, answered.is_error, request.is_error),
         (true, false, false)
     );
+    let port = fixture.upstream.address().port().to_string();
+    assert_names_and_counts([failed, answered, request], &id, &port);
+    assert_export(&fixture);
+    fixture.gatekeeper.stop();
+    assert_no_content(&fixture);
+    fixture.gatekeeper.start();
+}
+
+/// Attributes of a failed attempt, of the one that answered, and of their request.
+fn assert_names_and_counts([failed, answered, request]: [&Span; 3], id: &str, port: &str) {
     failed.assert_attributes(&[
         ("error.type", "broken"),
         ("http.response.status_code", "500"),
         ("gatekeeper.attempt", "1"),
         ("gatekeeper.cost_usd", "0"),
     ]);
-    let port = fixture.upstream.address().port().to_string();
     assert_eq!(answered.name, "chat m-small");
     answered.assert_attributes(&[
         ("gen_ai.operation.name", "chat"),
@@ -258,19 +267,23 @@ fn request_with_a_retry_is_a_trace_of_three_spans() {
         ("gen_ai.usage.output_tokens", "3"),
         ("gen_ai.request.max_tokens", "50"),
         ("server.address", "127.0.0.1"),
-        ("server.port", &port),
+        ("server.port", port),
         ("gatekeeper.provider", "up"),
         ("gatekeeper.attempt", "2"),
         ("gatekeeper.cost_usd", "0.000025"),
-        ("gatekeeper.request_id", &id),
+        ("gatekeeper.request_id", id),
     ]);
     assert_eq!(request.name, "chat smart");
     request.assert_attributes(&[
         ("gen_ai.request.model", "smart"),
         ("gatekeeper.attempts", "2"),
         ("http.response.status_code", "200"),
-        ("gatekeeper.request_id", &id),
+        ("gatekeeper.request_id", id),
     ]);
+}
+
+/// Address, headers and resource of the newest export.
+fn assert_export(fixture: &Fixture) {
     let export = fixture.collector.last_request();
     assert_eq!(export.target(), "/v1/traces");
     assert_eq!(
@@ -283,14 +296,15 @@ fn request_with_a_retry_is_a_trace_of_three_spans() {
         attributes(&resource.messages(1))["service.name"],
         "gatekeeper"
     );
-    fixture.gatekeeper.stop();
+}
+
+fn assert_no_content(fixture: &Fixture) {
     for request in fixture.collector.requests() {
         let text = String::from_utf8_lossy(&request.body).into_owned();
         for secret in [PROMPT, "sk-gk-", "upstream-key", "127.0.0.1:"] {
             assert!(!text.contains(secret), "{secret} in a span");
         }
     }
-    fixture.gatekeeper.start();
 }
 
 #[test]

@@ -84,7 +84,7 @@ def call(port, key):
         request.add_header(name, value)
     with urllib.request.urlopen(request, timeout=20) as answer:
         answer.read()
-    refused = urllib.request.Request(request.full_url, data=body.replace(b'"m"', b'"unknown"'), method="POST", headers=dict(request.header_items()))
+    refused = urllib.request.Request(request.full_url, data=body.replace(b'"m"', b'"unknown"'), method="POST", headers={name: value for name, value in request.header_items() if name.lower() != "content-length"})
     try:
         urllib.request.urlopen(refused, timeout=20)
     except urllib.error.HTTPError as error:

@@ -1,7 +1,7 @@
 //! Names of the vendors in the GenAI semantic conventions of OpenTelemetry (`gen_ai.provider.name`). A vendor without one keeps the name
 //! of its preset.
 
-use crate::provider::Preset;
+use super::Preset;
 
 const NAMES: [(&str, &str); 6] = [
     ("azure", "azure.ai.openai"),
