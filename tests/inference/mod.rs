@@ -20,6 +20,7 @@ mod endings;
 mod endpoints;
 mod headers;
 mod images;
+mod log_lines;
 mod matrix;
 mod models;
 mod native_embeddings;
