@@ -2,14 +2,15 @@
 //! calls, and stays degraded until an operator accepts it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::json;
 
 use super::CommandOutput;
-use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, Team, text};
 use crate::harness::upstream::Upstream;
 use crate::harness::workers::run_workers;
+use crate::harness::{model, print_figure};
 
 struct Fixture {
     upstream: Upstream,
@@ -188,6 +189,8 @@ fn standby_restored_from_a_shipped_backup_serves_with_keys_disabled() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.chat(), 200);
     let file = fixture.backup("shipped");
+    // lost with the machine: it is in no backup
+    assert_eq!(fixture.chat(), 200);
     let revoke = format!("/v1/keys/{}", fixture.key.id);
     fixture
         .gatekeeper
@@ -207,11 +210,19 @@ fn standby_restored_from_a_shipped_backup_serves_with_keys_disabled() {
         .assert_exit_code(1)
         .assert_stderr(&["--seal-key"]);
     let key = kept.display().to_string();
+    let began = Instant::now();
     fixture
         .restore(&file, &["--seal-key", &key, "--keys", "disabled"])
         .assert_stdout(&["1 virtual keys disabled", "everything else after"]);
+    let recovery_ms = began.elapsed().as_millis().to_string();
+    print_figure("standby, from the restore to ready, ms", &recovery_ms);
     assert_eq!(fixture.chat(), 401, "the revoked key stays out");
-    assert_eq!(fixture.gatekeeper.requests().len(), 1);
+    let kept = fixture.gatekeeper.requests().len();
+    print_figure(
+        "standby, requests lost since the backup",
+        &(2 - kept).to_string(),
+    );
+    assert_eq!(kept, 1);
     fixture.gatekeeper.verify_ledger();
 }
 
