@@ -11,13 +11,18 @@ use crate::trace::RequestTrace;
 
 #[derive(Clone)]
 pub(in crate::gateway) struct SharedProgress {
-    progress: Arc<Mutex<RouteProgress>>,
+    shared: Arc<RequestProgress>,
     time: Arc<Time>,
     /// seed of the jitter
     seed: u64,
+}
+
+/// Parts of a request that live until its last attempt has ended.
+struct RequestProgress {
+    progress: Mutex<RouteProgress>,
     trace: Option<Arc<RequestTrace>>,
     /// present once a further attempt was decided on
-    retry: Arc<OnceLock<RunningRetry>>,
+    retry: OnceLock<RunningRetry>,
 }
 
 impl SharedProgress {
@@ -28,11 +33,13 @@ impl SharedProgress {
         trace: Option<Arc<RequestTrace>>,
     ) -> SharedProgress {
         SharedProgress {
-            progress: Arc::new(Mutex::new(progress)),
+            shared: Arc::new(RequestProgress {
+                progress: Mutex::new(progress),
+                trace,
+                retry: OnceLock::new(),
+            }),
             time,
             seed,
-            trace,
-            retry: Arc::default(),
         }
     }
 
@@ -64,12 +71,12 @@ impl SharedProgress {
 
     /// Trace of the request, if it is recorded.
     pub fn trace(&self) -> Option<&RequestTrace> {
-        self.trace.as_deref()
+        self.shared.trace.as_deref()
     }
 
     /// Keeps the request among those that have not ended, until its last part is dropped: a further attempt has no hold yet.
     pub fn begin_retry(&self, retry: impl FnOnce() -> RunningRetry) {
-        self.retry.get_or_init(retry);
+        self.shared.retry.get_or_init(retry);
     }
 
     pub fn boot_ms(&self) -> u64 {
@@ -86,6 +93,9 @@ impl SharedProgress {
     }
 
     fn lock(&self) -> MutexGuard<'_, RouteProgress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
