@@ -25,6 +25,8 @@ mod memory;
 mod organizations;
 mod output;
 mod parse;
+mod price_sheet;
+mod prices;
 mod providers;
 mod requests;
 mod resolve;
@@ -129,6 +131,9 @@ enum Command {
     /// List, add, change and remove aliases of routes and models
     #[command(subcommand)]
     Aliases(route_changes::AliasCommand),
+    /// Show, compare and replace the price sheet
+    #[command(subcommand)]
+    Prices(prices::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -181,6 +186,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
         Command::Aliases(command) => crate::process::block_on(route_changes::run_alias(&command)),
+        Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
@@ -278,6 +284,9 @@ mod tests {
             "gatekeeper requests list --top-cost",
             "gatekeeper requests tail --model gpt-*",
             "gatekeeper requests export --since 2026-11-01 --format csv --out requests.csv",
+            "gatekeeper prices diff sheet.json --all",
+            "gatekeeper prices apply sheet.json --dry-run",
+            "gatekeeper prices reset --offline --data /tmp/x",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",

@@ -1,4 +1,5 @@
-//! `gatekeeper routes`: routes of the running server, and what a name leads to, from the configuration file alone.
+//! `gatekeeper routes`: routes of the running server; what a name leads to, from the configuration file and the price sheet. Opens no
+//! connection but to the admin socket of a running server, and never the books.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::price_sheet;
 use super::route_changes::{self, AddArgs, NameArgs, UpdateArgs};
 use super::settings::SettingsArgs;
 use crate::cli::output::{print, print_json};
@@ -13,7 +15,6 @@ use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
 use crate::cli::table::Table;
 use crate::config;
-use crate::price::Sheet;
 use crate::process;
 use crate::route::{Resolution, Route, RouteTable};
 
@@ -49,15 +50,15 @@ pub fn run(command: Command) -> Result<(), Failure> {
             Command::Add(args) => route_changes::create(&args).await,
             Command::Update(args) => route_changes::update(&args).await,
             Command::Remove(args) => route_changes::remove(&args).await,
-            Command::Resolve(args) => resolve(&args),
+            Command::Resolve(args) => resolve(&args).await,
         }
     })
 }
 
-fn resolve(args: &ResolveArgs) -> Result<(), Failure> {
+async fn resolve(args: &ResolveArgs) -> Result<(), Failure> {
     let config = config::load(&args.settings.overrides())?.config;
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()))
-        .with_routing(&config.routing);
+    let sheet = price_sheet::in_force(&config.folder).await;
+    let routes = RouteTable::new(&config.providers, sheet).with_routing(&config.routing);
     let resolved = routes
         .resolve(&args.name)
         .map_err(|error| Failure::runtime(error.to_api_error(&args.name).message))?;

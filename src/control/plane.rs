@@ -10,6 +10,8 @@ use crate::control::call_origin::CallOrigin;
 use crate::control::declarations::Declarations;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::issuer::Issuer;
+use crate::control::price_board::PriceBoard;
+use crate::control::run_facts::RunFacts;
 use crate::control::settings::FileSettings;
 use crate::control::sign_in_state::SignInState;
 use crate::control::stored_settings::StoredSettings;
@@ -75,6 +77,8 @@ pub struct Control {
     pub(super) stored_settings: Arc<StoredSettings>,
     /// `None` in a process that serves no requests
     pub(super) declarations: Option<Arc<Declarations>>,
+    pub(super) prices: Arc<PriceBoard>,
+    pub(super) run_facts: Arc<RunFacts>,
 }
 
 impl Control {
@@ -113,6 +117,8 @@ impl Control {
             file_settings: Arc::default(),
             stored_settings: Arc::default(),
             declarations: None,
+            prices: Arc::default(),
+            run_facts: Arc::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors};
 use crate::control::{Control, Declarations, FileDeclarations};
+use crate::price::Sheet;
 use crate::process::route_catalogue;
 use crate::store::seal::SealKey;
 use crate::store::{Store, StoreError};
@@ -22,8 +23,9 @@ pub(super) fn declarations(
     config: &Config,
     store: &Store,
     seal_key: &SealKey,
+    sheet: Arc<Sheet>,
 ) -> Result<Arc<Declarations>, StoreError> {
-    let declarations = Declarations::open(store, of_file(config), seal_key.clone())?;
+    let declarations = Declarations::open(store, of_file(config), seal_key.clone(), sheet)?;
     route_catalogue::warn_of_names(&declarations.routes().load());
     Ok(Arc::new(declarations))
 }
@@ -42,7 +44,9 @@ pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let receivers = receivers.into_iter().flatten();
     let receivers = receivers.map(|receiver| &receiver.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(receivers))
+    let collector = config.otlp.iter().map(|otlp| &otlp.connection);
+    let destinations = providers.chain(receivers).chain(collector);
+    Egress::open(&config.egress, timeout_ms, destinations)
 }
 
 impl ConfigReload {

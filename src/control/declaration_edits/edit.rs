@@ -18,7 +18,6 @@ use crate::control::plane::Control;
 use crate::control::version::version_of;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::declaration::{Declaration, DeclarationKind};
-use crate::route::RouteTable;
 use crate::store::seal::SealKey;
 
 /// Names that a message lists.
@@ -116,7 +115,7 @@ impl Control {
             self.now_ms(),
         )?;
         let mut set = api.with(*kind, name, draft.row.as_ref());
-        let table = check(&declarations, &target, &mut set)?;
+        check(&declarations, &target, &mut set)?;
         let (stored, action, detail) = (draft.row.clone(), draft.action, draft.detail);
         let place = target.clone();
         let store = move |change: &mut Change<'_, '_>| {
@@ -133,7 +132,7 @@ impl Control {
         let left = set.get(*kind, name).cloned();
         let file = declarations.file();
         let left = left.map(|row| DeclaredObject::of(row, &set, &file));
-        declarations.put_in_force(set, table);
+        declarations.put_in_force(set);
         Ok(left)
     }
 
@@ -285,7 +284,7 @@ fn check(
     declarations: &Declarations,
     target: &Target,
     set: &mut DeclarationSet,
-) -> Result<RouteTable, ApiError> {
+) -> Result<(), ApiError> {
     let Target { kind, name } = target;
     let table = declarations.table_of(set);
     if let Some(fault) = set.fault(*kind, name) {
@@ -304,7 +303,7 @@ fn check(
         }));
     }
     if lost.is_empty() {
-        return Ok(table);
+        return Ok(());
     }
     let shown = lost.iter().take(SHOWN_MAX);
     let shown: Vec<String> = shown.map(|(of, to, _)| format!("{of} to {to}")).collect();

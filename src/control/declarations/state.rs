@@ -1,10 +1,10 @@
-//! Declarations in force: those of the file and those of the API, with the route table of both. A change holds the turn from its check
-//! until the new table is in force, so that no change is checked against a table that is about to go.
+//! Declarations in force: those of the file and those of the API, with the route table of both. An edit holds the turn from its check
+//! until it is in force, so that no edit is checked against declarations that are about to go. The table is made again under a lock
+//! whenever one of its inputs is replaced, so that of two changes the later one wins.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync;
 
 use crate::control::declarations::set::{DeclarationSet, FileDeclarations};
 use crate::price::Sheet;
@@ -15,11 +15,15 @@ use crate::store::{Store, StoreError};
 /// Declarations of the file and of the API, and the routes of both.
 pub struct Declarations {
     key: SealKey,
-    sheet: Arc<Sheet>,
-    file: ArcSwap<FileDeclarations>,
-    api: ArcSwap<DeclarationSet>,
+    inputs: Mutex<Inputs>,
     routes: Arc<RouteCell>,
-    turn: Mutex<()>,
+    turn: sync::Mutex<()>,
+}
+
+struct Inputs {
+    sheet: Arc<Sheet>,
+    file: Arc<FileDeclarations>,
+    api: Arc<DeclarationSet>,
 }
 
 impl Declarations {
@@ -28,18 +32,21 @@ impl Declarations {
         store: &Store,
         file: FileDeclarations,
         key: SealKey,
+        sheet: Arc<Sheet>,
     ) -> Result<Declarations, StoreError> {
         let mut api = DeclarationSet::of(store.declarations()?);
-        let sheet = Arc::new(Sheet::embedded());
         let table = api.resolve(&file, &key, sheet.clone());
         warn_of_faults(&api);
+        let inputs = Inputs {
+            sheet,
+            file: Arc::new(file),
+            api: Arc::new(api),
+        };
         Ok(Declarations {
             key,
-            sheet,
-            file: ArcSwap::from_pointee(file),
-            api: ArcSwap::from_pointee(api),
+            inputs: Mutex::new(inputs),
             routes: Arc::new(RouteCell::new(table)),
-            turn: Mutex::default(),
+            turn: sync::Mutex::default(),
         })
     }
 
@@ -55,33 +62,49 @@ impl Declarations {
     /// Puts the declarations of a file that was read again in force.
     pub async fn replace_file(&self, file: FileDeclarations) {
         let _turn = self.turn().await;
-        let mut api = DeclarationSet::clone(&self.api.load()).without_faults();
-        let table = api.resolve(&file, &self.key, self.sheet.clone());
-        warn_of_faults(&api);
-        self.file.store(Arc::new(file));
-        self.put_in_force(api, table);
+        self.change(|inputs| inputs.file = Arc::new(file));
+        warn_of_faults(&self.api());
     }
 
-    pub(in crate::control) async fn turn(&self) -> MutexGuard<'_, ()> {
+    /// Puts a price sheet in force.
+    pub fn set_sheet(&self, sheet: Arc<Sheet>) {
+        tracing::info!(as_of = %sheet.as_of, "price sheet in force");
+        self.change(|inputs| inputs.sheet = sheet);
+    }
+
+    pub(in crate::control) async fn turn(&self) -> sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
     pub(in crate::control) fn file(&self) -> Arc<FileDeclarations> {
-        self.file.load_full()
+        self.inputs().file.clone()
     }
 
     pub(in crate::control) fn api(&self) -> Arc<DeclarationSet> {
-        self.api.load_full()
+        self.inputs().api.clone()
     }
 
     /// Route table of a set that is not in force yet.
     pub(in crate::control) fn table_of(&self, set: &mut DeclarationSet) -> RouteTable {
-        set.resolve(&self.file(), &self.key, self.sheet.clone())
+        let (file, sheet) = (self.file(), self.inputs().sheet.clone());
+        set.resolve(&file, &self.key, sheet)
     }
 
-    pub(in crate::control) fn put_in_force(&self, set: DeclarationSet, table: RouteTable) {
-        self.api.store(Arc::new(set));
+    pub(in crate::control) fn put_in_force(&self, set: DeclarationSet) {
+        self.change(|inputs| inputs.api = Arc::new(set));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inputs)) {
+        let mut inputs = self.inputs();
+        change(&mut inputs);
+        let mut api = DeclarationSet::clone(&inputs.api).without_faults();
+        let table = api.resolve(&inputs.file, &self.key, inputs.sheet.clone());
+        inputs.api = Arc::new(api);
         self.routes.replace(table);
+    }
+
+    fn inputs(&self) -> MutexGuard<'_, Inputs> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
