@@ -104,12 +104,12 @@ pub fn declared_alias(name: &str, members: &Map<String, Value>) -> Result<String
         return Err(InvalidMember::new(unknown, message));
     }
     let aliases = toml_of("aliases", name, &target)?;
-    let resolved = read("aliases", name, &aliases, routes::resolve_aliases);
-    let resolved = resolved.map_err(|error| InvalidMember {
-        member: "target".to_owned(),
-        ..error
-    })?;
-    first(resolved.into_values())
+    read("aliases", name, &aliases, routes::resolve_aliases)
+        .and_then(|resolved| first(resolved.into_values()))
+        .map_err(|error| InvalidMember {
+            member: "target".to_owned(),
+            ..error
+        })
 }
 
 fn first<T>(resolved: impl IntoIterator<Item = T>) -> Result<T, InvalidMember> {
