@@ -153,10 +153,15 @@ pub(super) enum Limit {
 }
 
 impl RuleRow {
-    /// Rows of one name limit the same thing.
-    pub(super) fn name(&self) -> (String, String, String) {
+    /// Rows of one name limit the same thing of the same models.
+    pub(super) fn name(&self) -> (String, String, String, Vec<String>) {
         let limit = format!("{:?}", std::mem::discriminant(&self.limit));
-        (self.endpoint.clone(), self.field.clone(), limit)
+        (
+            self.endpoint.clone(),
+            self.field.clone(),
+            limit,
+            self.models.clone(),
+        )
     }
 
     /// The rule; `None` if its pattern is not a regular expression. `is_borrowed`: stated for another vendor.
