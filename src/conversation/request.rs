@@ -281,6 +281,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn effort_that_was_asked_for_never_becomes_none() {
+        let supported = [Effort::None, Effort::High];
+        assert_eq!(Effort::Low.nearest(&supported), Some(Effort::High));
+        assert_eq!(Effort::None.nearest(&supported), Some(Effort::None));
+        assert_eq!(Effort::High.nearest(&[Effort::None]), None);
+    }
+
+    #[test]
     fn effort_maps_to_nearest_supported_and_to_tokens_and_back() {
         let supported = [Effort::Low, Effort::Medium, Effort::High];
         for (requested, expected) in [

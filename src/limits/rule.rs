@@ -153,9 +153,17 @@ pub(super) enum Limit {
 }
 
 impl RuleRow {
-    /// Rows of one name limit the same thing of the same models.
+    /// Rows of one name limit the same thing of the same models: one bar, or one list.
     pub(super) fn name(&self) -> (String, String, String, Vec<String>) {
-        let limit = format!("{:?}", std::mem::discriminant(&self.limit));
+        let limit = match &self.limit {
+            LimitRow::Min(_)
+            | LimitRow::Max(_)
+            | LimitRow::MinChars(_)
+            | LimitRow::MaxChars(_)
+            | LimitRow::MinItems(_)
+            | LimitRow::MaxItems(_) => format!("{:?}", std::mem::discriminant(&self.limit)),
+            other => format!("{other:?}"),
+        };
         (
             self.endpoint.clone(),
             self.field.clone(),

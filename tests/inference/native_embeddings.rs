@@ -174,6 +174,19 @@ fn embeddings_are_split_at_the_vendors_maximum_with_order_and_usage_kept() {
     }
 }
 
+/// One vector in a list without a type, as the third generation of Cohere's models answers in InvokeModel.
+#[test]
+fn embedding_of_one_text_is_one_vector_at_each_native_vendor() {
+    let fixture = fixture();
+    for model in [GEMINI, COHERE, TITAN, BEDROCK_COHERE] {
+        let body = json!({"model": model, "input": "t3"});
+        let answer = fixture.user().post(PATH, &body).assert_status(200).json();
+        let vectors = answer["data"].as_array().expect("a list");
+        assert_eq!(vectors.len(), 1, "{model}");
+        assert_eq!(vectors[0]["embedding"], json!([3.0, 0.5]), "{model}");
+    }
+}
+
 #[test]
 fn embeddings_in_base64_are_floats_of_32_bits() {
     let fixture = fixture();

@@ -1,6 +1,6 @@
 //! Schemas of answers and of tools: bounds, formats that a model lacks, and keywords that a vendor does not take.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{chat, chat_tools, dropped, fixture, say, taken, with};
 use crate::harness::client::SseEvent;
@@ -32,6 +32,28 @@ fn schema_bounds_for_claude_move_into_descriptions() {
     );
     let name = &sent["output_config"]["format"]["schema"]["properties"]["name"]["description"];
     assert_eq!(name, "who (maxLength: 5)");
+    assert_eq!(dropped(&response), ["response_format"]);
+}
+
+/// Converse has the schema as a text.
+#[test]
+fn schema_bounds_for_claude_at_converse_move_into_descriptions() {
+    let fixture = fixture();
+    say(&fixture, Say::Json, false);
+    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}, "required": ["age"]});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "p", "strict": true, "schema": schema}});
+    let body = chat(
+        "bedrock/anthropic.claude-opus-4-6-v1",
+        json!({"response_format": format}),
+    );
+    let (sent, response) = taken(&fixture, Client::Chat, &body);
+    let text = &sent["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"];
+    let schema: Value = serde_json::from_str(text.as_str().expect("a text")).expect("a schema");
+    assert_eq!(
+        schema["properties"]["age"],
+        json!({"type": "integer", "description": "(minimum: 0)"})
+    );
+    assert_eq!(schema["additionalProperties"], false);
     assert_eq!(dropped(&response), ["response_format"]);
 }
 
@@ -123,7 +145,7 @@ fn emulated_json_object_is_validated() {
 
 /// A stream of Claude, letter by letter.
 fn spoken(text: &str, stop: &str) -> Script {
-    let event = |name: &str, data: serde_json::Value| format!("event: {name}\ndata: {data}\n\n");
+    let event = |name: &str, data: Value| format!("event: {name}\ndata: {data}\n\n");
     let usage = json!({"input_tokens": 14, "output_tokens": 1});
     let message = json!({"id": "m", "type": "message", "role": "assistant", "model": "up", "content": [], "usage": usage});
     let mut events = vec![

@@ -16,8 +16,8 @@ pub(super) fn is_own(vendor: &str, client: Client) -> bool {
 }
 
 /// Members that a translation writes in the vendor's words: another effort, another id for the same call, a name that is turned back
-/// in the answer.
-const RESTATED: [&str; 15] = [
+/// in the answer; and a hint to a cache, without which the answer is the same.
+const RESTATED: [&str; 16] = [
     "model",
     "role",
     "type",
@@ -33,6 +33,7 @@ const RESTATED: [&str; 15] = [
     "arguments",
     "media_type",
     "reasoning_content",
+    "prompt_cache_key",
 ];
 
 /// Numbers and texts of a request, with their member.
