@@ -44,6 +44,7 @@ pub(in crate::store) fn add_usage_columns(
         hours.add(transaction, &record, || zone.hour(at_ms))?;
         days.add(transaction, &record, || zone.day(at_ms))?;
     }
+    drop(records);
     hours.flush(transaction)?;
     days.flush(transaction)?;
     add_stated_days(transaction, &zone)
