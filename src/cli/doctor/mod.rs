@@ -7,6 +7,7 @@ mod machine;
 mod server;
 
 use super::failure::Failure;
+use super::price_sheet;
 use super::settings::SettingsArgs;
 use crate::cli::output::{print, print_json};
 use crate::cli::style::OutputArgs;
@@ -60,7 +61,8 @@ async fn examine(loaded: LoadedConfig, is_demo: bool, offline: bool) -> Findings
         true => Finding::ok("configuration", "the demo's own"),
         false => configuration(&loaded),
     });
-    findings.extend(machine::examine(config));
+    let sheet = price_sheet::in_force(&config.folder).await;
+    findings.extend(machine::examine(config, &sheet.as_of));
     findings.extend(server::examine(config).await);
     if !offline && !is_demo {
         findings.extend(destinations::examine(config).await);
