@@ -73,7 +73,7 @@ fn unsaid(body: &Value, sent: &Value) -> Option<String> {
     leaves(body, "", &mut found);
     let mut found = found.into_iter();
     let missing =
-        found.find(|(name, leaf)| !(*name == "n" && **leaf == json!(1)) && !holds(sent, leaf));
+        found.find(|(name, leaf)| !(holds(sent, leaf) || *name == "n" && **leaf == json!(1)));
     missing.map(|(name, leaf)| format!("{name}: {leaf}"))
 }
 
