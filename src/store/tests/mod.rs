@@ -4,6 +4,7 @@ mod audit;
 mod audit_attacks;
 mod failing_disk;
 mod faults;
+mod mapping;
 pub(super) mod memory_disk;
 mod request_log;
 mod restart;
@@ -18,7 +19,8 @@ use crate::domain::zone::Zone;
 use crate::store::codec::tests::{sample_hold, sample_settlement};
 use crate::store::disk::FolderDisk;
 use crate::store::{
-    Options, Record, RecordIndex, RecoveredState, RequestLogEntry, Scan, Store, StoreError,
+    Options, Record, RecordIndex, RecoveredState, RequestLogEntry, Scan, SealKeyCheck, Store,
+    StoreError,
 };
 
 pub(super) fn options(folder: &Path, create: bool) -> Options {
@@ -29,6 +31,7 @@ pub(super) fn options(folder: &Path, create: bool) -> Options {
         disk_reserve_mb: 0,
         wait_for_disk: false,
         create,
+        seal_key: SealKeyCheck::Skip,
     }
 }
 
