@@ -1,23 +1,20 @@
-//! Upgrade of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models, and of books without days of
-//! tags and users: adds them from the records that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost
-//! that a roll-up has.
+//! Upgrades of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models, and without latencies: add
+//! them from the records that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost that a roll-up has.
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
-use crate::domain::event::{Correction, Settlement};
+use crate::domain::event::Settlement;
+use crate::domain::latency::Latencies;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::store::books::post::{rollup_key, stated_keys, sums_of};
-use crate::store::books::stated_usage;
-use crate::store::books::tables::{
-    CORRECTIONS, DAYS, HOURS, RECORDS, REFUSED, RollupTable, STATED_DAYS, TIMEZONE, WORDS,
-};
+use crate::store::books::post::{latencies_of, rollup_key, sums_of};
+use crate::store::books::tables::{DAYS, HOURS, RECORDS, REFUSED, RollupTable, TIMEZONE, WORDS};
 use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
-use crate::store::rollup::{RollupKey, RollupSums, StatedKey};
+use crate::store::rollup::{RollupKey, RollupSums};
 
 /// Counts of the roll-ups of one hour or day.
 struct PeriodCounts {
@@ -26,10 +23,26 @@ struct PeriodCounts {
     rows: BTreeMap<RollupKey, RollupSums>,
 }
 
-/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
-/// memory at once.
+/// Adds counts of cache writes, reasoning, images, sound, searches and second models.
 pub(in crate::store) fn add_usage_columns(
     transaction: &WriteTransaction,
+) -> Result<(), StoreError> {
+    add_counts(transaction, usage_columns)
+}
+
+/// Adds latencies.
+pub(in crate::store) fn add_latencies(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    add_counts(transaction, |record| RollupSums {
+        latencies: latencies_of(record),
+        ..RollupSums::default()
+    })
+}
+
+/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
+/// memory at once.
+fn add_counts(
+    transaction: &WriteTransaction,
+    counts: fn(&Settlement) -> RollupSums,
 ) -> Result<(), StoreError> {
     let zone = stored_zone(transaction)?;
     let records = transaction.open_table(RECORDS)?;
@@ -41,48 +54,12 @@ pub(in crate::store) fn add_usage_columns(
         }
         let record = Settlement::decode(bytes.value())?;
         let at_ms = record.hold.at_ms;
-        hours.add(transaction, &record, || zone.hour(at_ms))?;
-        days.add(transaction, &record, || zone.day(at_ms))?;
+        let added = counts(&record);
+        hours.add(transaction, (&record, &added), || zone.hour(at_ms))?;
+        days.add(transaction, (&record, &added), || zone.day(at_ms))?;
     }
-    drop(records);
     hours.flush(transaction)?;
-    days.flush(transaction)?;
-    add_stated_days(transaction, &zone)
-}
-
-/// Fills the days of tags and users, in order of time, a day at once; a record counts with its corrections.
-fn add_stated_days(transaction: &WriteTransaction, zone: &Zone) -> Result<(), StoreError> {
-    if !transaction.open_table(STATED_DAYS)?.is_empty()? {
-        return Ok(());
-    }
-    let records = transaction.open_table(RECORDS)?;
-    let corrections = transaction.open_table(CORRECTIONS)?;
-    let mut day = Window {
-        start_ms: 0,
-        end_ms: 0,
-    };
-    let mut rows: BTreeMap<StatedKey, RollupSums> = BTreeMap::new();
-    for row in records.iter()? {
-        let (id, bytes) = row?;
-        let (request, attempt) = id.value();
-        if attempt == REFUSED {
-            continue;
-        }
-        let record = Settlement::decode(bytes.value())?;
-        if !day.contains(record.hold.at_ms) {
-            stated_usage::write(transaction, &std::mem::take(&mut rows))?;
-            day = zone.day(record.hold.at_ms);
-        }
-        let mut sums = sums_of(&record);
-        for entry in corrections.range((request, attempt, 0)..=(request, attempt, u32::MAX))? {
-            let entry = Correction::decode(entry?.1.value())?;
-            sums.cost = sums.cost.plus(entry.amount);
-        }
-        for key in stated_keys(&record, day.start_ms) {
-            rows.entry(key).or_default().add(&sums);
-        }
-    }
-    stated_usage::write(transaction, &rows)
+    days.flush(transaction)
 }
 
 impl PeriodCounts {
@@ -100,7 +77,7 @@ impl PeriodCounts {
     fn add(
         &mut self,
         transaction: &WriteTransaction,
-        record: &Settlement,
+        (record, added): (&Settlement, &RollupSums),
         window: impl Fn() -> Window,
     ) -> Result<(), StoreError> {
         if !self.window.contains(record.hold.at_ms) {
@@ -108,7 +85,7 @@ impl PeriodCounts {
             self.window = window();
         }
         let key = rollup_key(record, self.window.start_ms);
-        self.rows.entry(key).or_default().add(&new_counts(record));
+        self.rows.entry(key).or_default().add(added);
         Ok(())
     }
 
@@ -137,9 +114,10 @@ impl PeriodCounts {
     }
 }
 
-/// Counts of a record that roll-ups before this schema lack.
-fn new_counts(record: &Settlement) -> RollupSums {
+/// Counts of a record that roll-ups before schema 9 lack.
+fn usage_columns(record: &Settlement) -> RollupSums {
     RollupSums {
+        latencies: Latencies::default(),
         requests: 0,
         tokens_in: 0,
         cached_in: 0,
@@ -149,7 +127,7 @@ fn new_counts(record: &Settlement) -> RollupSums {
     }
 }
 
-fn stored_zone(transaction: &WriteTransaction) -> Result<Zone, StoreError> {
+pub(in crate::store) fn stored_zone(transaction: &WriteTransaction) -> Result<Zone, StoreError> {
     let words = transaction.open_table(WORDS)?;
     let name = words.get(TIMEZONE)?;
     let name = name.map_or_else(String::new, |word| word.value().to_owned());
