@@ -13,8 +13,8 @@ use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use crate::domain::tenant::{Team, VirtualKey};
 use crate::store::books::audit::upgrade;
 use crate::store::books::database::{FILE, begin};
+use crate::store::books::rollup_upgrade;
 use crate::store::books::tables::{KEY_USES, KEYS, META, SCHEMA, TEAMS, USERS};
-use crate::store::books::{rollup_upgrade, stated_upgrade};
 use crate::store::codec::StoredValue;
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
@@ -40,7 +40,7 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
         },
         Step {
             from: 8,
-            apply: add_usage,
+            apply: rollup_upgrade::add_usage_columns,
         },
         Step {
             from: 9,
@@ -61,12 +61,6 @@ fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
     transaction.open_table(KEY_USES)?;
     Ok(())
-}
-
-/// 8 to 9: more columns of usage, and the days of tags and users.
-fn add_usage(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    rollup_upgrade::add_usage_columns(transaction)?;
-    stated_upgrade::add_stated_days(transaction)
 }
 
 /// Stores every row of a table in the newest version.

@@ -23,7 +23,6 @@ mod rollups;
 mod settings;
 mod sign_in;
 pub(in crate::store) mod slot;
-pub(in crate::store) mod stated_upgrade;
 mod stated_usage;
 pub(in crate::store) mod store;
 pub(in crate::store) mod tables;

@@ -84,7 +84,7 @@ fn write_bounded(
             Some(bytes) => RollupSums::decode(bytes.value())?,
             None => RollupSums::default(),
         };
-        sums.add(added);
+        sums.add(&added.without_latencies());
         days.insert(key, sums.encode()?.as_slice())?;
     }
     Ok(())

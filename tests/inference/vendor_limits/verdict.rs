@@ -72,10 +72,8 @@ fn unsaid(body: &Value, sent: &Value) -> Option<String> {
     let mut found = Vec::new();
     leaves(body, "", &mut found);
     let mut found = found.into_iter();
-    let missing = found.find(|(name, leaf)| {
-        let is_default = *name == "n" && **leaf == json!(1);
-        !is_default && !holds(sent, leaf)
-    });
+    let missing =
+        found.find(|(name, leaf)| !(holds(sent, leaf) || *name == "n" && **leaf == json!(1)));
     missing.map(|(name, leaf)| format!("{name}: {leaf}"))
 }
 

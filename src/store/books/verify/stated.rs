@@ -72,7 +72,7 @@ impl StatedDays {
                 self.open.entry(key).or_default().add(sums);
             } else {
                 // its admission is much earlier than its id says: the clock was set
-                self.add_difference(key, Delta::of(sums));
+                self.add_difference(key, Delta::of(&sums.without_latencies()));
             }
         }
         Ok(())
@@ -90,7 +90,7 @@ impl StatedDays {
             let closing = self.closed.partition_point(|(to_ms, _)| *to_ms <= day_ms);
             let seen = self.closed.get(closing).map(|(_, applied)| *applied);
             if seen.is_some_and(|applied| sequence <= applied) {
-                self.add_difference(filed_as(read, key)?, Delta::of(sums));
+                self.add_difference(filed_as(read, key)?, Delta::of(&sums.without_latencies()));
             }
         }
         Ok(())
@@ -111,7 +111,7 @@ impl StatedDays {
         compare_counts(read, (from_ms, to_ms), &values, report)?;
         let later = self.open.split_off(&first_of(to_ms));
         for (key, computed) in std::mem::replace(&mut self.open, later) {
-            self.add_difference(key, Delta::of(&computed));
+            self.add_difference(key, Delta::of(&computed.without_latencies()));
         }
         self.closed.push((to_ms, applied(read)?));
         if self.differing.len() > DIFFERENCES_MAX {
@@ -152,7 +152,11 @@ impl StatedDays {
             report.rollups += 1;
             match RollupSums::decode(bytes.value()) {
                 Ok(stored) => {
-                    self.add_difference(key, Delta::of(&computed).minus(Delta::of(&stored)));
+                    self.add_difference(
+                        key,
+                        Delta::of(&computed.without_latencies())
+                            .minus(Delta::of(&stored.without_latencies())),
+                    );
                 }
                 Err(error) => report.add(Part::Rollups, row_name(&key), error.to_string()),
             }
