@@ -185,6 +185,9 @@ table! {
     /// view budgets: spent, held, left
     ReadBudgets, "budgets.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
+    /// take over keys of another gateway with the hashes of their secrets
+    ImportKeys, "keys.import",
+        [Owner OrganizationAdmin], own [];
     /// view administrative keys
     ReadAdminKeys, "admin_keys.read",
         [Owner Auditor OrganizationAdmin OrganizationAuditor TeamAdmin], own [];

@@ -22,6 +22,7 @@ mod idempotency;
 pub mod input;
 pub mod issuer;
 mod key_deletion;
+pub mod key_import;
 pub mod key_status;
 mod key_uses;
 pub mod keys;

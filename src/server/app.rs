@@ -145,6 +145,7 @@ fn tenants() -> Vec<ApiResource> {
         ),
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
+        resource("/v1/keys/import").post(may::ImportKeys, keys::import),
         resource("/v1/keys/{id}")
             .get(may::ReadKeys, keys::get)
             .patch(may::ChangeKeys, keys::change)

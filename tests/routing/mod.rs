@@ -5,5 +5,6 @@ mod attempts;
 mod fixture;
 mod health;
 mod import;
+mod imported_keys;
 mod names;
 mod settings;

@@ -1,7 +1,9 @@
-//! `gatekeeper import`: translates the configuration of another gateway. Reads and writes local files alone; must never print a secret.
+//! `gatekeeper import`: takes over the configuration and the keys of another gateway. Must never print a secret.
 
 mod deployment;
 mod litellm;
+mod litellm_key;
+mod litellm_keys;
 mod rates;
 mod remarks;
 mod toml_file;
@@ -13,6 +15,7 @@ use clap::Subcommand;
 
 use super::failure::Failure;
 use crate::cli::output::print;
+use crate::process;
 
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -20,6 +23,8 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub enum Command {
     /// Translate LiteLLM's config.yaml into gatekeeper.toml, and list what has no counterpart
     Litellm(LitellmArgs),
+    /// Take over LiteLLM's virtual keys by the hashes of their secrets; clients keep their keys
+    LitellmKeys(litellm_keys::LitellmKeysArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -35,8 +40,15 @@ pub struct LitellmArgs {
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
-    let Command::Litellm(args) = command;
-    let translated = litellm::translate(&read(&args.file)?).map_err(|(line, cause)| {
+    match command {
+        Command::Litellm(args) => translate(&args),
+        Command::LitellmKeys(args) => process::block_on(litellm_keys::run(args)),
+    }
+}
+
+fn translate(args: &LitellmArgs) -> Result<(), Failure> {
+    let text = read(&args.file, FILE_BYTES_MAX)?;
+    let translated = litellm::translate(&text).map_err(|(line, cause)| {
         Failure::runtime(format!("{}:{line}: {cause}", args.file.display()))
     })?;
     match &args.out {
@@ -63,15 +75,18 @@ pub fn run(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     use std::io::Read;
     let mut text = String::new();
     let failed = |cause: String| Failure::runtime(format!("{}: {cause}", path.display()));
     let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .and_then(|file| file.take(bytes_max + 1).read_to_string(&mut text))
         .map_err(|error| failed(format!("failed to read the file ({error}); check its path")))?;
-    if read as u64 > FILE_BYTES_MAX {
-        return Err(failed("file larger than 4 MiB; check the path".to_owned()));
+    if read as u64 > bytes_max {
+        let most_mib = bytes_max / 1024 / 1024;
+        return Err(failed(format!(
+            "file larger than {most_mib} MiB; check the path"
+        )));
     }
     Ok(text)
 }

@@ -26,7 +26,7 @@ pub(in crate::gateway) struct Admission {
     pub request: Arc<Request>,
     pub step: Step,
     pub deadlines: Deadlines,
-    /// most that the attempt may cost, as the client asks
+    /// most that the attempt may cost, as the client's header asks
     pub max_cost: Option<Money>,
     pub id: HoldId,
     pub endpoint: &'static Endpoint,

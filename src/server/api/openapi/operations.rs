@@ -231,6 +231,9 @@ fn keys() -> Vec<Operation> {
         post("/v1/keys/verify", "Status of the key with a secret")
             .body(bodies::secret_of_key)
             .answers(200, of::<KeyStatusJson>),
+        post("/v1/keys/import", "Take over a key of another gateway")
+            .body(bodies::imported_key)
+            .answers(201, of::<KeyJson>),
         get("/v1/me", "Status of the key of the call").answers(200, replies::me),
         get("/v1/me/requests", "Requests of the key of the call")
             .query(&request_filters())
