@@ -214,6 +214,9 @@ table! {
     /// send a call without a model to a provider
     TestProviders, "providers.test",
         [Owner], own [];
+    /// send own requests through a route while its targets fail by a script
+    DrillRoutes, "routes.drill",
+        [Owner], own [];
     /// view the prices of models
     ReadPrices, "prices.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];

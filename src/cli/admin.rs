@@ -75,6 +75,11 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Flags that name the configuration.
+    pub fn settings(&self) -> &SettingsArgs {
+        &self.settings
+    }
+
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         let client = match &self.url {
             Some(url) => {

@@ -12,6 +12,7 @@ mod completions;
 mod data_dir;
 mod demo;
 mod doctor;
+mod drill;
 mod failure;
 mod http;
 mod import;
@@ -29,6 +30,7 @@ mod resolve;
 mod resource;
 mod restore;
 mod roles;
+mod route_resolution;
 mod routes;
 mod serve;
 mod service_manager;
@@ -120,6 +122,8 @@ enum Command {
     /// Show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
+    /// Let the targets of a route fail by a script, and show what a client would see
+    Drill(drill::Args),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -170,6 +174,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Requests(command) => requests::run(command),
         Command::Import(command) => import::run(command),
         Command::Routes(command) => routes::run(command),
+        Command::Drill(args) => drill::run(args),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
@@ -242,6 +247,9 @@ mod tests {
             "gatekeeper teams update eng --max-cost none",
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
+            "gatekeeper routes resolve smart --key eng/laptop",
+            "gatekeeper drill smart --json",
+            "gatekeeper drill smart --live --max-cost $1",
             "gatekeeper requests explain --last",
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",
@@ -264,6 +272,7 @@ mod tests {
         }
         for line in [
             "gatekeeper keys create",
+            "gatekeeper drill smart --live",
             "gatekeeper usage --csv --json",
             "gatekeeper teams list --quiet --json",
             "gatekeeper requests explain",

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::settings::SettingsArgs;
+use super::route_resolution;
+use crate::cli::admin::ServerArgs;
 use crate::cli::output::{print, print_json};
 use crate::cli::style::Style;
 use crate::cli::table::Table;
@@ -24,23 +25,27 @@ pub enum Command {
 pub struct ResolveArgs {
     /// Route, alias, model or `provider/model`
     name: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    /// Ask the running server what the name leads to for this key, by id, name or `team/key`
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     #[command(flatten)]
-    settings: SettingsArgs,
+    server: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
     let Command::Resolve(args) = command;
-    let config = config::load(&args.settings.overrides())?.config;
+    if let Some(key) = &args.key {
+        let resolved = route_resolution::show(&args.server, &args.name, key);
+        return crate::process::block_on(resolved);
+    }
+    let config = config::load(&args.server.settings().overrides())?.config;
     let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()))
         .with_routing(&config.routing);
     let resolved = routes
         .resolve(&args.name)
         .map_err(|error| Failure::runtime(error.to_api_error(&args.name).message))?;
     let fallbacks = fallbacks(&routes, &resolved);
-    if args.json {
+    if args.server.json {
         print_json(&resolved_json(&args.name, &resolved, &fallbacks))
     } else {
         print(&render(&args.name, &resolved, &fallbacks))

@@ -16,6 +16,7 @@ mod change;
 pub mod clock;
 pub mod corrections;
 mod deletion;
+pub mod drills;
 mod error;
 mod follower;
 mod idempotency;

@@ -68,6 +68,8 @@ pub struct Call {
     pub timeouts: ClientTimeouts,
     /// raw value of [`MAX_COST_HEADER`]
     pub max_cost: Option<String>,
+    /// the client wants no copy of its request
+    pub no_mirror: bool,
     /// end user, from the header that the configuration names
     pub user: Option<String>,
     pub body: Bytes,

@@ -9,9 +9,9 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
-    openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
-    state, teams, usage, users,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, clock, drills, keys, ledger,
+    me, openapi, organizations, providers, reasoning_memory, requests, resolution, resource,
+    settings, sign_in, state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -146,6 +146,7 @@ fn tenants() -> Vec<ApiResource> {
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
         resource("/v1/keys/import").post(may::ImportKeys, keys::import),
+        resource("/v1/keys/{id}/resolve").get(may::ReadKeys, resolution::get),
         resource("/v1/keys/{id}")
             .get(may::ReadKeys, keys::get)
             .patch(may::ChangeKeys, keys::change)
@@ -185,6 +186,7 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
         resource("/v1/providers").get(may::ReadProviders, providers::list),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/routes/{id}/drill").post(may::DrillRoutes, drills::run),
         resource("/v1/settings").get(may::ReadSettings, settings::list),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),

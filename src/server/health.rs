@@ -133,6 +133,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
+    worker.gateway.mirrors().write(&mut text);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")

@@ -8,6 +8,7 @@ use crate::domain::id::RequestId;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::mirror_stats::MirrorStats;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
 use crate::route::RouteCell;
@@ -20,6 +21,7 @@ pub(in crate::gateway) struct Settler {
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,
     pub metrics: Metrics,
+    pub mirrors: Arc<MirrorStats>,
     /// prices of models that ran inside a call
     pub routes: Arc<RouteCell>,
 }

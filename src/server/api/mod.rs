@@ -14,6 +14,7 @@ mod call;
 pub(crate) mod clock;
 mod creation;
 mod csv;
+pub(crate) mod drills;
 mod expiry;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -29,6 +30,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod resolution;
 pub(crate) mod settings;
 #[cfg(test)]
 mod sheet_members;

@@ -287,6 +287,21 @@ pub(super) fn imported_key() -> Body {
     )
 }
 
+pub(super) fn drill() -> Body {
+    let live = "targets that do not fail are really called; needs max_cost_usd";
+    let members = [
+        ("live", described(nullable(flag()), live)),
+        (
+            "max_cost_usd",
+            described(nullable(dollars()), "bound of all calls together"),
+        ),
+    ];
+    Body {
+        is_required: false,
+        ..body(closed(&[], &members), json!({ "live": false }))
+    }
+}
+
 pub(super) fn rotation() -> Body {
     let grace = "time for which the present secret keeps working, at most 90d";
     Body {

@@ -228,6 +228,12 @@ fn keys() -> Vec<Operation> {
         post("/v1/keys/{id}/rotate", "Give a key a new secret")
             .body(bodies::rotation)
             .answers(200, of::<KeyJson>),
+        get(
+            "/v1/keys/{id}/resolve",
+            "What a model name leads to for a key",
+        )
+        .query(&[query::RESOLVED_NAME])
+        .answers(200, replies::resolution),
         post("/v1/keys/verify", "Status of the key with a secret")
             .body(bodies::secret_of_key)
             .answers(200, of::<KeyStatusJson>),
@@ -355,6 +361,12 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        post(
+            "/v1/routes/{id}/drill",
+            "Requests through a route whose targets fail by a script",
+        )
+        .body(bodies::drill)
+        .answers(200, replies::drill),
         get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
