@@ -63,7 +63,7 @@ fn check_previous_secret(
         .as_ref()
         .filter(|previous| previous.until_ms <= now_ms)
         .filter(|previous| match previous.imported {
-            true => previous.secret_hash == directory.imported_hash(presented),
+            true => Some(previous.secret_hash) == directory.imported_hash(presented),
             false => previous.secret_hash == *presented,
         });
     let Some(previous) = previous else {

@@ -1,6 +1,8 @@
 //! Import of a virtual key whose secret another gateway issued. That gateway stored the SHA-256 of the secret, and only that is known
 //! here; the books store a keyed hash of it. The client keeps its secret.
 
+use serde_json::json;
+
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::change::Change;
@@ -37,8 +39,9 @@ impl Control {
         let zone = self.zone.clone();
         let import = move |change: &mut Change<'_, '_>| {
             check_unknown(change, &new.sha256)?;
+            let hash = change.directory.imported_hash(&new.sha256);
             let secret = StoredSecret {
-                hash: change.directory.imported_hash(&new.sha256),
+                hash: hash.ok_or_else(|| ApiError::defect("the seal key was not read"))?,
                 hint: new.hint,
                 imported: true,
             };
@@ -55,6 +58,8 @@ impl Control {
                 };
                 change.books.open_balance(charge, new.spent)?;
             }
+            let detail = json!({ "hint": key.hint, "spent_usd": new.spent.to_string() });
+            change.audit("key.import", key.id, &detail)?;
             if !new.disabled {
                 return Ok((key, stored));
             }

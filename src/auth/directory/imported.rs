@@ -34,17 +34,15 @@ impl ImportedSecrets {
         if self.count == 0 {
             return None;
         }
-        self.key.as_ref()?;
-        self.callers.get(&self.keyed(sha256))
+        self.callers.get(&self.keyed(sha256)?)
     }
 
-    /// HMAC-SHA-256 of the SHA-256 of a secret; zeros without a key.
-    pub(super) fn keyed(&self, sha256: &SecretHash) -> SecretHash {
+    /// HMAC-SHA-256 of the SHA-256 of a secret; `None` without a key.
+    pub(super) fn keyed(&self, sha256: &SecretHash) -> Option<SecretHash> {
+        let key = self.key.as_ref()?;
         let mut keyed = [0; 32];
-        if let Some(key) = &self.key {
-            keyed.copy_from_slice(hmac::sign(key, sha256).as_ref());
-        }
-        keyed
+        keyed.copy_from_slice(hmac::sign(key, sha256).as_ref());
+        Some(keyed)
     }
 
     pub(super) fn with_key(mut self, key: &[u8; 32]) -> ImportedSecrets {

@@ -110,8 +110,9 @@ impl Directory {
             .or_else(|| self.imported.caller(hash))
     }
 
-    /// Keyed hash under which the caller of an imported secret is found; takes the SHA-256 of the secret.
-    pub fn imported_hash(&self, sha256: &SecretHash) -> SecretHash {
+    /// Keyed hash under which the caller of an imported secret is found; takes the SHA-256 of the secret. `None` before the seal key is
+    /// read.
+    pub fn imported_hash(&self, sha256: &SecretHash) -> Option<SecretHash> {
         self.imported.keyed(sha256)
     }
 
