@@ -270,6 +270,10 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn incomplete_commands_are_refused() {
         for line in [
             "gatekeeper keys create",
             "gatekeeper drill smart --live",

@@ -162,7 +162,7 @@ impl Control {
                 RowChange::Budget(budget) => self.ledger.set_budget(budget),
                 // follows the row of its budget
                 RowChange::OpeningBalance(charge, amount) => {
-                    self.ledger.correct(std::slice::from_ref(charge), *amount);
+                    self.ledger.open_balance(*charge, *amount);
                 }
                 RowChange::Limit(limit) => self
                     .ledger

@@ -105,7 +105,7 @@ impl Mirrors {
             let _slot = slot;
             match attempts.run(&copy, &client, guard).await {
                 Ok(reply) => discard(reply).await,
-                // what an attempt ended with is in its record
+                // the end of an attempt is in its record
                 Err(no_reply) => {
                     if let NoReply::Refused(error) = *no_reply {
                         stats.dropped(error.code.as_str());

@@ -127,33 +127,26 @@ impl Gateway {
         routes: Arc<RouteCell>,
         parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
-        let (time, ledger) = (parts.time, parts.ledger);
+        let (time, ledger) = (parts.time.clone(), parts.ledger.clone());
         let inflight = Arc::new(Inflight::new(parts.directory.ended_calls()));
         let access = Arc::new(Access {
-            directory: parts.directory,
+            directory: parts.directory.clone(),
             routes,
             time: time.clone(),
             picker_aliases: config.picker_aliases,
         });
         let reasoning = Arc::new(ReasoningStore {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
-            memory: parts.memory,
+            memory: parts.memory.clone(),
         });
         let providers = config.providers.iter().map(Arc::as_ref);
         parts.ceilings.retain_configured(providers);
-        let settler = Arc::new(Settler {
-            ledger: ledger.clone(),
-            ceilings: parts.ceilings.clone(),
-            queue: Arc::new(Queue::new(config.limits.queue_max)),
-            estimates: Arc::new(Estimates::default()),
-            alerts: AlertOutbox {
-                sender: parts.alerts,
-                ledger: ledger.clone(),
-            },
-            metrics: Metrics::default(),
-            mirrors: Arc::default(),
-            routes: access.routes.clone(),
-        });
+        let settler = Arc::new(settler(
+            config,
+            &parts,
+            ledger.clone(),
+            access.routes.clone(),
+        ));
         let work = BodyWork::default();
         let admission = AdmissionControl {
             limits: config.limits,
@@ -464,6 +457,28 @@ impl Gateway {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
+    }
+}
+
+/// Settlement with the live ledger and counters that begin at zero.
+fn settler(
+    config: &Config,
+    parts: &GatewayParts,
+    ledger: Arc<Ledger>,
+    routes: Arc<RouteCell>,
+) -> Settler {
+    Settler {
+        ledger: ledger.clone(),
+        ceilings: parts.ceilings.clone(),
+        queue: Arc::new(Queue::new(config.limits.queue_max)),
+        estimates: Arc::new(Estimates::default()),
+        alerts: AlertOutbox {
+            sender: parts.alerts.clone(),
+            ledger,
+        },
+        metrics: Metrics::default(),
+        mirrors: Arc::default(),
+        routes,
     }
 }
 

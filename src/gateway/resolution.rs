@@ -1,4 +1,4 @@
-//! What a name leads to for one key: every target and fallback, with the reason where the key may not use it.
+//! Resolution of a name for one key: every target and fallback, with the reason where the key may not use it.
 
 use crate::auth::directory::Caller;
 use crate::domain::api_error::ApiError;

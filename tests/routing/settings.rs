@@ -136,15 +136,19 @@ fn key_and_team_settings_limit_the_cost_of_a_request_and_the_lowest_counts() {
 
 #[test]
 fn clamp_lowers_the_cap_to_what_the_setting_affords() {
-    let mut fixture = Fixture::new(
-        "ledger.budget_overrun = \"clamp\"\n[routes.smart]\ntargets = [\"a/m-small\"]\n",
-    );
-    let user = bounded_key(&mut fixture, "tight", json!("0.001"));
-    let mut long = chat("smart", false);
+    let upstream = Upstream::start();
+    let setup = Gatekeeper::without_providers()
+        .ledger("budget_overrun = \"clamp\"")
+        .provider(&Provider::openai("a", &upstream));
+    let mut gateway = setup.start_in_process();
+    let team = gateway.team(&json!({"name": "t"}));
+    let key = json!({"name": "tight", "team": team.id, "max_cost_usd": "0.001"});
+    let key = gateway.key(&key);
+    let mut long = chat("a/m-small", false);
     long["max_tokens"] = json!(100_000);
-    let response = user.post("/v1/chat/completions", &long);
+    let response = gateway.user(&key).post("/v1/chat/completions", &long);
     response.assert_status(200);
-    let cap = fixture.a.last_request().json()["max_tokens"].as_u64();
+    let cap = upstream.last_request().json()["max_tokens"].as_u64();
     assert!(cap.is_some_and(|cap| (1..200).contains(&cap)), "{cap:?}");
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ring::hmac;
 
-use crate::auth::directory::Caller;
+use crate::auth::directory::caller::Caller;
 use crate::auth::directory::sharded_map::ShardedMap;
 use crate::domain::tenant::SecretHash;
 

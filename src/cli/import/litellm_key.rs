@@ -12,6 +12,14 @@ const MASTER_ALIASES: [&str; 2] = ["litellm_proxy_master_key", "LITELLM_PROXY_MA
 const INTERFACE_TEAM: &str = "litellm-dashboard";
 /// Master key of LiteLLM's examples.
 const EXAMPLE_MASTER_KEY: &str = "sk-1234";
+/// Settings of a key without a counterpart.
+const UNKNOWN: [&str; 5] = [
+    "aliases",
+    "config",
+    "permissions",
+    "allowed_routes",
+    "allowed_cache_controls",
+];
 const NAME_CHARS_MAX: usize = 64;
 const HINT_CHARS: usize = 4;
 
@@ -95,32 +103,8 @@ impl KeyReader {
         if let Some(spent) = amount(&row["spend"]) {
             body["spent_usd"] = json!(spent);
         }
-        let limits = [
-            ("rpm_limit", "rpm"),
-            ("tpm_limit", "tpm"),
-            ("max_parallel_requests", "max_parallel"),
-        ];
-        for (theirs, ours) in limits {
-            if let Some(limit) = row[theirs].as_u64().filter(|limit| *limit > 0) {
-                body[ours] = json!(limit.min(u64::from(u32::MAX)));
-            }
-        }
-        for name in [
-            "aliases",
-            "config",
-            "permissions",
-            "allowed_routes",
-            "allowed_cache_controls",
-        ] {
-            let is_set = match &row[name] {
-                Value::Object(members) => !members.is_empty(),
-                Value::Array(items) => !items.is_empty(),
-                _ => false,
-            };
-            if is_set {
-                remarks.push(format!("{name} has no counterpart"));
-            }
-        }
+        add_limits(&mut body, row);
+        note_unknown(row, &mut remarks);
         let team = text(row, "team_alias").or(text(row, "team_id"));
         Ok(KeyRow::Import(Box::new(LitellmKey {
             body,
@@ -128,6 +112,30 @@ impl KeyReader {
             remarks,
         })))
     }
+}
+
+fn add_limits(body: &mut Value, row: &Value) {
+    let limits = [
+        ("rpm_limit", "rpm"),
+        ("tpm_limit", "tpm"),
+        ("max_parallel_requests", "max_parallel"),
+    ];
+    for (theirs, ours) in limits {
+        if let Some(limit) = row[theirs].as_u64().filter(|limit| *limit > 0) {
+            body[ours] = json!(limit.min(u64::from(u32::MAX)));
+        }
+    }
+}
+
+/// Notes settings without a counterpart.
+fn note_unknown(row: &Value, remarks: &mut Vec<String>) {
+    let is_set = |value: &Value| match value {
+        Value::Object(members) => !members.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        _ => false,
+    };
+    let unknown = UNKNOWN.iter().filter(|name| is_set(&row[**name]));
+    remarks.extend(unknown.map(|name| format!("{name} has no counterpart")));
 }
 
 /// Budgets of a key or a team: the hard one, the soft one as a warning, and those of single models.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::input::read;
 use super::litellm_key::{self, KeyReader, KeyRow, LitellmKey};
-use super::read;
 use crate::cli::admin::{AdminClient, ServerArgs};
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_json};

@@ -1,6 +1,7 @@
 //! `gatekeeper import`: takes over the configuration and the keys of another gateway. Must never print a secret.
 
 mod deployment;
+mod input;
 mod litellm;
 mod litellm_key;
 mod litellm_keys;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::failure::Failure;
+use crate::cli::import::input::read;
 use crate::cli::output::print;
 use crate::process;
 
@@ -73,22 +75,6 @@ fn translate(args: &LitellmArgs) -> Result<(), Failure> {
         return Err(Failure::runtime("not everything could be translated"));
     }
     Ok(())
-}
-
-fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
-    use std::io::Read;
-    let mut text = String::new();
-    let failed = |cause: String| Failure::runtime(format!("{}: {cause}", path.display()));
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(bytes_max + 1).read_to_string(&mut text))
-        .map_err(|error| failed(format!("failed to read the file ({error}); check its path")))?;
-    if read as u64 > bytes_max {
-        let most_mib = bytes_max / 1024 / 1024;
-        return Err(failed(format!(
-            "file larger than {most_mib} MiB; check the path"
-        )));
-    }
-    Ok(text)
 }
 
 /// Writes a new file; an existing one is never replaced.

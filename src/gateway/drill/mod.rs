@@ -3,6 +3,7 @@
 //! live traffic are the books, where it is the key of a drill that pays.
 
 mod answers;
+mod reach;
 mod script;
 
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use crate::gateway::admission::AdmissionControl;
 use crate::gateway::attempts::AttemptRunner;
 use crate::gateway::call::Call;
 use crate::gateway::client_timeouts::ClientTimeouts;
+pub use crate::gateway::drill::reach::DrillReach;
 use crate::gateway::drill::script::DrillScript;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::settler::Settler;
@@ -36,23 +38,6 @@ use crate::upstream::Client;
 
 /// Output cap of a drill's requests.
 const OUTPUT_TOKENS: u64 = 16;
-
-/// Targets that fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrillReach {
-    /// the one that is asked first
-    First,
-    All,
-}
-
-impl DrillReach {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DrillReach::First => "first",
-            DrillReach::All => "all",
-        }
-    }
-}
 
 /// One request of a drill.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use crate::dialect::Dialect;
 use crate::domain::attempt::FailureClass;
-use crate::gateway::drill::DrillReach;
 use crate::gateway::drill::answers;
+use crate::gateway::drill::reach::DrillReach;
 use crate::upstream::{ConnectCause, Script, ScriptedResponse, TransportError};
 
 /// Time-out that a scripted one reports.

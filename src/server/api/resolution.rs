@@ -1,4 +1,4 @@
-//! `GET /v1/keys/{id}/resolve?model=NAME`: what a model name leads to for a key.
+//! `GET /v1/keys/{id}/resolve?model=NAME`: the targets to which a model name leads for a key.
 
 use serde_json::{Value, json};
 
