@@ -77,7 +77,6 @@ pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
 pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
-use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
@@ -127,26 +126,27 @@ impl Gateway {
         routes: Arc<RouteCell>,
         parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
-        let (time, ledger) = (parts.time.clone(), parts.ledger.clone());
+        let (time, ledger) = (parts.time, parts.ledger);
         let inflight = Arc::new(Inflight::new(parts.directory.ended_calls()));
         let access = Arc::new(Access {
-            directory: parts.directory.clone(),
+            directory: parts.directory,
             routes,
             time: time.clone(),
             picker_aliases: config.picker_aliases,
         });
         let reasoning = Arc::new(ReasoningStore {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
-            memory: parts.memory.clone(),
+            memory: parts.memory,
         });
         let providers = config.providers.iter().map(Arc::as_ref);
         parts.ceilings.retain_configured(providers);
-        let settler = Arc::new(settler(
-            config,
-            &parts,
-            ledger.clone(),
-            access.routes.clone(),
-        ));
+        let alerts = AlertOutbox {
+            sender: parts.alerts,
+            ledger: ledger.clone(),
+        };
+        let queue = Arc::new(Queue::new(config.limits.queue_max));
+        let (ceilings, routes) = (parts.ceilings.clone(), access.routes.clone());
+        let settler = Arc::new(Settler::new(alerts, ceilings, queue, routes));
         let work = BodyWork::default();
         let admission = AdmissionControl {
             limits: config.limits,
@@ -457,28 +457,6 @@ impl Gateway {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
-    }
-}
-
-/// Settlement with the live ledger and counters that begin at zero.
-fn settler(
-    config: &Config,
-    parts: &GatewayParts,
-    ledger: Arc<Ledger>,
-    routes: Arc<RouteCell>,
-) -> Settler {
-    Settler {
-        ledger: ledger.clone(),
-        ceilings: parts.ceilings.clone(),
-        queue: Arc::new(Queue::new(config.limits.queue_max)),
-        estimates: Arc::new(Estimates::default()),
-        alerts: AlertOutbox {
-            sender: parts.alerts.clone(),
-            ledger,
-        },
-        metrics: Metrics::default(),
-        mirrors: Arc::default(),
-        routes,
     }
 }
 

@@ -28,7 +28,6 @@ pub use crate::gateway::drill::reach::DrillReach;
 use crate::gateway::drill::script::DrillScript;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::metrics::Metrics;
 use crate::gateway::mirror::Mirrors;
 use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{Body, REQUEST_ID, Reply};
@@ -88,16 +87,9 @@ impl Gateway {
             time: self.time.clone(),
             picker_aliases: self.access.picker_aliases,
         });
-        let settler = Arc::new(Settler {
-            ledger: self.settler.ledger.clone(),
-            ceilings: Arc::new(Ceilings::restore(Vec::new())),
-            queue: self.settler.queue.clone(),
-            estimates: Arc::default(),
-            alerts: self.settler.alerts.clone(),
-            metrics: Metrics::default(),
-            mirrors: Arc::default(),
-            routes,
-        });
+        let ceilings = Arc::new(Ceilings::restore(Vec::new()));
+        let (alerts, queue) = (self.settler.alerts.clone(), self.settler.queue.clone());
+        let settler = Arc::new(Settler::new(alerts, ceilings, queue, routes));
         let live = &self.attempts.admission;
         let admission = AdmissionControl {
             access: access.clone(),

@@ -27,6 +27,25 @@ pub(in crate::gateway) struct Settler {
 }
 
 impl Settler {
+    /// A settler whose counters and estimates are at their start.
+    pub fn new(
+        alerts: AlertOutbox,
+        ceilings: Arc<Ceilings>,
+        queue: Arc<Queue>,
+        routes: Arc<RouteCell>,
+    ) -> Settler {
+        Settler {
+            ledger: alerts.ledger.clone(),
+            ceilings,
+            queue,
+            estimates: Arc::default(),
+            alerts,
+            metrics: Metrics::default(),
+            mirrors: Arc::default(),
+            routes,
+        }
+    }
+
     /// Settles a hold. On an error the ledger keeps the result and retries; the reply must not be finished. `first` is false
     /// for a retry, which counts in no metric.
     pub fn settle(
