@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod completions;
 mod data_dir;
+mod declared;
 mod demo;
 mod doctor;
 mod drill;
@@ -25,11 +26,15 @@ mod memory;
 mod organizations;
 mod output;
 mod parse;
+mod price_sheet;
+mod prices;
+mod providers;
 mod requests;
 mod resolve;
 mod resource;
 mod restore;
 mod roles;
+mod route_changes;
 mod route_resolution;
 mod routes;
 mod serve;
@@ -119,11 +124,20 @@ enum Command {
     /// Translate the configuration of another gateway
     #[command(subcommand)]
     Import(import::Command),
-    /// Show what a model name leads to
+    /// List, add, change, test and remove providers
+    #[command(subcommand)]
+    Providers(providers::Command),
+    /// List, add, change and remove routes; show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
     /// Let the targets of a route fail by a script, and show what a client would see
     Drill(drill::Args),
+    /// List, add, change and remove aliases of routes and models
+    #[command(subcommand)]
+    Aliases(route_changes::AliasCommand),
+    /// Show, compare and replace the price sheet
+    #[command(subcommand)]
+    Prices(prices::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -173,8 +187,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Import(command) => import::run(command),
+        Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
         Command::Drill(args) => drill::run(args),
+        Command::Aliases(command) => crate::process::block_on(route_changes::run_alias(&command)),
+        Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Memory(command) => memory::run(command),
@@ -207,6 +224,29 @@ mod tests {
         ] {
             let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
             assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        }
+    }
+
+    #[test]
+    fn documented_commands_of_providers_and_routes_are_parsed() {
+        for line in [
+            "gatekeeper providers add openai --key-stdin",
+            "gatekeeper providers add lan --type openai_compatible --base-url http://10.0.0.5:8000/v1 --price 0.10/0.40 --models m",
+            "gatekeeper providers add bedrock --region eu-west-1 --members-stdin",
+            "gatekeeper providers update openai --set bare_names=false --unset models",
+            "gatekeeper providers test openai --json",
+            "gatekeeper providers remove openai -q",
+            "gatekeeper routes add smart --target openai/gpt-5.1=3 --target anthropic/claude-sonnet-5 --strategy ordered",
+            "gatekeeper routes update smart --fallbacks a,b",
+            "gatekeeper aliases add fast gpt-5-mini",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "gatekeeper providers add",
+            "gatekeeper providers add openai --key-stdin --members-stdin",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 
@@ -255,6 +295,9 @@ mod tests {
             "gatekeeper requests list --top-cost",
             "gatekeeper requests tail --model gpt-*",
             "gatekeeper requests export --since 2026-11-01 --format csv --out requests.csv",
+            "gatekeeper prices diff sheet.json --all",
+            "gatekeeper prices apply sheet.json --dry-run",
+            "gatekeeper prices reset --offline --data /tmp/x",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",

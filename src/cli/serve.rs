@@ -15,7 +15,7 @@ use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
 use crate::cli::output::print;
-use crate::config::{self, ListenerConfig, LoadedConfig};
+use crate::config::{self, ListenerConfig, LoadedConfig, LogFormat};
 use crate::process::{self, Platform, RunningServer};
 
 /// actix-web reports its own starts and stops at level `info`, and every malformed request as an error, with which any client could
@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let loaded = config::load(&overrides)?;
     let listener = service_manager::inherited_listener()?;
     let folder = &loaded.config.folder;
-    init_logging("info");
+    init_logging("info", loaded.config.log_format);
     protect_memory();
     if args.create && !data_dir::is_initialized(folder) {
         data_dir::create(folder)?;
@@ -114,10 +114,8 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         .file
         .as_deref()
         .map(|file| file.display().to_string());
-    let names = config
-        .providers
-        .iter()
-        .map(|provider| provider.name.as_str());
+    let in_force = running.gateway.providers();
+    let names = in_force.iter().map(|provider| provider.name.as_str());
     let providers = names.collect::<Vec<_>>().join(",");
     let sync = match config.ledger.sync {
         config::Sync::Os => "os",
@@ -146,15 +144,15 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
             "keys and prompts cross the network unencrypted; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy"
         );
     }
-    if config.providers.is_empty() {
+    if in_force.is_empty() {
         tracing::warn!(
-            "no providers configured, so every model is unknown; add one and `gatekeeper check` it"
+            "no providers configured, so every model is unknown; add one, e.g. with `gatekeeper providers add openai --key-stdin`"
         );
     }
 }
 
 /// Logs to standard error. `$GATEKEEPER_LOG` overrides the default filter, e.g. `debug` or `gatekeeper=debug`.
-pub fn init_logging(default_filter: &str) {
+pub fn init_logging(default_filter: &str, format: LogFormat) {
     let wanted = std::env::var("GATEKEEPER_LOG").ok();
     let wanted = wanted.filter(|text| !text.is_empty());
     let wanted: Option<Targets> = wanted.and_then(|text| text.parse().ok());
@@ -163,7 +161,14 @@ pub fn init_logging(default_filter: &str) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    let subscriber = tracing_subscriber::registry().with(targets).with(lines);
+    let registry = tracing_subscriber::registry().with(targets);
     // fails if a test has set a subscriber, which is then kept
-    let _already_set = subscriber.try_init();
+    let _already_set = match format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_current_span(false).with_span_list(false);
+            registry.with(lines).try_init()
+        }
+    };
 }

@@ -5,12 +5,14 @@ mod alerts;
 mod audit;
 mod base_url;
 mod credential;
+mod declared;
 mod egress;
 mod fetch;
 mod file;
 mod listener;
 mod members;
 mod mirror;
+mod otlp;
 mod price;
 mod provider;
 mod reasoning_memory;
@@ -23,6 +25,9 @@ mod sign_in;
 mod written;
 
 pub use base_url::parse_base_url;
+pub use declared::{
+    InvalidMember, SECRET_MEMBERS, declared_alias, declared_provider, declared_route,
+};
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};
 pub use mirror::MirrorConfig;
@@ -30,8 +35,9 @@ pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB,
-    OidcConfig, Overrun, PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention,
-    RoleMapping, SealKeySource, Sync, SyslogAddress, UnsupportedFieldPolicy, Webhook,
+    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, LogFormat,
+    MIB, OidcConfig, OtlpConfig, Overrun, PriceEntry, PriceSetting, Provider,
+    ReasoningMemoryConfig, Retention, RoleMapping, SealKeySource, Sync, SyslogAddress,
+    UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

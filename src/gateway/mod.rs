@@ -16,6 +16,7 @@ mod conversation;
 mod deadlines;
 mod drill;
 mod exchange;
+mod failed_call;
 mod inflight;
 mod metrics;
 mod mirror;
@@ -65,6 +66,7 @@ pub use crate::gateway::exchange::provider_test::{
 };
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::failed_call::FailedCall;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::metrics::Metrics;
 pub use crate::gateway::mirror::MIRROR_HEADER;
@@ -81,6 +83,7 @@ use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
+use crate::trace::{RequestTrace, Tracer};
 use crate::upstream::Client;
 
 /// Longest wait for the answer to the test of a provider.
@@ -94,6 +97,7 @@ pub struct GatewayParts {
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
     pub denials: Arc<Denials>,
+    pub tracer: Arc<Tracer>,
     pub ceilings: Arc<Ceilings>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
@@ -115,6 +119,7 @@ pub struct Gateway {
     refusals: Arc<RefusalLog>,
     /// origin of the requests that it handles
     origin: RequestOrigin,
+    tracer: Arc<Tracer>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
     next_unique: AtomicU64,
@@ -138,7 +143,8 @@ impl Gateway {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
         });
-        let providers = config.providers.iter().map(Arc::as_ref);
+        let table = access.routes.load_full();
+        let providers = table.providers().iter().map(Arc::as_ref);
         parts.ceilings.retain_configured(providers);
         let alerts = AlertOutbox {
             sender: parts.alerts,
@@ -185,28 +191,46 @@ impl Gateway {
                 time.clone(),
             )),
             origin: RequestOrigin::Client,
+            tracer: parts.tracer,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
     }
 
     /// Answers one model request. Every refusal is answered in the client's dialect.
-    pub async fn handle(&self, client: &Client, call: Call) -> Reply {
+    pub async fn handle(&self, client: &Client, mut call: Call) -> Reply {
         let id = self.next_id();
         let dialect = call.dialect;
         let began = std::time::Instant::now();
+        let trace = self.trace(id, &mut call);
+        let mut refused = None;
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(failed) => {
                 let FailedCall { error, headers } = *failed;
                 self.metrics().refused(error.code);
+                refused = Some(error.code.as_str());
                 let mut reply = Reply::refusal(dialect, &error, id);
                 reply.headers.extend(headers);
                 reply
             }
         };
         self.metrics().answered(began.elapsed());
+        if let Some(trace) = trace {
+            trace.note_answer(reply.status, refused);
+        }
         reply
+    }
+
+    /// Begins the trace of a request, if traces are exported and this one is recorded.
+    fn trace(&self, id: RequestId, call: &mut Call) -> Option<Arc<RequestTrace>> {
+        if !self.tracer.is_on() {
+            return None;
+        }
+        let operation = call.operation.semantic_name();
+        let origin = (call.traceparent.as_deref(), self.time.wall_ms());
+        call.trace = RequestTrace::begin(&self.tracer, id, operation, origin);
+        call.trace.clone()
     }
 
     /// Authenticate, decode, check access, route; then plan, admit, attempt, relay and settle for each target in turn.
@@ -256,6 +280,9 @@ impl Gateway {
         self.access.resolve_alias(&mut request);
         request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
+        if let Some(trace) = &call.trace {
+            trace.note_request(&request.model, caller.team.id, caller.key.id);
+        }
         access::check_endpoint(&caller, &call)?;
         let mut plan = self.access.plan(&caller, &request.model)?;
         let (request, route_params) = match plan.route() {
@@ -290,7 +317,7 @@ impl Gateway {
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
-            progress: SharedProgress::new(progress, self.time.clone(), seed),
+            progress: SharedProgress::new(progress, self.time.clone(), seed, call.trace),
             origin: self.origin,
             mirror,
         })
@@ -420,6 +447,10 @@ impl Gateway {
         (price_list::priced_models(&routes), as_of)
     }
 
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -457,20 +488,5 @@ impl Gateway {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
-    }
-}
-
-/// A call that ended without a reply: its error, and the headers of the attempt if there was one.
-struct FailedCall {
-    error: ApiError,
-    headers: Vec<(String, String)>,
-}
-
-impl From<ApiError> for Box<FailedCall> {
-    fn from(error: ApiError) -> Box<FailedCall> {
-        Box::new(FailedCall {
-            error,
-            headers: Vec::new(),
-        })
     }
 }

@@ -4,26 +4,37 @@
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors};
-use crate::control::Control;
+use crate::control::{Control, Declarations, FileDeclarations};
 use crate::price::Sheet;
 use crate::process::route_catalogue;
-use crate::route::{RouteCell, RouteTable};
 use crate::store::seal::SealKey;
+use crate::store::{Store, StoreError};
 use crate::upstream::{Egress, TlsFileError};
 
-/// Routes in force, and the control plane that records a reload.
+/// Declarations in force, and the control plane that records a reload.
 pub(super) struct ConfigReload {
-    pub routes: Arc<RouteCell>,
+    pub declarations: Arc<Declarations>,
     pub control: Control,
     pub seal_key: SealKey,
 }
 
-/// Table of the providers and routes of a configuration.
-pub(super) fn route_table(config: &Config) -> RouteTable {
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let routes = routes.with_routing(&config.routing);
-    route_catalogue::warn_of_names(&routes);
-    routes
+/// Providers and routes of the configuration and of the books.
+pub(super) fn declarations(
+    config: &Config,
+    store: &Store,
+    seal_key: &SealKey,
+    sheet: Arc<Sheet>,
+) -> Result<Arc<Declarations>, StoreError> {
+    let declarations = Declarations::open(store, of_file(config), seal_key.clone(), sheet)?;
+    route_catalogue::warn_of_names(&declarations.routes().load());
+    Ok(Arc::new(declarations))
+}
+
+fn of_file(config: &Config) -> FileDeclarations {
+    FileDeclarations {
+        providers: config.providers.clone(),
+        routing: config.routing.clone(),
+    }
 }
 
 /// Settings of outgoing connections, with the files of every destination read.
@@ -33,7 +44,9 @@ pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let receivers = receivers.into_iter().flatten();
     let receivers = receivers.map(|receiver| &receiver.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(receivers))
+    let collector = config.otlp.iter().map(|otlp| &otlp.connection);
+    let destinations = providers.chain(receivers).chain(collector);
+    Egress::open(&config.egress, timeout_ms, destinations)
 }
 
 impl ConfigReload {
@@ -50,7 +63,8 @@ impl ConfigReload {
             tracing::error!(%error, "configuration not reloaded; its audit event cannot be written");
             return;
         }
-        self.routes.replace(route_table(&config));
+        self.declarations.replace_file(of_file(&config)).await;
+        route_catalogue::warn_of_names(&self.declarations.routes().load());
         tracing::info!(
             providers = config.providers.len(),
             routes = config.routing.routes.len(),

@@ -44,6 +44,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
         },
         Step {
             from: 9,
+            apply: rollup_upgrade::add_latencies,
+        },
+        Step {
+            from: 10,
             apply: bound_requests_and_import_keys,
         },
     ],
@@ -63,7 +67,7 @@ fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// 9 to 10: rows of teams and keys have a version with the most that a request may cost, and with the origin of the secret. The number
+/// 10 to 11: rows of teams and keys have a version with the most that a request may cost, and with the origin of the secret. The number
 /// keeps earlier releases from reading them.
 fn bound_requests_and_import_keys(_: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())

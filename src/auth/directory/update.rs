@@ -53,6 +53,7 @@ impl Directory {
             RowChange::LimitRemoved(id) => self.remove_limit(id, concerned),
             // amounts belong to the ledger
             RowChange::OpeningBalance(..) => {}
+            RowChange::Prices(_) => {}
         }
     }
 

@@ -33,6 +33,7 @@ use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::meter::Ceilings;
 use crate::route::RouteCell;
+use crate::trace::Tracer;
 use crate::upstream::Client;
 
 /// Output cap of a drill's requests.
@@ -116,6 +117,7 @@ impl Gateway {
             bodies: self.bodies.clone(),
             refusals: self.refusals.clone(),
             origin: RequestOrigin::Drill,
+            tracer: Tracer::off(),
             time: self.time.clone(),
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
@@ -139,6 +141,8 @@ fn request(call: &DrillCall) -> Call {
         max_cost: None,
         no_mirror: true,
         user: None,
+        traceparent: None,
+        trace: None,
         body: body.to_string().into(),
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeKeys)?;
     let new = parse_new(fields, call.control.now_ms())?;
     let (key, secret) = call.control.create_key(&grant, new).await?;
-    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
+    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version()))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -73,7 +73,7 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadKeys)?;
     let id = known(KeyId::parse(&call.id), "key")?;
     let key = call.control.key(&grant, id).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version))
+    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version()))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -84,7 +84,7 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let update = parse_change(&call.body, call.control.now_ms())?;
     let changed = call.control.change_key(&grant, id, update).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version))
+    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version()))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -104,7 +104,7 @@ pub(crate) async fn rotate(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let grace_ms = parse_grace(&call.body)?;
     let (key, secret) = call.control.rotate_key(&grant, id, grace_ms).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
+    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version()))
 }
 
 /// `POST /v1/keys/import`: a key of another gateway, by the SHA-256 of its secret.

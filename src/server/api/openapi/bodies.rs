@@ -11,7 +11,7 @@ pub(super) struct Body {
     pub is_required: bool,
 }
 
-fn body(schema: Value, example: Value) -> Body {
+pub(super) fn body(schema: Value, example: Value) -> Body {
     Body {
         schema,
         example,
@@ -19,7 +19,7 @@ fn body(schema: Value, example: Value) -> Body {
     }
 }
 
-type Members = Vec<(&'static str, Value)>;
+pub(super) type Members = Vec<(&'static str, Value)>;
 
 fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 64 })
@@ -101,7 +101,7 @@ fn label_members() -> Members {
     ]
 }
 
-fn with(own: Members, shared: impl IntoIterator<Item = Members>) -> Members {
+pub(super) fn with(own: Members, shared: impl IntoIterator<Item = Members>) -> Members {
     own.into_iter()
         .chain(shared.into_iter().flatten())
         .collect()
@@ -317,6 +317,19 @@ pub(super) fn secret_of_key() -> Body {
     body(
         closed(&["key"], &[("key", text())]),
         json!({ "key": "sk-gk-ci-…" }),
+    )
+}
+
+pub(super) fn price_sheet() -> Body {
+    let sheet = described(
+        text(),
+        "text of the file, as `GET /v1/prices/sheet/text` gives it",
+    );
+    let members = [("sheet", sheet), ("dry_run", nullable(flag()))];
+    let example = r#"{"as_of":"our contract, 2027-01","models":[]}"#;
+    body(
+        closed(&["sheet"], &members),
+        json!({ "sheet": example, "dry_run": true }),
     )
 }
 

@@ -286,21 +286,76 @@ pub(super) fn audit_verification(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
-/// Roles of an organization or a team see names only.
-pub(super) fn providers(_: &mut SchemaGenerator) -> Value {
+/// An object of the configuration. Roles of an organization or a team see its name only.
+fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
+    let mut declared = object(&[
+        ("object", constant(kind)),
+        ("id", text_schema()),
+        ("name", text_schema()),
+    ]);
+    let credential = object(&[
+        ("members", array(text_schema())),
+        ("seal_key_id", text_schema()),
+        ("created_at", instant()),
+    ]);
+    let shared = [
+        ("managed_by_file", flag()),
+        ("members", any_object()),
+        ("credentials", array(credential)),
+        ("created_at", instant()),
+        ("fault", nullable(text_schema())),
+    ];
+    for (name, schema) in members.iter().chain(&shared) {
+        declared["properties"][name] = schema.clone();
+    }
+    declared
+}
+
+pub(super) fn provider(_: &mut SchemaGenerator) -> Value {
     let price = json!({ "anyOf": [text_schema(), object(&[("sheet", text_schema())])] });
-    let mut provider = object(&[("object", constant("provider")), ("name", text_schema())]);
-    for (name, schema) in [
+    let members = [
         ("type", text_schema()),
         ("base_url", text_schema()),
         ("has_credential", flag()),
         ("price", price),
         ("models", array(text_schema())),
-        ("managed_by_file", flag()),
-    ] {
-        provider["properties"][name] = schema;
-    }
-    page(provider)
+    ];
+    declared("provider", &members)
+}
+
+pub(super) fn providers(generator: &mut SchemaGenerator) -> Value {
+    page(provider(generator))
+}
+
+pub(super) fn route(_: &mut SchemaGenerator) -> Value {
+    let target = object(&[
+        ("model", text_schema()),
+        ("weight", count()),
+        ("order", count()),
+    ]);
+    let members = [
+        ("strategy", text_schema()),
+        ("targets", array(target)),
+        ("affinity", flag()),
+        ("max_retries", count()),
+        ("max_attempts", count()),
+        ("fallbacks", array(text_schema())),
+        ("context_fallbacks", array(text_schema())),
+        ("content_fallbacks", array(text_schema())),
+    ];
+    declared("route", &members)
+}
+
+pub(super) fn routes(generator: &mut SchemaGenerator) -> Value {
+    page(route(generator))
+}
+
+pub(super) fn alias(_: &mut SchemaGenerator) -> Value {
+    declared("alias", &[("target", text_schema())])
+}
+
+pub(super) fn aliases(generator: &mut SchemaGenerator) -> Value {
+    page(alias(generator))
 }
 
 pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
@@ -350,6 +405,41 @@ pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
+fn sheet_facts() -> Vec<(&'static str, Value)> {
+    vec![
+        ("object", constant("price_sheet")),
+        ("source", words(&["embedded", "applied"])),
+        ("as_of", text_schema()),
+        ("sha256", text_schema()),
+        ("models", count()),
+        ("applied_at", nullable(instant())),
+    ]
+}
+
+pub(super) fn price_sheet(_: &mut SchemaGenerator) -> Value {
+    let mut members = sheet_facts();
+    members.push(("outdated", nullable(object(&sheet_facts()))));
+    object(&members)
+}
+
+pub(super) fn price_sheet_change(_: &mut SchemaGenerator) -> Value {
+    let member = object(&[
+        ("name", text_schema()),
+        ("before", nullable(text_schema())),
+        ("after", nullable(text_schema())),
+    ]);
+    let row = object(&[("name", text_schema()), ("members", array(member))]);
+    object(&[
+        ("object", constant("price_sheet_change")),
+        ("dry_run", flag()),
+        ("before", object(&sheet_facts())),
+        ("after", object(&sheet_facts())),
+        ("added", array(text_schema())),
+        ("removed", array(text_schema())),
+        ("changed", array(row)),
+    ])
+}
+
 pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
     page(object(&[
         ("object", constant("setting")),
@@ -373,6 +463,21 @@ pub(super) fn restore(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("restore_acceptance")),
         ("backup", instant()),
+    ])
+}
+
+pub(super) fn instance(_: &mut SchemaGenerator) -> Value {
+    let certificate = object(&[("ends_at", instant())]);
+    let backup = object(&[("at", instant()), ("by", text_schema())]);
+    object(&[
+        ("object", constant("instance")),
+        ("id", text_schema()),
+        ("version", text_schema()),
+        ("binary_sha256", nullable(text_schema())),
+        ("seal_key_id", text_schema()),
+        ("certificate", nullable(certificate)),
+        ("last_backup", nullable(backup)),
+        ("price_sheet", object(&sheet_facts())),
     ])
 }
 
