@@ -118,11 +118,6 @@ impl ServerArgs {
         }
     }
 
-    /// Settings that the flags select.
-    pub fn settings(&self) -> &SettingsArgs {
-        &self.settings
-    }
-
     fn local_zone(&self) -> Option<Zone> {
         let is_demo = self.local_folder().ok()? == Path::new(DEMO_FOLDER);
         if self.url.is_some() || is_demo {

@@ -112,7 +112,7 @@ pub(crate) async fn import(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ImportKeys)?;
     let new = parse_imported(&call.body, call.control.now_ms())?;
     let key = call.control.import_key(&grant, new).await?;
-    Ok(ApiReply::created(&KeyJson::of(&key))?.with_version(&key.version))
+    Ok(ApiReply::created(&KeyJson::of(&key))?.with_version(&key.version()))
 }
 
 /// `POST /v1/keys/verify`: status of the key with the secret in the body.
