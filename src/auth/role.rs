@@ -211,6 +211,12 @@ table! {
     /// send a call without a model to a provider
     TestProviders, "providers.test",
         [Owner], own [];
+    /// view the names of routes; targets and policies with a role of the instance
+    ReadRoutes, "routes.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// view cooldowns, calls in flight and bounds of the deployments of a route
+    ReadRouteHealth, "routes.health",
+        [Owner Auditor Viewer], own [];
     /// view the prices of models
     ReadPrices, "prices.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];

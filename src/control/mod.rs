@@ -16,6 +16,7 @@ mod change;
 pub mod clock;
 pub mod corrections;
 mod deletion;
+mod deployment_alerts;
 mod error;
 mod follower;
 mod idempotency;

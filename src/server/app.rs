@@ -10,8 +10,8 @@ use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
-    openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
-    state, teams, usage, users,
+    openapi, organizations, providers, reasoning_memory, requests, resource, routes, settings,
+    sign_in, state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -184,6 +184,9 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
         resource("/v1/providers").get(may::ReadProviders, providers::list),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/routes").get(may::ReadRoutes, routes::list),
+        resource("/v1/routes/{id}").get(may::ReadRoutes, routes::get),
+        resource("/v1/routes/{id}/health").get(may::ReadRouteHealth, routes::health),
         resource("/v1/settings").get(may::ReadSettings, settings::list),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),

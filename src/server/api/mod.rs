@@ -29,6 +29,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod routes;
 pub(crate) mod settings;
 #[cfg(test)]
 mod sheet_members;

@@ -352,6 +352,13 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get("/v1/routes", "Routes").answers(200, replies::routes),
+        get("/v1/routes/{id}", "A route, by its name").answers(200, replies::route),
+        get(
+            "/v1/routes/{id}/health",
+            "Health of the deployments of a route",
+        )
+        .answers(200, replies::route_health),
         get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",

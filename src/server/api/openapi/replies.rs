@@ -253,6 +253,71 @@ pub(super) fn providers(_: &mut SchemaGenerator) -> Value {
     page(provider)
 }
 
+/// Roles of an organization or a team see names only.
+pub(super) fn route(_: &mut SchemaGenerator) -> Value {
+    let timeouts = [
+        "connect_timeout_s",
+        "head_timeout_s",
+        "first_content_timeout_s",
+        "idle_timeout_s",
+        "call_timeout_s",
+    ];
+    let timeouts = object(&timeouts.map(|name| (name, nullable(count()))));
+    let target = object(&[
+        ("model", text_schema()),
+        ("weight", count()),
+        ("order", count()),
+        ("rpm", nullable(count())),
+        ("tpm", nullable(count())),
+        ("timeouts", timeouts.clone()),
+    ]);
+    let mut route = object(&[("object", constant("route")), ("name", text_schema())]);
+    for (name, schema) in [
+        ("strategy", text_schema()),
+        ("affinity", words(&["off", "cache_key"])),
+        ("targets", array(target)),
+        ("retry_on", array(text_schema())),
+        ("max_retries", count()),
+        ("max_attempts", count()),
+        ("timeouts", timeouts),
+        ("defaults", any_object()),
+        ("override", any_object()),
+        ("fallbacks", array(text_schema())),
+        ("context_fallbacks", array(text_schema())),
+        ("content_fallbacks", array(text_schema())),
+        ("managed_by_file", flag()),
+    ] {
+        route["properties"][name] = schema;
+    }
+    route
+}
+
+pub(super) fn routes(generator: &mut SchemaGenerator) -> Value {
+    page(route(generator))
+}
+
+pub(super) fn route_health(_: &mut SchemaGenerator) -> Value {
+    let deployment = object(&[
+        ("target", text_schema()),
+        ("deployment", text_schema()),
+        ("key", nullable(text_schema())),
+        ("state", words(&["closed", "open", "half_open"])),
+        ("cooldown_ms", count()),
+        ("cooldowns", count()),
+        ("in_flight", count()),
+        ("first_content_ms", nullable(count())),
+        ("rpm", nullable(count())),
+        ("tpm", nullable(count())),
+        ("requests", count()),
+        ("tokens", count()),
+    ]);
+    object(&[
+        ("object", constant("route_health")),
+        ("name", text_schema()),
+        ("deployments", array(deployment)),
+    ])
+}
+
 pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("provider_test")),
@@ -262,6 +327,7 @@ pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
         ("status", nullable(count())),
         ("reason", nullable(text_schema())),
         ("total_ms", count()),
+        ("key", nullable(text_schema())),
     ])
 }
 
