@@ -19,6 +19,7 @@ mod inflight;
 mod metrics;
 mod price_list;
 mod rate_limit_headers;
+mod replaceable;
 mod reply;
 mod request;
 
@@ -66,13 +67,15 @@ use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
-use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
+use crate::route::{HealthChange, Moment, RouteCell, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
 
 /// Longest wait for the answer to the test of a provider.
 const PROVIDER_TEST_MS_MAX: u64 = 10_000;
+/// Text per token, where bounds of tokens per minute count a call before its usage is known.
+const BYTES_PER_TOKEN: u64 = 3;
 
 /// Parts of the process that the gateway works with.
 pub struct GatewayParts {
@@ -81,6 +84,8 @@ pub struct GatewayParts {
     pub pseudonyms: Pseudonyms,
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
+    /// delivery of alerts of deployments
+    pub deployment_alerts: mpsc::Sender<HealthChange>,
     pub denials: Arc<Denials>,
     pub ceilings: Arc<Ceilings>,
     pub seal_key: SealKey,
@@ -94,7 +99,7 @@ pub struct Gateway {
     limits: Limits,
     user_header: Option<String>,
     access: Arc<Access>,
-    attempts: AttemptRunner,
+    attempts: Arc<AttemptRunner>,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
@@ -134,6 +139,7 @@ impl Gateway {
                 sender: parts.alerts,
                 ledger: ledger.clone(),
             },
+            deployment_alerts: parts.deployment_alerts,
             metrics: Metrics::default(),
             routes: access.routes.clone(),
         });
@@ -158,11 +164,11 @@ impl Gateway {
             limits: config.limits,
             user_header: config.user_header.clone(),
             access,
-            attempts: AttemptRunner {
+            attempts: Arc::new(AttemptRunner {
                 admission,
                 settler: settler.clone(),
                 exchange: exchange.clone(),
-            },
+            }),
             settler,
             exchange,
             inflight,
@@ -213,7 +219,7 @@ impl Gateway {
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
         } else {
-            self.attempts.run(&routed, client, guard).await
+            replaceable::run(&self.attempts, &routed, client, guard).await
         };
         let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
         ended.map_err(|no_reply| match *no_reply {
@@ -249,8 +255,8 @@ impl Gateway {
             boot_ms: self.time.boot_ms(),
             random: mix(seed),
             conversation: plan.has_affinity().then(|| conversation::hash(&request)),
+            tokens: request.input.text_bytes / BYTES_PER_TOKEN,
         };
-        let progress = RouteProgress::new(plan, moment);
         Ok(RoutedRequest {
             id: entry.request,
             caller,
@@ -262,7 +268,7 @@ impl Gateway {
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
-            progress: SharedProgress::new(progress, self.time.clone(), seed),
+            progress: SharedProgress::new(plan, moment, self.time.clone(), seed),
         })
     }
 

@@ -22,7 +22,7 @@ use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt, ReportedBill};
 use crate::price::{Bill, PriceUnknown, PricingContext};
-use crate::route::{Deployment, FailedAttempt, HealthChange, RouteTable, RunningCall};
+use crate::route::{Deployment, FailedAttempt, RouteTable, RunningCall};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
@@ -122,6 +122,14 @@ impl OpenHold {
         &self.facts.deployment.provider.name
     }
 
+    /// The request goes to the vendor.
+    pub fn mark_sent(&mut self, now: Instant) {
+        self.sent_at = Some(now);
+        if let Some(call) = &mut self.call {
+            call.mark_sent();
+        }
+    }
+
     pub fn is_resolved(&self) -> bool {
         self.resolved
     }
@@ -138,6 +146,9 @@ impl OpenHold {
         };
         result.status = status;
         let (first, bill, flags) = (!self.resolved, result.cost, result.flags);
+        if let Some(call) = &mut self.call {
+            call.note_tokens(result.usage.in_total() + result.usage.out_total);
+        }
         let settled = self.settler.settle(self.grant.id, result, first);
         // set after the settlement: if the ledger panics, `drop` still settles the hold
         self.resolved = true;
@@ -177,7 +188,7 @@ impl OpenHold {
             .call
             .as_mut()
             .and_then(|call| call.succeeded(now_ms, first_content_ms));
-        log_health(change);
+        self.settler.note_health(change);
     }
 
     /// Decides about the next attempt and notes the failure, before the settlement that stores the note.
@@ -187,7 +198,7 @@ impl OpenHold {
             .call
             .as_mut()
             .and_then(|call| call.failed(now_ms, failure.class, failure.retry_after_s));
-        log_health(change);
+        self.settler.note_health(change);
         // a client that is gone gets no further attempt
         if self.disconnect.is_set() || self.resolved {
             return;
@@ -470,20 +481,6 @@ impl OpenHold {
             estimates.learn(&deployment.provider.name, &deployment.model, size, visible);
         }
     }
-}
-
-/// Logs a change of a deployment's health: one line per change.
-fn log_health(change: Option<HealthChange>) {
-    let Some(change) = change else {
-        return;
-    };
-    let (deployment, state) = (change.deployment.as_str(), change.state.as_str());
-    tracing::warn!(
-        deployment,
-        state,
-        cooldown_ms = change.cooldown_ms,
-        "deployment health changed"
-    );
 }
 
 impl Drop for OpenHold {

@@ -122,7 +122,7 @@ impl UpstreamRejection {
     pub fn failure(&self, deployment: &Deployment) -> AttemptFailure {
         let provider = &deployment.provider;
         let status = self.status;
-        log_credential_rejection(&provider.name, status);
+        log_credential_rejection(deployment, status);
         let (code, message) = (&self.error.kind, &self.error.message);
         let class = provider.preset.failure_class(Some(status), code, message);
         let failure = if is_for_the_client(status) {
@@ -189,7 +189,8 @@ impl UpstreamRejection {
 fn without_secrets(provider: &Provider, body: Bytes) -> Bytes {
     let headers = provider.headers.iter().map(|(_, value)| value);
     let mut body = body;
-    for secret in headers.chain(&provider.api_key) {
+    let keys = provider.api_keys.iter().map(|key| &key.secret);
+    for secret in headers.chain(keys) {
         let secret = secret.expose().as_bytes();
         if secret.len() < SECRET_BYTES_MIN || memmem::find(&body, secret).is_none() {
             continue;
@@ -212,10 +213,11 @@ fn is_for_the_client(status: u16) -> bool {
     matches!(status, 400 | 405..=499) && !matches!(status, 407 | 408 | 424)
 }
 
-fn log_credential_rejection(provider: &str, status: u16) {
+fn log_credential_rejection(deployment: &Deployment, status: u16) {
     if matches!(status, 401..=403) {
         tracing::error!(
-            provider = %provider,
+            provider = %deployment.provider.name,
+            key = deployment.key_name(),
             status,
             "provider rejected the gateway's credential; check its api_key and its account"
         );

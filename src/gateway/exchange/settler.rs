@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
+use crate::domain::attempt::FailureClass;
 use crate::domain::event::{CallResult, HoldId, Progress};
 use crate::domain::id::RequestId;
 use crate::gateway::admission::queue::Queue;
@@ -10,7 +13,7 @@ use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
-use crate::route::RouteCell;
+use crate::route::{HealthChange, RouteCell};
 use crate::store::AppendError;
 
 pub(in crate::gateway) struct Settler {
@@ -19,6 +22,7 @@ pub(in crate::gateway) struct Settler {
     pub queue: Arc<Queue>,
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,
+    pub deployment_alerts: mpsc::Sender<HealthChange>,
     pub metrics: Metrics,
     /// prices of models that ran inside a call
     pub routes: Arc<RouteCell>,
@@ -58,6 +62,25 @@ impl Settler {
         match released {
             Ok(freed) => self.queue.wake(&freed),
             Err(error) => log_unreleased(id.request, &error),
+        }
+    }
+
+    /// Logs a change of a deployment's health, one line per change, and hands the alerts among them over.
+    pub fn note_health(&self, change: Option<HealthChange>) {
+        let Some(change) = change else {
+            return;
+        };
+        tracing::warn!(
+            deployment = change.deployment.as_str(),
+            key = change.key.as_deref(),
+            state = change.state.as_str(),
+            class = change.class.map(FailureClass::as_str),
+            cooldown_ms = change.cooldown_ms,
+            "deployment health changed"
+        );
+        // a full queue leaves the line in the log
+        if change.is_alert {
+            let _is_queued = self.deployment_alerts.try_send(change);
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::attempt::Decision;
 use crate::domain::time::Time;
-use crate::route::{FailedAttempt, Moment, RouteProgress, Step, mix};
+use crate::gateway::exchange::early_reply::EarlyReply;
+use crate::route::{FailedAttempt, Moment, Plan, RouteProgress, Step, mix};
 
 #[derive(Clone)]
 pub(in crate::gateway) struct SharedProgress {
@@ -13,15 +14,47 @@ pub(in crate::gateway) struct SharedProgress {
     time: Arc<Time>,
     /// seed of the jitter
     seed: u64,
+    /// estimate of the input
+    tokens: u64,
+    /// present for a stream of which one attempt may replace another
+    early: Option<EarlyReply>,
 }
 
 impl SharedProgress {
-    pub fn new(progress: RouteProgress, time: Arc<Time>, seed: u64) -> SharedProgress {
+    /// Starts with the choice of the first target at this moment.
+    pub fn new(plan: Plan, moment: Moment, time: Arc<Time>, seed: u64) -> SharedProgress {
         SharedProgress {
-            progress: Arc::new(Mutex::new(progress)),
+            progress: Arc::new(Mutex::new(RouteProgress::new(plan, moment))),
             time,
             seed,
+            tokens: moment.tokens,
+            early: None,
         }
+    }
+
+    /// The reply whose head may go out before an attempt has content.
+    pub(super) fn early(&self) -> Option<EarlyReply> {
+        self.early.clone()
+    }
+
+    /// The same progress with a reply whose head may go out early.
+    #[must_use]
+    pub fn with_early(&self, early: EarlyReply) -> SharedProgress {
+        SharedProgress {
+            early: Some(early),
+            ..self.clone()
+        }
+    }
+
+    /// Returns `true` if a failed attempt may be followed by another.
+    pub fn has_attempts(&self) -> bool {
+        self.lock().has_attempts()
+    }
+
+    /// Time until the bounds of a target leave room for the request; `None` if no bound is in the way.
+    pub fn limited_ms(&self) -> Option<u64> {
+        let moment = self.moment();
+        self.lock().limited_ms(moment)
     }
 
     /// The next attempt, if there is one.
@@ -60,6 +93,7 @@ impl SharedProgress {
             boot_ms: self.time.boot_ms(),
             random: mix(self.seed ^ u64::from(self.attempts())),
             conversation: None,
+            tokens: self.tokens,
         }
     }
 
