@@ -2,6 +2,7 @@
 //! (`ledger/`) with its sync thread, and the disposable reasoning memory (`memory.redb`). Accepts and returns types of `domain`; it
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
+mod applied_sheet;
 mod audit_state;
 mod backend;
 pub mod backup;
@@ -13,6 +14,7 @@ mod error;
 mod identity;
 mod linked_files;
 mod log_throttle;
+pub mod mapping;
 mod migrate;
 mod open;
 mod options;
@@ -25,11 +27,13 @@ pub mod seal;
 mod tests;
 mod wal;
 
+pub use applied_sheet::{AppliedSheet, sha256};
 pub use books::alerts::UndeliveredAlert;
 pub use books::audit::append::AuditEvent;
 pub use books::audit::read::{AuditPage, AuditScan};
 pub use books::clock::KnownWindows;
 pub use books::feed::FeedCursor;
+pub use books::last_backup::LastBackup;
 pub use books::records::{
     EntryHead, FeedPage, Record, RecordIndex, RequestLogEntry, Scan, ScanPage,
 };
