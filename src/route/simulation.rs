@@ -11,7 +11,7 @@ use crate::route::table::tests::local_provider;
 use crate::route::{FailedAttempt, Moment, Plan, RouteProgress, RouteTable, Step, mix};
 
 /// Latency of a call at this model and time, and its failure.
-type Behaviour = dyn Fn(&str, u64) -> (u64, Option<FailureClass>);
+type Behaviour<'a> = dyn Fn(&str, u64) -> (u64, Option<FailureClass>) + 'a;
 
 enum Event {
     Arrival(u64),
@@ -105,7 +105,7 @@ fn simulate(
     table: &RouteTable,
     interval_us: u64,
     duration_ms: u64,
-    behaviour: &Behaviour,
+    behaviour: &Behaviour<'_>,
 ) -> Report {
     let mut report = Report::default();
     let mut queue: BTreeMap<(u64, u64), Event> = BTreeMap::new();

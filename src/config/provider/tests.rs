@@ -57,7 +57,10 @@ fn vendor_needs_only_its_api_key() {
         .find(|provider| provider.name == "openai")
         .expect("openai");
     assert_eq!(openai.base_url, "https://api.openai.com/v1");
-    assert_eq!(openai.api_keys.first().map(|key| key.secret.expose()), Some(KEY));
+    assert_eq!(
+        openai.api_keys.first().map(|key| key.secret.expose()),
+        Some(KEY)
+    );
     assert!(matches!(openai.price, PriceSetting::Sheet(_)));
 }
 
