@@ -185,6 +185,9 @@ table! {
     /// view budgets: spent, held, left
     ReadBudgets, "budgets.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
+    /// take over keys of another gateway with the hashes of their secrets
+    ImportKeys, "keys.import",
+        [Owner OrganizationAdmin], own [];
     /// view administrative keys
     ReadAdminKeys, "admin_keys.read",
         [Owner Auditor OrganizationAdmin OrganizationAuditor TeamAdmin], own [];
@@ -208,12 +211,21 @@ table! {
     /// view the names of providers; addresses and own rates with a role of the instance
     ReadProviders, "providers.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, change and delete providers; their credentials
+    ChangeProviders, "providers.change",
+        [Owner], own [];
     /// send a call without a model to a provider
     TestProviders, "providers.test",
         [Owner], own [];
-    /// view the names of routes; targets and policies with a role of the instance
+    /// send own requests through a route while its targets fail by a script
+    DrillRoutes, "routes.drill",
+        [Owner], own [];
+    /// view the names of routes and aliases; their targets with a role of the instance
     ReadRoutes, "routes.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, change and delete routes and aliases
+    ChangeRoutes, "routes.change",
+        [Owner], own [];
     /// view cooldowns, calls in flight and bounds of the deployments of a route
     ReadRouteHealth, "routes.health",
         [Owner Auditor Viewer], own [];
@@ -229,6 +241,9 @@ table! {
     /// view the settings of the configuration file, without secrets
     ReadSettings, "settings.read",
         [Owner Auditor Viewer], own [];
+    /// change settings that the configuration file does not set
+    ChangeSettings, "settings.change",
+        [Owner], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",
         [Owner Auditor Viewer], own [];

@@ -6,11 +6,13 @@ mod api_keys;
 mod audit;
 mod base_url;
 mod credential;
+mod declared;
 mod egress;
 mod fetch;
 mod file;
 mod listener;
 mod members;
+mod mirror;
 mod otlp;
 mod price;
 mod provider;
@@ -25,8 +27,12 @@ mod timeouts;
 mod written;
 
 pub use base_url::parse_base_url;
+pub use declared::{
+    InvalidMember, SECRET_MEMBERS, declared_alias, declared_provider, declared_route,
+};
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};
+pub use mirror::MirrorConfig;
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};

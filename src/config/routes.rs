@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::api_keys;
 use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::mirror::{self, MirrorConfig};
 use super::timeouts::CallTimeouts;
 use crate::domain::attempt::{FailureClass, FailureClasses};
 use crate::domain::provider_key::DeploymentLimits;
@@ -54,6 +55,8 @@ pub struct RouteConfig {
     pub context_fallbacks: Vec<String>,
     /// names tried in turn if a target's content filter rejects the request
     pub content_fallbacks: Vec<String>,
+    /// copies of requests to another deployment
+    pub mirror: Option<MirrorConfig>,
 }
 
 /// One target of a route.
@@ -227,6 +230,7 @@ fn resolve(
         names("context_fallbacks"),
         names("content_fallbacks"),
     );
+    let mirror = mirror::resolve(&mut section, parse_name, errors);
     section.finish(errors);
     Some(RouteConfig {
         name: valid_name?,
@@ -240,6 +244,7 @@ fn resolve(
         fallbacks,
         context_fallbacks,
         content_fallbacks,
+        mirror,
     })
 }
 

@@ -38,6 +38,13 @@ impl Candidate {
         &self.target.deployment
     }
 
+    /// The candidate as one whose calls no health counts.
+    #[must_use]
+    pub fn without_health(mut self) -> Candidate {
+        self.target.health = None;
+        self
+    }
+
     /// Returns `true` if the target neither cools down nor is at its bounds.
     pub(super) fn is_available(&self, moment: Moment) -> bool {
         let health = self.target.health.as_ref();

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use crate::domain::attempt::FailureClass;
 use crate::domain::event::{CallResult, HoldId, Progress};
 use crate::domain::id::RequestId;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::mirror_stats::MirrorStats;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
 use crate::route::{HealthChange, RouteCell};
@@ -22,13 +21,32 @@ pub(in crate::gateway) struct Settler {
     pub queue: Arc<Queue>,
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,
-    pub deployment_alerts: mpsc::Sender<HealthChange>,
     pub metrics: Metrics,
+    pub mirrors: Arc<MirrorStats>,
     /// prices of models that ran inside a call
     pub routes: Arc<RouteCell>,
 }
 
 impl Settler {
+    /// A settler whose counters and estimates are at their start.
+    pub fn new(
+        alerts: AlertOutbox,
+        ceilings: Arc<Ceilings>,
+        queue: Arc<Queue>,
+        routes: Arc<RouteCell>,
+    ) -> Settler {
+        Settler {
+            ledger: alerts.ledger.clone(),
+            ceilings,
+            queue,
+            estimates: Arc::default(),
+            alerts,
+            metrics: Metrics::default(),
+            mirrors: Arc::default(),
+            routes,
+        }
+    }
+
     /// Settles a hold. On an error the ledger keeps the result and retries; the reply must not be finished. `first` is false
     /// for a retry, which counts in no metric.
     pub fn settle(
@@ -80,7 +98,7 @@ impl Settler {
         );
         // a full queue leaves the line in the log
         if change.is_alert {
-            let _is_queued = self.deployment_alerts.try_send(change);
+            let _is_queued = self.alerts.deployments.try_send(change);
         }
     }
 

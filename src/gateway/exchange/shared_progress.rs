@@ -52,6 +52,15 @@ impl SharedProgress {
         }
     }
 
+    /// Progress of another request, which is not traced, with the same clock and jitter.
+    pub fn with_plan(&self, plan: Plan) -> SharedProgress {
+        let moment = Moment {
+            boot_ms: self.boot_ms(),
+            ..Moment::default()
+        };
+        SharedProgress::new(plan, moment, self.time.clone(), self.seed, None)
+    }
+
     /// The reply whose head may go out before an attempt has content.
     pub(super) fn early(&self) -> Option<EarlyReply> {
         self.early.clone()
