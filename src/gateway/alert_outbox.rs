@@ -1,5 +1,5 @@
-//! Hands alerts of budgets and deployments to the task that delivers them. Never waits: where the channel is full, the ledger raises the alert
-//! again at its next occasion.
+//! Hands alerts of budgets and deployments to the task that delivers them. Never waits: where the channel is full, the ledger raises the
+//! alert of a budget again at its next occasion.
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttem
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::early_reply::EarlyReply;
 use crate::gateway::exchange::outcome::{AttemptFailure, Outcome};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
@@ -28,7 +29,6 @@ use crate::route::Step;
 use crate::upstream::Client;
 
 /// An authorized request, from which every attempt is planned anew.
-#[derive(Clone)]
 pub(super) struct RoutedRequest {
     pub id: RequestId,
     pub caller: Arc<Caller>,
@@ -50,6 +50,25 @@ pub(super) struct RoutedRequest {
 }
 
 impl RoutedRequest {
+    /// The same request with a reply whose head may go out early; the copy that follows stays behind.
+    pub fn with_early(&self, early: EarlyReply) -> RoutedRequest {
+        RoutedRequest {
+            id: self.id,
+            caller: self.caller.clone(),
+            request: self.request.clone(),
+            tag: self.tag.clone(),
+            credential: self.credential.clone(),
+            headers: self.headers.clone(),
+            timeouts: self.timeouts,
+            route_params: Vec::new(),
+            max_cost: self.max_cost,
+            arrived: self.arrived,
+            progress: self.progress.with_early(early),
+            origin: self.origin,
+            mirror: None,
+        }
+    }
+
     /// Returns `true` if the client waits at least so long from now on.
     fn has_time(&self, wait: Duration) -> bool {
         let patience = self.timeouts.call_ms.map(Duration::from_millis);

@@ -23,10 +23,7 @@ pub(super) async fn run(
         return complete(runner.run(routed, client, guard).await);
     }
     let (early, mut head) = EarlyReply::new();
-    let routed = RoutedRequest {
-        progress: routed.progress.with_early(early.clone()),
-        ..routed.clone()
-    };
+    let routed = Arc::new(routed.with_early(early.clone()));
     let attempts = {
         let (runner, routed, client) = (runner.clone(), routed.clone(), client.clone());
         async move { runner.run(&routed, &client, guard).await }

@@ -90,6 +90,7 @@ fn table(targets: &[(&str, u32)], strategy: Strategy) -> RouteTable {
         fallbacks: Vec::new(),
         context_fallbacks: Vec::new(),
         content_fallbacks: Vec::new(),
+        mirror: None,
     };
     let routing = RoutingConfig {
         routes: vec![route],
