@@ -116,7 +116,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let (tracer, traces) = tracer(&config, &egress, &instance);
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
-    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
+    let (alerts, alert_senders) = Alerts::open(&control, config.alerts.clone(), client);
     control.put_settings_in_force();
     let copies = AuditCopies {
         config: config.audit.clone(),
@@ -130,7 +130,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let parts = GatewayParts {
         seal_key,
         memory: memory.clone(),
-        alerts: alert_sender,
+        alerts: alert_senders.budgets,
+        deployment_alerts: alert_senders.deployments,
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),

@@ -226,6 +226,9 @@ table! {
     /// create, change and delete routes and aliases
     ChangeRoutes, "routes.change",
         [Owner], own [];
+    /// view cooldowns, calls in flight and bounds of the deployments of a route
+    ReadRouteHealth, "routes.health",
+        [Owner Auditor Viewer], own [];
     /// view the prices of models
     ReadPrices, "prices.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];

@@ -40,7 +40,7 @@ pub fn markdown() -> String {
 pub(super) fn may_hold_secret(name: &str) -> bool {
     let keys = SECTIONS.iter().flat_map(|section| section.keys);
     keys.into_iter()
-        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret))
+        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret | KeyKind::Secrets))
 }
 
 /// A key of a section as the member of a JSON object.
@@ -106,6 +106,7 @@ impl KeyKind {
         match self {
             KeyKind::String => "string".to_owned(),
             KeyKind::Secret => "secret source".to_owned(),
+            KeyKind::Secrets => "array of secret sources or tables".to_owned(),
             KeyKind::Boolean => "boolean".to_owned(),
             KeyKind::Integer { min, max } => format!("integer, {min} to {max}"),
             KeyKind::Choice(words) => quoted(words),

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use super::listener::ListenerConfig;
 use super::routes::RoutingConfig;
 use super::secret::SecretSource;
+use super::timeouts::CallTimeouts;
 use super::written::WrittenConfig;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
 use crate::domain::pattern::Pattern;
+use crate::domain::provider_key::{DeploymentLimits, ProviderKey};
 use crate::domain::role::Role;
 use crate::domain::secret::Secret;
 use crate::price::{Factor, OwnRates};
@@ -345,7 +347,11 @@ pub struct Provider {
     pub base_url: String,
     /// sent with every request, names in lower case
     pub headers: Vec<(String, Secret)>,
-    pub api_key: Option<Secret>,
+    /// none for a provider without credential; calls are spread among several
+    pub api_keys: Vec<ProviderKey>,
+    /// of each of its deployments
+    pub limits: DeploymentLimits,
+    pub timeouts: CallTimeouts,
     /// signs requests instead of sending a key
     pub signer: Option<Signer>,
     pub price: PriceSetting,
@@ -389,7 +395,7 @@ impl Provider {
     }
 
     pub fn has_credential(&self) -> bool {
-        self.api_key.is_some() || self.signer.is_some()
+        !self.api_keys.is_empty() || self.signer.is_some()
     }
 
     /// URL of a call.

@@ -18,6 +18,7 @@ pub mod corrections;
 mod declaration_edits;
 mod declarations;
 mod deletion;
+mod deployment_alerts;
 pub mod drills;
 mod error;
 mod follower;

@@ -228,6 +228,11 @@ impl Control {
         self.directory.load_full()
     }
 
+    /// Time since the start of the machine, which health and cooldowns count in.
+    pub fn boot_ms(&self) -> u64 {
+        self.time.boot_ms()
+    }
+
     pub fn now_ms(&self) -> u64 {
         self.time.now_ms()
     }

@@ -22,6 +22,7 @@ pub mod money;
 pub mod network;
 pub mod pattern;
 pub mod percent;
+pub mod provider_key;
 pub mod refusal;
 pub mod role;
 pub mod secret;

@@ -16,6 +16,7 @@ use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttem
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::early_reply::EarlyReply;
 use crate::gateway::exchange::outcome::{AttemptFailure, Outcome};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
@@ -49,6 +50,25 @@ pub(super) struct RoutedRequest {
 }
 
 impl RoutedRequest {
+    /// The same request with a reply whose head may go out early; the copy that follows stays behind.
+    pub fn with_early(&self, early: EarlyReply) -> RoutedRequest {
+        RoutedRequest {
+            id: self.id,
+            caller: self.caller.clone(),
+            request: self.request.clone(),
+            tag: self.tag.clone(),
+            credential: self.credential.clone(),
+            headers: self.headers.clone(),
+            timeouts: self.timeouts,
+            route_params: Vec::new(),
+            max_cost: self.max_cost,
+            arrived: self.arrived,
+            progress: self.progress.with_early(early),
+            origin: self.origin,
+            mirror: None,
+        }
+    }
+
     /// Returns `true` if the client waits at least so long from now on.
     fn has_time(&self, wait: Duration) -> bool {
         let patience = self.timeouts.call_ms.map(Duration::from_millis);
@@ -78,13 +98,13 @@ struct LastFailure {
 }
 
 impl AttemptRunner {
-    /// Makes attempts until one answers or none is left.
+    /// Makes attempts until one answers or none is left; `None` if the client has the response already.
     pub async fn run(
         &self,
         routed: &RoutedRequest,
         client: &Client,
         mut guard: InflightGuard,
-    ) -> Result<Reply, Box<NoReply>> {
+    ) -> Result<Option<Reply>, Box<NoReply>> {
         let (mut refusal, mut failed) = (None, None);
         while let Some(step) = routed.progress.take_next() {
             if failed.is_some() && !routed.has_time(step.wait) {
@@ -110,7 +130,8 @@ impl AttemptRunner {
             let headers = attempt.failure_headers();
             let sent = exchange::run(attempt, client, routed.headers.clone(), guard.clone());
             let failure = match sent.await {
-                Outcome::Reply(reply) => return Ok(reply),
+                Outcome::Reply(reply) => return Ok(Some(reply)),
+                Outcome::Relayed => return Ok(None),
                 Outcome::Failed(failure) => failure,
             };
             // the failures of a drill are none of a provider
@@ -124,9 +145,9 @@ impl AttemptRunner {
             }
         }
         match (failed, refusal) {
-            (Some(failed), _) => failed.end(routed.progress.attempts()),
+            (Some(failed), _) => failed.end(routed.progress.attempts()).map(Some),
             (None, Some(refusal)) => Err(Box::new(NoReply::Refused(refusal))),
-            (None, None) => Err(Box::new(NoReply::Refused(shutting_down()))),
+            (None, None) => Err(Box::new(NoReply::Refused(no_attempt(routed)))),
         }
     }
 
@@ -151,6 +172,7 @@ impl AttemptRunner {
             let call = unmetered::call(admission, context, client, &routed.headers, guard);
             return match Box::pin(call).await {
                 Outcome::Reply(reply) => Ok(reply),
+                Outcome::Relayed => Err(Box::new(NoReply::Refused(shutting_down()))),
                 Outcome::Failed(failure) => {
                     self.exchange.log_failure(&failure, routed.id);
                     let headers = Vec::new();
@@ -158,7 +180,7 @@ impl AttemptRunner {
                 }
             };
         }
-        let refusal = refusal.unwrap_or_else(shutting_down);
+        let refusal = refusal.unwrap_or_else(|| no_attempt(routed));
         Err(Box::new(NoReply::Refused(refusal)))
     }
 
@@ -196,8 +218,7 @@ impl AttemptRunner {
             request: routed.id,
             attempt: step.attempt,
         };
-        let route = step.candidate.route.as_ref();
-        let timeouts = route.map(|route| route.config.timeouts).unwrap_or_default();
+        let timeouts = step.candidate.timeouts();
         let limits = &self.exchange.limits;
         let attempt = NewAttempt {
             caller: routed.caller.clone(),
@@ -254,6 +275,18 @@ fn is_of_target(error: &ApiError) -> bool {
             | ErrorCode::CostUnbounded
             | ErrorCode::RateLimitExceeded
     )
+}
+
+/// Refusal of a request for which no target could be chosen: the bounds of all are reached, or the process stops.
+fn no_attempt(routed: &RoutedRequest) -> ApiError {
+    let Some(wait_ms) = routed.progress.limited_ms() else {
+        return shutting_down();
+    };
+    let wait_s = wait_ms.div_ceil(1_000);
+    let message = format!(
+        "limit of requests or tokens per minute of every target of this model reached; retry after {wait_s} s"
+    );
+    ApiError::new(ErrorCode::RateLimitExceeded, message).with_retry_after(wait_s)
 }
 
 fn shutting_down() -> ApiError {

@@ -21,7 +21,7 @@ use crate::gateway::mirror_stats::MirrorStats;
 use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
-use crate::route::{Candidate, Moment, Plan, Route, RouteProgress, Target, mix};
+use crate::route::{Candidate, Plan, Route, mix};
 use crate::upstream::Client;
 
 /// Header of a client that wants no copy of its request: `off`.
@@ -104,7 +104,8 @@ impl Mirrors {
         tokio::task::spawn_local(async move {
             let _slot = slot;
             match attempts.run(&copy, &client, guard).await {
-                Ok(reply) => discard(reply).await,
+                Ok(Some(reply)) => discard(reply).await,
+                Ok(None) => {}
                 // the end of an attempt is in its record
                 Err(no_reply) => {
                     if let NoReply::Refused(error) = *no_reply {
@@ -121,13 +122,7 @@ fn candidate(access: &Access, config: &MirrorConfig) -> Option<Candidate> {
     let resolved = access.routes.load().resolve(&config.target).ok()?;
     let mut candidates = resolved.into_candidates();
     let own = candidates.find(|candidate| candidate.route.is_none())?;
-    Some(Candidate {
-        target: Target {
-            health: None,
-            ..own.target
-        },
-        ..own
-    })
+    Some(own.without_health())
 }
 
 /// The key that owns the budget, if it may call.
@@ -155,11 +150,6 @@ fn copy_of(
         targets: vec![candidate],
         ..Plan::default()
     };
-    let moment = Moment {
-        boot_ms: routed.progress.boot_ms(),
-        random: 0,
-        conversation: None,
-    };
     RoutedRequest {
         id,
         caller: payer,
@@ -171,7 +161,7 @@ fn copy_of(
         route_params: Vec::new(),
         max_cost: None,
         arrived: Instant::now(),
-        progress: routed.progress.with_plan(RouteProgress::new(plan, moment)),
+        progress: routed.progress.with_plan(plan),
         origin: RequestOrigin::Mirror,
         mirror: None,
     }

@@ -25,6 +25,7 @@ mod mirror_stats;
 mod origin;
 mod price_list;
 mod rate_limit_headers;
+mod replaceable;
 mod reply;
 mod request;
 mod resolution;
@@ -80,7 +81,7 @@ use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
 pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
 use crate::meter::{Ceilings, Ledger};
-use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
+use crate::route::{HealthChange, Moment, RouteCell, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::trace::{RequestTrace, Tracer};
@@ -88,6 +89,8 @@ use crate::upstream::Client;
 
 /// Longest wait for the answer to the test of a provider.
 const PROVIDER_TEST_MS_MAX: u64 = 10_000;
+/// Text per token, where bounds of tokens per minute count a call before its usage is known.
+const BYTES_PER_TOKEN: u64 = 3;
 
 /// Parts of the process that the gateway works with.
 pub struct GatewayParts {
@@ -96,6 +99,8 @@ pub struct GatewayParts {
     pub pseudonyms: Pseudonyms,
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
+    /// delivery of alerts of deployments
+    pub deployment_alerts: mpsc::Sender<HealthChange>,
     pub denials: Arc<Denials>,
     pub tracer: Arc<Tracer>,
     pub ceilings: Arc<Ceilings>,
@@ -149,6 +154,7 @@ impl Gateway {
         let alerts = AlertOutbox {
             sender: parts.alerts,
             ledger: ledger.clone(),
+            deployments: parts.deployment_alerts,
         };
         let queue = Arc::new(Queue::new(config.limits.queue_max));
         let (ceilings, routes) = (parts.ceilings.clone(), access.routes.clone());
@@ -257,7 +263,7 @@ impl Gateway {
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
         } else {
-            self.attempts.run(&routed, client, guard).await
+            replaceable::run(&self.attempts, &routed, client, guard).await
         };
         let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
         ended.map_err(|no_reply| match *no_reply {
@@ -296,6 +302,7 @@ impl Gateway {
             boot_ms: self.time.boot_ms(),
             random: mix(seed),
             conversation: plan.has_affinity().then(|| conversation::hash(&request)),
+            tokens: request.input.text_bytes / BYTES_PER_TOKEN,
         };
         let may_mirror = self.origin == RequestOrigin::Client && !call.no_mirror;
         let mirrored = plan
@@ -305,7 +312,6 @@ impl Gateway {
             let parts = (&*self.access, &*self.settler.ledger);
             self.mirrors.choose(parts, &caller, route, seed)
         });
-        let progress = RouteProgress::new(plan, moment);
         Ok(RoutedRequest {
             id: entry.request,
             caller,
@@ -317,7 +323,7 @@ impl Gateway {
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
-            progress: SharedProgress::new(progress, self.time.clone(), seed, call.trace),
+            progress: SharedProgress::new(plan, moment, self.time.clone(), seed, call.trace),
             origin: self.origin,
             mirror,
         })

@@ -75,6 +75,14 @@ impl BodySender {
         self.chunks.send(chunk).await.map_err(|_| BodyAborted)
     }
 
+    /// Sends without waiting; `false` if the client is gone.
+    pub fn try_send(&self, chunk: Bytes) -> bool {
+        !matches!(
+            self.chunks.try_send(chunk),
+            Err(mpsc::error::TrySendError::Closed(_))
+        )
+    }
+
     /// Returns when the client is gone.
     pub async fn closed(&self) {
         self.chunks.closed().await;

@@ -189,6 +189,7 @@ impl ModelTable {
             price: self.price(provider, model),
             provider: provider.clone(),
             model: model.to_owned(),
+            key: 0,
         })
     }
 

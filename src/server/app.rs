@@ -194,6 +194,7 @@ fn instance() -> Vec<ApiResource> {
             .delete(may::ChangeProviders, providers::delete),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
         resource("/v1/routes/{id}/drill").post(may::DrillRoutes, drills::run),
+        resource("/v1/routes/{id}/health").get(may::ReadRouteHealth, api_routes::health),
         resource("/v1/routes")
             .get(may::ReadRoutes, api_routes::list)
             .create(may::ChangeRoutes, api_routes::create, api_routes::get),

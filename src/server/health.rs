@@ -11,7 +11,7 @@ use crate::dialect::Dialect;
 use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
 use crate::domain::zone::Zone;
-use crate::route::{BreakerState, HealthStatus};
+use crate::route::{BreakerState, Health, HealthStatus};
 use crate::server::connection::Registry;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
@@ -173,22 +173,41 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
 fn write_route_metrics(text: &mut String, worker: &Worker) {
     let now_ms = worker.time.boot_ms();
     let routes = worker.gateway.routes();
+    let labels = |health: &Health| {
+        let mut labels = format!("deployment=\"{}\"", health.name.replace(['"', '\\'], "_"));
+        if let Some(key) = &health.key {
+            labels += &format!(",key=\"{key}\"");
+        }
+        labels
+    };
     let health: Vec<_> = routes
         .health()
-        .map(|health| (health.name.replace(['"', '\\'], "_"), health.status(now_ms)))
+        .map(|health| (labels(health), health.status(now_ms)))
         .collect();
     let mut write = |name: &str, kind: &str, value: fn(&HealthStatus) -> u64| {
         // writing to a String cannot fail
         if !health.is_empty() {
             let _ = writeln!(text, "# TYPE {name} {kind}");
         }
-        for (deployment, status) in &health {
+        for (labels, status) in &health {
             let value = value(status);
-            let _ = writeln!(text, "{name}{{deployment=\"{deployment}\"}} {value}");
+            let _ = writeln!(text, "{name}{{{labels}}} {value}");
         }
     };
     write("gatekeeper_deployment_available", "gauge", |status| {
         u64::from(status.state == BreakerState::Closed)
+    });
+    write(
+        "gatekeeper_deployment_breaker_state",
+        "gauge",
+        |status| match status.state {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
+        },
+    );
+    write("gatekeeper_deployment_cooldown_ms", "gauge", |status| {
+        status.cooldown_ms
     });
     write("gatekeeper_deployment_in_flight", "gauge", |status| {
         status.in_flight.into()

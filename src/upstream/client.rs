@@ -118,7 +118,8 @@ impl Client {
             let connector =
                 Connector::new().connector(destination::connector(Rc::new(guard), proxy));
             let connector = connector.conn_keep_alive(IDLE_MAX);
-            build_client(connector, tls, self.egress.connect_timeout)
+            let own = destination.connect_timeout_ms.map(Duration::from_millis);
+            build_client(connector, tls, own.unwrap_or(self.egress.connect_timeout))
         };
         let begun = self.pools.begin(destination, url, load, build);
         begun.map_err(|error| TransportError::Connect {

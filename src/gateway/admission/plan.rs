@@ -59,7 +59,8 @@ impl Admission {
 
     /// Note about the choice; empty for the one attempt at a model called by its own name.
     pub fn note(&self) -> AttemptNote {
-        if self.step.candidate.route.is_none() && self.step.attempt == 1 {
+        let has_key = self.deployment().key_name().is_some();
+        if self.step.candidate.route.is_none() && self.step.attempt == 1 && !has_key {
             return AttemptNote::default();
         }
         AttemptNote {

@@ -84,6 +84,14 @@ impl OpenHold {
         &self.facts.deployment.provider.name
     }
 
+    /// The request goes to the vendor.
+    pub fn mark_sent(&mut self, now: Instant) {
+        self.sent_at = Some(now);
+        if let Some(call) = &mut self.call {
+            call.mark_sent();
+        }
+    }
+
     pub fn is_resolved(&self) -> bool {
         self.resolved
     }
@@ -100,6 +108,9 @@ impl OpenHold {
         };
         result.status = status;
         let (first, bill, flags) = (!self.resolved, result.cost, result.flags);
+        if let Some(call) = &mut self.call {
+            call.note_tokens(result.usage.in_total() + result.usage.out_total);
+        }
         if first {
             self.trace_attempt(&result);
         }
@@ -162,7 +173,7 @@ impl OpenHold {
     /// Logs a change of a live deployment's health.
     fn log_health(&self, change: Option<HealthChange>) {
         if self.facts.origin != RequestOrigin::Drill {
-            log_health(change);
+            self.settler.note_health(change);
         }
     }
 
@@ -386,20 +397,6 @@ impl OpenHold {
     fn is_rejected(&self) -> bool {
         self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
     }
-}
-
-/// Logs a change of a deployment's health: one line per change.
-fn log_health(change: Option<HealthChange>) {
-    let Some(change) = change else {
-        return;
-    };
-    let (deployment, state) = (change.deployment.as_str(), change.state.as_str());
-    tracing::warn!(
-        deployment,
-        state,
-        cooldown_ms = change.cooldown_ms,
-        "deployment health changed"
-    );
 }
 
 impl Drop for OpenHold {

@@ -6,6 +6,7 @@ pub(super) mod context;
 mod disconnect_flag;
 mod drain;
 mod drain_slots;
+pub(super) mod early_reply;
 mod embeddings;
 mod facts;
 mod failure;

@@ -6,6 +6,7 @@ mod declaration_bodies;
 mod operations;
 mod parameters;
 mod replies;
+mod routing_replies;
 mod schema;
 
 use schemars::SchemaGenerator;

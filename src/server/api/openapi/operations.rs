@@ -7,6 +7,7 @@ use super::bodies::{self, Body};
 use super::declaration_bodies;
 use super::parameters::{self as query, PAGE, Parameter};
 use super::replies::{self, list, log, of};
+use super::routing_replies;
 use crate::server::api::budgets::OwnedBudgetJson;
 use crate::server::api::request_json::RequestJson;
 use crate::server::api::usage::UsageJson;
@@ -373,6 +374,11 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get(
+            "/v1/routes/{id}/health",
+            "Health of the deployments of a route",
+        )
+        .answers(200, routing_replies::route_health),
         post(
             "/v1/routes/{id}/drill",
             "Requests through a route whose targets fail by a script",
@@ -434,20 +440,21 @@ fn declarations() -> Vec<Operation> {
         )
         .body(declaration_bodies::settings)
         .answers(200, replies::settings),
-        get("/v1/routes", "List routes").answers(200, replies::routes),
-        post("/v1/routes", "Create a route").creates(declaration_bodies::new_route, replies::route),
-        get("/v1/routes/{id}", "Get a route").answers(200, replies::route),
+        get("/v1/routes", "List routes").answers(200, routing_replies::routes),
+        post("/v1/routes", "Create a route")
+            .creates(declaration_bodies::new_route, routing_replies::route),
+        get("/v1/routes/{id}", "Get a route").answers(200, routing_replies::route),
         patch("/v1/routes/{id}", "Change a route")
             .body(declaration_bodies::changed_route)
-            .answers(200, replies::route),
+            .answers(200, routing_replies::route),
         delete("/v1/routes/{id}", "Delete a route"),
-        get("/v1/aliases", "List aliases").answers(200, replies::aliases),
+        get("/v1/aliases", "List aliases").answers(200, routing_replies::aliases),
         post("/v1/aliases", "Create an alias")
-            .creates(declaration_bodies::new_alias, replies::alias),
-        get("/v1/aliases/{id}", "Get an alias").answers(200, replies::alias),
+            .creates(declaration_bodies::new_alias, routing_replies::alias),
+        get("/v1/aliases/{id}", "Get an alias").answers(200, routing_replies::alias),
         patch("/v1/aliases/{id}", "Change an alias")
             .body(declaration_bodies::changed_alias)
-            .answers(200, replies::alias),
+            .answers(200, routing_replies::alias),
         delete("/v1/aliases/{id}", "Delete an alias"),
     ]
 }

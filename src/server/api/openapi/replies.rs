@@ -287,7 +287,7 @@ pub(super) fn audit_verification(_: &mut SchemaGenerator) -> Value {
 }
 
 /// An object of the configuration. Roles of an organization or a team see its name only.
-fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
+pub(super) fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
     let mut declared = object(&[
         ("object", constant(kind)),
         ("id", text_schema()),
@@ -327,37 +327,6 @@ pub(super) fn providers(generator: &mut SchemaGenerator) -> Value {
     page(provider(generator))
 }
 
-pub(super) fn route(_: &mut SchemaGenerator) -> Value {
-    let target = object(&[
-        ("model", text_schema()),
-        ("weight", count()),
-        ("order", count()),
-    ]);
-    let members = [
-        ("strategy", text_schema()),
-        ("targets", array(target)),
-        ("affinity", flag()),
-        ("max_retries", count()),
-        ("max_attempts", count()),
-        ("fallbacks", array(text_schema())),
-        ("context_fallbacks", array(text_schema())),
-        ("content_fallbacks", array(text_schema())),
-    ];
-    declared("route", &members)
-}
-
-pub(super) fn routes(generator: &mut SchemaGenerator) -> Value {
-    page(route(generator))
-}
-
-pub(super) fn alias(_: &mut SchemaGenerator) -> Value {
-    declared("alias", &[("target", text_schema())])
-}
-
-pub(super) fn aliases(generator: &mut SchemaGenerator) -> Value {
-    page(alias(generator))
-}
-
 pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("provider_test")),
@@ -367,6 +336,7 @@ pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
         ("status", nullable(count())),
         ("reason", nullable(text_schema())),
         ("total_ms", count()),
+        ("key", nullable(text_schema())),
     ])
 }
 
