@@ -75,7 +75,7 @@ pub fn section_members(section: &str) -> Vec<SectionMember> {
             KeyKind::Choice(words) => MemberKind::Word(words),
             KeyKind::Strings => MemberKind::Texts,
             KeyKind::StringTable | KeyKind::Tables | KeyKind::Table => MemberKind::Object,
-            KeyKind::Targets => MemberKind::List,
+            KeyKind::Targets | KeyKind::Secrets => MemberKind::List,
             KeyKind::Amount | KeyKind::ChoiceOrTable(_) => MemberKind::Any,
         },
         meaning: key.meaning,

@@ -221,7 +221,7 @@ fn slow_deployment_gets_few_calls_under_fastest() {
         let number = std::cell::Cell::new(0_u64);
         let latency = move |model: &str, _| {
             number.set(number.get() + 1);
-            let is_slow = model == "a" && number.get() % slow_each == 0;
+            let is_slow = model == "a" && number.get().is_multiple_of(slow_each);
             (if is_slow { 2_000 } else { 100 }, None)
         };
         let report = simulate(&table, 20_000, 200_000, &latency);
