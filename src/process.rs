@@ -7,6 +7,7 @@ mod heap;
 mod reload;
 mod route_catalogue;
 mod sign_in;
+mod stored_content;
 
 use std::fs;
 use std::io;
@@ -34,13 +35,13 @@ use crate::meter::Ledger;
 use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
-use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
 use reload::{ConfigReload, route_table};
+use stored_content::ContentStores;
 
 pub use crate::server::block_on;
 pub use reload::egress;
@@ -94,10 +95,11 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .control
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
-    let memory = open_reasoning_memory(&config, &instance, &seal_key);
+    let (disk, time) = (&instance.disk, &instance.time);
+    let content = ContentStores::open(&config, disk, time, &seal_key);
     let egress = egress(&config)?;
     let routes = Arc::new(RouteCell::new(route_table(&config)));
-    let control = control(&config, &instance, &routes, memory.clone())?;
+    let control = control(&config, &instance, &routes, &content)?;
     let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
@@ -113,7 +115,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     };
     let parts = GatewayParts {
         seal_key,
-        memory: memory.clone(),
+        memory: content.memory.clone(),
+        captures: content.captures.clone(),
         alerts: alert_sender,
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
@@ -147,7 +150,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger,
         store: instance.store,
         control,
-        memory,
+        content,
         tasks,
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
@@ -165,7 +168,7 @@ pub struct RunningServer {
     pub ledger: Arc<Ledger>,
     pub store: Store,
     control: Control,
-    memory: Option<Arc<ReasoningMemory>>,
+    content: ContentStores,
     listener: Listener,
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
@@ -210,10 +213,10 @@ impl RunningServer {
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
-        let (store, memory) = (self.store, self.memory);
+        let (store, content) = (self.store, self.content);
         let closed = tokio::task::spawn_blocking(move || {
             store.close();
-            memory.iter().for_each(|memory| memory.close());
+            content.close();
         });
         if closed.await.is_err() {
             tracing::error!("failed to close the store");
@@ -403,32 +406,12 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     })
 }
 
-/// `None` where the configuration turns it off; the stored entries are then deleted.
-fn open_reasoning_memory(
-    config: &Config,
-    instance: &Instance,
-    key: &SealKey,
-) -> Option<Arc<ReasoningMemory>> {
-    let settings = config.reasoning_memory;
-    if !settings.enabled {
-        ReasoningMemory::remove_file(&*instance.disk);
-        return None;
-    }
-    let bounds = Bounds {
-        keep_ms: settings.keep_ms,
-        entries_max: settings.entries_max,
-        bytes_max: settings.bytes_max,
-    };
-    let (disk, time) = (instance.disk.clone(), instance.time.clone());
-    Some(Arc::new(ReasoningMemory::open(disk, time, key, bounds)))
-}
-
-/// The control plane with what it needs to know of configuration, routes and reasoning memory.
+/// The control plane with what it needs to know of configuration, routes and stored content.
 fn control(
     config: &Config,
     instance: &Instance,
     routes: &Arc<RouteCell>,
-    memory: Option<Arc<ReasoningMemory>>,
+    content: &ContentStores,
 ) -> Result<Control, StartError> {
     let catalogue = route_catalogue::of(routes.clone());
     Ok(instance
@@ -438,7 +421,8 @@ fn control(
         .with_settings(&config.written)
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
-        .with_memory(memory)
+        .with_memory(content.memory.clone())
+        .with_captures(content.captures.clone())
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max()))
 }

@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod backup;
 mod budgets;
+mod captures;
 mod changes;
 mod check;
 mod clock;
@@ -126,6 +127,9 @@ enum Command {
     /// Show, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Turn prompt capture on and off, show and purge captured calls
+    #[command(subcommand)]
+    Captures(captures::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -172,6 +176,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Routes(command) => routes::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Captures(command) => captures::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Doctor(args) => doctor::run(args),
@@ -225,6 +230,10 @@ mod tests {
             "gatekeeper organizations delete acme --yes",
             "gatekeeper teams delete eng --yes -q",
             "gatekeeper teams list --quiet",
+            "gatekeeper captures on --team eng --keep-days 7",
+            "gatekeeper captures off --key eng/laptop",
+            "gatekeeper captures readers --team eng team:admin",
+            "gatekeeper captures purge --all",
             "gatekeeper apply -f state.toml --dry-run",
             "gatekeeper export",
             "gatekeeper budgets list --owner eng",

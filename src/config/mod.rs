@@ -4,6 +4,7 @@
 mod alerts;
 mod audit;
 mod base_url;
+mod capture;
 mod credential;
 mod egress;
 mod fetch;

@@ -11,6 +11,7 @@ pub mod budget_list;
 mod budgets;
 mod call_origin;
 mod ceilings;
+pub mod captures;
 mod certificates;
 mod change;
 pub mod clock;
@@ -46,6 +47,7 @@ pub mod settings;
 pub mod sign_in;
 mod sign_in_state;
 pub mod state;
+pub mod stored_content;
 pub mod teams;
 #[cfg(test)]
 pub(crate) mod test_control;

@@ -20,6 +20,7 @@ use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::{Ceilings, Ledger};
+use crate::store::captures::Captures;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::{Store, StoreError};
 
@@ -43,6 +44,7 @@ pub struct Control {
     pub(super) pseudonyms: Pseudonyms,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
+    pub(super) captures: Option<Arc<Captures>>,
     pub(super) retention: Option<Retention>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
@@ -93,6 +95,7 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             memory: None,
+            captures: None,
             retention: None,
             webhook: None,
             admission_wait_ms: 0,

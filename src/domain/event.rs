@@ -184,8 +184,10 @@ impl Flags {
     pub const OVER_WARNING: Flags = Flags(32);
     /// more cached tokens were reported than the prompt has; the excess is not billed
     pub const CLAMPED: Flags = Flags(64);
+    /// prompt capture was on for the call
+    pub const CAPTURED: Flags = Flags(128);
 
-    const NAMES: [(Flags, &'static str); 7] = [
+    const NAMES: [(Flags, &'static str); 8] = [
         (Flags::ESTIMATED, "estimated"),
         (Flags::ORPHANED, "orphaned"),
         (Flags::OVER_CEILING, "over_ceiling"),
@@ -193,6 +195,7 @@ impl Flags {
         (Flags::UNPRICED, "unpriced"),
         (Flags::OVER_WARNING, "over_warning"),
         (Flags::CLAMPED, "clamped"),
+        (Flags::CAPTURED, "captured"),
     ];
 
     #[must_use]

@@ -9,8 +9,10 @@ mod admission;
 mod alert_outbox;
 mod attempts;
 mod body_bytes;
+mod body_stream;
 mod body_work;
 mod call;
+mod capture;
 mod client_timeouts;
 mod conversation;
 mod deadlines;
@@ -37,6 +39,7 @@ use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
+use crate::domain::event::Flags;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::access::Access;
@@ -67,6 +70,7 @@ use crate::gateway::request::route_params;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
+use crate::store::captures::{CaptureDraft, Captures};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
@@ -86,6 +90,8 @@ pub struct GatewayParts {
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
+    /// `None`: no call is captured
+    pub captures: Option<Arc<Captures>>,
     pub time: Arc<Time>,
 }
 
@@ -100,6 +106,7 @@ pub struct Gateway {
     inflight: Arc<Inflight>,
     bodies: Arc<BodyBytes>,
     refusals: RefusalLog,
+    captures: Option<Arc<Captures>>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
     next_unique: AtomicU64,
@@ -168,6 +175,7 @@ impl Gateway {
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
             refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
+            captures: parts.captures,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
@@ -181,11 +189,18 @@ impl Gateway {
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(failed) => {
-                let FailedCall { error, headers } = *failed;
+                let FailedCall {
+                    error,
+                    headers,
+                    draft,
+                } = *failed;
                 self.metrics().refused(error.code);
                 let mut reply = Reply::refusal(dialect, &error, id);
                 reply.headers.extend(headers);
-                reply
+                match draft {
+                    Some(draft) => capture::attach(draft, reply),
+                    None => reply,
+                }
             }
         };
         self.metrics().answered(began.elapsed());
@@ -207,19 +222,35 @@ impl Gateway {
         guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         entry.address = call.address;
+        let draft = caller.capture.and_then(|keep| {
+            let call = (&*caller, &call, id);
+            capture::begin(self.captures.as_ref(), keep, call)
+        });
         let is_unmetered = call.operation.is_unmetered();
         let routed = self.route(&mut entry, caller, call).await;
-        let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        if draft.is_some() {
+            routed.marks = Flags::CAPTURED;
+        }
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
         } else {
             self.attempts.run(&routed, client, guard).await
         };
-        let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
-        ended.map_err(|no_reply| match *no_reply {
-            NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
-            NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
-        })
+        match ended.map(|reply| reply.with_route_params(&routed.route_params)) {
+            Ok(reply) => Ok(match draft {
+                Some(draft) => capture::attach(draft, reply),
+                None => reply,
+            }),
+            Err(no_reply) => Err(match *no_reply {
+                NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
+                NoReply::Failed(error, headers) => Box::new(FailedCall {
+                    error,
+                    headers,
+                    draft,
+                }),
+            }),
+        }
     }
 
     /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
@@ -256,6 +287,7 @@ impl Gateway {
             caller,
             request: Arc::new(request),
             tag: entry.tag.clone(),
+            marks: Flags::default(),
             credential: call.credential,
             headers: call.headers.into(),
             timeouts: call.timeouts,
@@ -421,6 +453,8 @@ impl Gateway {
 struct FailedCall {
     error: ApiError,
     headers: Vec<(String, String)>,
+    /// of a call with a record
+    draft: Option<Box<CaptureDraft>>,
 }
 
 impl From<ApiError> for Box<FailedCall> {
@@ -428,6 +462,7 @@ impl From<ApiError> for Box<FailedCall> {
         Box::new(FailedCall {
             error,
             headers: Vec::new(),
+            draft: None,
         })
     }
 }

@@ -43,6 +43,7 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         alerts: mpsc::channel(1).0,
         seal_key: SealKey::of_secret(&Secret::new("0123456789abcdef0123456789abcdef")),
         memory: None,
+        captures: None,
         time: instance.time.clone(),
     };
     let gateway =

@@ -42,6 +42,8 @@ pub enum StoreError {
     Log(String),
     #[error("ceilings.json: {0}")]
     Ceilings(String),
+    #[error("captured calls: {0}")]
+    Captures(String),
     #[error("gatekeeper.redb: {0}")]
     Database(String),
     #[error("unreadable {kind} in the books: {reason}")]

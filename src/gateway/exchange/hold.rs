@@ -32,6 +32,7 @@ const DISK_WAIT: Duration = Duration::from_secs(10);
 pub(in crate::gateway) struct CallFacts {
     pub deployment: Arc<Deployment>,
     pub team: TeamId,
+    pub marks: Flags,
     pub ceiling: Money,
     /// the ceiling is a guess, not a bound
     pub guessed: bool,
@@ -279,7 +280,7 @@ impl OpenHold {
         let result = CallResult {
             ended_ms: self.grant.at_ms.saturating_add(self.elapsed_ms()),
             status,
-            flags,
+            flags: flags.with(self.facts.marks),
             usage,
             cost: Money::ZERO,
             lines: Vec::new(),

@@ -11,6 +11,7 @@ use redb::{
 
 use crate::audit::note::Signer;
 use crate::domain::budget::Budget;
+use crate::domain::capture::CaptureSetting;
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{
     AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId, UserId,
@@ -43,6 +44,7 @@ pub struct Tenants {
     pub key_uses: Vec<(KeyId, u64)>,
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
+    pub captures: Vec<CaptureSetting>,
 }
 
 /// A row of a tenant or its limits as a change left it.
@@ -57,6 +59,8 @@ pub enum RowChange {
     BudgetRemoved(BudgetId),
     Limit(RateLimit),
     LimitRemoved(LimitId),
+    /// an empty one is removed
+    Capture(CaptureSetting),
 }
 
 /// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
@@ -67,7 +71,7 @@ pub struct ChangeTransaction<'t> {
     /// last event that the change appended to the audit log
     pub(in crate::store) appended: Option<u64>,
     /// rows written so far
-    rows: Vec<RowChange>,
+    pub(super) rows: Vec<RowChange>,
     rows_read: u64,
 }
 
@@ -126,6 +130,7 @@ impl Store {
             key_uses: key_uses(&read.open_table(KEY_USES)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
             limits: all(&read.open_table(RATE_LIMITS)?)?,
+            captures: Store::capture_settings_in(&read)?,
         })
     }
 

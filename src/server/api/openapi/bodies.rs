@@ -11,7 +11,7 @@ pub(super) struct Body {
     pub is_required: bool,
 }
 
-fn body(schema: Value, example: Value) -> Body {
+pub(super) fn body(schema: Value, example: Value) -> Body {
     Body {
         schema,
         example,

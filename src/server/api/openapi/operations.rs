@@ -33,7 +33,7 @@ pub(super) struct Operation {
     pub replies: Vec<(u16, Reply)>,
 }
 
-fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
     Operation {
         method,
         path,
@@ -45,7 +45,7 @@ fn operation(method: &'static str, path: &'static str, summary: &'static str) ->
     }
 }
 
-fn get(path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn get(path: &'static str, summary: &'static str) -> Operation {
     operation("GET", path, summary)
 }
 
@@ -90,7 +90,7 @@ impl Operation {
             .collect()
     }
 
-    fn query(mut self, parameters: &[Parameter]) -> Operation {
+    pub fn query(mut self, parameters: &[Parameter]) -> Operation {
         self.query.extend(parameters);
         self
     }
@@ -100,7 +100,7 @@ impl Operation {
         self
     }
 
-    fn body(mut self, body: fn() -> Body) -> Operation {
+    pub fn body(mut self, body: fn() -> Body) -> Operation {
         self.body = Some(body);
         self
     }
@@ -111,7 +111,7 @@ impl Operation {
         operation.answers(201, schema)
     }
 
-    fn answers(self, status: u16, schema: ReplySchema) -> Operation {
+    pub fn answers(self, status: u16, schema: ReplySchema) -> Operation {
         self.answers_in(status, JSON, schema)
     }
 
