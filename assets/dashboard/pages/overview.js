@@ -2,6 +2,7 @@
 
 import { may } from "../access.js";
 import { call, get, list } from "../api.js";
+import { captureBanner } from "../captures.js";
 import { legend, spark, stacked } from "../chart.js";
 import { h, icon, segmented } from "../dom.js";
 import { change, compact, count, dayOf, daysBetween, duration, fullDay, fullDayOf, isoDay, percent, pico, shiftDay, time, usd, usdExact, usdLimit, usdTick, zoneName } from "../format.js";
@@ -31,7 +32,7 @@ export async function show({ main, signal }) {
   main.append(
     h("header.head", h("h1", title), h("p", `${fullDay(now)}, ${time(now)} in ${zoneName()}`),
       may("changeKeys") && h("div.row", h("a.btn", { href: href("keys", { create: "1" }) }, icon("plus"), "Create key"))),
-    notes, stats,
+    captureBanner(signal), notes, stats,
     h("div.cols",
       h("section.card.c8.fill", { "aria-label": "Spend per day" }, spend),
       card("Nearest to their limit", near, h("a.small", { href: href("teams") }, "Teams")),
