@@ -116,9 +116,8 @@ async fn list(server: ServerArgs) -> Result<(), Failure> {
     if settings.is_empty() {
         return print("prompt capture is on for no team and no key\n");
     }
-    let mut table = Table::new(
-        ["OWNER", "NAME", "CAPTURE", "KEPT", "SINCE", "READERS"].map(Column::text),
-    );
+    let mut table =
+        Table::new(["OWNER", "NAME", "CAPTURE", "KEPT", "SINCE", "READERS"].map(Column::text));
     for setting in settings {
         let is_on = setting["on"] == true;
         let readers = rows(&setting["readers"]).iter().map(cell);
@@ -165,7 +164,10 @@ async fn change(owner: OwnerArgs, body: Value) -> Result<(), Failure> {
     };
     let readers: Vec<String> = rows(&setting["readers"]).iter().map(cell).collect();
     if !readers.is_empty() {
-        text += &format!("readers beside owners and organization admins: {}\n", readers.join(", "));
+        text += &format!(
+            "readers beside owners and organization admins: {}\n",
+            readers.join(", ")
+        );
     }
     print(&text)
 }
@@ -203,7 +205,10 @@ async fn purge(args: PurgeArgs) -> Result<(), Failure> {
     if args.server.json {
         return print_json(&purged);
     }
-    print(&format!("{} captured calls deleted\n", cell(&purged["entries"])))
+    print(&format!(
+        "{} captured calls deleted\n",
+        cell(&purged["entries"])
+    ))
 }
 
 async fn team_id(admin: &AdminClient, text: &str) -> Result<String, Failure> {

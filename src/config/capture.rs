@@ -9,8 +9,12 @@ pub(super) fn resolve(mut section: Section<'_>, errors: &mut ConfigErrors) -> Ca
     let default = CaptureConfig::default();
     let capture = CaptureConfig {
         enabled: section.boolean("enabled", default.enabled, errors),
-        file_bytes_max: section.integer("size_mb", default.file_bytes_max / MIB, 8..=1_000_000, errors)
-            * MIB,
+        file_bytes_max: section.integer(
+            "size_mb",
+            default.file_bytes_max / MIB,
+            8..=1_000_000,
+            errors,
+        ) * MIB,
         queue_bytes_max: (section.integer(
             "queue_mb",
             default.queue_bytes_max as u64 / MIB,
@@ -52,7 +56,11 @@ mod tests {
         let text = "enabled = false\nsize_mb = 8\nqueue_mb = 1\nimage_kb = 2";
         let capture = resolved(text).expect("settings");
         assert!(!capture.enabled);
-        let sizes = (capture.file_bytes_max, capture.queue_bytes_max, capture.media_bytes_max);
+        let sizes = (
+            capture.file_bytes_max,
+            capture.queue_bytes_max,
+            capture.media_bytes_max,
+        );
         assert_eq!(sizes, (8 << 20, 1 << 20, 2 << 10));
         for (text, message) in [("size_mb = 7", "from 8 to"), ("days = 1", "unknown key")] {
             let errors = resolved(text).expect_err(text);

@@ -44,7 +44,9 @@ impl Control {
     /// Figures of the captures.
     pub fn capture_stats(&self) -> CaptureStats {
         let captures = self.captures.as_ref();
-        captures.map(|captures| captures.stats()).unwrap_or_default()
+        captures
+            .map(|captures| captures.stats())
+            .unwrap_or_default()
     }
 
     /// Settings of the teams and keys that the actor may see.
@@ -86,8 +88,7 @@ impl Control {
         update: CaptureChange,
     ) -> Result<CaptureSetting, ApiError> {
         if update.on == Some(true) && self.captures.is_none() {
-            let message =
-                "prompt capture is disabled by the configuration; set `enabled = true` under [capture]";
+            let message = "prompt capture is disabled by the configuration; set `enabled = true` under [capture]";
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
         let allowed = grant.clone();
@@ -157,12 +158,15 @@ impl Control {
             PurgeScope::All => Err(grant.denial()),
             PurgeScope::Team(id) => {
                 let team = directory.team(id).filter(|team| grant.covers(team.scope()));
-                team.map(|_| id.to_string()).ok_or_else(|| not_found("team", id))
+                team.map(|_| id.to_string())
+                    .ok_or_else(|| not_found("team", id))
             }
             PurgeScope::Key(id) => {
                 let place = directory.key(id).map(|caller| caller.key.place());
                 let place = place.filter(|place| grant.covers(*place));
-                place.map(|_| id.to_string()).ok_or_else(|| not_found("key", id))
+                place
+                    .map(|_| id.to_string())
+                    .ok_or_else(|| not_found("key", id))
             }
             PurgeScope::Request(id) => {
                 let capture = self.find_capture(id).await?;
@@ -283,7 +287,6 @@ pub fn parse_reader(word: &str) -> Option<Role> {
     let (level, role) = word.split_once(':')?;
     let levels = [Level::Instance, Level::Organization, Level::Team];
     let level = levels.into_iter().find(|known| known.as_str() == level)?;
-    Role::parse(level, role).filter(|role| {
-        Action::ReadCaptures.reach(*role) == Some(crate::auth::role::Reach::Granted)
-    })
+    Role::parse(level, role)
+        .filter(|role| Action::ReadCaptures.reach(*role) == Some(crate::auth::role::Reach::Granted))
 }

@@ -15,7 +15,9 @@ impl KeepDays {
 
     /// `None` unless from 1 to `MAX`.
     pub fn new(days: u16) -> Option<KeepDays> {
-        (1..=KeepDays::MAX).contains(&days).then_some(KeepDays(days))
+        (1..=KeepDays::MAX)
+            .contains(&days)
+            .then_some(KeepDays(days))
     }
 
     pub fn days(self) -> u16 {

@@ -9,8 +9,8 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, captures, clock, keys, ledger, me,
-    openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, captures, clock, keys, ledger,
+    me, openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
     state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};

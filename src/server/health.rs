@@ -226,7 +226,10 @@ fn write_capture_metrics(text: &mut String, worker: &Worker) {
     let name = "gatekeeper_captures_dropped_total";
     // writing to a String cannot fail
     let _ = writeln!(text, "# TYPE {name} counter");
-    for (reason, count) in [("queue_full", stats.dropped_queue_full), ("disk", stats.dropped_disk)] {
+    for (reason, count) in [
+        ("queue_full", stats.dropped_queue_full),
+        ("disk", stats.dropped_disk),
+    ] {
         let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
     }
     let discarded = stats.files_discarded;

@@ -14,7 +14,9 @@ use crate::harness::wait_until;
 fn damaged_capture_file_stops_no_start_and_no_call() {
     let mut fixture = Fixture::new();
     fixture.turn_on();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let lost = request_id(&fixture.chat(&fixture.captured, PROMPT));
     fixture.stored(&lost);
     fixture.gatekeeper.stop();
@@ -23,14 +25,19 @@ fn damaged_capture_file_stops_no_start_and_no_call() {
     let call = fixture.chat(&fixture.captured, PROMPT);
     fixture.stored(&request_id(call.assert_status(200)));
     fixture.capture(&lost).assert_status(404);
-    let discarded = fixture.gatekeeper.metric("gatekeeper_capture_files_discarded_total");
+    let discarded = fixture
+        .gatekeeper
+        .metric("gatekeeper_capture_files_discarded_total");
     assert!((discarded - 1.0).abs() < f64::EPSILON, "{discarded}");
     // overwritten while the process runs
     fs::write(fixture.file(), [0x5a; 70_000]).expect("written");
     for _ in 0..3 {
         fixture.chat(&fixture.captured, PROMPT).assert_status(200);
     }
-    fixture.admin().delete("/v1/captures?all=true").assert_status(200);
+    fixture
+        .admin()
+        .delete("/v1/captures?all=true")
+        .assert_status(200);
     let call = fixture.chat(&fixture.captured, PROMPT);
     fixture.stored(&request_id(&call));
 }
@@ -39,7 +46,9 @@ fn damaged_capture_file_stops_no_start_and_no_call() {
 fn call_that_does_not_fit_the_queue_is_answered_and_counted() {
     let fixture = Fixture::with_setting("[capture]\nqueue_mb = 1");
     fixture.turn_on();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let long = fixture.chat(&fixture.captured, &"x".repeat(1_100_000));
     let long = request_id(long.assert_status(200));
     let short = fixture.chat(&fixture.captured, PROMPT);
@@ -53,7 +62,10 @@ fn call_that_does_not_fit_the_queue_is_answered_and_counted() {
         "gatekeeper_capture_entries 1",
         "gatekeeper_capture_queue_bytes 0",
     ] {
-        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
     }
 }
 
@@ -67,18 +79,24 @@ fn full_disk_drops_captures_and_no_call() {
     let key = gateway.key_of(&team);
     let setting = format!("/v1/teams/{}/capture", team.id);
     let admin = gateway.admin();
-    admin.patch(&setting, &json!({"on": true})).assert_status(200);
+    admin
+        .patch(&setting, &json!({"on": true}))
+        .assert_status(200);
     // enough for the books, too little for captures
     gateway.disk.set_free_mb(150);
     let call = gateway.user(&key).chat(&chat(PROMPT));
     let id = request_id(call.assert_status(200));
-    admin.get(&format!("/v1/requests/{id}/capture")).assert_status(404);
+    admin
+        .get(&format!("/v1/requests/{id}/capture"))
+        .assert_status(404);
     let line = "gatekeeper_captures_dropped_total{reason=\"disk\"} 1";
     assert!(admin.get("/metrics").text().contains(line));
     gateway.disk.set_free_mb(0);
     let call = gateway.user(&key).chat(&chat(PROMPT));
     let id = request_id(call.assert_status(200));
-    admin.get(&format!("/v1/requests/{id}/capture")).assert_status(200);
+    admin
+        .get(&format!("/v1/requests/{id}/capture"))
+        .assert_status(200);
 }
 
 #[test]
@@ -99,17 +117,30 @@ fn retention_deletes_captured_calls() {
     gateway.advance_to("2026-11-25T10:01:00Z");
     admin.get(&path).assert_status(404);
     let metrics = admin.get("/metrics").text();
-    assert!(metrics.contains("gatekeeper_capture_entries 0"), "{metrics}");
+    assert!(
+        metrics.contains("gatekeeper_capture_entries 0"),
+        "{metrics}"
+    );
 }
 
 #[test]
 fn settings_list_everything_that_stores_content() {
     let fixture = Fixture::new();
     let states = |fixture: &Fixture| {
-        let settings = fixture.admin().get("/v1/settings").assert_status(200).json();
-        let stored = settings["stored_content"].as_array().expect("a list").clone();
+        let settings = fixture
+            .admin()
+            .get("/v1/settings")
+            .assert_status(200)
+            .json();
+        let stored = settings["stored_content"]
+            .as_array()
+            .expect("a list")
+            .clone();
         for one in &stored {
-            assert_eq!((&one["sealed"], &one["in_backups"]), (&json!(true), &json!(false)));
+            assert_eq!(
+                (&one["sealed"], &one["in_backups"]),
+                (&json!(true), &json!(false))
+            );
         }
         stored
     };
@@ -122,16 +153,22 @@ fn settings_list_everything_that_stores_content() {
     assert_eq!(on(&fixture, "reasoning_memory"), true);
     fixture.turn_on();
     assert_eq!(on(&fixture, "captures"), true);
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     fixture.chat(&fixture.captured, PROMPT);
-    wait_until("the call is counted", || states(&fixture)[0]["entries"] == 1);
+    wait_until("the call is counted", || {
+        states(&fixture)[0]["entries"] == 1
+    });
 }
 
 #[test]
 fn capture_disabled_by_the_configuration_stores_nothing_and_removes_the_file() {
     let mut fixture = Fixture::new();
     fixture.turn_on();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let id = request_id(&fixture.chat(&fixture.captured, PROMPT));
     fixture.stored(&id);
     fixture.gatekeeper.stop();
@@ -152,17 +189,24 @@ fn capture_disabled_by_the_configuration_stores_nothing_and_removes_the_file() {
 fn backup_contains_no_capture() {
     let fixture = Fixture::new();
     fixture.turn_on();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let id = request_id(&fixture.chat(&fixture.captured, PROMPT));
     fixture.stored(&id);
     let file = fixture.gatekeeper.folder().join("books.backup");
     let config = fixture.gatekeeper.config.display().to_string();
-    let taken = fixture.gatekeeper.run(&["backup", &file.display().to_string(), "--config", &config]);
+    let taken =
+        fixture
+            .gatekeeper
+            .run(&["backup", &file.display().to_string(), "--config", &config]);
     assert!(taken.status.success(), "{taken:?}");
     let backup = fs::read(&file).expect("the backup");
     let capture = fs::read(fixture.file()).expect("the captures");
     // a sealed byte is found by the piece of the file that is not zero
-    let parts = capture.chunks_exact(64).filter(|part| part.iter().filter(|b| **b != 0).count() > 48);
+    let parts = capture
+        .chunks_exact(64)
+        .filter(|part| part.iter().filter(|b| **b != 0).count() > 48);
     for part in parts {
         assert!(memchr::memmem::find(&backup, part).is_none());
     }

@@ -119,5 +119,7 @@ pub fn flags(fixture: &Fixture, request: &str) -> Vec<String> {
     let row = rows.iter().find(|row| text(row, "id") == request);
     let row = row.unwrap_or_else(|| panic!("{request} is in the list"));
     let flags = row["flags"].as_array().expect("flags").iter();
-    flags.map(|flag| flag.as_str().expect("a word").to_owned()).collect()
+    flags
+        .map(|flag| flag.as_str().expect("a word").to_owned())
+        .collect()
 }

@@ -34,10 +34,17 @@ fn reading_is_refused_to_every_role_but_owner_and_organization_admin_until_grant
     let key = json!({"name": "k", "team": "rockets", "models": ["*"]});
     let key = tenancy.gateway.key(&key);
     let setting = format!("/v1/teams/{}/capture", tenancy.rockets);
-    owner.patch(&setting, &json!({"on": true})).assert_status(200);
-    tenancy.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    owner
+        .patch(&setting, &json!({"on": true}))
+        .assert_status(200);
+    tenancy
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let call = tenancy.gateway.user(&key).chat(&chat(PROMPT));
-    let path = format!("/v1/requests/{}/capture", request_id(call.assert_status(200)));
+    let path = format!(
+        "/v1/requests/{}/capture",
+        request_id(call.assert_status(200))
+    );
 
     let clients = ROLES.map(|(level, role)| {
         let membership = membership(level, role);
@@ -54,10 +61,19 @@ fn reading_is_refused_to_every_role_but_owner_and_organization_admin_until_grant
         // the key is no personal key of the member: its requests are unknown to it
         let refusal = if *role == "member" { 404 } else { 403 };
         let expected = if may_read { 200 } else { refusal };
-        assert_eq!(response.status, expected, "{level} {role}: {}", response.text());
+        assert_eq!(
+            response.status,
+            expected,
+            "{level} {role}: {}",
+            response.text()
+        );
         assert_eq!(response.text().contains(PROMPT), may_read, "{level} {role}");
         reads += usize::from(may_read);
-        assert_eq!(events(&owner, "capture.read").len(), reads, "{level} {role}");
+        assert_eq!(
+            events(&owner, "capture.read").len(),
+            reads,
+            "{level} {role}"
+        );
     }
     // another organization's administrator and a virtual key see nothing
     let foreign = tenancy.with_role(&json!({"role": "admin", "organization": "default"}));
@@ -72,7 +88,9 @@ fn reading_is_refused_to_every_role_but_owner_and_organization_admin_until_grant
         let readers = json!({"readers": [format!("{level}:{role}")]});
         owner.patch(&setting, &readers).assert_status(200);
         client.get(&path).assert_status(200);
-        owner.patch(&setting, &json!({"readers": []})).assert_status(200);
+        owner
+            .patch(&setting, &json!({"readers": []}))
+            .assert_status(200);
         assert_ne!(client.get(&path).status, 200, "{level} {role}");
     }
 }
@@ -85,22 +103,45 @@ fn readers_are_named_by_owners_only_and_toggles_by_administrators() {
     for (level, role) in ROLES {
         let client = tenancy.with_role(&membership(level, role));
         let may_change = [("instance", "owner"), ("organization", "admin")];
-        let expected = if may_change.contains(&(level, role)) { 200 } else { 403 };
+        let expected = if may_change.contains(&(level, role)) {
+            200
+        } else {
+            403
+        };
         let changed = client.patch(&setting, &json!({"on": true}));
-        assert_eq!(changed.status, expected, "{level} {role}: {}", changed.text());
+        assert_eq!(
+            changed.status,
+            expected,
+            "{level} {role}: {}",
+            changed.text()
+        );
         let readers = client.patch(&setting, &json!({"readers": ["team:viewer"]}));
         let expected = if role == "owner" { 200 } else { 403 };
-        assert_eq!(readers.status, expected, "{level} {role}: {}", readers.text());
+        assert_eq!(
+            readers.status,
+            expected,
+            "{level} {role}: {}",
+            readers.text()
+        );
         if level == "organization" && role == "admin" {
-            client.patch(&foreign, &json!({"on": true})).assert_status(404);
+            client
+                .patch(&foreign, &json!({"on": true}))
+                .assert_status(404);
             client.delete("/v1/captures?all=true").assert_status(403);
             client
                 .delete(&format!("/v1/captures?team={}", tenancy.support))
                 .assert_status(404);
         }
         let visible = client.get("/v1/captures").assert_status(200).json();
-        assert_eq!(visible["data"][0]["owner"], tenancy.rockets, "{level} {role}");
-        assert_eq!(visible["data"][0]["readers"], json!(["team:viewer"]), "{level} {role}");
+        assert_eq!(
+            visible["data"][0]["owner"], tenancy.rockets,
+            "{level} {role}"
+        );
+        assert_eq!(
+            visible["data"][0]["readers"],
+            json!(["team:viewer"]),
+            "{level} {role}"
+        );
     }
     let outside = tenancy.with_role(&json!({"role": "viewer", "team": "support"}));
     let visible = outside.get("/v1/captures").assert_status(200).json();
@@ -114,7 +155,11 @@ fn readers_are_named_by_owners_only_and_toggles_by_administrators() {
         (json!({}), ""),
     ] {
         let refused = owner.patch(&setting, &body);
-        assert!(refused.assert_status(400).text().contains(message), "{}", refused.text());
+        assert!(
+            refused.assert_status(400).text().contains(message),
+            "{}",
+            refused.text()
+        );
     }
     let off = owner.patch(&foreign, &json!({"keep_days": 3}));
     assert!(off.assert_status(400).text().contains("capture is off"));

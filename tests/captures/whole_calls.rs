@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{ANSWER, Fixture, PROMPT, answer, chat, events, files_with, flags, request_id};
 use crate::harness::instance::text;
 use crate::harness::model;
-use crate::harness::script::Script;
 use crate::harness::repetitions;
+use crate::harness::script::Script;
 
 #[test]
 fn capture_off_leaves_no_text_of_a_call_in_any_file() {
@@ -43,7 +43,9 @@ fn capture_off_leaves_no_text_of_a_call_in_any_file() {
 #[test]
 fn capture_on_for_one_key_stores_its_calls_whole_and_no_others() {
     let fixture = Fixture::new();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let before = fixture.chat(&fixture.captured, PROMPT);
     fixture.turn_on();
     let other = fixture.chat(&fixture.other, PROMPT);
@@ -55,24 +57,41 @@ fn capture_on_for_one_key_stores_its_calls_whole_and_no_others() {
     let stored = fixture.stored(&request_id(&unary));
     assert_eq!(stored["request_body"], body.to_string());
     assert_eq!(stored["response_body"], unary.text());
-    assert_eq!((&stored["complete"], &stored["status"]), (&json!(true), &json!(200)));
+    assert_eq!(
+        (&stored["complete"], &stored["status"]),
+        (&json!(true), &json!(200))
+    );
     assert_eq!(stored["key"], fixture.captured.id);
 
     fixture.upstream.respond_with(model::with_usage(10, 20));
     let mut streamed = chat(PROMPT);
     streamed["stream"] = true.into();
     let stream = user.open_stream("/v1/chat/completions", &streamed);
-    let id = stream.header("x-gatekeeper-request-id").expect("an id").to_owned();
+    let id = stream
+        .header("x-gatekeeper-request-id")
+        .expect("an id")
+        .to_owned();
     assert_eq!(stream.header("x-gatekeeper-capture"), Some("on"));
     let (bytes, _) = stream.read_bytes();
     let stored = fixture.stored(&id);
-    assert_eq!(stored["response_body"], String::from_utf8_lossy(&bytes).as_ref());
-    assert_eq!((&stored["stream"], &stored["complete"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        stored["response_body"],
+        String::from_utf8_lossy(&bytes).as_ref()
+    );
+    assert_eq!(
+        (&stored["stream"], &stored["complete"]),
+        (&json!(true), &json!(true))
+    );
 
     for uncaptured in [&before, &other] {
         assert_eq!(uncaptured.header("x-gatekeeper-capture"), None);
         let missing = fixture.capture(&request_id(uncaptured));
-        assert!(missing.assert_status(404).text().contains("capture was off"));
+        assert!(
+            missing
+                .assert_status(404)
+                .text()
+                .contains("capture was off")
+        );
         assert!(flags(&fixture, &request_id(uncaptured)).is_empty());
     }
     assert_eq!(flags(&fixture, &id), ["captured"]);
@@ -94,9 +113,13 @@ fn failed_call_is_captured_with_its_error_and_a_refused_one_is_not() {
     let failed = fixture.chat(&fixture.captured, PROMPT);
     assert_eq!(failed.status, 502);
     let stored = fixture.stored(&request_id(&failed));
-    assert_eq!((&stored["status"], &stored["response_body"]), (&json!(502), &json!(failed.text())));
+    assert_eq!(
+        (&stored["status"], &stored["response_body"]),
+        (&json!(502), &json!(failed.text()))
+    );
     let user = fixture.gatekeeper.user(&fixture.captured);
-    let refused = user.chat(&json!({"model": "nothing", "messages": [{"role": "user", "content": PROMPT}]}));
+    let refused =
+        user.chat(&json!({"model": "nothing", "messages": [{"role": "user", "content": PROMPT}]}));
     assert_eq!(refused.status, 404);
     fixture.capture(&request_id(&refused)).assert_status(404);
     assert_eq!(refused.header("x-gatekeeper-capture"), None);
@@ -106,7 +129,9 @@ fn failed_call_is_captured_with_its_error_and_a_refused_one_is_not() {
 fn image_above_the_size_is_stored_as_its_hash() {
     let fixture = Fixture::with_setting("[capture]\nimage_kb = 1");
     fixture.turn_on();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let image = |bytes: usize| {
         let mut image = b"\x89PNG\r\n\x1a\n".to_vec();
         image.resize(bytes, 9);
@@ -119,7 +144,10 @@ fn image_above_the_size_is_stored_as_its_hash() {
     let call = fixture.gatekeeper.user(&fixture.captured).chat(&body);
     let stored = fixture.stored(&request_id(call.assert_status(200)));
     let request = text(&stored, "request_body");
-    assert!(request.contains("(5000 bytes of image/png, not captured)"), "{request}");
+    assert!(
+        request.contains("(5000 bytes of image/png, not captured)"),
+        "{request}"
+    );
     assert!(request.contains(PROMPT) && request.contains(&image(100)));
     assert!(!request.contains(&image(5_000)[..200]));
     assert_eq!(stored["media_replaced"], 1);
@@ -128,7 +156,9 @@ fn image_above_the_size_is_stored_as_its_hash() {
 #[test]
 fn capture_of_a_team_or_parent_key_includes_the_keys_below_until_it_is_off() {
     let fixture = Fixture::new();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let child = json!({"name": "child", "parent": fixture.captured.id, "models": ["*"]});
     let child = fixture.gatekeeper.key(&child);
     let is_captured = |key| {
@@ -145,7 +175,10 @@ fn capture_of_a_team_or_parent_key_includes_the_keys_below_until_it_is_off() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let said = run(&["captures", "on", "--team", "eng", "--keep-days", "3"]);
-    assert!(said.contains("is on: prompts and answers are kept for 3 days"), "{said}");
+    assert!(
+        said.contains("is on: prompts and answers are kept for 3 days"),
+        "{said}"
+    );
     assert_eq!(states(), [true, true, true]);
     let list = run(&["captures", "list"]);
     assert!(list.contains("7 days") && list.contains("3 days"), "{list}");
@@ -159,19 +192,32 @@ fn capture_of_a_team_or_parent_key_includes_the_keys_below_until_it_is_off() {
         .collect();
     let (key, team) = (&fixture.captured.id, &fixture.team);
     let expected = [(team, false), (key, false), (team, true), (key, true)];
-    assert_eq!(toggles, expected.map(|(subject, on)| (subject.clone(), json!(on))));
+    assert_eq!(
+        toggles,
+        expected.map(|(subject, on)| (subject.clone(), json!(on)))
+    );
 }
 
 #[test]
 fn purge_by_request_key_team_and_all_deletes_and_is_audited() {
     let mut fixture = Fixture::new();
-    fixture.upstream.respond_with(Script::json(200, &answer(ANSWER)));
+    fixture
+        .upstream
+        .respond_with(Script::json(200, &answer(ANSWER)));
     let team = format!("/v1/teams/{}/capture", fixture.team);
-    fixture.admin().patch(&team, &json!({"on": true})).assert_status(200);
-    let ids: Vec<String> = [&fixture.captured, &fixture.captured, &fixture.other, &fixture.captured]
-        .into_iter()
-        .map(|key| request_id(fixture.chat(key, PROMPT).assert_status(200)))
-        .collect();
+    fixture
+        .admin()
+        .patch(&team, &json!({"on": true}))
+        .assert_status(200);
+    let ids: Vec<String> = [
+        &fixture.captured,
+        &fixture.captured,
+        &fixture.other,
+        &fixture.captured,
+    ]
+    .into_iter()
+    .map(|key| request_id(fixture.chat(key, PROMPT).assert_status(200)))
+    .collect();
     let (key, other) = (&fixture.captured.id, &fixture.other.id);
     let admin = fixture.admin();
     let purge = |path: &str| admin.delete(path).assert_status(200).json()["entries"].clone();
@@ -185,7 +231,10 @@ fn purge_by_request_key_team_and_all_deletes_and_is_audited() {
     assert_eq!(purge(&format!("/v1/captures?team={}", fixture.team)), 1);
     fixture.chat(&fixture.other, PROMPT);
     let output = fixture.gatekeeper.run(&["captures", "purge", "--all"]);
-    assert!(String::from_utf8_lossy(&output.stdout).starts_with("1 captured calls"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).starts_with("1 captured calls"),
+        "{output:?}"
+    );
     assert!(!fixture.file().exists());
     admin.delete("/v1/captures").assert_status(400);
     admin.delete("/v1/captures?all=false").assert_status(400);

@@ -39,7 +39,11 @@ impl CaptureDraft {
         request: &[u8],
     ) -> CaptureDraft {
         let held = HeldBytes::take(&queue, request.len());
-        let request = if held.is_some() { request.to_vec() } else { Vec::new() };
+        let request = if held.is_some() {
+            request.to_vec()
+        } else {
+            Vec::new()
+        };
         CaptureDraft {
             queue,
             time,

@@ -212,9 +212,7 @@ impl CaptureFile {
                 too_large += 1;
                 continue;
             }
-            while size.bytes + entry.bytes > bytes_max
-                && remove_oldest(&transaction, &mut size)?
-            {
+            while size.bytes + entry.bytes > bytes_max && remove_oldest(&transaction, &mut size)? {
                 is_evicted = true;
             }
             put(&transaction, &self.seal, (capture.request, &entry), &plain)?;
@@ -230,7 +228,11 @@ impl CaptureFile {
     }
 
     /// Reads a call that has not expired.
-    pub fn read(&mut self, id: RequestId, now_ms: u64) -> Result<Option<StoredCapture>, StoreError> {
+    pub fn read(
+        &mut self,
+        id: RequestId,
+        now_ms: u64,
+    ) -> Result<Option<StoredCapture>, StoreError> {
         self.open()?;
         let Some(open) = &self.open else {
             return Ok(None);
@@ -386,7 +388,10 @@ fn remove(
     size: &mut StoredSize,
 ) -> Result<(), StoreError> {
     let mut entries = transaction.open_table(ENTRIES)?;
-    let Some(entry) = entries.remove(id)?.map(|row| Entry::from_bytes(row.value())) else {
+    let Some(entry) = entries
+        .remove(id)?
+        .map(|row| Entry::from_bytes(row.value()))
+    else {
         return Ok(());
     };
     transaction
@@ -412,5 +417,10 @@ fn stored(request: RequestId, entry: &Entry, call: CapturedCall) -> StoredCaptur
 
 /// Associated data of a piece: it cannot be moved to another call or place, kept longer, or left out.
 fn about(id: RequestId, number: u32, entry: &Entry) -> Vec<u8> {
-    [&id.0.to_be_bytes()[..], &number.to_be_bytes(), &entry.to_bytes()].concat()
+    [
+        &id.0.to_be_bytes()[..],
+        &number.to_be_bytes(),
+        &entry.to_bytes(),
+    ]
+    .concat()
 }

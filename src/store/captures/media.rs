@@ -54,7 +54,9 @@ fn find_quote(body: &[u8], from: usize) -> Option<usize> {
 fn end_of_string(body: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {
-        let stop = body[at..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let stop = body[at..]
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\'))?;
         at += stop;
         if body[at] == b'"' {
             return Some(at);
@@ -111,13 +113,22 @@ fn data_url(string: &[u8]) -> Option<(&str, &[u8])> {
     let head = std::str::from_utf8(&head[..comma]).ok()?;
     let kind = head.strip_suffix(";base64")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/+-.;=".contains(c);
-    let kind = if kind.chars().all(is_plain) { kind } else { "data" };
+    let kind = if kind.chars().all(is_plain) {
+        kind
+    } else {
+        "data"
+    };
     Some((kind, &rest[comma + 1..]))
 }
 
 /// Type of base64 without a head, by its first bytes.
 fn bare_kind(string: &[u8]) -> Option<&'static str> {
-    let letters: Vec<u8> = string.iter().copied().filter(|b| *b != b'\\').take(SNIFFED_LETTERS).collect();
+    let letters: Vec<u8> = string
+        .iter()
+        .copied()
+        .filter(|b| *b != b'\\')
+        .take(SNIFFED_LETTERS)
+        .collect();
     let bytes = general_purpose::STANDARD.decode(letters).ok()?;
     image_type(&bytes).or(match bytes.as_slice() {
         [b'%', b'P', b'D', b'F', ..] => Some("application/pdf"),
@@ -147,13 +158,23 @@ mod tests {
     fn media_above_the_size_is_replaced_by_its_hash_in_each_dialect() {
         let large = png(200);
         for body in [
-            format!(r#"{{"image_url":{{"url":"data:image/png;base64,{large}"}},"text":"a \"quote\""}}"#),
-            format!(r#"{{"source":{{"media_type":"image/png","data":"{large}"}},"text":"a \"quote\""}}"#),
-            format!(r#"{{"b64_json":"{}","text":"a \"quote\""}}"#, large.replace('/', "\\/")),
+            format!(
+                r#"{{"image_url":{{"url":"data:image/png;base64,{large}"}},"text":"a \"quote\""}}"#
+            ),
+            format!(
+                r#"{{"source":{{"media_type":"image/png","data":"{large}"}},"text":"a \"quote\""}}"#
+            ),
+            format!(
+                r#"{{"b64_json":"{}","text":"a \"quote\""}}"#,
+                large.replace('/', "\\/")
+            ),
         ] {
             let (text, count) = replaced(&body);
             assert_eq!(count, 1, "{text}");
-            assert!(text.contains("(200 bytes of image/png, not captured)"), "{text}");
+            assert!(
+                text.contains("(200 bytes of image/png, not captured)"),
+                "{text}"
+            );
             assert!(text.contains(r#""text":"a \"quote\"""#) && !text.contains(&large[..40]));
             serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
         }
@@ -162,7 +183,11 @@ mod tests {
     #[test]
     fn small_media_and_long_text_stay() {
         let text = "long text without spaces ".repeat(20).replace(' ', "");
-        let body = format!(r#"{{"data":"{}","text":"{text}","cut":"{}"#, png(30), "A".repeat(300));
+        let body = format!(
+            r#"{{"data":"{}","text":"{text}","cut":"{}"#,
+            png(30),
+            "A".repeat(300)
+        );
         assert_eq!(replaced(&body), (body.clone(), 0));
         let words = format!(r#"["{}"]"#, "A".repeat(300));
         assert_eq!(replaced(&words), (words.clone(), 0));

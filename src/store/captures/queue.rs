@@ -33,7 +33,10 @@ pub enum PurgeScope {
 
 /// Request of a caller to the writer.
 pub(super) enum Command {
-    Read(RequestId, SyncSender<Result<Option<StoredCapture>, StoreError>>),
+    Read(
+        RequestId,
+        SyncSender<Result<Option<StoredCapture>, StoreError>>,
+    ),
     Purge(PurgeScope, SyncSender<Result<u64, StoreError>>),
 }
 
@@ -145,14 +148,18 @@ impl Queue {
         let is_idle = |pending: &mut Pending| {
             pending.captures.is_empty() && pending.commands.is_empty() && !pending.stopping
         };
-        let waited = self.wake.wait_timeout_while(self.pending(), timeout, is_idle);
+        let waited = self
+            .wake
+            .wait_timeout_while(self.pending(), timeout, is_idle);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Lets further captures come, unless a caller waits.
     pub fn gather(&self, pause: std::time::Duration) {
         let is_unhurried = |pending: &mut Pending| pending.commands.is_empty() && !pending.stopping;
-        let waited = self.wake.wait_timeout_while(self.pending(), pause, is_unhurried);
+        let waited = self
+            .wake
+            .wait_timeout_while(self.pending(), pause, is_unhurried);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 

@@ -231,7 +231,10 @@ fn file_stays_within_its_size_and_the_oldest_calls_go() {
 #[test]
 fn damaged_file_is_discarded_and_counted() {
     for (name, damage) in [
-        ("other bytes", &(|bytes: &mut Vec<u8>| bytes.fill(0x5a)) as &dyn Fn(&mut Vec<u8>)),
+        (
+            "other bytes",
+            &(|bytes: &mut Vec<u8>| bytes.fill(0x5a)) as &dyn Fn(&mut Vec<u8>),
+        ),
         ("cut", &|bytes| bytes.truncate(5_000)),
         ("zeros", &|bytes| bytes[4_096..].fill(0)),
         ("empty", &|bytes| bytes.clear()),
@@ -269,7 +272,13 @@ fn call_that_the_client_leaves_is_captured_as_far_as_it_came() {
     draft.push(b"half");
     drop(draft);
     // without an answer there is no record to which it belongs
-    drop(captures.draft(CaptureOrigin { request: RequestId(2), ..origin }, b"question"));
+    drop(captures.draft(
+        CaptureOrigin {
+            request: RequestId(2),
+            ..origin
+        },
+        b"question",
+    ));
     let stored = read(&captures, 1).expect("stored");
     assert!(!stored.call.is_complete);
     assert_eq!(stored.call.response, b"half");

@@ -176,7 +176,11 @@ impl Writer {
         let is_due = self
             .scrubbed_ms
             .is_none_or(|scrubbed_ms| boot_ms.saturating_sub(scrubbed_ms) >= SCRUB_MS);
-        let is_unscrubbed = self.file.open.as_ref().is_some_and(|open| open.is_unscrubbed);
+        let is_unscrubbed = self
+            .file
+            .open
+            .as_ref()
+            .is_some_and(|open| open.is_unscrubbed);
         if is_due && is_unscrubbed {
             self.scrubbed_ms = Some(boot_ms);
             if let Err(error) = self.attempt(CaptureFile::scrub) {

@@ -21,8 +21,12 @@ pub(super) fn operations() -> Vec<Operation> {
         change("/v1/teams/{id}/capture", "Prompt capture of a team").answers(200, setting),
         change("/v1/keys/{id}/capture", "Prompt capture of a key").answers(200, setting),
         get("/v1/requests/{id}/capture", "A captured call").answers(200, capture),
-        operation("DELETE", "/v1/requests/{id}/capture", "Delete a captured call")
-            .answers(200, replies::purge),
+        operation(
+            "DELETE",
+            "/v1/requests/{id}/capture",
+            "Delete a captured call",
+        )
+        .answers(200, replies::purge),
     ]
 }
 

@@ -33,7 +33,11 @@ pub(super) struct Operation {
     pub replies: Vec<(u16, Reply)>,
 }
 
-pub(super) fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn operation(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+) -> Operation {
     Operation {
         method,
         path,
