@@ -336,7 +336,7 @@ fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartErro
     }
     let folder = config.folder.clone();
     match FolderDisk::lock(&folder) {
-        Ok(disk) => Ok(Arc::new(disk)),
+        Ok(disk) => Ok(Arc::new(disk.with_mapping(config.ledger.mapped))),
         Err(error) => Err(StartError::Folder { folder, error }),
     }
 }

@@ -123,6 +123,11 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         config::Sync::Os => "os",
         config::Sync::Disk => "disk",
     };
+    let append = if running.ledger.wal().metrics().mapped {
+        "mapped"
+    } else {
+        "written"
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = file.as_deref().unwrap_or("none"),
@@ -131,6 +136,7 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         providers = providers.as_str(),
         keys = running.keys,
         sync,
+        append,
         zone = config.timezone.as_str(),
         "gatekeeper started"
     );

@@ -225,6 +225,12 @@ fn ledger(mut section: Section<'_>, errors: &mut ConfigErrors) -> LedgerConfig {
             &[("os", Sync::Os), ("disk", Sync::Disk)],
             errors,
         ),
+        mapped: section.choice(
+            "append",
+            default.mapped,
+            &[("mapped", true), ("written", false)],
+            errors,
+        ),
         segment_bytes: MIB
             * section.integer("segment_mb", default.segment_bytes / MIB, 1..=1024, errors),
         disk_reserve_mb: section.integer(

@@ -86,6 +86,8 @@ pub enum Overrun {
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerConfig {
     pub sync: Sync,
+    /// records are stored into a mapping of the log where the file system allows it, instead of written
+    pub mapped: bool,
     pub segment_bytes: u64,
     /// free disk space below which new requests are refused
     pub disk_reserve_mb: u64,
@@ -96,6 +98,7 @@ impl Default for LedgerConfig {
     fn default() -> LedgerConfig {
         LedgerConfig {
             sync: Sync::Os,
+            mapped: true,
             segment_bytes: 64 * MIB,
             disk_reserve_mb: 256,
             budget_overrun: Overrun::Refuse,

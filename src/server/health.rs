@@ -194,6 +194,7 @@ fn write_ledger_metrics(text: &mut String, worker: &Worker) {
     counter(text, "gatekeeper_ledger_written", wal.written);
     counter(text, "gatekeeper_ledger_synced", wal.synced);
     counter(text, "gatekeeper_ledger_applied", wal.applied);
+    gauge(text, "gatekeeper_ledger_mapped", u8::from(wal.mapped));
     gauge(text, "gatekeeper_ledger_backlog", wal.backlog);
     gauge(text, "gatekeeper_ledger_unsynced_ms", wal.unsynced_ms);
     let deleted = wal.retention_rows;

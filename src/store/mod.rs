@@ -14,6 +14,7 @@ mod error;
 mod identity;
 mod linked_files;
 mod log_throttle;
+pub mod mapping;
 mod migrate;
 mod open;
 mod options;

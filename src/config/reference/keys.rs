@@ -213,8 +213,17 @@ const LEDGER: &[KeyReference] = &[
         Choice(&["os", "disk"]),
         Toml("\"os\""),
         "",
-        "Durability before a request proceeds: `os` after `write` (survives a crash of the process), `disk` after `fdatasync` \
+        "Durability before a request proceeds: `os` after the record is in the log (survives a crash of the process), `disk` after `fdatasync` \
          (survives a power cut, slower).",
+    ),
+    key(
+        "append",
+        Choice(&["mapped", "written"]),
+        Toml("\"mapped\""),
+        "",
+        "How a record reaches the log: `mapped` stores it into memory that the kernel keeps for the file (ext4, xfs and tmpfs from \
+         Linux 5.14; elsewhere, after a failed sync and on a nearly full disk it is written), `written` calls `write` for each one. \
+         Both survive a crash of the process.",
     ),
     key(
         "segment_mb",
