@@ -98,6 +98,8 @@ fn capture_on_for_one_key_stores_its_calls_whole_and_no_others() {
     let shown = fixture.gatekeeper.run(&["requests", "explain", &id]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("captured: prompt capture was on"), "{shown}");
+    let listed = fixture.gatekeeper.run(&["requests", "list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("ok, captured"));
     let shown = fixture.gatekeeper.run(&["captures", "show", &id]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains(PROMPT));
     assert_eq!(files_with(&fixture.gatekeeper.data, PROMPT), [""; 0]);

@@ -115,7 +115,7 @@ export async function show({ main, query, signal }) {
     return h(`tr.pick${row.fresh ? ".fresh" : ""}`, { "aria-selected": String(row.id === chosen), "data-id": row.id, click: () => choose(row.id) },
       h("td.mute.desk", h("time", { datetime: row.at, title: instant(at) }, time(at))),
       h("td", h("button.link.name", { "aria-label": `Request for ${name}, ${row.status}` }, name),
-        row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${keyOf(row)}`)),
+        row.flags?.includes("captured") && h("span.tag.info.gap", { title: "Prompt capture was on" }, "captured"), row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${keyOf(row)}`)),
       h("td.desk", keyOf(row), " ", h("span.faint.wide", teamOf(row))),
       h("td", badge(row)),
       h("td.num.opt", { title: tokens ? `${count(usage.input_tokens ?? 0)} in, ${count(usage.output_tokens ?? 0)} out` : "" }, tokens ? `${compact(usage.input_tokens ?? 0)} → ${compact(usage.output_tokens ?? 0)}` : "–"),
