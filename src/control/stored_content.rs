@@ -11,7 +11,7 @@ use crate::store::{captures, reasoning_memory};
 pub struct StoredContent {
     pub name: &'static str,
     pub is_on: bool,
-    /// what is stored, and by whose decision
+    /// content that is stored, and the decision behind it
     pub what: String,
     /// file below the data folder; sealed, and in no backup
     pub file: &'static str,

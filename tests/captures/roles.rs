@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{ANSWER, PROMPT, answer, chat, events, request_id};
+use crate::harness::client::HttpClient;
 use crate::harness::script::Script;
 use crate::tenancy::Tenancy;
 
@@ -27,6 +28,15 @@ fn membership(level: &str, role: &str) -> Value {
     }
 }
 
+/// Client of a role; a member has a user.
+fn client_of(tenancy: &Tenancy, level: &str, role: &str) -> HttpClient {
+    let membership = membership(level, role);
+    match role {
+        "member" => tenancy.as_user("member@example.org", &json!([membership])),
+        _ => tenancy.with_role(&membership),
+    }
+}
+
 #[test]
 fn reading_is_refused_to_every_role_but_owner_and_organization_admin_until_granted() {
     let tenancy = Tenancy::start();
@@ -46,20 +56,14 @@ fn reading_is_refused_to_every_role_but_owner_and_organization_admin_until_grant
         request_id(call.assert_status(200))
     );
 
-    let clients = ROLES.map(|(level, role)| {
-        let membership = membership(level, role);
-        let client = match role {
-            "member" => tenancy.as_user("member@example.org", &json!([membership])),
-            _ => tenancy.with_role(&membership),
-        };
-        (level, role, client)
-    });
+    let clients = ROLES.map(|(level, role)| (level, role, client_of(&tenancy, level, role)));
     let mut reads = 0;
     for (level, role, client) in &clients {
+        let (level, role) = (*level, *role);
         let response = client.get(&path);
         let may_read = [("instance", "owner"), ("organization", "admin")].contains(&(level, role));
         // the key is no personal key of the member: its requests are unknown to it
-        let refusal = if *role == "member" { 404 } else { 403 };
+        let refusal = if role == "member" { 404 } else { 403 };
         let expected = if may_read { 200 } else { refusal };
         assert_eq!(
             response.status,
@@ -81,6 +85,7 @@ fn reading_is_refused_to_every_role_but_owner_and_organization_admin_until_grant
     tenancy.gateway.user(&key).get(&path).assert_status(403);
 
     for (level, role, client) in &clients {
+        let (level, role) = (*level, *role);
         let is_granted_anyway = [("instance", "owner"), ("organization", "admin")];
         if is_granted_anyway.contains(&(level, role)) {
             continue;
@@ -101,7 +106,7 @@ fn readers_are_named_by_owners_only_and_toggles_by_administrators() {
     let setting = format!("/v1/teams/{}/capture", tenancy.rockets);
     let foreign = format!("/v1/teams/{}/capture", tenancy.support);
     for (level, role) in ROLES {
-        let client = tenancy.with_role(&membership(level, role));
+        let client = client_of(&tenancy, level, role);
         let may_change = [("instance", "owner"), ("organization", "admin")];
         let expected = if may_change.contains(&(level, role)) {
             200
