@@ -21,7 +21,7 @@ const ROWS: &[(u8, &[&str])] = &[
     (9, &["process"]),
     (8, &["server", "simulator"]),
     (7, &["gateway", "control"]),
-    (6, &["auth", "policy", "route", "meter", "cache"]),
+    (6, &["auth", "policy", "route", "meter", "cache", "trace"]),
     (5, &["config", "store", "upstream"]),
     (4, &["provider"]),
     (3, &["dialect", "limits", "price", "audit"]),

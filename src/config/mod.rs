@@ -11,6 +11,7 @@ mod fetch;
 mod file;
 mod listener;
 mod members;
+mod otlp;
 mod price;
 mod provider;
 mod reasoning_memory;
@@ -29,8 +30,9 @@ pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB,
-    OidcConfig, Overrun, PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention,
-    RoleMapping, SealKeySource, Sync, SyslogAddress, UnsupportedFieldPolicy, Webhook,
+    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, LogFormat,
+    MIB, OidcConfig, OtlpConfig, Overrun, PriceEntry, PriceSetting, Provider,
+    ReasoningMemoryConfig, Retention, RoleMapping, SealKeySource, Sync, SyslogAddress,
+    UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

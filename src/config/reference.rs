@@ -5,6 +5,7 @@ mod audit;
 mod key;
 mod keys;
 mod limit_keys;
+mod otlp;
 #[cfg(test)]
 mod packaged;
 mod price_keys;

@@ -9,9 +9,9 @@ use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
-use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
+use super::settings::{Config, LedgerConfig, Limits, LogFormat, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, audit, capture, egress, fetch, provider, reasoning_memory, sign_in};
+use super::{alerts, audit, capture, egress, fetch, otlp, provider, reasoning_memory, sign_in};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -122,6 +122,8 @@ fn resolve(
         alerts: alerts::resolve(top.section("alerts", errs), environment, errs),
         audit: audit::resolve(top.section("audit", errs), environment, errs),
         oidc: sign_in::resolve(top.section("sign_in", errs), environment, errs),
+        otlp: otlp::resolve(top.section("otlp", errs), environment, errs),
+        log_format: log_format(top.section("log", errs), errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
         capture: capture::resolve(top.section("capture", errs), errs),
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
@@ -214,6 +216,13 @@ fn processors() -> u64 {
     std::thread::available_parallelism()
         .map_or(1, |count| count.get() as u64)
         .min(256)
+}
+
+fn log_format(mut section: Section<'_>, errors: &mut ConfigErrors) -> LogFormat {
+    let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = section.choice("format", LogFormat::default(), &words, errors);
+    section.finish(errors);
+    format
 }
 
 fn ledger(mut section: Section<'_>, errors: &mut ConfigErrors) -> LedgerConfig {

@@ -41,6 +41,9 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `None` if no issuer signs people in
     pub oidc: Option<OidcConfig>,
+    /// collector of traces
+    pub otlp: Option<OtlpConfig>,
+    pub log_format: LogFormat,
     pub reasoning_memory: ReasoningMemoryConfig,
     pub capture: CaptureConfig,
     pub seal_key: SealKeySource,
@@ -321,6 +324,27 @@ pub struct RoleMapping {
 pub enum SyslogAddress {
     Udp(SocketAddr),
     Unix(PathBuf),
+}
+
+/// Collector of traces.
+#[derive(Clone, Debug)]
+pub struct OtlpConfig {
+    /// with the path of traces
+    pub url: String,
+    pub headers: Vec<(String, Secret)>,
+    /// part of the requests, from 0 to 1
+    pub sample_ratio: f64,
+    pub connection: ConnectionConfig,
+    /// per export
+    pub timeout_ms: u64,
+}
+
+/// Form of the lines on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 /// Receiver of alerts, or of the audit log.

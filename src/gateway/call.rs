@@ -1,6 +1,7 @@
 //! A model request as the listener hands it over, before anything of its body is read.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,6 +9,7 @@ use crate::dialect::{Dialect, Operation};
 use crate::domain::api_error::ApiError;
 use crate::domain::money::Money;
 use crate::gateway::client_timeouts::ClientTimeouts;
+use crate::trace::RequestTrace;
 
 /// Header with the tag under which a request is reported; it is not forwarded.
 pub const TAG_HEADER: &str = "x-gatekeeper-tag";
@@ -46,6 +48,10 @@ pub struct Call {
     pub max_cost: Option<String>,
     /// end user, from the header that the configuration names
     pub user: Option<String>,
+    /// header `traceparent`, where traces are exported
+    pub traceparent: Option<String>,
+    /// present while the request is traced
+    pub trace: Option<Arc<RequestTrace>>,
     pub body: Bytes,
 }
 

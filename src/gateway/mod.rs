@@ -73,6 +73,7 @@ use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
 use crate::store::captures::{CaptureDraft, Captures};
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
+use crate::trace::{RequestTrace, Tracer};
 use crate::upstream::Client;
 
 /// Longest wait for the answer to the test of a provider.
@@ -86,6 +87,7 @@ pub struct GatewayParts {
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
     pub denials: Arc<Denials>,
+    pub tracer: Arc<Tracer>,
     pub ceilings: Arc<Ceilings>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
@@ -107,6 +109,7 @@ pub struct Gateway {
     bodies: Arc<BodyBytes>,
     refusals: RefusalLog,
     captures: Option<Arc<Captures>>,
+    tracer: Arc<Tracer>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
     next_unique: AtomicU64,
@@ -176,16 +179,19 @@ impl Gateway {
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
             refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
             captures: parts.captures,
+            tracer: parts.tracer,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
     }
 
     /// Answers one model request. Every refusal is answered in the client's dialect.
-    pub async fn handle(&self, client: &Client, call: Call) -> Reply {
+    pub async fn handle(&self, client: &Client, mut call: Call) -> Reply {
         let id = self.next_id();
         let dialect = call.dialect;
         let began = std::time::Instant::now();
+        let trace = self.trace(id, &mut call);
+        let mut refused = None;
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(failed) => {
@@ -195,6 +201,7 @@ impl Gateway {
                     draft,
                 } = *failed;
                 self.metrics().refused(error.code);
+                refused = Some(error.code.as_str());
                 let mut reply = Reply::refusal(dialect, &error, id);
                 reply.headers.extend(headers);
                 match draft {
@@ -204,7 +211,21 @@ impl Gateway {
             }
         };
         self.metrics().answered(began.elapsed());
+        if let Some(trace) = trace {
+            trace.note_answer(reply.status, refused);
+        }
         reply
+    }
+
+    /// Begins the trace of a request, if traces are exported and this one is recorded.
+    fn trace(&self, id: RequestId, call: &mut Call) -> Option<Arc<RequestTrace>> {
+        if !self.tracer.is_on() {
+            return None;
+        }
+        let operation = call.operation.semantic_name();
+        let origin = (call.traceparent.as_deref(), self.time.wall_ms());
+        call.trace = RequestTrace::begin(&self.tracer, id, operation, origin);
+        call.trace.clone()
     }
 
     /// Authenticate, decode, check access, route; then plan, admit, attempt, relay and settle for each target in turn.
@@ -267,6 +288,9 @@ impl Gateway {
         self.access.resolve_alias(&mut request);
         request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
+        if let Some(trace) = &call.trace {
+            trace.note_request(&request.model, caller.team.id, caller.key.id);
+        }
         access::check_endpoint(&caller, &call)?;
         let mut plan = self.access.plan(&caller, &request.model)?;
         let (request, route_params) = match plan.route() {
@@ -294,7 +318,7 @@ impl Gateway {
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
-            progress: SharedProgress::new(progress, self.time.clone(), seed),
+            progress: SharedProgress::new(progress, self.time.clone(), seed, call.trace),
         })
     }
 
@@ -412,6 +436,10 @@ impl Gateway {
         let routes = self.access.routes.load();
         let as_of = routes.prices_as_of().to_owned();
         (price_list::priced_models(&routes), as_of)
+    }
+
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     pub fn limits(&self) -> &Limits {

@@ -130,10 +130,21 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
         gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
     }
+    if let Ok(Some(backup)) = worker.control.last_backup().await {
+        gauge(&mut text, "gatekeeper_backup_seconds", backup.at_ms / 1_000);
+    }
+    if let Some(end_ms) = worker.control.certificate_end_ms() {
+        gauge(
+            &mut text,
+            "gatekeeper_certificate_end_seconds",
+            end_ms / 1_000,
+        );
+    }
     if let Some(registry) = request.app_data::<Arc<Registry>>() {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
+    write_trace_metrics(&mut text, worker);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
@@ -187,6 +198,18 @@ fn write_route_metrics(text: &mut String, worker: &Worker) {
         "counter",
         |status| status.opened,
     );
+}
+
+/// Fate of the spans, where traces are exported.
+fn write_trace_metrics(text: &mut String, worker: &Worker) {
+    let tracer = worker.gateway.tracer();
+    if !tracer.is_on() {
+        return;
+    }
+    let counts = tracer.counts();
+    counter(text, "gatekeeper_spans_exported_total", counts.exported);
+    counter(text, "gatekeeper_spans_dropped_total", counts.dropped);
+    counter(text, "gatekeeper_spans_failed_total", counts.failed);
 }
 
 fn write_ledger_metrics(text: &mut String, worker: &Worker) {

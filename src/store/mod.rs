@@ -2,6 +2,7 @@
 //! (`ledger/`) with its sync thread, the disposable reasoning memory (`memory.redb`) and captured calls (`capture.redb`). Accepts and returns types of `domain`; it
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
+mod applied_sheet;
 mod audit_state;
 mod backend;
 pub mod backup;
@@ -27,11 +28,13 @@ pub mod seal;
 mod tests;
 mod wal;
 
+pub use applied_sheet::{AppliedSheet, sha256};
 pub use books::alerts::UndeliveredAlert;
 pub use books::audit::append::AuditEvent;
 pub use books::audit::read::{AuditPage, AuditScan};
 pub use books::clock::KnownWindows;
 pub use books::feed::FeedCursor;
+pub use books::last_backup::LastBackup;
 pub use books::records::{
     EntryHead, FeedPage, Record, RecordIndex, RequestLogEntry, Scan, ScanPage,
 };

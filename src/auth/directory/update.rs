@@ -53,6 +53,7 @@ impl Directory {
             RowChange::Limit(limit) => self.put_limit(limit, concerned),
             RowChange::LimitRemoved(id) => self.remove_limit(id, concerned),
             RowChange::Capture(setting) => self.put_capture(setting, concerned),
+            RowChange::Prices(_) => {}
         }
     }
 
