@@ -34,7 +34,7 @@ impl ChangeTransaction<'_> {
         } else {
             table.insert(key, setting.encode()?.as_slice())?;
         }
-        self.rows.push(RowChange::Capture(setting.clone()));
+        self.note_row(RowChange::Capture(setting.clone()));
         Ok(())
     }
 }

@@ -74,7 +74,7 @@ pub struct ChangeTransaction<'t> {
     /// last event that the change appended to the audit log
     pub(in crate::store) appended: Option<u64>,
     /// rows written so far
-    pub(super) rows: Vec<RowChange>,
+    rows: Vec<RowChange>,
     rows_read: u64,
 }
 
