@@ -74,10 +74,10 @@ pub struct PurgeArgs {
     #[arg(long)]
     request: Option<String>,
     /// Id or name of a key
-    #[arg(long = "key")]
+    #[arg(long = "key", value_name = "KEY")]
     of_key: Option<String>,
     /// Id or name of a team
-    #[arg(long = "team")]
+    #[arg(long = "team", value_name = "TEAM")]
     of_team: Option<String>,
     /// Every captured call
     #[arg(long)]
@@ -118,6 +118,7 @@ async fn list(server: ServerArgs) -> Result<(), Failure> {
     }
     let mut table =
         Table::new(["OWNER", "NAME", "CAPTURE", "KEPT", "SINCE", "READERS"].map(Column::text));
+    let style = server.style();
     for setting in settings {
         let is_on = setting["on"] == true;
         let readers = rows(&setting["readers"]).iter().map(cell);
@@ -131,14 +132,14 @@ async fn list(server: ServerArgs) -> Result<(), Failure> {
             }
             .into(),
             match is_on {
-                true => cell(&setting["since"]),
+                true => style.moment(&setting["since"]),
                 false => String::new(),
             }
             .into(),
             readers.collect::<Vec<_>>().join(", ").into(),
         ]);
     }
-    print(&table.render(&server.style()))
+    print(&table.render(&style))
 }
 
 async fn change(owner: OwnerArgs, body: Value) -> Result<(), Failure> {
