@@ -82,7 +82,7 @@ function purge(name, again, signal) {
 /** @param {any} one @param {() => Promise<void>} again @param {AbortSignal} signal */
 const setting = (one, again, signal) => h("li", h("span.name", `${one.kind} ${one.name}`), h(`span.tag${one.on ? ".info" : ""}`, one.on ? `On, ${one.keep_days} days` : "Off"),
   one.readers.length > 0 && h("span.mute.small", `readers: ${one.readers.join(", ")}`),
-  may("changeCaptures") && one.on && h("button.btn.slim.push", { "aria-label": `Turn capture of ${one.name} off`, click: async () => {
+  may("changeCaptures") && one.on && h("button.btn.slim.push", { "aria-label": `Turn off capture of ${one.name}`, click: async () => {
     await call("PATCH", `/v1/${one.kind}s/${one.owner}/capture`, { on: false }, signal);
     toast("Prompt capture is off; stored calls stay until they expire or are purged");
     await again();

@@ -45,7 +45,7 @@ export async function captures(kit, stage) {
     await stage.api("PATCH", `/v1/teams/${team.id}/capture`, { readers: [] });
 
     await kit.show(page, "settings");
-    await page.getByRole("button", { name: `Turn capture of ${team.name} off` }).click();
+    await page.getByRole("button", { name: `Turn off capture of ${team.name}` }).click();
     await page.getByText("Off for every team and key.").waitFor();
     await page.getByRole("button", { name: "Purge captures" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Purge" }).click();
