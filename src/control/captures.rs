@@ -49,6 +49,16 @@ impl Control {
             .unwrap_or_default()
     }
 
+    /// Teams and keys for which capture is on.
+    pub fn captures_on(&self) -> usize {
+        let directory = self.directory();
+        let is_on = |setting: &&CaptureSetting| setting.keep.is_some();
+        match self.captures.is_some() {
+            true => directory.captures().filter(is_on).count(),
+            false => 0,
+        }
+    }
+
     /// Settings of the teams and keys that the actor may see.
     pub fn capture_settings(&self, grant: &Grant<may::ReadTeams>) -> Vec<CaptureView> {
         let directory = self.directory();

@@ -29,11 +29,8 @@ impl Control {
     }
 
     fn captured_content(&self) -> StoredContent {
-        let directory = self.directory();
-        let settings = directory.captures().filter(|one| one.keep.is_some());
-        let settings = settings.count();
-        let is_allowed = self.captures.is_some();
-        let what = match (is_allowed, settings) {
+        let on = self.captures_on();
+        let what = match (self.captures.is_some(), on) {
             (false, _) => "prompt capture: disabled by [capture] in the configuration".to_owned(),
             (true, 0) => "prompt capture: on for no team and no key".to_owned(),
             (true, count) => format!(
@@ -43,7 +40,7 @@ impl Control {
         let stats = self.capture_stats();
         StoredContent {
             name: "captures",
-            is_on: is_allowed && settings > 0,
+            is_on: on > 0,
             what,
             file: captures::FILE,
             entries: Some(stats.entries),

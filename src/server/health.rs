@@ -259,6 +259,8 @@ fn write_capture_metrics(text: &mut String, worker: &Worker) {
     let discarded = stats.files_discarded;
     counter(text, "gatekeeper_capture_files_discarded_total", discarded);
     gauge(text, "gatekeeper_capture_queue_bytes", stats.queue_bytes);
+    let on = worker.control.captures_on();
+    gauge(text, "gatekeeper_captures_on", on);
     gauge(text, "gatekeeper_capture_entries", stats.entries);
     gauge(text, "gatekeeper_capture_bytes", stats.bytes);
 }

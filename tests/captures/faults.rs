@@ -60,6 +60,7 @@ fn call_that_does_not_fit_the_queue_is_answered_and_counted() {
         "gatekeeper_captures_dropped_total{reason=\"queue_full\"} 1",
         "gatekeeper_captures_dropped_total{reason=\"disk\"} 0",
         "gatekeeper_captures_stored_total 1",
+        "gatekeeper_captures_on 1",
         "gatekeeper_capture_entries 1",
         "gatekeeper_capture_queue_bytes 0",
     ] {

@@ -29,6 +29,9 @@ export async function captures(kit, stage) {
     equal(await page.locator(".captured").count(), 2, "request and response");
     await kit.axe(page, "a captured request");
     await page.screenshot({ path: `${kit.screens}/captured-light.png` });
+    await kit.show(page, "overview");
+    await page.locator(".capture-on", { hasText: "1 team or key" }).waitFor();
+    await kit.axe(page, "the overview with capture");
 
     const viewer = (await stage.api("POST", "/v1/keys", { name: "looks", admin: true, role: "viewer" })).json.key;
     const other = await kit.enter(stage, viewer);

@@ -2,7 +2,6 @@
 
 import { may } from "../access.js";
 import { call, get, list } from "../api.js";
-import { captureBanner } from "../captures.js";
 import { legend, spark, stacked } from "../chart.js";
 import { h, icon, segmented } from "../dom.js";
 import { change, compact, count, dayOf, daysBetween, duration, fullDay, fullDayOf, isoDay, percent, pico, shiftDay, time, usd, usdExact, usdLimit, usdTick, zoneName } from "../format.js";
@@ -32,7 +31,7 @@ export async function show({ main, signal }) {
   main.append(
     h("header.head", h("h1", title), h("p", `${fullDay(now)}, ${time(now)} in ${zoneName()}`),
       may("changeKeys") && h("div.row", h("a.btn", { href: href("keys", { create: "1" }) }, icon("plus"), "Create key"))),
-    captureBanner(signal), notes, stats,
+    notes, stats,
     h("div.cols",
       h("section.card.c8.fill", { "aria-label": "Spend per day" }, spend),
       card("Nearest to their limit", near, h("a.small", { href: href("teams") }, "Teams")),
@@ -120,6 +119,8 @@ function banners(month, metrics, signal, again) {
         void again();
       }) }, "Correct all")));
   }
+  const captured = metrics?.one("captures_on") ?? 0;
+  if (captured) notes.push(h("div.note.info.capture-on", icon("info"), h("p", h("b", "Prompt capture is on"), ` for ${count(captured)} ${captured === 1 ? "team or key" : "teams and keys"}: prompts and answers are stored.`), h("a.btn.slim", { href: href("settings") }, "Settings")));
   return notes;
 }
 
