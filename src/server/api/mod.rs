@@ -15,6 +15,7 @@ pub(crate) mod captures;
 pub(crate) mod clock;
 mod creation;
 mod csv;
+mod declaration_fields;
 mod expiry;
 pub(crate) mod instance;
 pub(crate) mod keys;
@@ -32,6 +33,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod routes;
 pub(crate) mod settings;
 #[cfg(test)]
 mod sheet_members;

@@ -4,6 +4,7 @@
 mod audit;
 mod capture;
 mod creation;
+mod declaration;
 mod hold;
 mod ledger;
 mod note;

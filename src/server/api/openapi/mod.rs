@@ -3,6 +3,7 @@
 
 mod bodies;
 mod captures;
+mod declaration_bodies;
 mod operations;
 mod parameters;
 mod replies;
