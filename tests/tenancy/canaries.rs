@@ -257,6 +257,23 @@ impl Canaries<'_> {
         }
     }
 
+    /// Searches everything that may keep a text for every form of each canary.
+    fn assert_unkept(&self, texts: &[String]) {
+        for (name, bytes) in self.kept() {
+            for canary in texts {
+                for form in forms(canary) {
+                    if let Some(at) = memchr::memmem::find(&bytes, &form) {
+                        let around = &bytes[at.saturating_sub(300)..bytes.len().min(at + 100)];
+                        panic!(
+                            "{name} contains {canary}: {}",
+                            String::from_utf8_lossy(around)
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     /// Everything that may keep a text: answers, metrics, audit log, data folder, output of the process.
     fn kept(&self) -> Vec<(String, Vec<u8>)> {
         let admin = self.gatekeeper.admin();
@@ -374,18 +391,6 @@ fn canaries_are_in_no_log_error_metric_audit_event_or_file() {
         .chain([UPSTREAM_KEY, SEALED, PROMPT, PASSWORD, ISSUER_SECRET].map(str::to_owned))
         .chain([canaries.link.clone(), canaries.session.clone()])
         .collect();
-    for (name, bytes) in canaries.kept() {
-        for canary in &texts {
-            for form in forms(canary) {
-                if let Some(at) = memchr::memmem::find(&bytes, &form) {
-                    let around = &bytes[at.saturating_sub(300)..bytes.len().min(at + 100)];
-                    panic!(
-                        "{name} contains {canary}: {}",
-                        String::from_utf8_lossy(around)
-                    );
-                }
-            }
-        }
-    }
+    canaries.assert_unkept(&texts);
     let _: Value = gatekeeper.usage();
 }
