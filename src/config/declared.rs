@@ -103,8 +103,8 @@ pub fn declared_alias(name: &str, members: &Map<String, Value>) -> Result<String
         let message = "is unknown; an alias has the member target";
         return Err(InvalidMember::new(unknown, message));
     }
-    let aliases = toml_of("aliases", name, &target)?;
-    read("aliases", name, &aliases, routes::resolve_aliases)
+    toml_of("aliases", name, &target)
+        .and_then(|aliases| read("aliases", name, &aliases, routes::resolve_aliases))
         .and_then(|resolved| first(resolved.into_values()))
         .map_err(|error| InvalidMember {
             member: "target".to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::Caller;
 use crate::domain::capture::KeepDays;
+use crate::domain::event::Flags;
 use crate::domain::id::RequestId;
 use crate::gateway::body_stream::CapturedStream;
 use crate::gateway::call::Call;
@@ -32,9 +33,22 @@ pub(super) fn begin(
     Some(Box::new(captures.draft(origin, &call.body)))
 }
 
+/// Flag of the records of a captured call.
+pub(super) fn marks(draft: Option<&CaptureDraft>) -> Flags {
+    draft.map_or(Flags::default(), |_| Flags::CAPTURED)
+}
+
+/// Captures the reply of a call whose capture began.
+pub(super) fn finish(draft: Option<Box<CaptureDraft>>, reply: Reply) -> Reply {
+    match draft {
+        Some(draft) => attach(draft, reply),
+        None => reply,
+    }
+}
+
 /// Captures a reply, and marks it for the client.
 #[cold]
-pub(super) fn attach(mut draft: Box<CaptureDraft>, mut reply: Reply) -> Reply {
+fn attach(mut draft: Box<CaptureDraft>, mut reply: Reply) -> Reply {
     reply.headers.push((CAPTURE_HEADER.into(), "on".into()));
     draft.answer(reply.status, !matches!(reply.body, Body::Whole(_)));
     reply.body = match reply.body {
