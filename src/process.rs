@@ -111,18 +111,16 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .control
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
-    let (disk, time) = (&instance.disk, &instance.time);
-    let content = ContentStores::open(&config, disk, time, &seal_key);
+    let content = ContentStores::open(&config, &instance.disk, &instance.time, &seal_key);
     let egress = egress(&config)?;
     let (declarations, control) = control(&config, &instance, &seal_key, &content)?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
-    let webhook_client = Client::new(&egress, None);
-    let client = webhook_client.clone();
-    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
+    let webhook = Client::new(&egress, None);
+    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook.clone());
     control.put_settings_in_force();
     let copies = AuditCopies {
         config: config.audit.clone(),
-        client: webhook_client,
+        client: webhook,
     };
     let reload = ConfigReload {
         declarations: declarations.clone(),

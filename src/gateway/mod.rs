@@ -177,6 +177,7 @@ impl Gateway {
         };
         let exchange = ExchangeContext::new(config.limits, time.clone(), reasoning, work);
         let exchange = Arc::new(exchange);
+        let refusals = RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone());
         Ok(Gateway {
             limits: config.limits,
             user_header: config.user_header.clone(),
@@ -191,12 +192,7 @@ impl Gateway {
             exchange,
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
-            refusals: Arc::new(RefusalLog::new(
-                ledger,
-                parts.pseudonyms,
-                parts.denials,
-                time.clone(),
-            )),
+            refusals: Arc::new(refusals),
             origin: RequestOrigin::Client,
             captures: parts.captures,
             tracer: parts.tracer,

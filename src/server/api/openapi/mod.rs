@@ -8,6 +8,7 @@ mod operations;
 mod parameters;
 mod replies;
 mod schema;
+mod settings_reply;
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;

@@ -7,6 +7,7 @@ use super::bodies::{self, Body};
 use super::declaration_bodies;
 use super::parameters::{self as query, PAGE, Parameter};
 use super::replies::{self, list, log, of};
+use super::settings_reply;
 use crate::server::api::budgets::OwnedBudgetJson;
 use crate::server::api::request_json::RequestJson;
 use crate::server::api::usage::UsageJson;
@@ -430,14 +431,14 @@ fn declarations() -> Vec<Operation> {
             "/v1/settings",
             "Settings of the configuration file and of the books",
         )
-        .answers(200, replies::settings),
+        .answers(200, settings_reply::settings),
         operation(
             "PATCH",
             "/v1/settings",
             "Change settings that the file does not set",
         )
         .body(declaration_bodies::settings)
-        .answers(200, replies::settings),
+        .answers(200, settings_reply::settings),
         get("/v1/routes", "List routes").answers(200, replies::routes),
         post("/v1/routes", "Create a route").creates(declaration_bodies::new_route, replies::route),
         get("/v1/routes/{id}", "Get a route").answers(200, replies::route),

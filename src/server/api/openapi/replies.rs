@@ -440,34 +440,6 @@ pub(super) fn price_sheet_change(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
-pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
-    let setting = object(&[
-        ("object", constant("setting")),
-        ("name", text_schema()),
-        ("value", nullable(text_schema())),
-        ("secret", flag()),
-        ("pending", flag()),
-        ("managed_by_file", flag()),
-    ]);
-    let stored = object(&[
-        ("object", constant("stored_content")),
-        ("name", text_schema()),
-        ("on", flag()),
-        ("what", text_schema()),
-        ("file", text_schema()),
-        ("sealed", flag()),
-        ("in_backups", flag()),
-        ("entries", nullable(count())),
-        ("bytes", nullable(count())),
-        ("purge", text_schema()),
-    ]);
-    object(&[
-        ("data", array(setting)),
-        ("next", nullable(text_schema())),
-        ("stored_content", array(stored)),
-    ])
-}
-
 pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("alert_test")),
