@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod backup;
 mod budgets;
+mod captures;
 mod changes;
 mod check;
 mod clock;
@@ -144,6 +145,9 @@ enum Command {
     /// Show, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Turn prompt capture on and off, show and purge captured calls
+    #[command(subcommand)]
+    Captures(captures::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -194,6 +198,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Captures(command) => captures::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Doctor(args) => doctor::run(args),
@@ -270,6 +275,7 @@ mod tests {
             "gatekeeper organizations delete acme --yes",
             "gatekeeper teams delete eng --yes -q",
             "gatekeeper teams list --quiet",
+            "gatekeeper captures on --team eng --keep-days 7",
             "gatekeeper apply -f state.toml --dry-run",
             "gatekeeper export",
             "gatekeeper budgets list --owner eng",

@@ -5,6 +5,7 @@ mod alerts;
 mod api_keys;
 mod audit;
 mod base_url;
+mod capture;
 mod credential;
 mod declared;
 mod egress;

@@ -47,6 +47,7 @@ pub struct Config {
     pub otlp: Option<OtlpConfig>,
     pub log_format: LogFormat,
     pub reasoning_memory: ReasoningMemoryConfig,
+    pub capture: CaptureConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched
     pub fetch: Option<FetchConfig>,
@@ -221,6 +222,28 @@ pub enum SealKeySource {
     Configured(Secret),
     /// source of a configured key, for commands that start without reading secrets
     Unread(SecretSource),
+}
+
+/// Bounds of the captured calls. Capture itself is turned on per team and key.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureConfig {
+    /// `false`: no team or key can turn it on
+    pub enabled: bool,
+    pub file_bytes_max: u64,
+    pub queue_bytes_max: usize,
+    /// larger images are stored as their hash
+    pub media_bytes_max: usize,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> CaptureConfig {
+        CaptureConfig {
+            enabled: true,
+            file_bytes_max: 1024 * MIB,
+            queue_bytes_max: 32 * MIB as usize,
+            media_bytes_max: 64 * 1024,
+        }
+    }
 }
 
 /// Bounds of the reasoning stored for clients whose dialect cannot carry it.

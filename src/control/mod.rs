@@ -10,6 +10,7 @@ mod backup;
 pub mod budget_list;
 mod budgets;
 mod call_origin;
+pub mod captures;
 mod ceilings;
 mod certificates;
 mod change;
@@ -56,6 +57,7 @@ pub mod settings;
 pub mod sign_in;
 mod sign_in_state;
 pub mod state;
+pub mod stored_content;
 mod stored_settings;
 pub mod teams;
 #[cfg(test)]

@@ -188,8 +188,10 @@ impl Flags {
     pub const MIRROR: Flags = Flags(128);
     /// request of a drill
     pub const DRILL: Flags = Flags(256);
+    /// prompt capture was on for the call
+    pub const CAPTURED: Flags = Flags(512);
 
-    const NAMES: [(Flags, &'static str); 9] = [
+    const NAMES: [(Flags, &'static str); 10] = [
         (Flags::ESTIMATED, "estimated"),
         (Flags::ORPHANED, "orphaned"),
         (Flags::OVER_CEILING, "over_ceiling"),
@@ -199,6 +201,7 @@ impl Flags {
         (Flags::CLAMPED, "clamped"),
         (Flags::MIRROR, "mirror"),
         (Flags::DRILL, "drill"),
+        (Flags::CAPTURED, "captured"),
     ];
 
     #[must_use]

@@ -9,7 +9,7 @@ use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
 use crate::domain::attribution::Tag;
-use crate::domain::event::HoldId;
+use crate::domain::event::{Flags, HoldId};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
@@ -34,6 +34,8 @@ pub(super) struct RoutedRequest {
     pub caller: Arc<Caller>,
     pub request: Arc<Request>,
     pub tag: Option<Tag>,
+    /// flags of its records whatever happens
+    pub marks: Flags,
     pub credential: Option<String>,
     /// the client's, for vendors of the same dialect
     pub headers: Arc<[(String, String)]>,
@@ -201,7 +203,8 @@ impl AttemptRunner {
         };
         let (settler, exchange) = (self.settler.clone(), self.exchange.clone());
         let progress = routed.progress.clone();
-        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, progress);
+        let mut attempt =
+            AdmittedAttempt::open(granted, settler, exchange, (progress, routed.marks));
         attempt.hold.wait_for_disk().await?;
         Box::pin(attempt.fetch_images(client.fetcher())).await?;
         routed.progress.begin();

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::auth::directory::Caller;
 use crate::config::MirrorConfig;
 use crate::domain::budget::Owner;
+use crate::domain::event::Flags;
 use crate::domain::id::{BudgetId, RequestId};
 use crate::gateway::access::{Access, may_use};
 use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
@@ -155,6 +156,7 @@ fn copy_of(
         caller: payer,
         request: routed.request.clone(),
         tag: None,
+        marks: Flags::default(),
         credential: None,
         headers: routed.headers.clone(),
         timeouts: ClientTimeouts::default(),

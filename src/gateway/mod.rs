@@ -9,8 +9,10 @@ mod admission;
 mod alert_outbox;
 mod attempts;
 mod body_bytes;
+mod body_stream;
 mod body_work;
 mod call;
+mod capture;
 mod client_timeouts;
 mod conversation;
 mod deadlines;
@@ -45,6 +47,7 @@ use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
+use crate::domain::event::Flags;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::access::Access;
@@ -82,6 +85,7 @@ use crate::gateway::request::route_params;
 pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
 use crate::meter::{Ceilings, Ledger};
 use crate::route::{HealthChange, Moment, RouteCell, RouteTable, mix};
+use crate::store::captures::Captures;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::trace::{RequestTrace, Tracer};
@@ -107,6 +111,8 @@ pub struct GatewayParts {
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
+    /// `None`: no call is captured
+    pub captures: Option<Arc<Captures>>,
     pub time: Arc<Time>,
 }
 
@@ -124,6 +130,7 @@ pub struct Gateway {
     refusals: Arc<RefusalLog>,
     /// origin of the requests that it handles
     origin: RequestOrigin,
+    captures: Option<Arc<Captures>>,
     tracer: Arc<Tracer>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
@@ -176,6 +183,7 @@ impl Gateway {
         };
         let exchange = ExchangeContext::new(config.limits, time.clone(), reasoning, work);
         let exchange = Arc::new(exchange);
+        let refusals = RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone());
         Ok(Gateway {
             limits: config.limits,
             user_header: config.user_header.clone(),
@@ -190,13 +198,9 @@ impl Gateway {
             exchange,
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
-            refusals: Arc::new(RefusalLog::new(
-                ledger,
-                parts.pseudonyms,
-                parts.denials,
-                time.clone(),
-            )),
+            refusals: Arc::new(refusals),
             origin: RequestOrigin::Client,
+            captures: parts.captures,
             tracer: parts.tracer,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
@@ -213,12 +217,10 @@ impl Gateway {
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(failed) => {
-                let FailedCall { error, headers } = *failed;
-                self.metrics().refused(error.code);
-                refused = Some(error.code.as_str());
-                let mut reply = Reply::refusal(dialect, &error, id);
-                reply.headers.extend(headers);
-                reply
+                let code = failed.error.code;
+                self.metrics().refused(code);
+                refused = Some(code.as_str());
+                failed.into_reply(dialect, id)
             }
         };
         self.metrics().answered(began.elapsed());
@@ -254,9 +256,14 @@ impl Gateway {
         guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         entry.address = call.address;
+        let draft = caller.capture.and_then(|keep| {
+            let call = (&*caller, &call, id);
+            capture::begin(self.captures.as_ref(), keep, call)
+        });
         let is_unmetered = call.operation.is_unmetered();
         let routed = self.route(&mut entry, caller, call).await;
         let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        routed.marks = capture::marks(draft.as_deref());
         if let Some(plan) = routed.mirror.take() {
             self.start_mirror(plan, &routed, client);
         }
@@ -265,11 +272,13 @@ impl Gateway {
         } else {
             replaceable::run(&self.attempts, &routed, client, guard).await
         };
-        let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
-        ended.map_err(|no_reply| match *no_reply {
-            NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
-            NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
-        })
+        match ended.map(|reply| reply.with_route_params(&routed.route_params)) {
+            Ok(reply) => Ok(capture::finish(draft, reply)),
+            Err(no_reply) => Err(match *no_reply {
+                NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
+                NoReply::Failed(error, headers) => FailedCall::with_draft(error, headers, draft),
+            }),
+        }
     }
 
     /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
@@ -317,6 +326,7 @@ impl Gateway {
             caller,
             request: Arc::new(request),
             tag: entry.tag.clone(),
+            marks: Flags::default(),
             credential: call.credential,
             headers: call.headers.into(),
             timeouts: call.timeouts,
@@ -444,13 +454,6 @@ impl Gateway {
         let timeout_ms = self.limits.head_timeout_ms.min(PROVIDER_TEST_MS_MAX);
         let timeout = Duration::from_millis(timeout_ms);
         provider_test::run(client, provider, timeout, self.time.wall_ms()).await
-    }
-
-    /// Listed models with their prices, and source and month of the price sheet.
-    pub fn prices(&self) -> (Vec<PricedModel>, String) {
-        let routes = self.access.routes.load();
-        let as_of = routes.prices_as_of().to_owned();
-        (price_list::priced_models(&routes), as_of)
     }
 
     pub fn tracer(&self) -> &Tracer {

@@ -124,6 +124,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     write_ledger_metrics(&mut text, worker);
     write_books_metrics(&mut text, worker);
     write_clock_metrics(&mut text, worker);
+    write_capture_metrics(&mut text, worker);
     write_degraded_metrics(&mut text, worker);
     // while the books reopen, the other metrics are still valid
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
@@ -260,6 +261,28 @@ fn write_clock_metrics(text: &mut String, worker: &Worker) {
     gauge(text, "gatekeeper_clock_ahead_ms", clock.ahead_ms());
     let adopted = u8::from(clock.in_step());
     gauge(text, "gatekeeper_clock_adopted", adopted);
+}
+
+/// Captured calls: stored and dropped ones, and what they take.
+fn write_capture_metrics(text: &mut String, worker: &Worker) {
+    let stats = worker.control.capture_stats();
+    counter(text, "gatekeeper_captures_stored_total", stats.stored);
+    let name = "gatekeeper_captures_dropped_total";
+    // writing to a String cannot fail
+    let _ = writeln!(text, "# TYPE {name} counter");
+    for (reason, count) in [
+        ("queue_full", stats.dropped_queue_full),
+        ("disk", stats.dropped_disk),
+    ] {
+        let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
+    }
+    let discarded = stats.files_discarded;
+    counter(text, "gatekeeper_capture_files_discarded_total", discarded);
+    gauge(text, "gatekeeper_capture_queue_bytes", stats.queue_bytes);
+    let on = worker.control.captures_on();
+    gauge(text, "gatekeeper_captures_on", on);
+    gauge(text, "gatekeeper_capture_entries", stats.entries);
+    gauge(text, "gatekeeper_capture_bytes", stats.bytes);
 }
 
 /// One line per reason that `/readyz` states; none while the state is `ready`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::budget::Owner;
+use crate::domain::capture::KeepDays;
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::tenant::{Organization, Team, User, VirtualKey};
@@ -23,6 +24,8 @@ pub struct Caller {
     /// rate limits, in the same order
     pub limits: Vec<LimitId>,
     pub last_use: Arc<LastUse>,
+    /// retention of the captured calls; `None`: nothing is captured
+    pub capture: Option<KeepDays>,
 }
 
 /// Time of the last call of a key, shared by all snapshots of the directory.

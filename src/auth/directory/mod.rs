@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::auth::directory::sharded_map::{ShardKey, ShardedMap};
 use crate::domain::budget::{Budget, Owner};
+use crate::domain::capture::CaptureSetting;
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId, UserId};
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, User, VirtualKey};
@@ -67,6 +68,8 @@ pub struct Directory {
     users: ShardedMap<UserId, Arc<User>>,
     admin_keys: ShardedMap<AdminKeyId, Arc<AdminKey>>,
     limits: ShardedMap<Owner, Arc<OwnerLimits>>,
+    /// settings of prompt capture, of teams and keys
+    captures: ShardedMap<Owner, Arc<CaptureSetting>>,
     budget_owners: ShardedMap<BudgetId, Owner>,
     limit_owners: ShardedMap<LimitId, Owner>,
     /// last uses as they were stored when the process began
@@ -89,6 +92,7 @@ impl Directory {
             .chain(tenants.admin_keys.into_iter().map(RowChange::AdminKey))
             .chain(tenants.budgets.into_iter().map(RowChange::Budget))
             .chain(tenants.limits.into_iter().map(RowChange::Limit))
+            .chain(tenants.captures.into_iter().map(RowChange::Capture))
             .chain(tenants.keys.into_iter().map(RowChange::Key));
         directory.update(rows);
         directory
@@ -234,6 +238,22 @@ impl Directory {
     pub fn limits_of(&self, owner: Owner) -> OwnerLimits {
         let limits = self.limits.get(&owner);
         limits.map(|limits| (**limits).clone()).unwrap_or_default()
+    }
+
+    /// Setting of prompt capture of a team or key itself.
+    pub fn capture_of(&self, owner: Owner) -> CaptureSetting {
+        let setting = self.captures.get(&owner);
+        setting.map_or_else(|| CaptureSetting::off(owner), |setting| (**setting).clone())
+    }
+
+    /// Settings of prompt capture of live teams and keys.
+    pub fn captures(&self) -> impl Iterator<Item = &CaptureSetting> {
+        let settings = self.captures.values().map(|setting| &**setting);
+        settings.filter(|setting| match setting.owner {
+            Owner::Organization(_) => false,
+            Owner::Team(id) => self.live_team(id).is_some(),
+            Owner::Key(id) => self.live_key(id).is_some(),
+        })
     }
 
     /// Budgets from an id on.

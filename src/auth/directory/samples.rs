@@ -142,6 +142,7 @@ pub fn sample() -> Sample {
     let [first, old] = [(); 2].map(|()| generate_owner().expect("randomness"));
     let expires_ms = 5_000_000_000;
     let tenants = Tenants {
+        captures: Vec::new(),
         organizations: vec![organization()],
         teams: vec![team()],
         keys: vec![

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Above, Caller, Directory, LastUse, OwnerLimits};
 use crate::domain::budget::{Budget, Owner};
+use crate::domain::capture::CaptureSetting;
 use crate::domain::id::{BudgetId, KeyId, LimitId};
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, PARENTS_MAX, SecretHash, VirtualKey};
@@ -51,6 +52,7 @@ impl Directory {
             RowChange::BudgetRemoved(id) => self.remove_budget(id, concerned),
             RowChange::Limit(limit) => self.put_limit(limit, concerned),
             RowChange::LimitRemoved(id) => self.remove_limit(id, concerned),
+            RowChange::Capture(setting) => self.put_capture(setting, concerned),
             // amounts belong to the ledger
             RowChange::OpeningBalance(..) => {}
             RowChange::Prices(_) => {}
@@ -146,6 +148,15 @@ impl Directory {
         }
     }
 
+    fn put_capture(&mut self, setting: CaptureSetting, concerned: &mut Concerned) {
+        self.concern_owner(setting.owner, concerned);
+        if setting.is_empty() {
+            self.captures.remove(&setting.owner);
+        } else {
+            self.captures.insert(setting.owner, Arc::new(setting));
+        }
+    }
+
     /// Replaces a caller. A key without its ancestors, team or organization cannot be charged, so it is left out and refused.
     fn put_caller(&mut self, key: VirtualKey) {
         let old = self.keys.remove(&key.id);
@@ -214,8 +225,13 @@ impl Directory {
             budgets: Vec::new(),
             limits: Vec::new(),
             last_use,
+            capture: None,
         };
         let owners: Vec<Owner> = caller.owners().collect();
+        // the nearest setting counts: of the key, its ancestors, the team
+        caller.capture = owners
+            .iter()
+            .find_map(|owner| self.captures.get(owner)?.keep);
         for limits in owners.iter().filter_map(|owner| self.limits.get(owner)) {
             caller
                 .budgets

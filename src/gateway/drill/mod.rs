@@ -116,6 +116,7 @@ impl Gateway {
             inflight: self.inflight.clone(),
             bodies: self.bodies.clone(),
             refusals: self.refusals.clone(),
+            captures: None,
             origin: RequestOrigin::Drill,
             tracer: Tracer::off(),
             time: self.time.clone(),
@@ -158,7 +159,7 @@ fn outcome(call: &DrillCall, reply: Reply, took_ms: u64) -> DrillOutcome {
         // the request asks for no stream
         body: match reply.body {
             Body::Whole(body) => body,
-            Body::Stream(_) => Bytes::new(),
+            Body::Stream(_) | Body::Captured(_) => Bytes::new(),
         },
         took_ms,
     }

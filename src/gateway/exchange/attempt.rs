@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
+use crate::domain::event::Flags;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::facts::CallFacts;
@@ -37,7 +38,7 @@ impl AdmittedAttempt {
         granted: GrantedAdmission,
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
-        route: SharedProgress,
+        (route, marks): (SharedProgress, Flags),
     ) -> AdmittedAttempt {
         let GrantedAdmission {
             mut admission,
@@ -47,6 +48,7 @@ impl AdmittedAttempt {
         let known_members_only = cap.binding && admission.needs_known_members();
         let facts = CallFacts {
             team: admission.team(),
+            marks,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             ceiling_factor: cap.factor,

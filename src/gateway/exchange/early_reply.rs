@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::gateway::reply::{self, BodySender, Reply};
+use crate::gateway::body_stream::{BodySender, body_channel};
+use crate::gateway::reply::{self, Reply};
 
 /// Chunks that may wait for a slow client; then the upstream is read no further.
 pub(super) const CHUNKS: usize = 16;
@@ -44,7 +45,7 @@ impl EarlyReply {
 
     /// Sends the head with an open body.
     pub(super) fn send_head(&self, mut head: Reply) -> BodySender {
-        let (sender, body) = reply::body_channel(CHUNKS);
+        let (sender, body) = body_channel(CHUNKS);
         head.body = reply::Body::Stream(body);
         if let Some(waiting) = self.lock().head.take() {
             // a client that is gone is noticed by its body

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::domain::ceiling::CeilingFactor;
+use crate::domain::event::Flags;
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::CacheLifetime;
@@ -17,6 +18,8 @@ use crate::route::{Deployment, RouteTable};
 pub(in crate::gateway) struct CallFacts {
     pub deployment: Arc<Deployment>,
     pub team: TeamId,
+    /// flags of its record whatever happens
+    pub marks: Flags,
     pub ceiling: Money,
     /// the ceiling is a guess, not a bound
     pub guessed: bool,

@@ -281,7 +281,7 @@ impl OpenHold {
         let result = CallResult {
             ended_ms: self.grant.at_ms.saturating_add(self.elapsed_ms()),
             status,
-            flags: flags.with(self.facts.origin.flag()),
+            flags: flags.with(self.facts.origin.flag()).with(self.facts.marks),
             usage,
             cost: Money::ZERO,
             lines: Vec::new(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::gateway::reply::BodySender;
+use crate::gateway::body_stream::BodySender;
 
 /// Events without content are buffered until the first content, but no longer than this after the upstream's head.
 const BUFFER_TIME: Duration = Duration::from_secs(2);

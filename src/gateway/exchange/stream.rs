@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
+use crate::gateway::body_stream::{BodySender, body_channel};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::early_reply::{CHUNKS, EarlyReply};
 use crate::gateway::exchange::failure;
@@ -18,7 +19,7 @@ use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply
 use crate::gateway::exchange::sink::{Sink, SinkEnd};
 use crate::gateway::exchange::stream_failure::StreamFailure;
 use crate::gateway::inflight::InflightGuard;
-use crate::gateway::reply::{self, Body, BodySender, Reply};
+use crate::gateway::reply::{self, Body, Reply};
 use crate::meter::Receipt;
 use crate::provider::OnDisconnect;
 use crate::upstream::{IncomingResponse, TransportError};
@@ -121,7 +122,7 @@ impl StreamRelay {
             return Outcome::Relayed;
         }
         let mut reply = self.head();
-        let (client, body) = reply::body_channel(CHUNKS);
+        let (client, body) = body_channel(CHUNKS);
         reply.body = Body::Stream(body);
         tokio::task::spawn_local(self.pump(client, first.freeze(), complete));
         Outcome::Reply(reply)

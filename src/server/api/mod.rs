@@ -11,6 +11,7 @@ mod body;
 mod budget_fields;
 pub(crate) mod budgets;
 mod call;
+pub(crate) mod captures;
 pub(crate) mod clock;
 mod creation;
 mod csv;

@@ -54,6 +54,9 @@ pub(in crate::store) const DECLARATIONS: TableDefinition<(u8, &str), &[u8]> =
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
+/// (kind, id) of a team or key → setting of prompt capture; absent before the first
+pub(in crate::store) const CAPTURE_SETTINGS: TableDefinition<(u8, u64), &[u8]> =
+    TableDefinition::new("capture_settings");
 /// names in use, by (scope, name)
 pub(in crate::store) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
 /// sequence → event as a JSON line, of the open segment

@@ -12,6 +12,7 @@ use redb::{
 
 use crate::audit::note::Signer;
 use crate::domain::budget::Budget;
+use crate::domain::capture::CaptureSetting;
 use crate::domain::event::{Charge, Correction, HoldId, Settlement};
 use crate::domain::id::{
     AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId, UserId,
@@ -46,6 +47,7 @@ pub struct Tenants {
     pub key_uses: Vec<(KeyId, u64)>,
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
+    pub captures: Vec<CaptureSetting>,
 }
 
 /// A row of a tenant or its limits as a change left it.
@@ -60,6 +62,8 @@ pub enum RowChange {
     BudgetRemoved(BudgetId),
     Limit(RateLimit),
     LimitRemoved(LimitId),
+    /// an empty one is removed
+    Capture(CaptureSetting),
     /// amount that a window of a budget had before its first record
     OpeningBalance(Charge, Money),
     /// price sheet in place of the embedded one; `None`: the embedded one again
@@ -133,6 +137,7 @@ impl Store {
             key_uses: key_uses(&read.open_table(KEY_USES)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
             limits: all(&read.open_table(RATE_LIMITS)?)?,
+            captures: Store::capture_settings_in(&read)?,
         })
     }
 

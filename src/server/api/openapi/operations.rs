@@ -8,6 +8,7 @@ use super::declaration_bodies;
 use super::parameters::{self as query, PAGE, Parameter};
 use super::replies::{self, list, log, of};
 use super::routing_replies;
+use super::settings_reply;
 use crate::server::api::budgets::OwnedBudgetJson;
 use crate::server::api::request_json::RequestJson;
 use crate::server::api::usage::UsageJson;
@@ -35,7 +36,11 @@ pub(super) struct Operation {
     pub replies: Vec<(u16, Reply)>,
 }
 
-fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn operation(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+) -> Operation {
     Operation {
         method,
         path,
@@ -47,7 +52,7 @@ fn operation(method: &'static str, path: &'static str, summary: &'static str) ->
     }
 }
 
-fn get(path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn get(path: &'static str, summary: &'static str) -> Operation {
     operation("GET", path, summary)
 }
 
@@ -92,7 +97,7 @@ impl Operation {
             .collect()
     }
 
-    fn query(mut self, parameters: &[Parameter]) -> Operation {
+    pub fn query(mut self, parameters: &[Parameter]) -> Operation {
         self.query.extend(parameters);
         self
     }
@@ -102,7 +107,7 @@ impl Operation {
         self
     }
 
-    fn body(mut self, body: fn() -> Body) -> Operation {
+    pub fn body(mut self, body: fn() -> Body) -> Operation {
         self.body = Some(body);
         self
     }
@@ -113,7 +118,7 @@ impl Operation {
         operation.answers(201, schema)
     }
 
-    fn answers(self, status: u16, schema: ReplySchema) -> Operation {
+    pub fn answers(self, status: u16, schema: ReplySchema) -> Operation {
         self.answers_in(status, JSON, schema)
     }
 
@@ -432,14 +437,14 @@ fn declarations() -> Vec<Operation> {
             "/v1/settings",
             "Settings of the configuration file and of the books",
         )
-        .answers(200, replies::settings),
+        .answers(200, settings_reply::settings),
         operation(
             "PATCH",
             "/v1/settings",
             "Change settings that the file does not set",
         )
         .body(declaration_bodies::settings)
-        .answers(200, replies::settings),
+        .answers(200, settings_reply::settings),
         get("/v1/routes", "List routes").answers(200, routing_replies::routes),
         post("/v1/routes", "Create a route")
             .creates(declaration_bodies::new_route, routing_replies::route),

@@ -410,17 +410,6 @@ pub(super) fn price_sheet_change(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
-pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
-    page(object(&[
-        ("object", constant("setting")),
-        ("name", text_schema()),
-        ("value", nullable(text_schema())),
-        ("secret", flag()),
-        ("pending", flag()),
-        ("managed_by_file", flag()),
-    ]))
-}
-
 pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("alert_test")),
