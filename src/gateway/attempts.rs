@@ -59,6 +59,7 @@ impl RoutedRequest {
             caller: self.caller.clone(),
             request: self.request.clone(),
             tag: self.tag.clone(),
+            marks: self.marks,
             credential: self.credential.clone(),
             headers: self.headers.clone(),
             timeouts: self.timeouts,
