@@ -32,12 +32,12 @@ use subject::{Counts, Subject, TurnFigures, calibrate, median_of};
 const PACE: f64 = 500.0;
 
 /// A subject with its turns of the open loop; those of the closed loop are in it.
-struct Measured {
+struct PacedSubject {
     subject: Subject,
     paced: Vec<TurnFigures>,
 }
 
-impl Measured {
+impl PacedSubject {
     fn run_turns(&mut self, counts: &Counts) {
         self.subject.run_turn(counts);
         let requests = (counts.requests / 20).clamp(200, 5_000);
@@ -70,16 +70,16 @@ fn main() {
 
 fn run(counts: &Counts) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut subjects: Vec<Measured> = subjects(folder.path(), counts)
+    let mut subjects: Vec<PacedSubject> = subjects(folder.path(), counts)
         .into_iter()
-        .map(|subject| Measured {
+        .map(|subject| PacedSubject {
             subject,
             paced: Vec::new(),
         })
         .collect();
     let before = calibrate();
-    for measured in &mut subjects {
-        measured.subject.warm_up(counts);
+    for paced in &mut subjects {
+        paced.subject.warm_up(counts);
     }
     for round in 1..=counts.rounds {
         for subject in &mut subjects {
@@ -131,7 +131,7 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
     subjects
 }
 
-fn report(counts: &Counts, subjects: &[Measured], before: Duration, after: Duration) {
+fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: Duration) {
     let floor = &subjects[2];
     println!(
         "| {:<15} | {:>6} | {:>10} | {:>7} | {:>7} | {:>12} | {:>17} | {:>20} |",
@@ -147,7 +147,7 @@ fn report(counts: &Counts, subjects: &[Measured], before: Duration, after: Durat
     let widths = [17, 7, 11, 8, 8, 13, 18, 21];
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     println!("|{}:|", rule.join(":|").replacen(':', "-", 1));
-    for Measured { subject, paced } in subjects {
+    for PacedSubject { subject, paced } in subjects {
         let cpu = subject.median(|turn| turn.cpu_us);
         println!(
             "| {:<15} | {:>6.0} | {:>10.1} | {:>7.2} | {:>7.2} | {:>12.2} | {:>17.1} | {:>20.2} |",
@@ -161,7 +161,7 @@ fn report(counts: &Counts, subjects: &[Measured], before: Duration, after: Durat
             ratio(paced, &floor.paced),
         );
     }
-    for Measured { subject, .. } in subjects {
+    for PacedSubject { subject, .. } in subjects {
         let turns: Vec<String> = subject
             .turns
             .iter()

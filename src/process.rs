@@ -5,10 +5,12 @@ pub mod backup;
 mod certificate_watch;
 mod heap;
 mod instance;
+mod platform;
 mod reload;
 mod route_catalogue;
 mod route_source;
 mod sign_in;
+mod start_error;
 
 use std::fs;
 use std::io;
@@ -24,20 +26,17 @@ use crate::config::{Config, ConfigErrors, SealKeySource, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::prices::SheetFacts;
-use crate::control::{BackgroundTasks, Control, PricesError, StoredPrices};
-use crate::domain::api_error::ApiError;
-use crate::domain::clock::{Clock, SystemClock};
+use crate::control::{BackgroundTasks, Control, StoredPrices};
 use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
-use crate::store::disk::Disk;
+use crate::server::{self, Certificates, Listener, PublicUrl, Sockets, Worker};
+use crate::store::Store;
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
-use crate::store::{AppendError, Store, StoreError};
 use crate::trace::{TraceExporter, Tracer};
-use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
+use crate::upstream::{Client, Egress, FetchRules};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
 use instance::Instance;
@@ -45,7 +44,9 @@ use reload::ConfigReload;
 use route_source::RouteSource;
 
 pub use crate::server::block_on;
+pub use platform::Platform;
 pub use reload::egress;
+pub use start_error::StartError;
 
 /// Local admin socket, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -238,68 +239,6 @@ impl RunningServer {
             tracing::debug!(%error, "failed to remove the admin socket");
         }
     }
-}
-
-/// Clock and disk of the machine; tests replace them.
-pub struct Platform {
-    pub clock: Arc<dyn Clock>,
-    /// `None`: the data folder itself
-    pub disk: Option<Arc<dyn Disk>>,
-    /// listening socket passed by the service manager, instead of the configured address
-    pub listener: Option<TcpListener>,
-    /// file of this process, to be hashed for the audit log
-    pub binary: Option<PathBuf>,
-}
-
-impl Platform {
-    pub fn system() -> Platform {
-        Platform {
-            clock: Arc::new(SystemClock { boot: boot_id() }),
-            disk: None,
-            listener: None,
-            binary: Some(PathBuf::from("/proc/self/exe")),
-        }
-    }
-}
-
-/// The kernel's id of this boot; `None` where `/proc` is not mounted.
-fn boot_id() -> Option<u128> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
-}
-
-/// Reasons why the process cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("failed to write the ledger's log: {0}")]
-    Ledger(#[from] AppendError),
-    #[error("data folder {}: {error}", folder.display())]
-    Folder { folder: PathBuf, error: io::Error },
-    #[error(
-        "failed to listen on {address}: {error}; stop the process that uses it, or choose another address with --listen"
-    )]
-    Listen {
-        address: SocketAddr,
-        error: io::Error,
-    },
-    #[error("failed to create the admin socket {}: {error}", path.display())]
-    Socket { path: PathBuf, error: io::Error },
-    #[error("invalid timezone `{0}`; use an IANA name such as Europe/Berlin")]
-    Timezone(String),
-    #[error("{0}")]
-    Setup(#[from] ApiError),
-    #[error("{0}")]
-    Prices(#[from] PricesError),
-    #[error("unusable certificate {0}")]
-    Certificate(#[from] CertificateError),
-    #[error("unusable certificates {0}")]
-    TlsFile(#[from] TlsFileError),
-    #[error("no random numbers from the system: {0}")]
-    Random(#[from] getrandom::Error),
-    #[error("failed to run the server: {0}")]
-    Server(#[from] io::Error),
 }
 
 /// Key-encryption key: the configured one, or that of the data folder.

@@ -9,7 +9,8 @@ use crate::control::Control;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
-use crate::process::{Platform, StartError};
+use crate::process::platform::Platform;
+use crate::process::start_error::StartError;
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::{Options, RecoveredState, Store, StoreError};
 

@@ -23,7 +23,7 @@ fn log_format_json_has_an_object_per_line_with_the_id_of_the_request() {
         .to_owned();
     gatekeeper.stop();
     let output = gatekeeper.output();
-    // what `serve` prints for a person is no log line
+    // lines of `serve` for a person are no log lines
     let lines = output
         .lines()
         .filter(|line| !line.starts_with("gatekeeper "));
