@@ -8,7 +8,7 @@ mod instance;
 mod platform;
 mod reload;
 mod route_catalogue;
-mod route_source;
+mod seal_key;
 mod sign_in;
 mod start_error;
 
@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, ConfigErrors, SealKeySource, process_environment};
+use crate::config::{Config, ConfigErrors};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::prices::SheetFacts;
-use crate::control::{BackgroundTasks, Control, StoredPrices};
+use crate::control::{BackgroundTasks, Control, Declarations, StoredPrices};
 use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
@@ -34,14 +34,14 @@ use crate::meter::Ledger;
 use crate::server::{self, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::Store;
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
-use crate::store::seal::{KEY_FILE, SealKey};
+use crate::store::seal::SealKey;
 use crate::trace::{TraceExporter, Tracer};
 use crate::upstream::{Client, Egress, FetchRules};
 use certificate_watch::CertificateWatch;
 use heap::HeapRelease;
 use instance::Instance;
-use reload::ConfigReload;
-use route_source::RouteSource;
+use reload::{ConfigReload, declarations};
+use seal_key::seal_key;
 
 pub use crate::server::block_on;
 pub use platform::Platform;
@@ -110,18 +110,18 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let memory = open_reasoning_memory(&config, &instance, &seal_key);
     let egress = egress(&config)?;
-    let (source, control) = control(&config, &instance, memory.clone())?;
-    let control = control.with_seal_key_id(seal_key.id());
+    let (declarations, control) = control(&config, &instance, &seal_key, memory.clone())?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
+    control.put_settings_in_force();
     let copies = AuditCopies {
         config: config.audit.clone(),
         client: webhook_client,
     };
     let reload = ConfigReload {
-        routes: source.clone(),
+        declarations: declarations.clone(),
         control: control.clone(),
         seal_key: seal_key.clone(),
     };
@@ -137,7 +137,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         tracer,
         time: instance.time.clone(),
     };
-    let gateway = Arc::new(Gateway::new(&config, source.routes.clone(), parts)?);
+    let routes = declarations.routes().clone();
+    let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
     let certificates = certificates(&config, &control)?;
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
@@ -241,22 +242,6 @@ impl RunningServer {
     }
 }
 
-/// Key-encryption key: the configured one, or that of the data folder.
-fn seal_key(config: &Config) -> Result<SealKey, StartError> {
-    let key = match &config.seal_key {
-        SealKeySource::Folder => SealKey::in_folder(&config.folder),
-        SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
-        SealKeySource::Unread(source) => source
-            .read(&process_environment)
-            .map(|secret| SealKey::of_secret(&secret))
-            .map_err(io::Error::other),
-    };
-    key.map_err(|error| StartError::Folder {
-        folder: config.folder.join(KEY_FILE),
-        error,
-    })
-}
-
 /// `None` where the configuration turns it off; the stored entries are then deleted.
 fn open_reasoning_memory(
     config: &Config,
@@ -277,29 +262,33 @@ fn open_reasoning_memory(
     Some(Arc::new(ReasoningMemory::open(disk, time, key, bounds)))
 }
 
-/// The routes, and the control plane with what it needs to know of configuration, routes and reasoning memory.
+/// The declarations with their routes, and the control plane with what it needs to know of configuration, routes and reasoning memory.
 fn control(
     config: &Config,
     instance: &Instance,
+    seal_key: &SealKey,
     memory: Option<Arc<ReasoningMemory>>,
-) -> Result<(Arc<RouteSource>, Control), StartError> {
+) -> Result<(Arc<Declarations>, Control), StartError> {
     let prices = StoredPrices::load(&instance.store)?;
-    let source = Arc::new(RouteSource::new(config, prices.sheet.clone()));
-    let catalogue = route_catalogue::of(source.routes.clone());
-    let to_routes = source.clone();
-    let publish = move |sheet| to_routes.set_sheet(sheet);
-    let control = instance
-        .control
-        .clone()
-        .with_retention(config.retention)
-        .with_settings(&config.written)
+    let declarations = declarations(config, &instance.store, seal_key, prices.sheet.clone())?;
+    let catalogue = route_catalogue::of(declarations.routes().clone());
+    let to_routes = declarations.clone();
+    let publish = move |sheet| {
+        to_routes.set_sheet(sheet);
+        route_catalogue::warn_of_names(&to_routes.routes().load());
+    };
+    let control = instance.control.clone().with_settings(&config.written);
+    let threshold = config.alerts.threshold_percent;
+    let control = control
+        .with_stored_settings(config.retention, threshold)?
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
+        .with_declarations(declarations.clone())
         .with_memory(memory)
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max())
         .with_prices(prices, Arc::new(publish));
-    Ok((source, control))
+    Ok((declarations, control))
 }
 
 /// Certificate of the listener, if it has TLS.

@@ -208,8 +208,17 @@ table! {
     /// view the names of providers; addresses and own rates with a role of the instance
     ReadProviders, "providers.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, change and delete providers; their credentials
+    ChangeProviders, "providers.change",
+        [Owner], own [];
     /// send a call without a model to a provider
     TestProviders, "providers.test",
+        [Owner], own [];
+    /// view the names of routes and aliases; their targets with a role of the instance
+    ReadRoutes, "routes.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, change and delete routes and aliases
+    ChangeRoutes, "routes.change",
         [Owner], own [];
     /// view the prices of models
     ReadPrices, "prices.read",
@@ -223,6 +232,9 @@ table! {
     /// view the settings of the configuration file, without secrets
     ReadSettings, "settings.read",
         [Owner Auditor Viewer], own [];
+    /// change settings that the configuration file does not set
+    ChangeSettings, "settings.change",
+        [Owner], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",
         [Owner Auditor Viewer], own [];

@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod completions;
 mod data_dir;
+mod declared;
 mod demo;
 mod doctor;
 mod failure;
@@ -26,11 +27,13 @@ mod output;
 mod parse;
 mod price_sheet;
 mod prices;
+mod providers;
 mod requests;
 mod resolve;
 mod resource;
 mod restore;
 mod roles;
+mod route_changes;
 mod routes;
 mod serve;
 mod service_manager;
@@ -119,9 +122,15 @@ enum Command {
     /// Translate the configuration of another gateway
     #[command(subcommand)]
     Import(import::Command),
-    /// Show what a model name leads to
+    /// List, add, change, test and remove providers
+    #[command(subcommand)]
+    Providers(providers::Command),
+    /// List, add, change and remove routes; show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
+    /// List, add, change and remove aliases of routes and models
+    #[command(subcommand)]
+    Aliases(route_changes::AliasCommand),
     /// Show, compare and replace the price sheet
     #[command(subcommand)]
     Prices(prices::Command),
@@ -174,7 +183,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Import(command) => import::run(command),
+        Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
+        Command::Aliases(command) => crate::process::block_on(route_changes::run_alias(&command)),
         Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
@@ -208,6 +219,29 @@ mod tests {
         ] {
             let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
             assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        }
+    }
+
+    #[test]
+    fn documented_commands_of_providers_and_routes_are_parsed() {
+        for line in [
+            "gatekeeper providers add openai --key-stdin",
+            "gatekeeper providers add lan --type openai_compatible --base-url http://10.0.0.5:8000/v1 --price 0.10/0.40 --models m",
+            "gatekeeper providers add bedrock --region eu-west-1 --members-stdin",
+            "gatekeeper providers update openai --set bare_names=false --unset models",
+            "gatekeeper providers test openai --json",
+            "gatekeeper providers remove openai -q",
+            "gatekeeper routes add smart --target openai/gpt-5.1=3 --target anthropic/claude-sonnet-5 --strategy ordered",
+            "gatekeeper routes update smart --fallbacks a,b",
+            "gatekeeper aliases add fast gpt-5-mini",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "gatekeeper providers add",
+            "gatekeeper providers add openai --key-stdin --members-stdin",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 

@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod base_url;
 mod credential;
+mod declared;
 mod egress;
 mod fetch;
 mod file;
@@ -23,6 +24,9 @@ mod sign_in;
 mod written;
 
 pub use base_url::parse_base_url;
+pub use declared::{
+    InvalidMember, SECRET_MEMBERS, declared_alias, declared_provider, declared_route,
+};
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};

@@ -43,6 +43,46 @@ pub(super) fn may_hold_secret(name: &str) -> bool {
         .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret))
 }
 
+/// A key of a section as the member of a JSON object.
+pub struct SectionMember {
+    pub name: &'static str,
+    pub kind: MemberKind,
+    pub meaning: &'static str,
+}
+
+/// Values that a member takes.
+pub enum MemberKind {
+    Text,
+    Flag,
+    Integer(u64, u64),
+    Word(&'static [&'static str]),
+    Texts,
+    Object,
+    List,
+    Any,
+}
+
+/// Keys of a section, such as `providers.NAME`.
+pub fn section_members(section: &str) -> Vec<SectionMember> {
+    let sections = SECTIONS.iter().filter(|known| known.name == section);
+    let keys = sections.flat_map(|section| section.keys);
+    let member = |key: &KeyReference| SectionMember {
+        name: key.name,
+        kind: match key.kind {
+            KeyKind::String | KeyKind::Secret => MemberKind::Text,
+            KeyKind::Boolean => MemberKind::Flag,
+            KeyKind::Integer { min, max } => MemberKind::Integer(min, max),
+            KeyKind::Choice(words) => MemberKind::Word(words),
+            KeyKind::Strings => MemberKind::Texts,
+            KeyKind::StringTable | KeyKind::Tables | KeyKind::Table => MemberKind::Object,
+            KeyKind::Targets => MemberKind::List,
+            KeyKind::Amount | KeyKind::ChoiceOrTable(_) => MemberKind::Any,
+        },
+        meaning: key.meaning,
+    };
+    keys.map(member).collect()
+}
+
 fn provider_types() -> String {
     let names = REGISTRY.iter().map(|preset| format!("`{}`", preset.name));
     names.collect::<Vec<_>>().join(", ")

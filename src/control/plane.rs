@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::auth::grant::Grant;
-use crate::auth::role::may;
-use crate::config::{Retention, Webhook, WrittenConfig};
+use crate::config::{Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
+use crate::control::declarations::Declarations;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::issuer::Issuer;
 use crate::control::price_board::PriceBoard;
 use crate::control::run_facts::RunFacts;
-use crate::control::settings::{FileSettings, SettingRow};
+use crate::control::settings::FileSettings;
 use crate::control::sign_in_state::SignInState;
+use crate::control::stored_settings::StoredSettings;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
@@ -45,7 +45,6 @@ pub struct Control {
     pub(super) pseudonyms: Pseudonyms,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
-    pub(super) retention: Option<Retention>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
     /// longest time from a request's arrival to its hold
@@ -75,6 +74,9 @@ pub struct Control {
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
     pub(super) file_settings: Arc<FileSettings>,
+    pub(super) stored_settings: Arc<StoredSettings>,
+    /// `None` in a process that serves no requests
+    pub(super) declarations: Option<Arc<Declarations>>,
     pub(super) prices: Arc<PriceBoard>,
     pub(super) run_facts: Arc<RunFacts>,
 }
@@ -97,7 +99,6 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             memory: None,
-            retention: None,
             webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
@@ -114,8 +115,20 @@ impl Control {
             idempotency: None,
             creation_sweep: Arc::default(),
             file_settings: Arc::default(),
+            stored_settings: Arc::default(),
+            declarations: None,
             prices: Arc::default(),
             run_facts: Arc::default(),
+        }
+    }
+
+    /// Providers, routes and aliases in force, with the seal key of their credentials.
+    #[must_use]
+    pub fn with_declarations(self, declarations: Arc<Declarations>) -> Control {
+        Control {
+            seal_key_id: declarations.key().id().into(),
+            declarations: Some(declarations),
+            ..self
         }
     }
 
@@ -123,15 +136,6 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
-    }
-
-    /// Id of the seal key, which backups name.
-    #[must_use]
-    pub fn with_seal_key_id(self, id: String) -> Control {
-        Control {
-            seal_key_id: id.into(),
-            ..self
-        }
     }
 
     /// Settings of the file at the start.
@@ -195,20 +199,6 @@ impl Control {
             admission_wait_ms,
             ..self
         }
-    }
-
-    /// Retention of each kind of row; without it everything is kept.
-    #[must_use]
-    pub fn with_retention(self, retention: Retention) -> Control {
-        Control {
-            retention: Some(retention),
-            ..self
-        }
-    }
-
-    /// Settings of the configuration file.
-    pub fn settings(&self, _grant: &Grant<may::ReadSettings>) -> Vec<SettingRow> {
-        self.file_settings.rows()
     }
 
     /// Notes a file that was read again; returns the changed settings that take effect at the next start.

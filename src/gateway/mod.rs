@@ -126,7 +126,8 @@ impl Gateway {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
         });
-        let providers = config.providers.iter().map(Arc::as_ref);
+        let table = access.routes.load_full();
+        let providers = table.providers().iter().map(Arc::as_ref);
         parts.ceilings.retain_configured(providers);
         let settler = Arc::new(Settler {
             ledger: ledger.clone(),

@@ -15,6 +15,7 @@ use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
+use crate::meter::balance::WouldRefuse;
 use crate::meter::rate_limits::{RateLimitStatus, Tokens};
 use crate::meter::retries::{Retries, RunningRetry};
 use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, TightestBudget, UnloggedEnding};
@@ -352,6 +353,32 @@ impl Ledger {
 
     pub fn budget_status(&self, id: BudgetId) -> Option<BudgetStatus> {
         self.lock().budget_status(id, self.time.now_ms())
+    }
+
+    /// Status of a budget, and what it would have refused if it warns.
+    pub fn budget_report(&self, id: BudgetId) -> Option<(BudgetStatus, Option<WouldRefuse>)> {
+        let mut state = self.lock();
+        let status = state.budget_status(id, self.time.now_ms())?;
+        let would_refuse = (!status.blocks).then(|| state.would_refuse(id));
+        Some((status, would_refuse))
+    }
+
+    /// Requests that budgets which warn would have refused, by window.
+    pub fn would_refuse(&self) -> Vec<(Charge, WouldRefuse)> {
+        let state = self.lock();
+        let counted = state.balances.iter();
+        counted
+            .filter(|(_, balance)| balance.would_refuse.requests > 0)
+            .map(|(charge, balance)| (*charge, balance.would_refuse))
+            .collect()
+    }
+
+    /// Adds what was counted before the start.
+    pub fn restore_would_refuse(&self, counted: Vec<(Charge, WouldRefuse)>) {
+        let mut state = self.lock();
+        for (charge, refused) in counted {
+            state.restore_would_refuse(charge, refused);
+        }
     }
 
     /// Adds or updates a rate limit after the commit of the change. A new limit also counts the calls in flight to which it

@@ -146,6 +146,11 @@ impl RouteTable {
         self.routes.all()
     }
 
+    /// Aliases with the names that they lead to.
+    pub fn aliases(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.routes.aliases.iter()
+    }
+
     /// Names that clients can ask for besides models: routes without `*` and aliases, sorted.
     pub fn route_names(&self) -> impl Iterator<Item = &str> {
         let routes = self.routes.named().map(|route| route.config.name.as_str());

@@ -11,7 +11,8 @@ use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     ApiResource, alerts, audit, audit_verification, backup, budgets, clock,
     instance as instance_facts, keys, ledger, me, openapi, organizations, prices, providers,
-    reasoning_memory, requests, resource, settings, sign_in, state, teams, usage, users,
+    reasoning_memory, requests, resource, routes as api_routes, settings, sign_in, state, teams,
+    usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -182,9 +183,35 @@ fn instance() -> Vec<ApiResource> {
             .get(may::ReadState, state::export)
             .post(may::ApplyState, state::apply),
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
-        resource("/v1/providers").get(may::ReadProviders, providers::list),
+        resource("/v1/providers")
+            .get(may::ReadProviders, providers::list)
+            .create(may::ChangeProviders, providers::create, providers::get),
+        resource("/v1/providers/{id}")
+            .get(may::ReadProviders, providers::get)
+            .patch(may::ChangeProviders, providers::change)
+            .delete(may::ChangeProviders, providers::delete),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
-        resource("/v1/settings").get(may::ReadSettings, settings::list),
+        resource("/v1/routes")
+            .get(may::ReadRoutes, api_routes::list)
+            .create(may::ChangeRoutes, api_routes::create, api_routes::get),
+        resource("/v1/routes/{id}")
+            .get(may::ReadRoutes, api_routes::get)
+            .patch(may::ChangeRoutes, api_routes::change)
+            .delete(may::ChangeRoutes, api_routes::delete),
+        resource("/v1/aliases")
+            .get(may::ReadRoutes, api_routes::list_aliases)
+            .create(
+                may::ChangeRoutes,
+                api_routes::create_alias,
+                api_routes::get_alias,
+            ),
+        resource("/v1/aliases/{id}")
+            .get(may::ReadRoutes, api_routes::get_alias)
+            .patch(may::ChangeRoutes, api_routes::change_alias)
+            .delete(may::ChangeRoutes, api_routes::delete_alias),
+        resource("/v1/settings")
+            .get(may::ReadSettings, settings::list)
+            .patch(may::ChangeSettings, settings::change),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/prices/sheet")
             .get(may::ReadPrices, prices::get)

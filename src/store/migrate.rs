@@ -42,6 +42,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
             from: 8,
             apply: rollup_upgrade::add_usage_columns,
         },
+        Step {
+            from: 9,
+            apply: rollup_upgrade::add_latencies,
+        },
     ],
 };
 

@@ -44,7 +44,7 @@ pub use books::verify::report::{Difference, Part, VerifyReport};
 pub use books::verify::verification::Verification;
 pub use ceilings_file::ceilings_in;
 pub use error::StoreError;
-pub use options::Options;
+pub use options::{Options, SealKeyCheck};
 pub use refusals::Refusals;
 pub use retention_cutoffs::RetentionCutoffs;
 pub use rollup::{RollupKey, RollupPeriod, RollupSums, StatedKey, StatedKind};

@@ -2,6 +2,7 @@
 
 use crate::domain::event::StatusClass;
 use crate::domain::id::KeyId;
+use crate::domain::latency::Latencies;
 use crate::domain::money::Money;
 
 /// Length of the period that one row sums up.
@@ -59,6 +60,8 @@ pub struct RollupSums {
     pub searches: u64,
     /// tokens of models that ran inside calls, in none of the counts above
     pub second_models: u64,
+    /// of calls that ended by themselves
+    pub latencies: Latencies,
     pub cost: Money,
 }
 
@@ -90,5 +93,6 @@ impl RollupSums {
         ] {
             *count = combined(*count, of_other);
         }
+        self.latencies.combine(&other.latencies, combined);
     }
 }

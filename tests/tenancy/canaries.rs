@@ -13,6 +13,8 @@ use crate::harness::process::{Gatekeeper, Key, UPSTREAM_KEY};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
+/// Credential of a provider that is declared through the API.
+const SEALED: &str = "sk-sealed-canary-7c1f0e";
 const PROMPT: &str = "canary prompt +/&= 1f9d2c77ab";
 /// Errors that the test must provoke at least.
 const ERRORS_MIN: usize = 60;
@@ -171,6 +173,32 @@ impl Canaries<'_> {
         }
     }
 
+    /// Errors inside streams with status 200 that repeat a credential, before the first content and after it.
+    fn stream_failures(&mut self, upstream: &Upstream, model: &str, credential: &str) {
+        let user = self.user();
+        let error = json!({"error": {"message": format!("bad key {credential}"), "type": credential, "code": credential}});
+        let content = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+        for first in ["", content] {
+            for dialect in ["chat/completions", "messages", "responses"] {
+                let events = [first.to_owned(), format!("data: {error}\n\n")];
+                upstream.respond_with(Script::stream(events));
+                let messages = json!([{"role": "user", "content": PROMPT}]);
+                let call =
+                    json!({"model": model, "stream": true, "max_tokens": 20, "messages": messages});
+                let call = match dialect {
+                    "responses" => {
+                        json!({"model": model, "stream": true, "max_output_tokens": 20, "input": PROMPT})
+                    }
+                    _ => call,
+                };
+                let answer = user.post(&format!("/v1/{dialect}"), &call);
+                let text = answer.text();
+                assert!(text.contains("[credential]"), "{dialect}: {text}");
+                self.answers.push(format!("{:?} {text}", answer.headers));
+            }
+        }
+    }
+
     /// Everything that may keep a text: answers, metrics, audit log, data folder, output of the process.
     fn kept(&self) -> Vec<(String, Vec<u8>)> {
         let admin = self.gatekeeper.admin();
@@ -215,6 +243,12 @@ fn canaries_are_in_no_log_error_metric_audit_event_or_file() {
         gatekeeper.admin_key.clone(),
         text(&ops, "key"),
     ];
+    let sealed = json!({
+        "name": "sealed", "type": "openai_compatible", "api_key": SEALED, "price": "free", "models": ["s-small"],
+        "base_url": format!("{}/v1", upstream.url()), "headers": {"x-token": SEALED},
+    });
+    let created = gatekeeper.admin().post("/v1/providers", &sealed);
+    created.assert_status(201);
     let mut canaries = Canaries {
         gatekeeper: &gatekeeper,
         key,
@@ -224,6 +258,14 @@ fn canaries_are_in_no_log_error_metric_audit_event_or_file() {
     canaries.refusals();
     canaries.administration();
     canaries.upstream_failures(&upstream);
+    canaries.stream_failures(&upstream, "m-small", UPSTREAM_KEY);
+    canaries.stream_failures(&upstream, "s-small", SEALED);
+    for body in [json!({"api_key": [SEALED]}), json!({"base_url": SEALED})] {
+        canaries.note(&gatekeeper.admin().patch("/v1/providers/sealed", &body));
+    }
+    canaries
+        .answers
+        .push(gatekeeper.admin().get("/v1/providers").text());
     assert!(
         canaries.answers.len() >= ERRORS_MIN,
         "{}",
@@ -232,7 +274,7 @@ fn canaries_are_in_no_log_error_metric_audit_event_or_file() {
     let random = |secret: &String| secret.rsplit('-').next().unwrap_or_default().to_owned();
     let texts = secrets.iter().map(random);
     let texts: Vec<String> = texts
-        .chain([UPSTREAM_KEY.to_owned(), PROMPT.to_owned()])
+        .chain([UPSTREAM_KEY, SEALED, PROMPT].map(str::to_owned))
         .collect();
     for (name, bytes) in canaries.kept() {
         for canary in &texts {

@@ -100,6 +100,9 @@ fn body_of(row: &EndpointRow) -> Value {
         ("POST", "/v1/teams/{id}/members") => json!({"user": "usr_999", "role": "viewer"}),
         ("POST", "/v1/keys/verify") => json!({"key": "sk-gk-none"}),
         ("PATCH", "/v1/teams/{id}") => json!({"tags": ["x"]}),
+        ("PATCH", "/v1/providers/{id}") => json!({"models": ["x"]}),
+        ("PATCH", "/v1/routes/{id}") => json!({"strategy": "ordered"}),
+        ("PATCH", "/v1/aliases/{id}") => json!({"target": "x"}),
         ("PATCH", _) => name,
         _ => json!({}),
     }

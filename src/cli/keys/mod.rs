@@ -281,10 +281,9 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
         args.state
             .is_none_or(|state| state_of(key, &style) == state)
     };
-    let keys: Vec<&Value> = tenants.keys.iter().filter(is_shown).collect();
-    let list = keys.iter().copied().cloned().collect();
-    args.server.show_list(&list, |style| {
-        if tenants.keys.is_empty() {
+    let keys: Vec<&Value> = tenants.keys().filter(is_shown).collect();
+    args.server.show_rows(&keys, |style| {
+        if tenants.keys().next().is_none() {
             return "no keys yet; create one with `gatekeeper keys create --team NAME`\n"
                 .to_owned();
         }

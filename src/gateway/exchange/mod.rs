@@ -16,6 +16,7 @@ pub(in crate::gateway) mod provider_test;
 mod read_step;
 mod rejection;
 mod response;
+mod secrets;
 mod send;
 pub(super) mod settler;
 pub(super) mod shared_progress;

@@ -61,7 +61,7 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeKeys)?;
     let new = parse_new(fields, call.control.now_ms())?;
     let (key, secret) = call.control.create_key(&grant, new).await?;
-    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
+    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version()))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -71,7 +71,7 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadKeys)?;
     let id = known(KeyId::parse(&call.id), "key")?;
     let key = call.control.key(&grant, id).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version))
+    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version()))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -82,7 +82,7 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let update = parse_change(&call.body, call.control.now_ms())?;
     let changed = call.control.change_key(&grant, id, update).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version))
+    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version()))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -102,7 +102,7 @@ pub(crate) async fn rotate(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let grace_ms = parse_grace(&call.body)?;
     let (key, secret) = call.control.rotate_key(&grant, id, grace_ms).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
+    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version()))
 }
 
 /// `POST /v1/keys/verify`: status of the key with the secret in the body.

@@ -14,6 +14,7 @@ mod call;
 pub(crate) mod clock;
 mod creation;
 mod csv;
+mod declaration_fields;
 mod expiry;
 pub(crate) mod instance;
 pub(crate) mod keys;
@@ -31,6 +32,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod routes;
 pub(crate) mod settings;
 #[cfg(test)]
 mod sheet_members;

@@ -34,14 +34,14 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeTeams)?;
     let new = parse_new(&call.body)?;
     let created = call.control.create_team(&grant, new).await?;
-    Ok(ApiReply::created(&TeamJson::of(&created))?.with_version(&created.version))
+    Ok(ApiReply::created(&TeamJson::of(&created))?.with_version(&created.version()))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadTeams)?;
     let id = known(TeamId::parse(&call.id), "team")?;
     let team = call.control.team(&grant, id).await?;
-    Ok(ApiReply::ok(&TeamJson::of(&team))?.with_version(&team.version))
+    Ok(ApiReply::ok(&TeamJson::of(&team))?.with_version(&team.version()))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -49,7 +49,7 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(TeamId::parse(&call.id), "team")?;
     let update = parse_change(&call.body)?;
     let changed = call.control.change_team(&grant, id, update).await?;
-    Ok(ApiReply::ok(&TeamJson::of(&changed))?.with_version(&changed.version))
+    Ok(ApiReply::ok(&TeamJson::of(&changed))?.with_version(&changed.version()))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {

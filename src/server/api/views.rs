@@ -36,12 +36,17 @@ pub(crate) struct BudgetJson<'a> {
     spent: Option<String>,
     held: Option<String>,
     remaining: Option<String>,
+    /// requests of the window that a budget which warns would have refused if it blocked, and their cost; null if it blocks
+    would_refuse_requests: Option<u64>,
+    would_refuse: Option<String>,
     resets_at: Option<String>,
 }
 
 impl BudgetJson<'_> {
-    pub fn of(BudgetWithStatus { budget, status }: &BudgetWithStatus) -> BudgetJson<'_> {
-        let status = status.as_ref();
+    pub fn of(with_status: &BudgetWithStatus) -> BudgetJson<'_> {
+        let BudgetWithStatus { budget, .. } = with_status;
+        let status = with_status.status.as_ref();
+        let warning = with_status.would_refuse;
         BudgetJson {
             id: budget.id.to_string(),
             limit: status
@@ -53,6 +58,8 @@ impl BudgetJson<'_> {
             spent: status.map(|status| status.settled.to_string()),
             held: status.map(|status| status.held.to_string()),
             remaining: status.map(|status| status.remaining().to_string()),
+            would_refuse_requests: warning.map(|refused| refused.requests),
+            would_refuse: warning.map(|refused| refused.cost.to_string()),
             resets_at: status.and_then(|status| status.resets_at_ms).map(rfc3339),
         }
     }

@@ -9,6 +9,7 @@ use redb::{Database, ReadableTable, WriteTransaction};
 use crate::domain::event::{
     Charge, Correction, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status, StatusClass,
 };
+use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
@@ -272,7 +273,23 @@ pub(in crate::store) fn sums_of(settlement: &Settlement) -> RollupSums {
         audio: usage.audio_tokens(),
         searches: usage.searches(),
         second_models: second_models.fold(0, u64::saturating_add),
+        latencies: latencies_of(settlement),
         cost: settlement.ending.cost,
+    }
+}
+
+/// A call that a crash ended has no latency.
+pub(in crate::store) fn latencies_of(settlement: &Settlement) -> Latencies {
+    let ending = &settlement.ending;
+    if ending.status == Status::Orphaned {
+        return Latencies::default();
+    }
+    let duration_ms = ending.ended_ms.saturating_sub(settlement.hold.at_ms);
+    Latencies {
+        duration: Histogram::of(duration_ms),
+        first_content: ending
+            .first_content_ms
+            .map_or_else(Histogram::default, Histogram::of),
     }
 }
 

@@ -1,14 +1,15 @@
-//! Upgrade of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models: adds them from the records
-//! that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost that a roll-up has.
+//! Upgrades of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models, and without latencies: add
+//! them from the records that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost that a roll-up has.
 
 use std::collections::BTreeMap;
 
 use redb::{ReadableTable, WriteTransaction};
 
 use crate::domain::event::Settlement;
+use crate::domain::latency::Latencies;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::store::books::post::{rollup_key, sums_of};
+use crate::store::books::post::{latencies_of, rollup_key, sums_of};
 use crate::store::books::tables::{DAYS, HOURS, RECORDS, REFUSED, RollupTable, TIMEZONE, WORDS};
 use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
@@ -22,10 +23,26 @@ struct PeriodCounts {
     rows: BTreeMap<RollupKey, RollupSums>,
 }
 
-/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
-/// memory at once.
+/// Adds counts of cache writes, reasoning, images, sound, searches and second models.
 pub(in crate::store) fn add_usage_columns(
     transaction: &WriteTransaction,
+) -> Result<(), StoreError> {
+    add_counts(transaction, usage_columns)
+}
+
+/// Adds latencies.
+pub(in crate::store) fn add_latencies(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    add_counts(transaction, |record| RollupSums {
+        latencies: latencies_of(record),
+        ..RollupSums::default()
+    })
+}
+
+/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
+/// memory at once.
+fn add_counts(
+    transaction: &WriteTransaction,
+    counts: fn(&Settlement) -> RollupSums,
 ) -> Result<(), StoreError> {
     let zone = stored_zone(transaction)?;
     let records = transaction.open_table(RECORDS)?;
@@ -37,8 +54,9 @@ pub(in crate::store) fn add_usage_columns(
         }
         let record = Settlement::decode(bytes.value())?;
         let at_ms = record.hold.at_ms;
-        hours.add(transaction, &record, || zone.hour(at_ms))?;
-        days.add(transaction, &record, || zone.day(at_ms))?;
+        let added = counts(&record);
+        hours.add(transaction, (&record, &added), || zone.hour(at_ms))?;
+        days.add(transaction, (&record, &added), || zone.day(at_ms))?;
     }
     hours.flush(transaction)?;
     days.flush(transaction)
@@ -59,7 +77,7 @@ impl PeriodCounts {
     fn add(
         &mut self,
         transaction: &WriteTransaction,
-        record: &Settlement,
+        (record, added): (&Settlement, &RollupSums),
         window: impl Fn() -> Window,
     ) -> Result<(), StoreError> {
         if !self.window.contains(record.hold.at_ms) {
@@ -67,7 +85,7 @@ impl PeriodCounts {
             self.window = window();
         }
         let key = rollup_key(record, self.window.start_ms);
-        self.rows.entry(key).or_default().add(&new_counts(record));
+        self.rows.entry(key).or_default().add(added);
         Ok(())
     }
 
@@ -96,9 +114,10 @@ impl PeriodCounts {
     }
 }
 
-/// Counts of a record that roll-ups before this schema lack.
-fn new_counts(record: &Settlement) -> RollupSums {
+/// Counts of a record that roll-ups before schema 9 lack.
+fn usage_columns(record: &Settlement) -> RollupSums {
     RollupSums {
+        latencies: Latencies::default(),
         requests: 0,
         tokens_in: 0,
         cached_in: 0,

@@ -10,6 +10,7 @@ use crate::domain::event::{
     CallResult, Correction, CostLine, Flags, HoldId, LedgerEvent, LineUnit, PriceCard, Settlement,
 };
 use crate::domain::id::RequestId;
+use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::money::Money;
 use crate::store::codec::hold::{
     Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
@@ -368,16 +369,23 @@ impl StoredValue for Correction {
 
 /// Requests, refused requests, input, cached input, output, cost.
 type RollupRowV2 = (u64, u64, u64, u64, u64, i128);
+/// Position and number of latencies of each bucket that is not empty.
+type Buckets = Vec<(u8, u64)>;
 
 impl StoredValue for RollupSums {
     const KIND: &'static str = "roll-up";
-    const VERSION: u8 = 3;
-    type Row = (RollupRowV2, [u64; 6]);
+    const VERSION: u8 = 4;
+    type Row = (RollupRowV2, [u64; 6], Buckets, Buckets);
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<RollupSums, String> {
+        let without_latencies =
+            |sums, details| RollupSums::from_row((sums, details, Vec::new(), Vec::new()));
         match version {
-            2 => read_row(bytes).and_then(|row: RollupRowV2| RollupSums::from_row((row, [0; 6]))),
-            3 => read_row(bytes).and_then(RollupSums::from_row),
+            2 => read_row(bytes).and_then(|row: RollupRowV2| without_latencies(row, [0; 6])),
+            3 => read_row(bytes).and_then(|(sums, details): (RollupRowV2, [u64; 6])| {
+                without_latencies(sums, details)
+            }),
+            4 => read_row(bytes).and_then(RollupSums::from_row),
             other => Err(unknown_version::<RollupSums>(other)),
         }
     }
@@ -399,10 +407,18 @@ impl StoredValue for RollupSums {
             self.searches,
             self.second_models,
         ];
-        write_row(&(sums, details), into)
+        let buckets = |histogram: &Histogram| histogram.filled().collect::<Buckets>();
+        let latencies = (
+            buckets(&self.latencies.duration),
+            buckets(&self.latencies.first_content),
+        );
+        write_row(&(sums, details, latencies.0, latencies.1), into)
     }
 
-    fn from_row((sums, details): Self::Row) -> Result<RollupSums, String> {
+    fn from_row((sums, details, duration, first_content): Self::Row) -> Result<RollupSums, String> {
+        let histogram = |buckets: Buckets| {
+            Histogram::of_filled(buckets).ok_or_else(|| "unknown bucket of a latency".to_owned())
+        };
         let (requests, refused, tokens_in, cached_in, tokens_out, cost) = sums;
         let [
             cache_writes,
@@ -424,6 +440,10 @@ impl StoredValue for RollupSums {
             audio,
             searches,
             second_models,
+            latencies: Latencies {
+                duration: histogram(duration)?,
+                first_content: histogram(first_content)?,
+            },
             cost: Money::from_pico(cost),
         })
     }

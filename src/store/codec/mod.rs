@@ -3,6 +3,7 @@
 
 mod audit;
 mod creation;
+mod declaration;
 mod hold;
 mod ledger;
 mod note;

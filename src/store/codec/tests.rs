@@ -11,6 +11,7 @@ use crate::domain::event::{
     Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
@@ -190,7 +191,7 @@ fn codec_rollup_of_version_2_is_read_with_zeros() {
     };
     let decoded = RollupSums::decode(&[2, 1, 2, 3, 4, 5, 12]).expect("version 2");
     assert_eq!(decoded, sums);
-    let all = RollupSums {
+    let details = RollupSums {
         cache_writes: 7,
         reasoning: 8,
         images: 9,
@@ -199,8 +200,18 @@ fn codec_rollup_of_version_2_is_read_with_zeros() {
         second_models: 12,
         ..sums
     };
+    let version_3 = [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12];
+    assert_eq!(RollupSums::decode(&version_3).expect("version 3"), details);
+    let all = RollupSums {
+        latencies: Latencies {
+            duration: Histogram::of(1_000),
+            first_content: Histogram::of(30),
+        },
+        ..details
+    };
     let bytes = all.encode().expect("encodes");
-    assert_eq!(bytes, [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12]);
+    let version_4 = [4, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 1, 10, 1, 1, 1, 1];
+    assert_eq!(bytes, version_4);
     assert_eq!(RollupSums::decode(&bytes).expect("decodes"), all);
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Body {
     pub is_required: bool,
 }
 
-fn body(schema: Value, example: Value) -> Body {
+pub(super) fn body(schema: Value, example: Value) -> Body {
     Body {
         schema,
         example,
@@ -19,7 +19,7 @@ fn body(schema: Value, example: Value) -> Body {
     }
 }
 
-type Members = Vec<(&'static str, Value)>;
+pub(super) type Members = Vec<(&'static str, Value)>;
 
 fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 64 })
@@ -94,7 +94,7 @@ fn label_members() -> Members {
     ]
 }
 
-fn with(own: Members, shared: impl IntoIterator<Item = Members>) -> Members {
+pub(super) fn with(own: Members, shared: impl IntoIterator<Item = Members>) -> Members {
     own.into_iter()
         .chain(shared.into_iter().flatten())
         .collect()

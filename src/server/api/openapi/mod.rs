@@ -2,6 +2,7 @@
 //! read. Every endpoint but the dashboard's files and the aliases of SDKs is in it; a test compares the two tables.
 
 mod bodies;
+mod declaration_bodies;
 mod operations;
 mod parameters;
 mod replies;

@@ -4,6 +4,7 @@ use schemars::SchemaGenerator;
 use serde_json::Value;
 
 use super::bodies::{self, Body};
+use super::declaration_bodies;
 use super::parameters::{self as query, PAGE, Parameter};
 use super::replies::{self, list, log, of};
 use crate::server::api::budgets::OwnedBudgetJson;
@@ -140,6 +141,7 @@ pub(super) fn all() -> Vec<Operation> {
         ledger(),
         audit(),
         instance(),
+        declarations(),
         models(),
     ];
     groups.into_iter().flatten().collect()
@@ -345,7 +347,17 @@ fn audit() -> Vec<Operation> {
 
 fn instance() -> Vec<Operation> {
     vec![
-        get("/v1/providers", "Configured providers").answers(200, replies::providers),
+        get("/v1/providers", "List providers").answers(200, replies::providers),
+        post(
+            "/v1/providers",
+            "Create a provider; its credential is stored sealed",
+        )
+        .creates(declaration_bodies::new_provider, replies::provider),
+        get("/v1/providers/{id}", "Get a provider").answers(200, replies::provider),
+        patch("/v1/providers/{id}", "Change a provider")
+            .body(declaration_bodies::changed_provider)
+            .answers(200, replies::provider),
+        delete("/v1/providers/{id}", "Delete a provider"),
         post("/v1/providers/{id}/test", "Call a provider without a model")
             .answers(200, replies::provider_test),
         get("/v1/prices", "Models that resolve here, with their rates")
@@ -366,7 +378,6 @@ fn instance() -> Vec<Operation> {
             "Go back to the embedded price sheet",
         )
         .answers(200, replies::price_sheet),
-        get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
             "Send a test message to the webhook of alerts",
@@ -391,6 +402,38 @@ fn instance() -> Vec<Operation> {
             .answers(200, replies::health)
             .answers(503, replies::health),
         get("/openapi.json", "This document").answers(200, replies::any),
+    ]
+}
+
+fn declarations() -> Vec<Operation> {
+    vec![
+        get(
+            "/v1/settings",
+            "Settings of the configuration file and of the books",
+        )
+        .answers(200, replies::settings),
+        operation(
+            "PATCH",
+            "/v1/settings",
+            "Change settings that the file does not set",
+        )
+        .body(declaration_bodies::settings)
+        .answers(200, replies::settings),
+        get("/v1/routes", "List routes").answers(200, replies::routes),
+        post("/v1/routes", "Create a route").creates(declaration_bodies::new_route, replies::route),
+        get("/v1/routes/{id}", "Get a route").answers(200, replies::route),
+        patch("/v1/routes/{id}", "Change a route")
+            .body(declaration_bodies::changed_route)
+            .answers(200, replies::route),
+        delete("/v1/routes/{id}", "Delete a route"),
+        get("/v1/aliases", "List aliases").answers(200, replies::aliases),
+        post("/v1/aliases", "Create an alias")
+            .creates(declaration_bodies::new_alias, replies::alias),
+        get("/v1/aliases/{id}", "Get an alias").answers(200, replies::alias),
+        patch("/v1/aliases/{id}", "Change an alias")
+            .body(declaration_bodies::changed_alias)
+            .answers(200, replies::alias),
+        delete("/v1/aliases/{id}", "Delete an alias"),
     ]
 }
 

@@ -236,21 +236,76 @@ pub(super) fn audit_verification(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
-/// Roles of an organization or a team see names only.
-pub(super) fn providers(_: &mut SchemaGenerator) -> Value {
+/// An object of the configuration. Roles of an organization or a team see its name only.
+fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
+    let mut declared = object(&[
+        ("object", constant(kind)),
+        ("id", text_schema()),
+        ("name", text_schema()),
+    ]);
+    let credential = object(&[
+        ("members", array(text_schema())),
+        ("seal_key_id", text_schema()),
+        ("created_at", instant()),
+    ]);
+    let shared = [
+        ("managed_by_file", flag()),
+        ("members", any_object()),
+        ("credentials", array(credential)),
+        ("created_at", instant()),
+        ("fault", nullable(text_schema())),
+    ];
+    for (name, schema) in members.iter().chain(&shared) {
+        declared["properties"][name] = schema.clone();
+    }
+    declared
+}
+
+pub(super) fn provider(_: &mut SchemaGenerator) -> Value {
     let price = json!({ "anyOf": [text_schema(), object(&[("sheet", text_schema())])] });
-    let mut provider = object(&[("object", constant("provider")), ("name", text_schema())]);
-    for (name, schema) in [
+    let members = [
         ("type", text_schema()),
         ("base_url", text_schema()),
         ("has_credential", flag()),
         ("price", price),
         ("models", array(text_schema())),
-        ("managed_by_file", flag()),
-    ] {
-        provider["properties"][name] = schema;
-    }
-    page(provider)
+    ];
+    declared("provider", &members)
+}
+
+pub(super) fn providers(generator: &mut SchemaGenerator) -> Value {
+    page(provider(generator))
+}
+
+pub(super) fn route(_: &mut SchemaGenerator) -> Value {
+    let target = object(&[
+        ("model", text_schema()),
+        ("weight", count()),
+        ("order", count()),
+    ]);
+    let members = [
+        ("strategy", text_schema()),
+        ("targets", array(target)),
+        ("affinity", flag()),
+        ("max_retries", count()),
+        ("max_attempts", count()),
+        ("fallbacks", array(text_schema())),
+        ("context_fallbacks", array(text_schema())),
+        ("content_fallbacks", array(text_schema())),
+    ];
+    declared("route", &members)
+}
+
+pub(super) fn routes(generator: &mut SchemaGenerator) -> Value {
+    page(route(generator))
+}
+
+pub(super) fn alias(_: &mut SchemaGenerator) -> Value {
+    declared("alias", &[("target", text_schema())])
+}
+
+pub(super) fn aliases(generator: &mut SchemaGenerator) -> Value {
+    page(alias(generator))
 }
 
 pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
