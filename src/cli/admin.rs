@@ -129,12 +129,7 @@ impl ServerArgs {
     /// The configured data folder; the demo's in the current folder where no other is named and none has a server.
     fn local_folder(&self) -> Result<PathBuf, Failure> {
         let configured = config::load_base(&self.settings.overrides())?.config.folder;
-        let demo = PathBuf::from(DEMO_FOLDER);
-        let has_server = |folder: &Path| folder.join(ADMIN_SOCKET).exists();
-        if !self.settings.is_named() && !has_server(&configured) && has_server(&demo) {
-            return Ok(demo);
-        }
-        Ok(configured)
+        Ok(self.settings.demo_folder(&configured).unwrap_or(configured))
     }
 }
 

@@ -103,13 +103,13 @@ pub fn declared_alias(name: &str, members: &Map<String, Value>) -> Result<String
         let message = "is unknown; an alias has the member target";
         return Err(InvalidMember::new(unknown, message));
     }
-    let aliases = toml_of("aliases", name, &target)?;
-    let resolved = read("aliases", name, &aliases, routes::resolve_aliases);
-    let resolved = resolved.map_err(|error| InvalidMember {
-        member: "target".to_owned(),
-        ..error
-    })?;
-    first(resolved.into_values())
+    toml_of("aliases", name, &target)
+        .and_then(|aliases| read("aliases", name, &aliases, routes::resolve_aliases))
+        .and_then(|resolved| first(resolved.into_values()))
+        .map_err(|error| InvalidMember {
+            member: "target".to_owned(),
+            ..error
+        })
 }
 
 fn first<T>(resolved: impl IntoIterator<Item = T>) -> Result<T, InvalidMember> {

@@ -46,10 +46,10 @@ impl Deployment {
             images: capabilities.images && is_possible("vision"),
             documents: capabilities.documents && is_possible("pdf"),
             json_schema: capabilities.json_schema && is_possible("json_schema"),
-            reasoning: if row.supports_reasoning() {
-                capabilities.reasoning
-            } else {
-                ReasoningStyle::None
+            reasoning: match row.capability("reasoning") {
+                Support::Yes => capabilities.reasoning,
+                Support::Unknown if capabilities.reasoning_by_model => capabilities.reasoning,
+                Support::Unknown | Support::No => ReasoningStyle::None,
             },
             ..capabilities
         }

@@ -71,6 +71,14 @@ impl RollupSums {
         self.cost = self.cost.plus(other.cost);
     }
 
+    /// The same for the days of tags and users, which keep no latencies.
+    pub fn without_latencies(self) -> RollupSums {
+        RollupSums {
+            latencies: Latencies::default(),
+            ..self
+        }
+    }
+
     /// Takes away sums that are a part of these.
     pub fn remove(&mut self, part: &RollupSums) {
         self.combine(part, u64::saturating_sub);

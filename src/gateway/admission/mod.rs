@@ -146,6 +146,8 @@ impl AdmissionControl {
         let restored = admission.restored.clone();
         if endpoint.fits_passthrough() {
             admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+        }
+        if Passthrough::may_change(&request, endpoint) {
             let (bytes, headers) = (request.body.len(), headers.clone());
             let fit = move || {
                 let passthrough = Passthrough {
@@ -156,7 +158,7 @@ impl AdmissionControl {
                     known_only: false,
                     restored: restored.as_deref(),
                 };
-                fit_passthrough(passthrough)
+                passthrough.body(None).map(|fitted| fitted.changed)
             };
             admission.changed = self.work.run(bytes, fit).await?;
         }
@@ -404,12 +406,4 @@ fn serving_endpoint(
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });
     Ok(other.unwrap_or(endpoint))
-}
-
-/// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
-fn fit_passthrough(passthrough: Passthrough<'_>) -> Result<Vec<String>, ApiError> {
-    let fitter = Fitter::new(passthrough.deployment, passthrough.endpoint);
-    let changed = passthrough.body(None)?.changed;
-    fitter.check_policy(&changed)?;
-    Ok(changed)
 }

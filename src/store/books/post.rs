@@ -235,7 +235,10 @@ pub(in crate::store) fn rollup_key(settlement: &Settlement, start_ms: u64) -> Ro
 }
 
 /// Tag and end user of a record, where the client stated them.
-fn stated_keys(settlement: &Settlement, start_ms: u64) -> impl Iterator<Item = StatedKey> {
+pub(in crate::store) fn stated_keys(
+    settlement: &Settlement,
+    start_ms: u64,
+) -> impl Iterator<Item = StatedKey> {
     let subject = &settlement.hold.subject;
     let (attribution, key) = (&subject.attribution, subject.key);
     let tag = attribution.tag.as_ref().map(|tag| tag.as_str().to_owned());

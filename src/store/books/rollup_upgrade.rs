@@ -1,20 +1,24 @@
-//! Upgrades of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models, and without latencies: add
-//! them from the records that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost that a roll-up has.
+//! Upgrades of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models, without latencies, and of
+//! books without days of tags and users: add them from the records that are kept. Roll-ups of deleted records keep zeros. Must never
+//! change a count or a cost that a roll-up has.
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
-use crate::domain::event::Settlement;
+use crate::domain::event::{Correction, Settlement};
 use crate::domain::latency::Latencies;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::store::books::post::{latencies_of, rollup_key, sums_of};
-use crate::store::books::tables::{DAYS, HOURS, RECORDS, REFUSED, RollupTable, TIMEZONE, WORDS};
+use crate::store::books::post::{latencies_of, rollup_key, stated_keys, sums_of};
+use crate::store::books::stated_usage;
+use crate::store::books::tables::{
+    CORRECTIONS, DAYS, HOURS, RECORDS, REFUSED, RollupTable, STATED_DAYS, TIMEZONE, WORDS,
+};
 use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
-use crate::store::rollup::{RollupKey, RollupSums};
+use crate::store::rollup::{RollupKey, RollupSums, StatedKey};
 
 /// Counts of the roll-ups of one hour or day.
 struct PeriodCounts {
@@ -30,12 +34,13 @@ pub(in crate::store) fn add_usage_columns(
     add_counts(transaction, usage_columns)
 }
 
-/// Adds latencies.
+/// Adds latencies, and the days of tags and users to books that have none.
 pub(in crate::store) fn add_latencies(transaction: &WriteTransaction) -> Result<(), StoreError> {
     add_counts(transaction, |record| RollupSums {
         latencies: latencies_of(record),
         ..RollupSums::default()
-    })
+    })?;
+    add_stated_days(transaction, &stored_zone(transaction)?)
 }
 
 /// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
@@ -60,6 +65,41 @@ fn add_counts(
     }
     hours.flush(transaction)?;
     days.flush(transaction)
+}
+
+/// Fills the days of tags and users, in order of time, a day at once; a record counts with its corrections.
+fn add_stated_days(transaction: &WriteTransaction, zone: &Zone) -> Result<(), StoreError> {
+    if !transaction.open_table(STATED_DAYS)?.is_empty()? {
+        return Ok(());
+    }
+    let records = transaction.open_table(RECORDS)?;
+    let corrections = transaction.open_table(CORRECTIONS)?;
+    let mut day = Window {
+        start_ms: 0,
+        end_ms: 0,
+    };
+    let mut rows: BTreeMap<StatedKey, RollupSums> = BTreeMap::new();
+    for row in records.iter()? {
+        let (id, bytes) = row?;
+        let (request, attempt) = id.value();
+        if attempt == REFUSED {
+            continue;
+        }
+        let record = Settlement::decode(bytes.value())?;
+        if !day.contains(record.hold.at_ms) {
+            stated_usage::write(transaction, &std::mem::take(&mut rows))?;
+            day = zone.day(record.hold.at_ms);
+        }
+        let mut sums = sums_of(&record);
+        for entry in corrections.range((request, attempt, 0)..=(request, attempt, u32::MAX))? {
+            let entry = Correction::decode(entry?.1.value())?;
+            sums.cost = sums.cost.plus(entry.amount);
+        }
+        for key in stated_keys(&record, day.start_ms) {
+            rows.entry(key).or_default().add(&sums);
+        }
+    }
+    stated_usage::write(transaction, &rows)
 }
 
 impl PeriodCounts {

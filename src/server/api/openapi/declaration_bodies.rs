@@ -1,6 +1,6 @@
 //! Bodies of providers, routes and aliases, by the reference of the configuration file, and of settings.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::bodies::{Body, Members, body, with};
 use super::schema::{any_object, array, closed, described, flag, nullable, text, words};

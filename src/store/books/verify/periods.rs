@@ -20,7 +20,7 @@ use crate::store::error::StoreError;
 use crate::store::rollup::{RollupKey, RollupPeriod, RollupSums};
 
 /// Differing roll-ups held in memory; more end the verification.
-const DIFFERENCES_MAX: usize = 10_000;
+pub(super) const DIFFERENCES_MAX: usize = 10_000;
 
 /// Computed sums minus stored sums.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(in crate::store) struct Delta {
 }
 
 impl Delta {
-    fn of(sums: &RollupSums) -> Delta {
+    pub(super) fn of(sums: &RollupSums) -> Delta {
         let counts = [
             sums.requests,
             sums.tokens_in,
@@ -52,7 +52,7 @@ impl Delta {
         }
     }
 
-    fn plus(mut self, other: Delta) -> Delta {
+    pub(super) fn plus(mut self, other: Delta) -> Delta {
         for (count, added) in self.counts.iter_mut().zip(other.counts) {
             *count += added;
         }
@@ -60,7 +60,7 @@ impl Delta {
         self
     }
 
-    fn minus(self, other: Delta) -> Delta {
+    pub(super) fn minus(self, other: Delta) -> Delta {
         self.plus(Delta {
             counts: other.counts.map(|count| -count),
             cost: Money::ZERO.minus(other.cost),
