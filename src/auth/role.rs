@@ -185,6 +185,9 @@ table! {
     /// view budgets: spent, held, left
     ReadBudgets, "budgets.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
+    /// take over keys of another gateway with the hashes of their secrets
+    ImportKeys, "keys.import",
+        [Owner OrganizationAdmin], own [];
     /// view administrative keys
     ReadAdminKeys, "admin_keys.read",
         [Owner Auditor OrganizationAdmin OrganizationAuditor TeamAdmin], own [];
@@ -213,6 +216,9 @@ table! {
         [Owner], own [];
     /// send a call without a model to a provider
     TestProviders, "providers.test",
+        [Owner], own [];
+    /// send own requests through a route while its targets fail by a script
+    DrillRoutes, "routes.drill",
         [Owner], own [];
     /// view the names of routes and aliases; their targets with a role of the instance
     ReadRoutes, "routes.read",

@@ -11,6 +11,7 @@ mod fetch;
 mod file;
 mod listener;
 mod members;
+mod mirror;
 mod otlp;
 mod price;
 mod provider;
@@ -29,6 +30,7 @@ pub use declared::{
 };
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};
+pub use mirror::MirrorConfig;
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};

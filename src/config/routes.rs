@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::mirror::{self, MirrorConfig};
 use crate::domain::attempt::{FailureClass, FailureClasses};
 
 const ROUTES_MAX: usize = 1_000;
@@ -52,6 +53,8 @@ pub struct RouteConfig {
     pub context_fallbacks: Vec<String>,
     /// names tried in turn if a target's content filter rejects the request
     pub content_fallbacks: Vec<String>,
+    /// copies of requests to another deployment
+    pub mirror: Option<MirrorConfig>,
 }
 
 /// One target of a route.
@@ -226,6 +229,7 @@ fn resolve(
         names("context_fallbacks"),
         names("content_fallbacks"),
     );
+    let mirror = mirror::resolve(&mut section, parse_name, errors);
     section.finish(errors);
     Some(RouteConfig {
         name: valid_name?,
@@ -239,6 +243,7 @@ fn resolve(
         fallbacks,
         context_fallbacks,
         content_fallbacks,
+        mirror,
     })
 }
 

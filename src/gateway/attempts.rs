@@ -21,6 +21,8 @@ use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::exchange::{self, AdmittedAttempt, unmetered};
 use crate::gateway::inflight::InflightGuard;
+use crate::gateway::mirror_plan::MirrorPlan;
+use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{self, Reply};
 use crate::route::Step;
 use crate::upstream::Client;
@@ -41,6 +43,9 @@ pub(super) struct RoutedRequest {
     pub max_cost: Option<Money>,
     pub arrived: Instant,
     pub progress: SharedProgress,
+    pub origin: RequestOrigin,
+    /// copy that follows
+    pub mirror: Option<MirrorPlan>,
 }
 
 impl RoutedRequest {
@@ -88,7 +93,8 @@ impl AttemptRunner {
             if !wait_before(&step, &mut guard).await {
                 break;
             }
-            let may_wait = refusal.is_none() && failed.is_none();
+            let is_first = refusal.is_none() && failed.is_none();
+            let may_wait = is_first && routed.origin.may_wait();
             let attempt = match self.admit(routed, step, client, may_wait).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
@@ -107,7 +113,10 @@ impl AttemptRunner {
                 Outcome::Reply(reply) => return Ok(reply),
                 Outcome::Failed(failure) => failure,
             };
-            self.exchange.log_failure(&failure, routed.id);
+            // the failures of a drill are none of a provider
+            if routed.origin != RequestOrigin::Drill {
+                self.exchange.log_failure(&failure, routed.id);
+            }
             let is_own = failure.class == FailureClass::Gateway;
             failed = Some(LastFailure { failure, headers });
             if is_own {
@@ -195,6 +204,7 @@ impl AttemptRunner {
             request: routed.request.clone(),
             deadlines: Deadlines::new(limits, timeouts, routed.timeouts, routed.arrived),
             max_cost: routed.max_cost,
+            origin: routed.origin,
             step,
             id,
         };

@@ -14,13 +14,20 @@ mod call;
 mod client_timeouts;
 mod conversation;
 mod deadlines;
+mod drill;
 mod exchange;
+mod failed_call;
 mod inflight;
 mod metrics;
+mod mirror;
+mod mirror_plan;
+mod mirror_stats;
+mod origin;
 mod price_list;
 mod rate_limit_headers;
 mod reply;
 mod request;
+mod resolution;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,6 +58,7 @@ use crate::gateway::body_work::BodyWork;
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
+pub use crate::gateway::drill::{DrillCall, DrillOutcome, DrillReach};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::provider_test;
 pub use crate::gateway::exchange::provider_test::{
@@ -58,13 +66,19 @@ pub use crate::gateway::exchange::provider_test::{
 };
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::failed_call::FailedCall;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::metrics::Metrics;
+pub use crate::gateway::mirror::MIRROR_HEADER;
+use crate::gateway::mirror::Mirrors;
+use crate::gateway::mirror_plan::MirrorPlan;
+pub use crate::gateway::mirror_stats::MirrorStats;
+use crate::gateway::origin::RequestOrigin;
 pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
-use crate::meter::estimates::Estimates;
+pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
 use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
 use crate::store::reasoning_memory::ReasoningMemory;
@@ -96,12 +110,15 @@ pub struct Gateway {
     limits: Limits,
     user_header: Option<String>,
     access: Arc<Access>,
-    attempts: AttemptRunner,
+    attempts: Arc<AttemptRunner>,
+    mirrors: Mirrors,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
     bodies: Arc<BodyBytes>,
-    refusals: RefusalLog,
+    refusals: Arc<RefusalLog>,
+    /// origin of the requests that it handles
+    origin: RequestOrigin,
     tracer: Arc<Tracer>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
@@ -129,18 +146,13 @@ impl Gateway {
         let table = access.routes.load_full();
         let providers = table.providers().iter().map(Arc::as_ref);
         parts.ceilings.retain_configured(providers);
-        let settler = Arc::new(Settler {
+        let alerts = AlertOutbox {
+            sender: parts.alerts,
             ledger: ledger.clone(),
-            ceilings: parts.ceilings.clone(),
-            queue: Arc::new(Queue::new(config.limits.queue_max)),
-            estimates: Arc::new(Estimates::default()),
-            alerts: AlertOutbox {
-                sender: parts.alerts,
-                ledger: ledger.clone(),
-            },
-            metrics: Metrics::default(),
-            routes: access.routes.clone(),
-        });
+        };
+        let queue = Arc::new(Queue::new(config.limits.queue_max));
+        let (ceilings, routes) = (parts.ceilings.clone(), access.routes.clone());
+        let settler = Arc::new(Settler::new(alerts, ceilings, queue, routes));
         let work = BodyWork::default();
         let admission = AdmissionControl {
             limits: config.limits,
@@ -162,16 +174,23 @@ impl Gateway {
             limits: config.limits,
             user_header: config.user_header.clone(),
             access,
-            attempts: AttemptRunner {
+            attempts: Arc::new(AttemptRunner {
                 admission,
                 settler: settler.clone(),
                 exchange: exchange.clone(),
-            },
+            }),
+            mirrors: Mirrors::new(settler.mirrors.clone()),
             settler,
             exchange,
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
-            refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
+            refusals: Arc::new(RefusalLog::new(
+                ledger,
+                parts.pseudonyms,
+                parts.denials,
+                time.clone(),
+            )),
+            origin: RequestOrigin::Client,
             tracer: parts.tracer,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
@@ -231,7 +250,10 @@ impl Gateway {
         entry.address = call.address;
         let is_unmetered = call.operation.is_unmetered();
         let routed = self.route(&mut entry, caller, call).await;
-        let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        if let Some(plan) = routed.mirror.take() {
+            self.start_mirror(plan, &routed, client);
+        }
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
         } else {
@@ -275,6 +297,14 @@ impl Gateway {
             random: mix(seed),
             conversation: plan.has_affinity().then(|| conversation::hash(&request)),
         };
+        let may_mirror = self.origin == RequestOrigin::Client && !call.no_mirror;
+        let mirrored = plan
+            .route()
+            .filter(|_| may_mirror && !call.operation.is_unmetered());
+        let mirror = mirrored.and_then(|route| {
+            let parts = (&*self.access, &*self.settler.ledger);
+            self.mirrors.choose(parts, &caller, route, seed)
+        });
         let progress = RouteProgress::new(plan, moment);
         Ok(RoutedRequest {
             id: entry.request,
@@ -288,7 +318,17 @@ impl Gateway {
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
             progress: SharedProgress::new(progress, self.time.clone(), seed, call.trace),
+            origin: self.origin,
+            mirror,
         })
+    }
+
+    /// Sends the copy of a request, unless the process is stopping.
+    fn start_mirror(&self, plan: MirrorPlan, routed: &RoutedRequest, client: &Client) {
+        if let Ok(guard) = self.inflight.begin() {
+            let of = (self.next_id(), routed);
+            self.mirrors.start(plan, of, &self.attempts, client, guard);
+        }
     }
 
     async fn read(&self, call: &Call) -> Result<Request, ApiError> {
@@ -419,6 +459,11 @@ impl Gateway {
         &self.settler.metrics
     }
 
+    /// Figures of mirrored requests.
+    pub fn mirrors(&self) -> &MirrorStats {
+        &self.settler.mirrors
+    }
+
     pub fn inflight(&self) -> &Inflight {
         &self.inflight
     }
@@ -443,20 +488,5 @@ impl Gateway {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
-    }
-}
-
-/// A call that ended without a reply: its error, and the headers of the attempt if there was one.
-struct FailedCall {
-    error: ApiError,
-    headers: Vec<(String, String)>,
-}
-
-impl From<ApiError> for Box<FailedCall> {
-    fn from(error: ApiError) -> Box<FailedCall> {
-        Box::new(FailedCall {
-            error,
-            headers: Vec::new(),
-        })
     }
 }

@@ -37,6 +37,22 @@ impl RouteTable {
         self
     }
 
+    /// The same names with health, turns and retry budgets of their own, all as at the start.
+    #[must_use]
+    pub fn isolated(&self) -> RouteTable {
+        let config = RoutingConfig {
+            routes: self
+                .all_routes()
+                .map(|route| route.config.clone())
+                .collect(),
+            aliases: self.routes.aliases.clone(),
+        };
+        RouteTable {
+            routes: Routes::new(&config, &self.models),
+            models: self.models.clone(),
+        }
+    }
+
     /// Resolves any name that a client may ask for.
     pub fn resolve(&self, asked: &str) -> Result<Resolution, RouteError> {
         if let Some(resolved) = self.named_route(asked) {
@@ -99,7 +115,7 @@ impl RouteTable {
         }
     }
 
-    /// Fallbacks and aliases that lead nowhere.
+    /// Fallbacks, aliases and targets of mirrors that lead nowhere.
     fn lost_names(&self, config: &RoutingConfig) -> Vec<Unreachable> {
         let fallbacks = config.routes.iter().flat_map(|route| {
             let lists = [
@@ -123,7 +139,12 @@ impl RouteTable {
                 reason,
             })
         };
-        fallbacks.chain(aliases).filter_map(lost).collect()
+        let mirrors = config.routes.iter().filter_map(|route| {
+            let target = &route.mirror.as_ref()?.target;
+            Some((format!("routes.{}.mirror", route.name), target))
+        });
+        let names = fallbacks.chain(aliases).chain(mirrors);
+        names.filter_map(lost).collect()
     }
 
     /// Targets, fallbacks and aliases of the configuration that no call can reach.

@@ -9,10 +9,10 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, clock,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, clock, drills,
     instance as instance_facts, keys, ledger, me, openapi, organizations, prices, providers,
-    reasoning_memory, requests, resource, routes as api_routes, settings, sign_in, state, teams,
-    usage, users,
+    reasoning_memory, requests, resolution, resource, routes as api_routes, settings, sign_in,
+    state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -146,6 +146,8 @@ fn tenants() -> Vec<ApiResource> {
         ),
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
+        resource("/v1/keys/import").post(may::ImportKeys, keys::import),
+        resource("/v1/keys/{id}/resolve").get(may::ReadKeys, resolution::get),
         resource("/v1/keys/{id}")
             .get(may::ReadKeys, keys::get)
             .patch(may::ChangeKeys, keys::change)
@@ -191,6 +193,7 @@ fn instance() -> Vec<ApiResource> {
             .patch(may::ChangeProviders, providers::change)
             .delete(may::ChangeProviders, providers::delete),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/routes/{id}/drill").post(may::DrillRoutes, drills::run),
         resource("/v1/routes")
             .get(may::ReadRoutes, api_routes::list)
             .create(may::ChangeRoutes, api_routes::create, api_routes::get),

@@ -143,6 +143,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
+    worker.gateway.mirrors().write(&mut text);
     write_trace_metrics(&mut text, worker);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()

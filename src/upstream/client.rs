@@ -18,6 +18,8 @@ use super::error::{ConnectCause, TransportError};
 use super::fetch::{FetchRules, Fetcher};
 use super::pools::{PooledCall, Pools};
 use super::response::IncomingResponse;
+use super::script::Script;
+use crate::dialect::Dialect;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::network::Network;
 
@@ -65,6 +67,7 @@ pub struct Client {
     egress: Egress,
     pools: Rc<Pools>,
     fetcher: Option<Fetcher>,
+    script: Option<Rc<dyn Script>>,
 }
 
 impl Client {
@@ -78,7 +81,27 @@ impl Client {
             egress: egress.clone(),
             pools: Pools::new(IDLE_MAX),
             fetcher,
+            script: None,
         }
+    }
+
+    /// The client with a script, which answers before a connection is made.
+    #[must_use]
+    pub fn with_script(&self, script: Rc<dyn Script>) -> Client {
+        Client {
+            script: Some(script),
+            ..self.clone()
+        }
+    }
+
+    /// Response of the script, if there is one and it answers for the deployment.
+    pub fn scripted(
+        &self,
+        deployment: &str,
+        dialect: Dialect,
+    ) -> Option<Result<IncomingResponse, TransportError>> {
+        let answer = self.script.as_ref()?.answer(deployment, dialect)?;
+        Some(answer.map(IncomingResponse::from))
     }
 
     /// The client of a destination, made at its first call.

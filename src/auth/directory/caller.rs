@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::budget::Owner;
 use crate::domain::id::{BudgetId, LimitId};
+use crate::domain::money::Money;
 use crate::domain::tenant::{Organization, Team, User, VirtualKey};
 
 /// A virtual key with its ancestors, team and organization.
@@ -76,6 +77,12 @@ impl Caller {
     /// The key and its ancestors; a restriction of any of them applies to the key.
     pub fn keys(&self) -> impl Iterator<Item = &VirtualKey> + Clone {
         std::iter::once(&self.key).chain(&self.parents)
+    }
+
+    /// Most that one request may cost by the settings of the key, its ancestors and its team.
+    pub fn max_cost(&self) -> Option<Money> {
+        let keys = self.keys().filter_map(|key| key.max_cost);
+        keys.chain(self.team.max_cost).min()
     }
 
     /// The key, its ancestors, its team and its organization as owners of budgets and limits, in this order.

@@ -3,6 +3,7 @@
 //! secrets. Deleted objects stay in it for their names, and are in no list.
 
 mod caller;
+mod imported;
 #[cfg(test)]
 pub mod samples;
 mod sharded_map;
@@ -22,6 +23,7 @@ use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, User, Virt
 use crate::store::{RowChange, Store, StoreError, Tenants};
 
 pub use caller::{Caller, LastUse};
+pub use imported::ImportedSecrets;
 
 /// Budgets and rate limits of one owner, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +58,8 @@ impl ShardKey for (Above, KeyId) {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     callers: ShardedMap<SecretHash, Arc<Caller>>,
+    /// callers with secrets of another gateway
+    imported: ImportedSecrets,
     admins: ShardedMap<SecretHash, Arc<AdminKey>>,
     keys: ShardedMap<KeyId, Arc<Caller>>,
     teams: ShardedMap<TeamId, Arc<Team>>,
@@ -101,7 +105,22 @@ impl Directory {
     /// Caller of the virtual key with this hash, even if disabled or expired; not if deleted. The hash may be the one before a
     /// rotation.
     pub fn caller(&self, hash: &SecretHash) -> Option<&Arc<Caller>> {
-        self.callers.get(hash)
+        self.callers
+            .get(hash)
+            .or_else(|| self.imported.caller(hash))
+    }
+
+    /// Keyed hash under which the caller of an imported secret is found; takes the SHA-256 of the secret. `None` before the seal key is
+    /// read.
+    pub fn imported_hash(&self, sha256: &SecretHash) -> Option<SecretHash> {
+        self.imported.keyed(sha256)
+    }
+
+    /// The directory with the key of its keyed hashes. Until it has one, no imported secret is found.
+    #[must_use]
+    pub fn with_import_key(mut self, key: &[u8; 32]) -> Directory {
+        self.imported = self.imported.with_key(key);
+        self
     }
 
     /// Administrative key with this hash, even if disabled; not if deleted.
@@ -285,6 +304,13 @@ impl DirectoryCell {
     /// Loads the directory of an open store.
     pub fn open(store: &Store) -> Result<DirectoryCell, StoreError> {
         Ok(DirectoryCell::new(Directory::build(store.tenants()?)))
+    }
+
+    /// Sets the key of the keyed hashes of imported secrets, before the first call.
+    pub fn set_import_key(&self, key: &[u8; 32]) {
+        let _one_at_a_time = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = (*self.current.load_full()).clone().with_import_key(key);
+        self.current.store(Arc::new(directory));
     }
 
     pub fn load(&self) -> Guard<Arc<Directory>> {

@@ -11,10 +11,11 @@ use crate::price::OwnRates;
 const KEY: &str = "sk-canary-0123456789";
 
 fn resolved(text: &str) -> Result<Config, ConfigErrors> {
-    let environment = |name: &str| {
-        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]
-            .contains(&name)
-            .then(|| KEY.to_owned())
+    let environment = |name: &str| match name {
+        "OPENAI_API_KEY" | "ANTHROPIC_API_KEY" => Some(KEY.to_owned()),
+        "MODELS_ADDRESS" => Some("https://models.example.internal/v1".to_owned()),
+        "MODELS_ADDRESS_WITH_QUERY" => Some("https://models.example.internal/v1?a=b".to_owned()),
+        _ => None,
     };
     parse(
         Path::new("gatekeeper.toml"),
@@ -38,6 +39,33 @@ fn chat_url(provider: &Provider, model: &str, streamed: bool) -> String {
         .preset
         .endpoint(Operation::Conversation, Dialect::Chat, model);
     provider.url(endpoint.expect("a chat endpoint"), model, streamed)
+}
+
+#[test]
+fn base_url_and_header_values_are_read_from_the_environment() {
+    let section = |address: &str| {
+        format!(
+            "[providers.lan]\ntype = \"openai_compatible\"\nbase_url = \"env:{address}\"\nprice = \"free\"\n\
+             headers = {{ x-org = \"env:OPENAI_API_KEY\" }}"
+        )
+    };
+    let lan = provider(&section("MODELS_ADDRESS")).expect("a provider");
+    assert_eq!(lan.base_url, "https://models.example.internal/v1");
+    let header = lan
+        .headers
+        .first()
+        .map(|(name, value)| (name.as_str(), value.expose()));
+    assert_eq!(header, Some(("x-org", KEY)));
+    for (address, expected) in [
+        ("MISSING", "MISSING"),
+        ("MODELS_ADDRESS_WITH_QUERY", "query"),
+    ] {
+        let errors = errors(&section(address));
+        assert!(
+            errors.contains(expected) && errors.contains("base_url"),
+            "{errors}"
+        );
+    }
 }
 
 #[test]

@@ -116,4 +116,12 @@ pub(super) const ROUTE: &[KeyReference] = &[
         "",
         "Routes or models tried in turn if a target's content filter rejects the request.",
     ),
+    key(
+        "mirror",
+        Table,
+        Absent,
+        "",
+        "Copies of a share of the requests to another deployment: `{ target = \"openai/gpt-5.1\", share = 0.01, budget = \"bud_7\" }`. \
+         `budget` is the id of a budget of a key, which pays for the copies.",
+    ),
 ];

@@ -7,7 +7,8 @@ use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::hold::{CallFacts, OpenHold};
+use crate::gateway::exchange::facts::CallFacts;
+use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::request::embeddings::NativeEmbeddings;
@@ -62,6 +63,7 @@ impl AdmittedAttempt {
             routes: settler.routes.load_full(),
             deployment: admission.deployment().clone(),
             route,
+            origin: admission.origin,
         };
         let (note, call) = (admission.note(), admission.step.call.take());
         AdmittedAttempt {

@@ -7,6 +7,7 @@ mod disconnect_flag;
 mod drain;
 mod drain_slots;
 mod embeddings;
+mod facts;
 mod failure;
 mod failure_log;
 mod hold;

@@ -77,15 +77,22 @@ async fn dispatch(
         http::upstream_headers(headers, same_dialect && attempt.endpoint.wrapper.is_none());
     attempt.hold.sent_at = Some(now);
     let now_ms = attempt.context.time.wall_ms();
-    let sent = http::send(
-        client,
-        &deployment,
-        &attempt.url,
-        &headers,
-        body,
-        head_timeout,
-        now_ms,
-    );
+    let scripted = client.scripted(&deployment.qualified(), attempt.endpoint.dialect);
+    let sent = async {
+        if let Some(scripted) = scripted {
+            return scripted;
+        }
+        let sent = http::send(
+            client,
+            &deployment,
+            &attempt.url,
+            &headers,
+            body,
+            head_timeout,
+            now_ms,
+        );
+        sent.await
+    };
     let result = tokio::select! {
         biased;
         result = sent => result,

@@ -8,6 +8,7 @@ use crate::domain::id::RequestId;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::mirror_stats::MirrorStats;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
 use crate::route::RouteCell;
@@ -20,11 +21,31 @@ pub(in crate::gateway) struct Settler {
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,
     pub metrics: Metrics,
+    pub mirrors: Arc<MirrorStats>,
     /// prices of models that ran inside a call
     pub routes: Arc<RouteCell>,
 }
 
 impl Settler {
+    /// A settler whose counters and estimates are at their start.
+    pub fn new(
+        alerts: AlertOutbox,
+        ceilings: Arc<Ceilings>,
+        queue: Arc<Queue>,
+        routes: Arc<RouteCell>,
+    ) -> Settler {
+        Settler {
+            ledger: alerts.ledger.clone(),
+            ceilings,
+            queue,
+            estimates: Arc::default(),
+            alerts,
+            metrics: Metrics::default(),
+            mirrors: Arc::default(),
+            routes,
+        }
+    }
+
     /// Settles a hold. On an error the ledger keeps the result and retries; the reply must not be finished. `first` is false
     /// for a retry, which counts in no metric.
     pub fn settle(

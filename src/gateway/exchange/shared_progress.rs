@@ -43,6 +43,11 @@ impl SharedProgress {
         }
     }
 
+    /// Progress of another request, which is not traced, with the same clock and jitter.
+    pub fn with_plan(&self, progress: RouteProgress) -> SharedProgress {
+        SharedProgress::new(progress, self.time.clone(), self.seed, None)
+    }
+
     /// The next attempt, if there is one.
     pub fn take_next(&self) -> Option<Step> {
         self.lock().take_next()

@@ -36,6 +36,7 @@ fn route(name: &str, targets: &[&str]) -> RouteConfig {
         fallbacks: Vec::new(),
         context_fallbacks: Vec::new(),
         content_fallbacks: Vec::new(),
+        mirror: None,
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod clock;
 mod creation;
 mod csv;
 mod declaration_fields;
+pub(crate) mod drills;
 mod expiry;
 pub(crate) mod instance;
 pub(crate) mod keys;
@@ -32,6 +33,7 @@ pub(crate) mod reply;
 mod request_json;
 mod request_query;
 pub(crate) mod requests;
+pub(crate) mod resolution;
 pub(crate) mod routes;
 pub(crate) mod settings;
 #[cfg(test)]

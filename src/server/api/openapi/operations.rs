@@ -230,9 +230,18 @@ fn keys() -> Vec<Operation> {
         post("/v1/keys/{id}/rotate", "Give a key a new secret")
             .body(bodies::rotation)
             .answers(200, of::<KeyJson>),
+        get(
+            "/v1/keys/{id}/resolve",
+            "What a model name leads to for a key",
+        )
+        .query(&[query::RESOLVED_NAME])
+        .answers(200, replies::resolution),
         post("/v1/keys/verify", "Status of the key with a secret")
             .body(bodies::secret_of_key)
             .answers(200, of::<KeyStatusJson>),
+        post("/v1/keys/import", "Take over a key of another gateway")
+            .body(bodies::imported_key)
+            .answers(201, of::<KeyJson>),
         get("/v1/me", "Status of the key of the call").answers(200, replies::me),
         get("/v1/me/requests", "Requests of the key of the call")
             .query(&request_filters())
@@ -364,6 +373,12 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        post(
+            "/v1/routes/{id}/drill",
+            "Requests through a route whose targets fail by a script",
+        )
+        .body(bodies::drill)
+        .answers(200, replies::drill),
         get("/v1/prices/sheet", "Price sheet in force").answers(200, replies::price_sheet),
         get("/v1/prices/sheet/text", "Price sheet in force, as a file").answers_text(),
         post(

@@ -67,6 +67,8 @@ pub(super) const BUDGET_ACTION: Parameter = of("action", "budgets with this acti
 });
 pub(super) const PROVIDER: Parameter = parameter("provider", "the name of a provider");
 pub(super) const MODEL: Parameter = parameter("model", "a name, or a part or pattern of it");
+pub(super) const RESOLVED_NAME: Parameter =
+    parameter("model", "the name of a route, an alias or a model");
 pub(super) const START: Parameter = parameter("start", "a date, or an instant in RFC 3339");
 pub(super) const END: Parameter =
     parameter("end", "a date, or an instant in RFC 3339; not included");

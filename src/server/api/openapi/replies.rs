@@ -72,6 +72,56 @@ fn session_members() -> Value {
     ])
 }
 
+pub(super) fn drill(_: &mut SchemaGenerator) -> Value {
+    let outcome = object(&[
+        ("class", text_schema()),
+        ("failing", words(&["first", "all"])),
+        ("request", nullable(text_schema())),
+        ("client", any_object()),
+        ("took_ms", count()),
+        ("cost_usd", money()),
+        ("attempts", array(any_object())),
+    ]);
+    object(&[
+        ("object", constant("drill")),
+        ("route", text_schema()),
+        ("is_route", flag()),
+        ("live", flag()),
+        ("team", text_schema()),
+        ("key", text_schema()),
+        ("cost_usd", money()),
+        ("data", array(outcome)),
+    ])
+}
+
+pub(super) fn resolution(_: &mut SchemaGenerator) -> Value {
+    let target = object(&[
+        (
+            "list",
+            words(&[
+                "targets",
+                "fallbacks",
+                "context_fallbacks",
+                "content_fallbacks",
+            ]),
+        ),
+        ("name", text_schema()),
+        ("target", nullable(text_schema())),
+        ("weight", nullable(count())),
+        ("order", nullable(count())),
+        ("allowed", flag()),
+        ("reason", nullable(text_schema())),
+    ]);
+    object(&[
+        ("object", constant("resolution")),
+        ("name", text_schema()),
+        ("key", text_schema()),
+        ("route", nullable(text_schema())),
+        ("strategy", nullable(text_schema())),
+        ("targets", array(target)),
+    ])
+}
+
 pub(super) fn session(_: &mut SchemaGenerator) -> Value {
     session_members()
 }
