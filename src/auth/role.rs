@@ -306,7 +306,8 @@ mod tests {
             .filter(|role| ["auditor", "viewer"].contains(&role.as_str()));
         for role in readers {
             for action in Action::ALL {
-                let reads = action.as_str().ends_with(".read");
+                let reads =
+                    action.as_str().ends_with(".read") || *action == Action::ReadRouteHealth;
                 assert!(
                     reads || action.reach(role).is_none(),
                     "{role:?} {}",

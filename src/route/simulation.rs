@@ -170,8 +170,8 @@ fn total_outage_is_not_multiplied_and_its_attempts_come_without_spikes() {
             let report = simulate(&table, 2_000, 30_000, &|_, _| (1, Some(class)));
             assert_eq!((report.requests, report.failed), (15_000, 15_000));
             let attempts = report.attempts.len() as u64;
-            // ten extra attempts per second, and those of two seconds saved up
-            let floor = 10 * 32;
+            // ten extra attempts per second, those of two seconds saved up, and of a second in which the last ones back off
+            let floor = 10 * 33;
             assert!(attempts <= 15_000 + 1_500 + floor, "{attempts} attempts");
             let mut histogram = vec![0_u64; 320];
             for (at_ms, _) in &report.attempts {
@@ -215,9 +215,9 @@ fn least_busy_avoids_the_deployment_whose_calls_take_long() {
 
 #[test]
 fn slow_deployment_gets_few_calls_under_fastest() {
-    let table = table(&EVEN, Strategy::Fastest);
     // 20 times the others', as every call and as one in ten
     for slow_each in [1, 10] {
+        let table = table(&EVEN, Strategy::Fastest);
         let number = std::cell::Cell::new(0_u64);
         let latency = move |model: &str, _| {
             number.set(number.get() + 1);
@@ -230,7 +230,7 @@ fn slow_deployment_gets_few_calls_under_fastest() {
             slow * 100 < all * 3,
             "{slow} of {all} with one in {slow_each}"
         );
-        assert!(slow > 0, "a slow deployment is tried again");
+        assert!(slow > 0, "never tried with one in {slow_each}");
     }
 }
 
