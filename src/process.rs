@@ -11,6 +11,7 @@ mod route_catalogue;
 mod seal_key;
 mod sign_in;
 mod start_error;
+mod stored_content;
 
 use std::fs;
 use std::io;
@@ -33,7 +34,6 @@ use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::server::{self, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::Store;
-use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::SealKey;
 use crate::trace::{TraceExporter, Tracer};
 use crate::upstream::{Client, Egress, FetchRules};
@@ -42,6 +42,7 @@ use heap::HeapRelease;
 use instance::Instance;
 use reload::{ConfigReload, declarations};
 use seal_key::seal_key;
+use stored_content::ContentStores;
 
 pub use crate::server::block_on;
 pub use platform::Platform;
@@ -103,22 +104,23 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
+    let import_key = seal_key.for_purpose("imported keys");
+    instance.directory.set_import_key(&import_key);
     instance.control.open_audit(&seal_key).await?;
     instance
         .control
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
-    let memory = open_reasoning_memory(&config, &instance, &seal_key);
+    let content = ContentStores::open(&config, &instance.disk, &instance.time, &seal_key);
     let egress = egress(&config)?;
-    let (declarations, control) = control(&config, &instance, &seal_key, memory.clone())?;
+    let (declarations, control) = control(&config, &instance, &seal_key, &content)?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
-    let webhook_client = Client::new(&egress, None);
-    let client = webhook_client.clone();
-    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
+    let webhook = Client::new(&egress, None);
+    let (alerts, alert_senders) = Alerts::open(&control, config.alerts.clone(), webhook.clone());
     control.put_settings_in_force();
     let copies = AuditCopies {
         config: config.audit.clone(),
-        client: webhook_client,
+        client: webhook,
     };
     let reload = ConfigReload {
         declarations: declarations.clone(),
@@ -127,8 +129,10 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     };
     let parts = GatewayParts {
         seal_key,
-        memory: memory.clone(),
-        alerts: alert_sender,
+        memory: content.memory.clone(),
+        captures: content.captures.clone(),
+        alerts: alert_senders.budgets,
+        deployment_alerts: alert_senders.deployments,
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
@@ -161,7 +165,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger,
         store: instance.store,
         control,
-        memory,
+        content,
         tasks,
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
@@ -179,7 +183,7 @@ pub struct RunningServer {
     pub ledger: Arc<Ledger>,
     pub store: Store,
     control: Control,
-    memory: Option<Arc<ReasoningMemory>>,
+    content: ContentStores,
     listener: Listener,
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
@@ -228,10 +232,10 @@ impl RunningServer {
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
-        let (store, memory) = (self.store, self.memory);
+        let (store, content) = (self.store, self.content);
         let closed = tokio::task::spawn_blocking(move || {
             store.close();
-            memory.iter().for_each(|memory| memory.close());
+            content.close();
         });
         if closed.await.is_err() {
             tracing::error!("failed to close the store");
@@ -242,32 +246,13 @@ impl RunningServer {
     }
 }
 
-/// `None` where the configuration turns it off; the stored entries are then deleted.
-fn open_reasoning_memory(
-    config: &Config,
-    instance: &Instance,
-    key: &SealKey,
-) -> Option<Arc<ReasoningMemory>> {
-    let settings = config.reasoning_memory;
-    if !settings.enabled {
-        ReasoningMemory::remove_file(&*instance.disk);
-        return None;
-    }
-    let bounds = Bounds {
-        keep_ms: settings.keep_ms,
-        entries_max: settings.entries_max,
-        bytes_max: settings.bytes_max,
-    };
-    let (disk, time) = (instance.disk.clone(), instance.time.clone());
-    Some(Arc::new(ReasoningMemory::open(disk, time, key, bounds)))
-}
-
-/// The declarations with their routes, and the control plane with what it needs to know of configuration, routes and reasoning memory.
+/// The declarations with their routes, and the control plane with what it needs to know of configuration, routes and stored
+/// content.
 fn control(
     config: &Config,
     instance: &Instance,
     seal_key: &SealKey,
-    memory: Option<Arc<ReasoningMemory>>,
+    content: &ContentStores,
 ) -> Result<(Arc<Declarations>, Control), StartError> {
     let prices = StoredPrices::load(&instance.store)?;
     let declarations = declarations(config, &instance.store, seal_key, prices.sheet.clone())?;
@@ -284,7 +269,8 @@ fn control(
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
         .with_declarations(declarations.clone())
-        .with_memory(memory)
+        .with_memory(content.memory.clone())
+        .with_captures(content.captures.clone())
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max())
         .with_prices(prices, Arc::new(publish));

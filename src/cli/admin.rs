@@ -20,7 +20,7 @@ use crate::domain::zone::Zone;
 use crate::process::ADMIN_SOCKET;
 
 /// Members of request bodies and query strings, and the flags that set them.
-const FLAGS: [(&str, &str); 18] = [
+const FLAGS: [(&str, &str); 19] = [
     ("name", "the name"),
     ("team", "--team"),
     ("parent", "--parent"),
@@ -33,6 +33,7 @@ const FLAGS: [(&str, &str); 18] = [
     ("rpm", "--rpm"),
     ("tpm", "--tpm"),
     ("max_parallel", "--max-parallel"),
+    ("max_cost_usd", "--max-cost"),
     ("group_by", "--group-by"),
     ("start", "--start"),
     ("end", "--end"),
@@ -74,6 +75,11 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Flags that name the configuration.
+    pub fn settings(&self) -> &SettingsArgs {
+        &self.settings
+    }
+
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         let client = match &self.url {
             Some(url) => {
@@ -110,11 +116,6 @@ impl ServerArgs {
             }
             SealKeySource::Configured(_) => None,
         }
-    }
-
-    /// Settings that the flags select.
-    pub fn settings(&self) -> &SettingsArgs {
-        &self.settings
     }
 
     fn local_zone(&self) -> Option<Zone> {

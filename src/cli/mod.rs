@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod backup;
 mod budgets;
+mod captures;
 mod changes;
 mod check;
 mod clock;
@@ -13,6 +14,7 @@ mod data_dir;
 mod declared;
 mod demo;
 mod doctor;
+mod drill;
 mod failure;
 mod http;
 mod import;
@@ -34,6 +36,7 @@ mod resource;
 mod restore;
 mod roles;
 mod route_changes;
+mod route_resolution;
 mod routes;
 mod serve;
 mod service_manager;
@@ -128,6 +131,8 @@ enum Command {
     /// List, add, change and remove routes; show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
+    /// Let the targets of a route fail by a script, and show what a client would see
+    Drill(drill::Args),
     /// List, add, change and remove aliases of routes and models
     #[command(subcommand)]
     Aliases(route_changes::AliasCommand),
@@ -140,6 +145,9 @@ enum Command {
     /// Show, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Turn prompt capture on and off, show and purge captured calls
+    #[command(subcommand)]
+    Captures(captures::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -185,10 +193,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Import(command) => import::run(command),
         Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
+        Command::Drill(args) => drill::run(args),
         Command::Aliases(command) => crate::process::block_on(route_changes::run_alias(&command)),
         Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Captures(command) => captures::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Doctor(args) => doctor::run(args),
@@ -265,6 +275,7 @@ mod tests {
             "gatekeeper organizations delete acme --yes",
             "gatekeeper teams delete eng --yes -q",
             "gatekeeper teams list --quiet",
+            "gatekeeper captures on --team eng --keep-days 7",
             "gatekeeper apply -f state.toml --dry-run",
             "gatekeeper export",
             "gatekeeper budgets list --owner eng",
@@ -277,8 +288,14 @@ mod tests {
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper import litellm config.yaml --out gatekeeper.toml --strict",
+            "gatekeeper import litellm-keys keys.json --team support --expires 90d --dry-run",
+            "gatekeeper keys create --team eng --max-cost $0.50",
+            "gatekeeper teams update eng --max-cost none",
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
+            "gatekeeper routes resolve smart --key eng/laptop",
+            "gatekeeper drill smart --json",
+            "gatekeeper drill smart --live --max-cost $1",
             "gatekeeper requests explain --last",
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",
@@ -302,8 +319,13 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn incomplete_commands_are_refused() {
         for line in [
             "gatekeeper keys create",
+            "gatekeeper drill smart --live",
             "gatekeeper usage --csv --json",
             "gatekeeper teams list --quiet --json",
             "gatekeeper requests explain",

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::price_sheet;
 use super::route_changes::{self, AddArgs, NameArgs, UpdateArgs};
-use super::settings::SettingsArgs;
+use super::route_resolution;
+use crate::cli::admin::ServerArgs;
 use crate::cli::output::{print, print_json};
 use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
@@ -36,11 +37,11 @@ pub enum Command {
 pub struct ResolveArgs {
     /// Route, alias, model or `provider/model`
     name: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    /// Ask the running server what the name leads to for this key, by id, name or `team/key`
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     #[command(flatten)]
-    settings: SettingsArgs,
+    server: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -56,14 +57,17 @@ pub fn run(command: Command) -> Result<(), Failure> {
 }
 
 async fn resolve(args: &ResolveArgs) -> Result<(), Failure> {
-    let config = config::load(&args.settings.overrides())?.config;
+    if let Some(key) = &args.key {
+        return route_resolution::show(&args.server, &args.name, key).await;
+    }
+    let config = config::load(&args.server.settings().overrides())?.config;
     let sheet = price_sheet::in_force(&config.folder).await;
     let routes = RouteTable::new(&config.providers, sheet).with_routing(&config.routing);
     let resolved = routes
         .resolve(&args.name)
         .map_err(|error| Failure::runtime(error.to_api_error(&args.name).message))?;
     let fallbacks = fallbacks(&routes, &resolved);
-    if args.json {
+    if args.server.json {
         print_json(&resolved_json(&args.name, &resolved, &fallbacks))
     } else {
         print(&render(&args.name, &resolved, &fallbacks))

@@ -281,7 +281,7 @@ mod tests {
         )
         .expect("a provider");
         assert_eq!(
-            resolved.api_key.as_ref().map(|key| key.expose()),
+            resolved.api_keys.first().map(|key| key.secret.expose()),
             Some("sk-1")
         );
         assert_eq!(resolved.headers[0].1.expose(), "a b");

@@ -40,7 +40,7 @@ pub fn markdown() -> String {
 pub(super) fn may_hold_secret(name: &str) -> bool {
     let keys = SECTIONS.iter().flat_map(|section| section.keys);
     keys.into_iter()
-        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret))
+        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret | KeyKind::Secrets))
 }
 
 /// A key of a section as the member of a JSON object.
@@ -75,7 +75,7 @@ pub fn section_members(section: &str) -> Vec<SectionMember> {
             KeyKind::Choice(words) => MemberKind::Word(words),
             KeyKind::Strings => MemberKind::Texts,
             KeyKind::StringTable | KeyKind::Tables | KeyKind::Table => MemberKind::Object,
-            KeyKind::Targets => MemberKind::List,
+            KeyKind::Targets | KeyKind::Secrets => MemberKind::List,
             KeyKind::Amount | KeyKind::ChoiceOrTable(_) => MemberKind::Any,
         },
         meaning: key.meaning,
@@ -106,6 +106,7 @@ impl KeyKind {
         match self {
             KeyKind::String => "string".to_owned(),
             KeyKind::Secret => "secret source".to_owned(),
+            KeyKind::Secrets => "array of secret sources or tables".to_owned(),
             KeyKind::Boolean => "boolean".to_owned(),
             KeyKind::Integer { min, max } => format!("integer, {min} to {max}"),
             KeyKind::Choice(words) => quoted(words),

@@ -22,6 +22,7 @@ use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::{Ceilings, Ledger};
+use crate::store::captures::Captures;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::{Store, StoreError};
 
@@ -45,6 +46,7 @@ pub struct Control {
     pub(super) pseudonyms: Pseudonyms,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
+    pub(super) captures: Option<Arc<Captures>>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
     /// longest time from a request's arrival to its hold
@@ -99,6 +101,7 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             memory: None,
+            captures: None,
             webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
@@ -226,6 +229,11 @@ impl Control {
 
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
+    }
+
+    /// Time since the start of the machine, which health and cooldowns count in.
+    pub fn boot_ms(&self) -> u64 {
+        self.time.boot_ms()
     }
 
     pub fn now_ms(&self) -> u64 {

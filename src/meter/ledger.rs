@@ -295,6 +295,12 @@ impl Ledger {
         self.notify_change();
     }
 
+    /// Sets what was settled elsewhere in a window of a new budget. Not logged, because the books already contain it.
+    pub fn open_balance(&self, charge: Charge, settled: Money) {
+        self.lock().restore_balance(charge, settled);
+        self.notify_change();
+    }
+
     /// Sets the alert threshold in percent of a budget's limit.
     pub fn set_threshold(&self, percent: u8) {
         self.lock().threshold_percent = percent;

@@ -9,10 +9,10 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, clock,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, captures, clock, drills,
     instance as instance_facts, keys, ledger, me, openapi, organizations, prices, providers,
-    reasoning_memory, requests, resource, routes as api_routes, settings, sign_in, state, teams,
-    usage, users,
+    reasoning_memory, requests, resolution, resource, routes as api_routes, settings, sign_in,
+    state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -128,6 +128,7 @@ fn tenants() -> Vec<ApiResource> {
             .get(may::ReadTeams, teams::get)
             .patch(may::ManageTeams, teams::change)
             .delete(may::ChangeTeams, teams::delete),
+        resource("/v1/teams/{id}/capture").patch(may::ChangeCaptures, captures::change_team),
         resource("/v1/teams/{id}/members")
             .get(may::ReadUsers, users::members)
             .post(may::ChangeUsers, users::put_member),
@@ -145,7 +146,10 @@ fn tenants() -> Vec<ApiResource> {
             keys::get,
         ),
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
+        resource("/v1/keys/{id}/capture").patch(may::ChangeCaptures, captures::change_key),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
+        resource("/v1/keys/import").post(may::ImportKeys, keys::import),
+        resource("/v1/keys/{id}/resolve").get(may::ReadKeys, resolution::get),
         resource("/v1/keys/{id}")
             .get(may::ReadKeys, keys::get)
             .patch(may::ChangeKeys, keys::change)
@@ -167,6 +171,12 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/usage").get(may::ReadUsage, usage::get),
         resource("/v1/requests").get(may::ReadUsage, requests::list),
         resource("/v1/requests/{id}").get(may::ReadUsage, requests::get),
+        resource("/v1/requests/{id}/capture")
+            .get(may::ReadCaptures, captures::get)
+            .delete(may::PurgeCaptures, captures::purge_request),
+        resource("/v1/captures")
+            .get(may::ReadTeams, captures::list)
+            .delete(may::PurgeCaptures, captures::purge),
         resource("/v1/ledger/orphans").get(may::ReadLedger, ledger::orphans),
         resource("/v1/ledger/corrections").post(may::CorrectLedger, ledger::correct),
         resource("/v1/ledger/verify").get(may::ReadLedger, ledger::verify),
@@ -191,6 +201,8 @@ fn instance() -> Vec<ApiResource> {
             .patch(may::ChangeProviders, providers::change)
             .delete(may::ChangeProviders, providers::delete),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
+        resource("/v1/routes/{id}/drill").post(may::DrillRoutes, drills::run),
+        resource("/v1/routes/{id}/health").get(may::ReadRouteHealth, api_routes::health),
         resource("/v1/routes")
             .get(may::ReadRoutes, api_routes::list)
             .create(may::ChangeRoutes, api_routes::create, api_routes::get),

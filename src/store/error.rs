@@ -55,6 +55,8 @@ pub enum StoreError {
     Prices(String),
     #[error("ceilings.json: {0}")]
     Ceilings(String),
+    #[error("captured calls: {0}")]
+    Captures(String),
     #[error("gatekeeper.redb: {0}")]
     Database(String),
     #[error("unreadable {kind} in the books: {reason}")]

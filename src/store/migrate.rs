@@ -46,6 +46,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
             from: 9,
             apply: rollup_upgrade::add_latencies,
         },
+        Step {
+            from: 10,
+            apply: bound_requests_and_import_keys,
+        },
     ],
 };
 
@@ -60,6 +64,12 @@ fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<()
 fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
     transaction.open_table(KEY_USES)?;
+    Ok(())
+}
+
+/// 10 to 11: rows of teams and keys have a version with the most that a request may cost, and with the origin of the secret. The number
+/// keeps earlier releases from reading them.
+fn bound_requests_and_import_keys(_: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 

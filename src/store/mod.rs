@@ -1,5 +1,5 @@
 //! State on disk, and the only folder that knows redb: the books (`gatekeeper.redb`) with their writer thread, the write-ahead log
-//! (`ledger/`) with its sync thread, and the disposable reasoning memory (`memory.redb`). Accepts and returns types of `domain`; it
+//! (`ledger/`) with its sync thread, the disposable reasoning memory (`memory.redb`) and captured calls (`capture.redb`). Accepts and returns types of `domain`; it
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
 mod applied_sheet;
@@ -7,6 +7,7 @@ mod audit_state;
 mod backend;
 pub mod backup;
 mod books;
+pub mod captures;
 mod ceilings_file;
 mod codec;
 pub mod disk;

@@ -120,6 +120,8 @@ export async function firstStart(kit, stage, binary) {
       await dialog.getByLabel("Name", { exact: true }).fill("local");
       await dialog.getByLabel("Address").fill(await stage.simulator());
       await dialog.getByLabel("Models").fill("simulator-small");
+      await dialog.getByLabel("Dollars per million input tokens").fill("1");
+      await dialog.getByLabel("Dollars per million output tokens").fill("5");
       await page.screenshot({ path: `${kit.screens}/add-provider-light.png` });
       await kit.axe(page, "add a provider");
       await dialog.getByRole("button", { name: "Add provider" }).click();

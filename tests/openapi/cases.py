@@ -90,6 +90,8 @@ def configuration(demo):
             "/v1/users/{id}/invitation": [user],
             "/v1/keys/{id}": keys,
             "/v1/keys/{id}/rotate": keys[:1],
+            "/v1/keys/{id}/resolve": keys[:1],
+            "/v1/routes/{id}/drill": ["simulator-small"],
             "/v1/requests/{id}": [request],
             "/v1/audit/proofs/{id}": ["1"],
             "/v1/providers/{id}/test": ["simulator"],

@@ -2,6 +2,7 @@
 
 import { may, roleNames } from "../access.js";
 import { call, get, list } from "../api.js";
+import { drawStored } from "../captures.js";
 import { h, icon } from "../dom.js";
 import { count, instant, since, zoneName } from "../format.js";
 import { instanceCards } from "./instance.js";
@@ -80,14 +81,6 @@ export async function show({ main, signal }) {
       h("button.btn.slim.push", { "aria-label": `End session of ${one.user} from ${one.address}`, click: async () => { await call("DELETE", `/v1/sessions/${one.id}`, undefined, signal); await drawSessions(); } }, "End")))) : h("p.small.mute", "No session; you came with a key."));
   }
 
-  function drawContent() {
-    content.replaceChildren(h("div.stack", h("p.small", h("b", "Reasoning memory"), ": encrypted reasoning that some vendors want to see again, by team, never readable here."),
-      may("changeInstance") && h("p.row", h("button.btn.slim.danger", { click: () => confirmed("Purge the reasoning memory?", "Running conversations with tools lose their stored reasoning; models then think anew.", "Purge", async () => {
-        const purged = await call("DELETE", "/v1/reasoning-memory", undefined, signal);
-        toast(`${count(purged.entries)} entries purged`);
-      }) }, "Purge …"))));
-  }
-
   async function drawAbout() {
     const clock = may("readInstance") ? await get("/v1/clock", signal) : null;
     about.replaceChildren(h("dl.facts", [["You", `${actor.email ?? actor.name}, ${roleNames()}`], ["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ...(clock ? [["Clock", clock.in_step ? "in step" : "jumped; see Overview"]] : [])].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
@@ -116,7 +109,7 @@ export async function show({ main, signal }) {
   }
 
   /** @type {[() => void | Promise<void>, HTMLElement][]} */
-  const cards = [[drawSessions, sessions], [drawContent, content], [drawAbout, about]];
+  const cards = [[drawSessions, sessions], [() => drawStored(content, signal), content], [drawAbout, about]];
   if (may("readInstance")) cards.push([drawInstance, upkeep]);
   if (may("readUsers")) cards.push([drawPeople, people]);
   await Promise.all(cards.map(async ([draw, place]) => {

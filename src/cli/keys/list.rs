@@ -117,6 +117,7 @@ impl KeyTenants {
             Cell::toned(Tone::Dim, cell(&key["id"])),
             Cell::toned(Tone::Dim, format!("…{}", cell(&key["hint"]))),
             match state_of(key, style) {
+                KeyState::Active if key["imported"] == true => "active, imported".into(),
                 KeyState::Active => "active".into(),
                 KeyState::Disabled => Cell::toned(Tone::Bad, "disabled"),
                 KeyState::Expired => Cell::toned(Tone::Warning, "expired"),

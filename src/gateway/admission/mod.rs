@@ -29,6 +29,7 @@ use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::deadlines::Deadlines;
+use crate::gateway::origin::RequestOrigin;
 use crate::gateway::request::compat;
 use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::fitting::{CapBounds, Fitter};
@@ -46,6 +47,7 @@ pub(super) struct NewAttempt {
     pub deadlines: Deadlines,
     /// most that the attempt may cost, as the client asks
     pub max_cost: Option<Money>,
+    pub origin: RequestOrigin,
     pub id: HoldId,
 }
 
@@ -73,6 +75,7 @@ impl AdmissionControl {
             step,
             deadlines,
             max_cost,
+            origin,
             id,
         } = attempt;
         let deployment = step.candidate.deployment().clone();
@@ -95,6 +98,7 @@ impl AdmissionControl {
             step,
             deadlines,
             max_cost,
+            origin,
             id,
             endpoint,
             url: String::new(),

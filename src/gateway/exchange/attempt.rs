@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
+use crate::domain::event::Flags;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::hold::{CallFacts, OpenHold};
+use crate::gateway::exchange::facts::CallFacts;
+use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::request::embeddings::NativeEmbeddings;
@@ -36,7 +38,7 @@ impl AdmittedAttempt {
         granted: GrantedAdmission,
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
-        route: SharedProgress,
+        (route, marks): (SharedProgress, Flags),
     ) -> AdmittedAttempt {
         let GrantedAdmission {
             mut admission,
@@ -46,6 +48,7 @@ impl AdmittedAttempt {
         let known_members_only = cap.binding && admission.needs_known_members();
         let facts = CallFacts {
             team: admission.team(),
+            marks,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             ceiling_factor: cap.factor,
@@ -62,6 +65,7 @@ impl AdmittedAttempt {
             routes: settler.routes.load_full(),
             deployment: admission.deployment().clone(),
             route,
+            origin: admission.origin,
         };
         let (note, call) = (admission.note(), admission.step.call.take());
         AdmittedAttempt {

@@ -1,4 +1,4 @@
-//! Open hold of one attempt and the facts it is settled from. However the call ends, a panic or a vanished client included, the
+//! Open hold of one attempt. However the call ends, a panic or a vanished client included, the
 //! hold is resolved exactly once: by `settle` or `release`, else when this value is dropped. What the log does not take, the
 //! ledger keeps and retries.
 
@@ -11,63 +11,23 @@ use std::time::{Duration, Instant};
 use crate::dialect::{DeliveredText, ResponseStream};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::{AttemptNote, FailureNote};
-use crate::domain::ceiling::CeilingFactor;
 use crate::domain::event::{CallResult, Flags, Progress, Status};
-use crate::domain::id::TeamId;
 use crate::domain::money::Money;
-use crate::domain::usage::{CacheLifetime, ReportedUsage, Usage};
-use crate::gateway::deadlines::Deadlines;
+use crate::domain::usage::{ReportedUsage, Usage};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::disconnect_flag::DisconnectFlag;
+use crate::gateway::exchange::facts::CallFacts;
 use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart};
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::mirror_stats::MirroredCall;
+use crate::gateway::origin::RequestOrigin;
 use crate::meter::{HoldGrant, Receipt, ReportedBill};
-use crate::price::{Bill, PriceUnknown, PricingContext};
-use crate::route::{Deployment, FailedAttempt, HealthChange, RouteTable, RunningCall};
+use crate::price::{Bill, PriceUnknown};
+use crate::route::{FailedAttempt, HealthChange, RunningCall};
 use crate::store::AppendError;
 
 /// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
 const DISK_WAIT: Duration = Duration::from_secs(10);
-
-/// Facts of a call that are known when its hold is granted.
-pub(in crate::gateway) struct CallFacts {
-    pub deployment: Arc<Deployment>,
-    pub team: TeamId,
-    pub ceiling: Money,
-    /// the ceiling is a guess, not a bound
-    pub guessed: bool,
-    /// factor in the ceiling
-    pub ceiling_factor: CeilingFactor,
-    /// members that are sent although the gateway does not know them
-    pub foreign_members: Vec<String>,
-    pub tier_asked: Option<String>,
-    /// longest lifetime of cache writes that the request asked for
-    pub cache_lifetime: CacheLifetime,
-    pub routes: Arc<RouteTable>,
-    pub output_cap: Option<u64>,
-    /// output cap that the gateway writes into the request
-    pub written_cap: Option<u64>,
-    /// members of the client's body that nothing is known of do not go up
-    pub known_members_only: bool,
-    /// bytes of the request that are text
-    pub input_bytes: u64,
-    pub admitted: Instant,
-    pub deadlines: Deadlines,
-    /// members that the vendor receives changed or not at all, for the reply head
-    pub changed_members: Option<String>,
-    /// state of the request that decides after a failure
-    pub route: SharedProgress,
-}
-
-impl CallFacts {
-    fn pricing<'a>(&'a self, deployment: &'a Deployment) -> PricingContext<'a> {
-        PricingContext {
-            cache_lifetime: self.cache_lifetime,
-            ..deployment.pricing(self.tier_asked.as_deref())
-        }
-    }
-}
 
 /// Open hold, with what is read of the response so far.
 pub(in crate::gateway) struct OpenHold {
@@ -124,6 +84,14 @@ impl OpenHold {
         &self.facts.deployment.provider.name
     }
 
+    /// The request goes to the vendor.
+    pub fn mark_sent(&mut self, now: Instant) {
+        self.sent_at = Some(now);
+        if let Some(call) = &mut self.call {
+            call.mark_sent();
+        }
+    }
+
     pub fn is_resolved(&self) -> bool {
         self.resolved
     }
@@ -140,6 +108,9 @@ impl OpenHold {
         };
         result.status = status;
         let (first, bill, flags) = (!self.resolved, result.cost, result.flags);
+        if let Some(call) = &mut self.call {
+            call.note_tokens(result.usage.in_total() + result.usage.out_total);
+        }
         if first {
             self.trace_attempt(&result);
         }
@@ -148,6 +119,9 @@ impl OpenHold {
         self.resolved = true;
         let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
+        if first && self.facts.origin == RequestOrigin::Mirror {
+            self.note_mirrored(status, bill);
+        }
         self.learn(status);
         let is_reported = !flags.has(Flags::ESTIMATED) && !flags.has(Flags::UNPRICED);
         if first && is_reported && !self.facts.guessed {
@@ -157,6 +131,17 @@ impl OpenHold {
             self.note_success();
         }
         Ok(receipt)
+    }
+
+    fn note_mirrored(&self, status: Status, cost: Money) {
+        let call = MirroredCall {
+            status,
+            cost,
+            total_ms: self.elapsed_ms(),
+            first_content_ms: self.first_content_ms,
+        };
+        let target = self.facts.deployment.qualified();
+        self.settler.mirrors.note(target, call);
     }
 
     /// Teaches the ceilings of the deployment what the call cost.
@@ -182,7 +167,14 @@ impl OpenHold {
             .call
             .as_mut()
             .and_then(|call| call.succeeded(now_ms, first_content_ms));
-        log_health(change);
+        self.log_health(change);
+    }
+
+    /// Logs a change of a live deployment's health.
+    fn log_health(&self, change: Option<HealthChange>) {
+        if self.facts.origin != RequestOrigin::Drill {
+            self.settler.note_health(change);
+        }
     }
 
     /// Decides about the next attempt and notes the failure, before the settlement that stores the note.
@@ -192,7 +184,7 @@ impl OpenHold {
             .call
             .as_mut()
             .and_then(|call| call.failed(now_ms, failure.class, failure.retry_after_s));
-        log_health(change);
+        self.log_health(change);
         // a client that is gone gets no further attempt
         if self.disconnect.is_set() || self.resolved {
             return;
@@ -289,7 +281,7 @@ impl OpenHold {
         let result = CallResult {
             ended_ms: self.grant.at_ms.saturating_add(self.elapsed_ms()),
             status,
-            flags,
+            flags: flags.with(self.facts.origin.flag()).with(self.facts.marks),
             usage,
             cost: Money::ZERO,
             lines: Vec::new(),
@@ -405,20 +397,6 @@ impl OpenHold {
     fn is_rejected(&self) -> bool {
         self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
     }
-}
-
-/// Logs a change of a deployment's health: one line per change.
-fn log_health(change: Option<HealthChange>) {
-    let Some(change) = change else {
-        return;
-    };
-    let (deployment, state) = (change.deployment.as_str(), change.state.as_str());
-    tracing::warn!(
-        deployment,
-        state,
-        cooldown_ms = change.cooldown_ms,
-        "deployment health changed"
-    );
 }
 
 impl Drop for OpenHold {

@@ -117,7 +117,7 @@ impl UpstreamRejection {
     pub fn failure(&self, deployment: &Deployment) -> AttemptFailure {
         let provider = &deployment.provider;
         let status = self.status;
-        log_credential_rejection(&provider.name, status);
+        log_credential_rejection(deployment, status);
         let (code, message) = (&self.error.kind, &self.error.message);
         let class = provider.preset.failure_class(Some(status), code, message);
         let failure = if is_for_the_client(status) {
@@ -185,10 +185,11 @@ fn is_for_the_client(status: u16) -> bool {
     matches!(status, 400 | 405..=499) && !matches!(status, 407 | 408 | 424)
 }
 
-fn log_credential_rejection(provider: &str, status: u16) {
+fn log_credential_rejection(deployment: &Deployment, status: u16) {
     if matches!(status, 401..=403) {
         tracing::error!(
-            provider = %provider,
+            provider = %deployment.provider.name,
+            key = deployment.key_name(),
             status,
             "provider rejected the gateway's credential; check its api_key and its account"
         );

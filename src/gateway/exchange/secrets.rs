@@ -16,7 +16,8 @@ const MASK: &[u8] = b"[credential]";
 pub(super) fn masked_body(provider: &Provider, body: Bytes) -> Bytes {
     let headers = provider.headers.iter().map(|(_, value)| value);
     let mut body = body;
-    for secret in headers.chain(&provider.api_key) {
+    let keys = provider.api_keys.iter().map(|key| &key.secret);
+    for secret in headers.chain(keys) {
         let secret = secret.expose().as_bytes();
         if secret.len() < SECRET_BYTES_MIN || memmem::find(&body, secret).is_none() {
             continue;

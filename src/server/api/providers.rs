@@ -139,6 +139,7 @@ pub(crate) async fn test(call: ApiCall) -> Result<ApiReply, ApiError> {
         "status": tested.status,
         "reason": reason,
         "total_ms": tested.total_ms,
+        "key": tested.key,
     }))
 }
 

@@ -1,13 +1,15 @@
 //! `/v1/routes` and `/v1/aliases`: list, create, get, change, delete. Roles of an organization or team see names only.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::config::{RouteConfig, TargetConfig};
+use crate::config::{CallTimeouts, RouteConfig, TargetConfig};
 use crate::control::{DeclaredObject, RoutedName};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attempt::FailureClass;
 use crate::domain::role::Scope;
+use crate::route::Health;
 use crate::server::api::call::ApiCall;
 use crate::server::api::declaration_fields::{add_declaration, parse_change, parse_new};
 use crate::server::api::reply::ApiReply;
@@ -35,6 +37,28 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
 /// `DELETE /v1/routes/{id}`.
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
     delete_as(call, RoutedName::Route).await
+}
+
+/// `GET /v1/routes/{id}/health`: breaker, calls in flight and bounds of every deployment of the route.
+pub(crate) async fn health(call: ApiCall) -> Result<ApiReply, ApiError> {
+    call.grant(may::ReadRouteHealth)?;
+    let (name, table) = (name_of(&call.id), call.gateway.routes());
+    let found = table.all_routes().find(|route| route.config.name == name);
+    let route = found.ok_or_else(|| {
+        let message = "unknown route; list them to see which exist";
+        ApiError::new(ErrorCode::NotFound, message)
+    })?;
+    let now_ms = call.control.boot_ms();
+    let mut deployments = Vec::new();
+    for (target, health) in route.health() {
+        let of_target = health.iter().map(|one| health_json(target, one, now_ms));
+        deployments.extend(of_target);
+    }
+    ApiReply::ok(&json!({
+        "object": "route_health",
+        "name": route.config.name,
+        "deployments": deployments,
+    }))
 }
 
 /// `GET /v1/aliases`.
@@ -192,16 +216,72 @@ fn objects(
 }
 
 fn route_json(route: &RouteConfig) -> Value {
-    let target = |target: &TargetConfig| json!({ "model": target.model, "weight": target.weight, "order": target.order });
-    let targets: Vec<Value> = route.targets.iter().map(target).collect();
+    let targets: Vec<Value> = route.targets.iter().map(target_json).collect();
+    let retry_on = FailureClass::ALL.into_iter();
+    let retry_on = retry_on.filter(|class| route.retry.retry_on.contains(*class));
+    let retry_on: Vec<&str> = retry_on.map(FailureClass::as_str).collect();
     json!({
         "strategy": route.strategy.as_str(),
         "targets": targets,
         "affinity": route.affinity,
+        "retry_on": retry_on,
         "max_retries": route.retry.max_retries,
         "max_attempts": route.retry.max_attempts,
+        "timeouts": timeouts_json(route.timeouts),
+        "defaults": parameters(&route.defaults),
+        "override": parameters(&route.overrides),
         "fallbacks": route.fallbacks,
         "context_fallbacks": route.context_fallbacks,
         "content_fallbacks": route.content_fallbacks,
+    })
+}
+
+fn target_json(target: &TargetConfig) -> Value {
+    json!({
+        "model": target.model,
+        "weight": target.weight,
+        "order": target.order,
+        "rpm": target.limits.rpm,
+        "tpm": target.limits.tpm,
+        "timeouts": timeouts_json(target.timeouts),
+    })
+}
+
+/// Timeouts of this place alone; those that are null are inherited.
+fn timeouts_json(timeouts: CallTimeouts) -> Value {
+    let seconds = |ms: Option<u64>| ms.map(|ms| ms / 1_000);
+    json!({
+        "connect_timeout_s": seconds(timeouts.connect_ms),
+        "head_timeout_s": seconds(timeouts.head_ms),
+        "first_content_timeout_s": seconds(timeouts.first_content_ms),
+        "idle_timeout_s": seconds(timeouts.idle_ms),
+        "call_timeout_s": seconds(timeouts.call_ms),
+    })
+}
+
+fn parameters(parameters: &[(String, String)]) -> Value {
+    let members = parameters.iter().map(|(name, json)| {
+        let value = serde_json::from_str(json).unwrap_or_default();
+        (name.clone(), value)
+    });
+    Value::Object(members.collect::<Map<String, Value>>())
+}
+
+fn health_json(target: &TargetConfig, health: &Health, now_ms: u64) -> Value {
+    let status = health.status(now_ms);
+    json!({
+        "target": target.model,
+        "deployment": health.name,
+        "key": health.key,
+        "state": status.state.as_str(),
+        "cooldown_ms": status.cooldown_ms,
+        "cooldowns": status.opened,
+        "in_flight": status.in_flight,
+        "first_content_ms": status.first_content_ms,
+        "rpm": status.limits.rpm,
+        "tpm": status.limits.tpm,
+        // of the last minute, counted where there are bounds
+        "requests": status.requests,
+        "tokens": status.tokens,
     })
 }

@@ -11,7 +11,8 @@ use crate::server::api::limit_fields::take_limits;
 use crate::server::api::list_query::{ListQuery, next, parse_cascade};
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::{
-    take_endpoints, take_labels, take_member_keys, take_models, take_name, take_optional_name,
+    take_endpoints, take_labels, take_max_cost, take_member_keys, take_models, take_name,
+    take_optional_name,
 };
 use crate::server::api::views::{List, TeamJson};
 
@@ -69,6 +70,7 @@ fn parse_new(body: &[u8]) -> Result<NewTeam, ApiError> {
         endpoints: take_endpoints(&mut fields)?.flatten(),
         labels: take_labels(&mut fields)?.into_new(),
         member_keys: take_member_keys(&mut fields)?.into_new(),
+        max_cost: take_max_cost(&mut fields)?.flatten(),
         budgets: take_budgets(&mut fields)?.unwrap_or_default(),
         limits: take_limits(&mut fields)?.unwrap_or_default(),
     };
@@ -82,6 +84,7 @@ fn parse_change(body: &[u8]) -> Result<TeamChange, ApiError> {
         name: take_optional_name(&mut fields)?,
         models: take_models(&mut fields)?,
         endpoints: take_endpoints(&mut fields)?,
+        max_cost: take_max_cost(&mut fields)?,
         budgets: take_budgets(&mut fields)?,
         limits: take_limits(&mut fields)?,
         details: TeamDetails {

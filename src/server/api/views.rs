@@ -188,6 +188,8 @@ pub(crate) struct TeamJson<'a> {
     /// highest monthly budget of a member's personal key; null: none is needed
     member_key_budget: Option<String>,
     member_keys_max: u32,
+    /// most that one request of its keys may cost
+    max_cost_usd: Option<String>,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -207,6 +209,7 @@ impl TeamJson<'_> {
             labels: LabelsJson::of(&record.labels),
             member_key_budget: rules.monthly_budget.map(|limit| limit.to_string()),
             member_keys_max: rules.keys_max.unwrap_or(MEMBER_KEYS_DEFAULT),
+            max_cost_usd: record.max_cost.map(|most| most.to_string()),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }
@@ -234,9 +237,13 @@ pub(crate) struct KeyJson<'a> {
     allowed_endpoints: Option<Vec<&'static str>>,
     #[serde(flatten)]
     labels: LabelsJson<'a>,
+    /// most that one request may cost
+    max_cost_usd: Option<String>,
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
+    /// the secret comes from another gateway
+    imported: bool,
     /// secret before the last rotation, and the end of its grace period
     previous_hint: Option<&'a str>,
     previous_until: Option<String>,
@@ -269,9 +276,11 @@ impl<'k> KeyJson<'k> {
             models: record.models.texts(),
             allowed_endpoints: endpoint_words(record.endpoints.as_deref()),
             labels: LabelsJson::of(&record.labels),
+            max_cost_usd: record.max_cost.map(|most| most.to_string()),
             expires_at: record.expires_ms.map(rfc3339),
             disabled: record.disabled,
             hint: &record.hint,
+            imported: record.imported,
             previous_hint: previous.map(|previous| previous.hint.as_str()),
             previous_until: previous.map(|previous| rfc3339(previous.until_ms)),
             last_used_at: owner.last_used_ms.map(rfc3339),

@@ -4,6 +4,7 @@
 
 pub(in crate::store) mod alerts;
 pub(in crate::store) mod audit;
+mod capture_settings;
 pub(in crate::store) mod clock;
 mod concurrent_postings;
 mod creations;

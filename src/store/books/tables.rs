@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 10;
+pub(in crate::store) const SCHEMA: u64 = 11;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
@@ -54,6 +54,9 @@ pub(in crate::store) const DECLARATIONS: TableDefinition<(u8, &str), &[u8]> =
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
+/// (kind, id) of a team or key → setting of prompt capture; absent before the first
+pub(in crate::store) const CAPTURE_SETTINGS: TableDefinition<(u8, u64), &[u8]> =
+    TableDefinition::new("capture_settings");
 /// names in use, by (scope, name)
 pub(in crate::store) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
 /// sequence → event as a JSON line, of the open segment

@@ -7,6 +7,8 @@ use super::bodies::{self, Body};
 use super::declaration_bodies;
 use super::parameters::{self as query, PAGE, Parameter};
 use super::replies::{self, list, log, of};
+use super::routing_replies;
+use super::settings_reply;
 use crate::server::api::budgets::OwnedBudgetJson;
 use crate::server::api::request_json::RequestJson;
 use crate::server::api::usage::UsageJson;
@@ -34,7 +36,11 @@ pub(super) struct Operation {
     pub replies: Vec<(u16, Reply)>,
 }
 
-fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn operation(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+) -> Operation {
     Operation {
         method,
         path,
@@ -46,7 +52,7 @@ fn operation(method: &'static str, path: &'static str, summary: &'static str) ->
     }
 }
 
-fn get(path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn get(path: &'static str, summary: &'static str) -> Operation {
     operation("GET", path, summary)
 }
 
@@ -91,7 +97,7 @@ impl Operation {
             .collect()
     }
 
-    fn query(mut self, parameters: &[Parameter]) -> Operation {
+    pub fn query(mut self, parameters: &[Parameter]) -> Operation {
         self.query.extend(parameters);
         self
     }
@@ -101,7 +107,7 @@ impl Operation {
         self
     }
 
-    fn body(mut self, body: fn() -> Body) -> Operation {
+    pub fn body(mut self, body: fn() -> Body) -> Operation {
         self.body = Some(body);
         self
     }
@@ -112,7 +118,7 @@ impl Operation {
         operation.answers(201, schema)
     }
 
-    fn answers(self, status: u16, schema: ReplySchema) -> Operation {
+    pub fn answers(self, status: u16, schema: ReplySchema) -> Operation {
         self.answers_in(status, JSON, schema)
     }
 
@@ -230,9 +236,18 @@ fn keys() -> Vec<Operation> {
         post("/v1/keys/{id}/rotate", "Give a key a new secret")
             .body(bodies::rotation)
             .answers(200, of::<KeyJson>),
+        get(
+            "/v1/keys/{id}/resolve",
+            "What a model name leads to for a key",
+        )
+        .query(&[query::RESOLVED_NAME])
+        .answers(200, replies::resolution),
         post("/v1/keys/verify", "Status of the key with a secret")
             .body(bodies::secret_of_key)
             .answers(200, of::<KeyStatusJson>),
+        post("/v1/keys/import", "Take over a key of another gateway")
+            .body(bodies::imported_key)
+            .answers(201, of::<KeyJson>),
         get("/v1/me", "Status of the key of the call").answers(200, replies::me),
         get("/v1/me/requests", "Requests of the key of the call")
             .query(&request_filters())
@@ -364,6 +379,17 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get(
+            "/v1/routes/{id}/health",
+            "Health of the deployments of a route",
+        )
+        .answers(200, routing_replies::route_health),
+        post(
+            "/v1/routes/{id}/drill",
+            "Requests through a route whose targets fail by a script",
+        )
+        .body(bodies::drill)
+        .answers(200, replies::drill),
         get("/v1/prices/sheet", "Price sheet in force").answers(200, replies::price_sheet),
         get("/v1/prices/sheet/text", "Price sheet in force, as a file").answers_text(),
         post(
@@ -411,28 +437,29 @@ fn declarations() -> Vec<Operation> {
             "/v1/settings",
             "Settings of the configuration file and of the books",
         )
-        .answers(200, replies::settings),
+        .answers(200, settings_reply::settings),
         operation(
             "PATCH",
             "/v1/settings",
             "Change settings that the file does not set",
         )
         .body(declaration_bodies::settings)
-        .answers(200, replies::settings),
-        get("/v1/routes", "List routes").answers(200, replies::routes),
-        post("/v1/routes", "Create a route").creates(declaration_bodies::new_route, replies::route),
-        get("/v1/routes/{id}", "Get a route").answers(200, replies::route),
+        .answers(200, settings_reply::settings),
+        get("/v1/routes", "List routes").answers(200, routing_replies::routes),
+        post("/v1/routes", "Create a route")
+            .creates(declaration_bodies::new_route, routing_replies::route),
+        get("/v1/routes/{id}", "Get a route").answers(200, routing_replies::route),
         patch("/v1/routes/{id}", "Change a route")
             .body(declaration_bodies::changed_route)
-            .answers(200, replies::route),
+            .answers(200, routing_replies::route),
         delete("/v1/routes/{id}", "Delete a route"),
-        get("/v1/aliases", "List aliases").answers(200, replies::aliases),
+        get("/v1/aliases", "List aliases").answers(200, routing_replies::aliases),
         post("/v1/aliases", "Create an alias")
-            .creates(declaration_bodies::new_alias, replies::alias),
-        get("/v1/aliases/{id}", "Get an alias").answers(200, replies::alias),
+            .creates(declaration_bodies::new_alias, routing_replies::alias),
+        get("/v1/aliases/{id}", "Get an alias").answers(200, routing_replies::alias),
         patch("/v1/aliases/{id}", "Change an alias")
             .body(declaration_bodies::changed_alias)
-            .answers(200, replies::alias),
+            .answers(200, routing_replies::alias),
         delete("/v1/aliases/{id}", "Delete an alias"),
     ]
 }

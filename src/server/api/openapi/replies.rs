@@ -72,6 +72,56 @@ fn session_members() -> Value {
     ])
 }
 
+pub(super) fn drill(_: &mut SchemaGenerator) -> Value {
+    let outcome = object(&[
+        ("class", text_schema()),
+        ("failing", words(&["first", "all"])),
+        ("request", nullable(text_schema())),
+        ("client", any_object()),
+        ("took_ms", count()),
+        ("cost_usd", money()),
+        ("attempts", array(any_object())),
+    ]);
+    object(&[
+        ("object", constant("drill")),
+        ("route", text_schema()),
+        ("is_route", flag()),
+        ("live", flag()),
+        ("team", text_schema()),
+        ("key", text_schema()),
+        ("cost_usd", money()),
+        ("data", array(outcome)),
+    ])
+}
+
+pub(super) fn resolution(_: &mut SchemaGenerator) -> Value {
+    let target = object(&[
+        (
+            "list",
+            words(&[
+                "targets",
+                "fallbacks",
+                "context_fallbacks",
+                "content_fallbacks",
+            ]),
+        ),
+        ("name", text_schema()),
+        ("target", nullable(text_schema())),
+        ("weight", nullable(count())),
+        ("order", nullable(count())),
+        ("allowed", flag()),
+        ("reason", nullable(text_schema())),
+    ]);
+    object(&[
+        ("object", constant("resolution")),
+        ("name", text_schema()),
+        ("key", text_schema()),
+        ("route", nullable(text_schema())),
+        ("strategy", nullable(text_schema())),
+        ("targets", array(target)),
+    ])
+}
+
 pub(super) fn session(_: &mut SchemaGenerator) -> Value {
     session_members()
 }
@@ -237,7 +287,7 @@ pub(super) fn audit_verification(_: &mut SchemaGenerator) -> Value {
 }
 
 /// An object of the configuration. Roles of an organization or a team see its name only.
-fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
+pub(super) fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
     let mut declared = object(&[
         ("object", constant(kind)),
         ("id", text_schema()),
@@ -277,37 +327,6 @@ pub(super) fn providers(generator: &mut SchemaGenerator) -> Value {
     page(provider(generator))
 }
 
-pub(super) fn route(_: &mut SchemaGenerator) -> Value {
-    let target = object(&[
-        ("model", text_schema()),
-        ("weight", count()),
-        ("order", count()),
-    ]);
-    let members = [
-        ("strategy", text_schema()),
-        ("targets", array(target)),
-        ("affinity", flag()),
-        ("max_retries", count()),
-        ("max_attempts", count()),
-        ("fallbacks", array(text_schema())),
-        ("context_fallbacks", array(text_schema())),
-        ("content_fallbacks", array(text_schema())),
-    ];
-    declared("route", &members)
-}
-
-pub(super) fn routes(generator: &mut SchemaGenerator) -> Value {
-    page(route(generator))
-}
-
-pub(super) fn alias(_: &mut SchemaGenerator) -> Value {
-    declared("alias", &[("target", text_schema())])
-}
-
-pub(super) fn aliases(generator: &mut SchemaGenerator) -> Value {
-    page(alias(generator))
-}
-
 pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("provider_test")),
@@ -317,6 +336,7 @@ pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
         ("status", nullable(count())),
         ("reason", nullable(text_schema())),
         ("total_ms", count()),
+        ("key", nullable(text_schema())),
     ])
 }
 
@@ -388,17 +408,6 @@ pub(super) fn price_sheet_change(_: &mut SchemaGenerator) -> Value {
         ("removed", array(text_schema())),
         ("changed", array(row)),
     ])
-}
-
-pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
-    page(object(&[
-        ("object", constant("setting")),
-        ("name", text_schema()),
-        ("value", nullable(text_schema())),
-        ("secret", flag()),
-        ("pending", flag()),
-        ("managed_by_file", flag()),
-    ]))
 }
 
 pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {
