@@ -6,7 +6,7 @@
 //!  9  process                   composition root: open, build, listen, stop
 //!  8  server  simulator         listener: HTTP in, HTTP out / upstream of the demo
 //!  7  gateway  control          flow of a request / changes of the control plane
-//!  6  auth policy route meter   identity / permission / deployment / budgets and rate limits
+//!  6  auth policy route meter cache   identity / permission / deployment / budgets and rate limits / answers kept
 //!  5  config store upstream     settings / WAL and books / calls to vendors
 //!  4  provider                  vendors as data
 //!  3  dialect limits price audit   wire formats / limits of vendors / money arithmetic / tree, notes and verifier of the audit log
@@ -19,6 +19,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod compression;
 pub mod config;

@@ -3,6 +3,7 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
+mod disposable_files;
 mod heap;
 mod reload;
 mod route_catalogue;
@@ -34,11 +35,11 @@ use crate::meter::Ledger;
 use crate::route::RouteCell;
 use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::disk::{Disk, FolderDisk};
-use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
 use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
 use certificate_watch::CertificateWatch;
+use disposable_files::DisposableFiles;
 use heap::HeapRelease;
 use reload::{ConfigReload, route_table};
 
@@ -94,10 +95,10 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .control
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
-    let memory = open_reasoning_memory(&config, &instance, &seal_key);
+    let files = DisposableFiles::open(&config, &instance.disk, &instance.time, &seal_key);
     let egress = egress(&config)?;
     let routes = Arc::new(RouteCell::new(route_table(&config)));
-    let control = control(&config, &instance, &routes, memory.clone())?;
+    let control = control(&config, &instance, &routes, &files)?;
     let control = control.with_seal_key_id(seal_key.id());
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
@@ -113,7 +114,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     };
     let parts = GatewayParts {
         seal_key,
-        memory: memory.clone(),
+        memory: files.memory.clone(),
+        cache: files.cache.clone(),
         alerts: alert_sender,
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
@@ -147,7 +149,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger,
         store: instance.store,
         control,
-        memory,
+        files,
         tasks,
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
@@ -165,7 +167,7 @@ pub struct RunningServer {
     pub ledger: Arc<Ledger>,
     pub store: Store,
     control: Control,
-    memory: Option<Arc<ReasoningMemory>>,
+    files: DisposableFiles,
     listener: Listener,
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
@@ -210,10 +212,10 @@ impl RunningServer {
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
-        let (store, memory) = (self.store, self.memory);
+        let (store, files) = (self.store, self.files);
         let closed = tokio::task::spawn_blocking(move || {
             store.close();
-            memory.iter().for_each(|memory| memory.close());
+            files.close();
         });
         if closed.await.is_err() {
             tracing::error!("failed to close the store");
@@ -403,32 +405,12 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     })
 }
 
-/// `None` where the configuration turns it off; the stored entries are then deleted.
-fn open_reasoning_memory(
-    config: &Config,
-    instance: &Instance,
-    key: &SealKey,
-) -> Option<Arc<ReasoningMemory>> {
-    let settings = config.reasoning_memory;
-    if !settings.enabled {
-        ReasoningMemory::remove_file(&*instance.disk);
-        return None;
-    }
-    let bounds = Bounds {
-        keep_ms: settings.keep_ms,
-        entries_max: settings.entries_max,
-        bytes_max: settings.bytes_max,
-    };
-    let (disk, time) = (instance.disk.clone(), instance.time.clone());
-    Some(Arc::new(ReasoningMemory::open(disk, time, key, bounds)))
-}
-
 /// The control plane with what it needs to know of configuration, routes and reasoning memory.
 fn control(
     config: &Config,
     instance: &Instance,
     routes: &Arc<RouteCell>,
-    memory: Option<Arc<ReasoningMemory>>,
+    files: &DisposableFiles,
 ) -> Result<Control, StartError> {
     let catalogue = route_catalogue::of(routes.clone());
     Ok(instance
@@ -438,7 +420,8 @@ fn control(
         .with_settings(&config.written)
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
-        .with_memory(memory)
+        .with_memory(files.memory.clone())
+        .with_cache(files.cache.clone())
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max()))
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod budget;
+mod cache;
 mod conformance;
 mod crash;
 mod harness;

@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod backup;
 mod budgets;
+mod cache;
 mod changes;
 mod check;
 mod clock;
@@ -126,6 +127,9 @@ enum Command {
     /// Show, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Show and delete kept answers
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -172,6 +176,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Routes(command) => routes::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Cache(command) => cache::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Doctor(args) => doctor::run(args),

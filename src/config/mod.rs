@@ -4,6 +4,7 @@
 mod alerts;
 mod audit;
 mod base_url;
+mod cache;
 mod credential;
 mod egress;
 mod fetch;
@@ -28,8 +29,8 @@ pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, MIB,
-    OidcConfig, Overrun, PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention,
+    AlertConfig, AuditConfig, CacheConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits,
+    MIB, OidcConfig, Overrun, PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention,
     RoleMapping, SealKeySource, Sync, SyslogAddress, UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

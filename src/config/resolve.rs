@@ -11,7 +11,7 @@ use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, audit, egress, fetch, provider, reasoning_memory, sign_in};
+use super::{alerts, audit, cache, egress, fetch, provider, reasoning_memory, sign_in};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -102,6 +102,7 @@ fn resolve(
     let mut errors = ConfigErrors::default();
     let errs = &mut errors;
     let mut top = file::parse(&path.display().to_string(), text, errs);
+    let cache = cache::resolve(top.section("cache", errs), errs);
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
@@ -123,6 +124,7 @@ fn resolve(
         audit: audit::resolve(top.section("audit", errs), environment, errs),
         oidc: sign_in::resolve(top.section("sign_in", errs), environment, errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
+        cache,
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),
         providers: match (top.section("providers", errs), environment) {
@@ -131,7 +133,7 @@ fn resolve(
         },
         routing: RoutingConfig {
             aliases: routes::resolve_aliases(top.section("aliases", errs), errs),
-            routes: routes::resolve_all(top.section("routes", errs), errs),
+            routes: routes::resolve_all(top.section("routes", errs), &cache.policy, errs),
         },
         written: WrittenConfig::of(text),
     };

@@ -10,6 +10,7 @@ use super::listener::ListenerConfig;
 use super::routes::RoutingConfig;
 use super::secret::SecretSource;
 use super::written::WrittenConfig;
+use crate::domain::cache::{CacheMode, CachePolicy};
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
@@ -42,6 +43,7 @@ pub struct Config {
     /// `None` if no issuer signs people in
     pub oidc: Option<OidcConfig>,
     pub reasoning_memory: ReasoningMemoryConfig,
+    pub cache: CacheConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched
     pub fetch: Option<FetchConfig>,
@@ -55,6 +57,13 @@ impl Config {
     /// Path of the accounting database; the file exists once the data folder is initialized.
     pub fn books_path(folder: &Path) -> PathBuf {
         folder.join("gatekeeper.redb")
+    }
+
+    /// True if any name has a cache.
+    pub fn has_cache(&self) -> bool {
+        let routes = self.routing.routes.iter().map(|route| &route.cache);
+        let mut policies = routes.chain([&self.cache.policy]);
+        policies.any(|policy| policy.mode != CacheMode::Off)
     }
 
     /// Longest time between the arrival of a request and its hold: image fetches, then the budget queue.
@@ -98,6 +107,24 @@ impl Default for LedgerConfig {
             segment_bytes: 64 * MIB,
             disk_reserve_mb: 256,
             budget_overrun: Overrun::Refuse,
+        }
+    }
+}
+
+/// Cache of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// for names without a policy of their own
+    pub policy: CachePolicy,
+    /// size of the file
+    pub bytes_max: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> CacheConfig {
+        CacheConfig {
+            policy: CachePolicy::default(),
+            bytes_max: 256 * MIB,
         }
     }
 }

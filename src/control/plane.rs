@@ -7,6 +7,7 @@ use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
+use crate::cache::ResponseCache;
 use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
@@ -43,6 +44,7 @@ pub struct Control {
     pub(super) pseudonyms: Pseudonyms,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
+    pub(super) cache: Option<Arc<ResponseCache>>,
     pub(super) retention: Option<Retention>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
@@ -93,6 +95,7 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             memory: None,
+            cache: None,
             retention: None,
             webhook: None,
             admission_wait_ms: 0,
@@ -141,6 +144,12 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// The cache of answers, which can be purged.
+    #[must_use]
+    pub fn with_cache(self, cache: Option<Arc<ResponseCache>>) -> Control {
+        Control { cache, ..self }
     }
 
     /// A handle whose change is refused unless its object has this version.

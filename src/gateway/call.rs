@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::dialect::{Dialect, Operation};
 use crate::domain::api_error::ApiError;
 use crate::domain::money::Money;
+use crate::gateway::caching::controls::CacheHeaders;
 use crate::gateway::client_timeouts::ClientTimeouts;
 
 /// Header with the tag under which a request is reported; it is not forwarded.
@@ -44,6 +45,8 @@ pub struct Call {
     pub timeouts: ClientTimeouts,
     /// raw value of [`MAX_COST_HEADER`]
     pub max_cost: Option<String>,
+    /// controls of the cache, from `read_cache_headers`
+    pub cache: Option<Box<CacheHeaders>>,
     /// end user, from the header that the configuration names
     pub user: Option<String>,
     pub body: Bytes,

@@ -10,6 +10,7 @@ mod alert_outbox;
 mod attempts;
 mod body_bytes;
 mod body_work;
+mod caching;
 mod call;
 mod client_timeouts;
 mod conversation;
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
+use crate::cache::ResponseCache;
 use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
@@ -48,6 +50,8 @@ use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
 use crate::gateway::body_bytes::BodyBytes;
 pub use crate::gateway::body_bytes::BodyReservation;
 use crate::gateway::body_work::BodyWork;
+use crate::gateway::caching::CacheStep;
+use crate::gateway::caching::controls::{CacheHeaders, read_cache_headers};
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
@@ -67,6 +71,7 @@ use crate::gateway::request::route_params;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
+use crate::store::answer_cache::CacheSize;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
@@ -86,6 +91,8 @@ pub struct GatewayParts {
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
+    /// `None`: no name has a cache
+    pub cache: Option<Arc<ResponseCache>>,
     pub time: Arc<Time>,
 }
 
@@ -95,6 +102,7 @@ pub struct Gateway {
     user_header: Option<String>,
     access: Arc<Access>,
     attempts: AttemptRunner,
+    caching: CacheStep,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
@@ -154,7 +162,16 @@ impl Gateway {
         };
         let exchange = ExchangeContext::new(config.limits, time.clone(), reasoning, work);
         let exchange = Arc::new(exchange);
+        let caching = CacheStep {
+            cache: parts.cache,
+            default: config.cache.policy,
+            access: access.clone(),
+            settler: settler.clone(),
+            exchange: exchange.clone(),
+            pseudonyms: parts.pseudonyms.clone(),
+        };
         Ok(Gateway {
+            caching,
             limits: config.limits,
             user_header: config.user_header.clone(),
             access,
@@ -209,13 +226,23 @@ impl Gateway {
         entry.address = call.address;
         let is_unmetered = call.operation.is_unmetered();
         let routed = self.route(&mut entry, caller, call).await;
-        let routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        if routed.cache.is_some() {
+            let answered = Box::pin(self.caching.answer(&mut routed)).await;
+            if let Some(reply) = answered.map_err(|error| self.refusals.log(&entry, error))? {
+                return Ok(reply.with_route_params(&routed.route_params));
+            }
+        }
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
         } else {
             self.attempts.run(&routed, client, guard).await
         };
         let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
+        let ended = ended.map(|reply| match &routed.cache {
+            Some(cache) => reply.with_cache(&cache.note),
+            None => reply,
+        });
         ended.map_err(|no_reply| match *no_reply {
             NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
             NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
@@ -242,6 +269,7 @@ impl Gateway {
             Some(route) => route_params::apply(request, &route.config)?,
             None => (request, Vec::new()),
         };
+        let cache = self.caching.plan(&call, &request, &caller, &plan)?;
         plan.note_ceilings(|deployment| output_cap::ceiling_at(&request, deployment));
         // the random part of the id
         let seed = (entry.request.0 >> 16) as u64;
@@ -252,6 +280,7 @@ impl Gateway {
         };
         let progress = RouteProgress::new(plan, moment);
         Ok(RoutedRequest {
+            cache,
             id: entry.request,
             caller,
             request: Arc::new(request),
@@ -274,6 +303,20 @@ impl Gateway {
             .work
             .run(call.body.len(), read)
             .await
+    }
+
+    /// Controls of the cache in the headers of a request; `None` without a cache.
+    pub fn cache_headers<'h>(
+        &self,
+        header: impl Fn(&str) -> Option<&'h str>,
+    ) -> Option<Box<CacheHeaders>> {
+        self.caching.cache.as_ref()?;
+        read_cache_headers(header)
+    }
+
+    /// Size of the cache; `None` without one.
+    pub fn cache_size(&self) -> Option<CacheSize> {
+        self.caching.cache.as_ref().map(|cache| cache.size())
     }
 
     /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and

@@ -15,6 +15,8 @@ use crate::route::weighted::WeightedTurn;
 #[derive(Debug)]
 pub struct Route {
     pub config: RouteConfig,
+    /// changes with every setting of the route
+    version: [u8; 32],
     pub(super) first_turn: WeightedTurn,
     /// apart, so that failures do not shift the shares of first attempts
     pub(super) later_turn: WeightedTurn,
@@ -104,6 +106,7 @@ impl Routes {
             first_turn: WeightedTurn::new(targets.len()),
             later_turn: WeightedTurn::new(targets.len()),
             retries: RetryBudget::default(),
+            version: version(config),
             config: config.clone(),
             targets,
         }
@@ -184,6 +187,11 @@ impl Routes {
 }
 
 impl Route {
+    /// Hash of all settings of the route.
+    pub fn version(&self) -> &[u8; 32] {
+        &self.version
+    }
+
     /// Targets with their deployments; `star` is the part of the name that the route's `*` matched.
     pub(super) fn targets(&self, star: Option<&str>, table: &ModelTable) -> Vec<Target> {
         let places = self.config.targets.iter().zip(&self.targets).enumerate();
@@ -206,6 +214,13 @@ impl Route {
         };
         places.filter_map(target).collect()
     }
+}
+
+fn version(config: &RouteConfig) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{config:?}").as_bytes());
+    let mut version = [0; 32];
+    version.copy_from_slice(digest.as_ref());
+    version
 }
 
 /// Reason why a target is never reached.

@@ -9,8 +9,8 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, clock, keys, ledger, me,
-    openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, cache, clock, keys, ledger,
+    me, openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
     state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
@@ -170,6 +170,9 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/ledger/corrections").post(may::CorrectLedger, ledger::correct),
         resource("/v1/ledger/verify").get(may::ReadLedger, ledger::verify),
         resource("/v1/reasoning-memory").delete(may::PurgeMemory, reasoning_memory::purge),
+        resource("/v1/cache")
+            .get(may::ReadCache, cache::get)
+            .delete(may::PurgeCache, cache::purge),
         resource("/v1/audit").get(may::ReadAudit, audit::list),
         resource("/v1/audit/checkpoint").get(may::ReadAudit, audit::checkpoint),
         resource("/v1/audit/public-keys").get(may::ReadAudit, audit::public_keys),

@@ -133,6 +133,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
+    write_cache_metrics(&mut text, worker);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
@@ -155,6 +156,13 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
     );
     let followers = worker.control.followers();
     gauge(text, "gatekeeper_followers_waiting", followers);
+}
+
+fn write_cache_metrics(text: &mut String, worker: &Worker) {
+    if let Some(size) = worker.gateway.cache_size() {
+        gauge(text, "gatekeeper_cache_entries", size.entries);
+        gauge(text, "gatekeeper_cache_file_bytes", size.file_bytes);
+    }
 }
 
 /// Health of the deployments that are targets of routes.

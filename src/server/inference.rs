@@ -80,6 +80,7 @@ async fn read_call(
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
         timeouts,
+        cache: worker.gateway.cache_headers(header),
         max_cost: header(MAX_COST_HEADER).map(str::to_owned),
         user: worker
             .gateway

@@ -42,6 +42,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
             from: 8,
             apply: rollup_upgrade::add_usage_columns,
         },
+        Step {
+            from: 9,
+            apply: add_cache_columns,
+        },
     ],
 };
 
@@ -56,6 +60,12 @@ fn distinguish_all_models_from_none(transaction: &WriteTransaction) -> Result<()
 fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
     transaction.open_table(KEY_USES)?;
+    Ok(())
+}
+
+/// 9 to 10: records and roll-ups count answers of the cache, of which earlier ones have none; the number keeps earlier releases from
+/// reading them.
+fn add_cache_columns(_: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! State on disk, and the only folder that knows redb: the books (`gatekeeper.redb`) with their writer thread, the write-ahead log
-//! (`ledger/`) with its sync thread, and the disposable reasoning memory (`memory.redb`). Accepts and returns types of `domain`; it
+//! (`ledger/`) with its sync thread, and the disposable files of the reasoning memory (`memory.redb`) and of the cache (`cache.redb`). Accepts and returns types of `domain`; it
 //! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
 
+pub mod answer_cache;
 mod audit_state;
 mod backend;
 pub mod backup;

@@ -60,18 +60,24 @@ pub struct RollupSums {
     /// tokens of models that ran inside calls, in none of the counts above
     pub second_models: u64,
     pub cost: Money,
+    /// requests that the cache answered, at no cost; subset of `requests`
+    pub cache_hits: u64,
+    /// cost that the cache saved
+    pub saved: Money,
 }
 
 impl RollupSums {
     pub fn add(&mut self, other: &RollupSums) {
         self.combine(other, u64::saturating_add);
         self.cost = self.cost.plus(other.cost);
+        self.saved = self.saved.plus(other.saved);
     }
 
     /// Takes away sums that are a part of these.
     pub fn remove(&mut self, part: &RollupSums) {
         self.combine(part, u64::saturating_sub);
         self.cost = self.cost.minus(part.cost);
+        self.saved = self.saved.minus(part.saved);
     }
 
     fn combine(&mut self, other: &RollupSums, combined: fn(u64, u64) -> u64) {
@@ -87,6 +93,7 @@ impl RollupSums {
             (&mut self.audio, other.audio),
             (&mut self.searches, other.searches),
             (&mut self.second_models, other.second_models),
+            (&mut self.cache_hits, other.cache_hits),
         ] {
             *count = combined(*count, of_other);
         }

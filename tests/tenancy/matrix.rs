@@ -202,6 +202,8 @@ fn acts_at_once(row: &EndpointRow) -> bool {
         "/v1/audit/verify",
         "/v1/clock/accept",
         "/v1/reasoning-memory",
+        // the purge needs a selection
+        "/v1/cache",
         "/v1/keys/{id}/rotate",
     ]
     .contains(&row.path.as_str())

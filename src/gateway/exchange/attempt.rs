@@ -6,8 +6,10 @@ use std::time::Instant;
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
 use crate::gateway::admission::plan::GrantedAdmission;
+use crate::gateway::caching::recorder::CacheAttempt;
+use crate::gateway::exchange::call_facts::CallFacts;
 use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::hold::{CallFacts, OpenHold};
+use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::request::embeddings::NativeEmbeddings;
@@ -37,6 +39,7 @@ impl AdmittedAttempt {
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
         route: SharedProgress,
+        cache: Option<Box<CacheAttempt>>,
     ) -> AdmittedAttempt {
         let GrantedAdmission {
             mut admission,
@@ -62,6 +65,7 @@ impl AdmittedAttempt {
             routes: settler.routes.load_full(),
             deployment: admission.deployment().clone(),
             route,
+            cache,
         };
         let (note, call) = (admission.note(), admission.step.call.take());
         AdmittedAttempt {

@@ -3,69 +3,27 @@
 //! ledger keeps and retries.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use bytes::Bytes;
 
 use crate::dialect::{DeliveredText, ResponseStream};
-use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::api_error::ApiError;
 use crate::domain::attempt::{AttemptNote, FailureNote};
-use crate::domain::ceiling::CeilingFactor;
 use crate::domain::event::{CallResult, Flags, Progress, Status};
-use crate::domain::id::TeamId;
 use crate::domain::money::Money;
-use crate::domain::usage::{CacheLifetime, ReportedUsage, Side, Usage};
-use crate::gateway::deadlines::Deadlines;
+use crate::domain::usage::{ReportedUsage, Side, Usage};
+use crate::gateway::caching::recorder::{AnswerForm, RecordedAnswer};
+use crate::gateway::exchange::call_facts::CallFacts;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::disconnect_flag::DisconnectFlag;
 use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart};
 use crate::gateway::exchange::settler::Settler;
-use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt, ReportedBill};
-use crate::price::{Bill, PriceUnknown, PricingContext};
-use crate::route::{Deployment, FailedAttempt, HealthChange, RouteTable, RunningCall};
+use crate::price::{Bill, PriceUnknown};
+use crate::route::{FailedAttempt, HealthChange, RunningCall};
 use crate::store::AppendError;
-
-/// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
-const DISK_WAIT: Duration = Duration::from_secs(10);
-
-/// Facts of a call that are known when its hold is granted.
-pub(in crate::gateway) struct CallFacts {
-    pub deployment: Arc<Deployment>,
-    pub team: TeamId,
-    pub ceiling: Money,
-    /// the ceiling is a guess, not a bound
-    pub guessed: bool,
-    /// factor in the ceiling
-    pub ceiling_factor: CeilingFactor,
-    /// members that are sent although the gateway does not know them
-    pub foreign_members: Vec<String>,
-    pub tier_asked: Option<String>,
-    /// longest lifetime of cache writes that the request asked for
-    pub cache_lifetime: CacheLifetime,
-    pub routes: Arc<RouteTable>,
-    pub output_cap: Option<u64>,
-    /// output cap that the gateway writes into the request
-    pub written_cap: Option<u64>,
-    /// members of the client's body that nothing is known of do not go up
-    pub known_members_only: bool,
-    /// bytes of the request that are text
-    pub input_bytes: u64,
-    pub admitted: Instant,
-    pub deadlines: Deadlines,
-    /// members that the vendor receives changed or not at all, for the reply head
-    pub changed_members: Option<String>,
-    /// state of the request that decides after a failure
-    pub route: SharedProgress,
-}
-
-impl CallFacts {
-    fn pricing<'a>(&'a self, deployment: &'a Deployment) -> PricingContext<'a> {
-        PricingContext {
-            cache_lifetime: self.cache_lifetime,
-            ..deployment.pricing(self.tier_asked.as_deref())
-        }
-    }
-}
 
 /// Open hold, with what is read of the response so far.
 pub(in crate::gateway) struct OpenHold {
@@ -221,14 +179,7 @@ impl OpenHold {
 
     /// Waits until a record is as durable as `ledger.sync` promises.
     pub async fn wait_until_durable(&self, sequence: u64) -> Result<(), ApiError> {
-        let wait = self.settler.ledger.wal().wait_committed(sequence);
-        tokio::time::timeout(DISK_WAIT, wait).await.map_err(|_| {
-            let waited_s = DISK_WAIT.as_secs();
-            let message = format!(
-                "the disk under the ledger has not answered for {waited_s} s; try again in a moment"
-            );
-            ApiError::new(ErrorCode::LedgerUnavailable, message).with_retry_after(5)
-        })
+        self.settler.wait_until_durable(sequence).await
     }
 
     /// Instant by which the response must be complete.
@@ -263,6 +214,30 @@ impl OpenHold {
         }
     }
 
+    /// Takes bytes of the response as the client receives it, for the cache.
+    pub fn record_answer(&mut self, bytes: &Bytes) {
+        if let Some(cache) = &mut self.facts.cache {
+            cache.record(bytes);
+        }
+    }
+
+    /// Keeps a complete answer in the cache, where that is on.
+    pub fn keep_answer(&mut self, context: &ExchangeContext, form: AnswerForm, cost: Money) {
+        let cache = self.facts.cache.as_mut();
+        let Some(recorder) = cache.and_then(|cache| cache.recorder.take()) else {
+            return;
+        };
+        let usage = self.final_usage();
+        recorder.keep(RecordedAnswer {
+            request: self.grant.id.request,
+            form,
+            deployment: &self.facts.deployment,
+            sealer: context.reasoning.sealer.clone(),
+            usage,
+            cost,
+        });
+    }
+
     /// Logs progress, with the cost at which the call is booked if the process ends now.
     pub fn log_progress(&self) {
         let progress = Progress {
@@ -287,6 +262,11 @@ impl OpenHold {
             upstream_status: self.upstream_status,
             first_content_ms: self.first_content_ms,
             note: (self.note != AttemptNote::default()).then(|| Box::new(self.note.clone())),
+            cache: self
+                .facts
+                .cache
+                .as_ref()
+                .map(|cache| Box::new(cache.note.clone())),
         };
         if self.report == ReportedUsage::Invalid {
             return result.at_ceiling(self.facts.ceiling, Flags::LYING_USAGE);

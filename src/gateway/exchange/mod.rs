@@ -2,6 +2,7 @@
 //! typed [`Outcome`](outcome::Outcome); renders no error and logs no refusal.
 
 mod attempt;
+mod call_facts;
 pub(super) mod context;
 mod disconnect_flag;
 mod drain;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
+use crate::gateway::caching::recorder::AnswerForm;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::failure;
 use crate::gateway::exchange::hold::OpenHold;
@@ -230,6 +231,7 @@ impl StreamRelay {
         content: bool,
     ) -> Result<(), RelayEnd> {
         self.note_content(content);
+        self.hold.record_answer(&bytes);
         self.deliver(sink, bytes).await?;
         if sink.is_due(content) {
             return Err(RelayEnd::BufferDue);
@@ -243,6 +245,7 @@ impl StreamRelay {
         let (bytes, end) = match step {
             ReadStep::End { bytes, content } => {
                 self.note_content(content);
+                self.hold.record_answer(&bytes);
                 (bytes, RelayEnd::Complete)
             }
             ReadStep::Error { bytes, error } => {
@@ -306,6 +309,9 @@ impl StreamRelay {
         durable.map_err(|error| RelayEnd::failed(failure::durability(error)))?;
         let comment = dialect::cost_comment(&receipt.cost.to_string());
         let last = self.stream.end(&self.hold.final_usage(), &comment);
+        self.hold.record_answer(&last);
+        let form = AnswerForm::streamed(self.stream.dialect());
+        self.hold.keep_answer(&self.context, form, receipt.cost);
         self.deliver(sink, last).await
     }
 

@@ -63,6 +63,8 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
         "audio_tokens",
         "searches",
         "second_model_tokens",
+        "cache_hits",
+        "saved_cost_usd",
     ]);
     columns
 }
@@ -183,9 +185,11 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
         ("audio_tokens", sums.audio),
         ("searches", sums.searches),
         ("second_model_tokens", sums.second_models),
+        ("cache_hits", sums.cache_hits),
     ];
     members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());
+    members.insert("saved_cost_usd".to_owned(), sums.saved.to_string().into());
 }
 
 #[cfg(test)]

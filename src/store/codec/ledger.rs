@@ -11,6 +11,7 @@ use crate::domain::event::{
 };
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
+use crate::store::codec::cache::{CacheRow, CacheVersion, cache_row};
 use crate::store::codec::hold::{
     Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
     progress_of, progress_row, usage_row,
@@ -27,6 +28,7 @@ pub(in crate::store) struct SettlementRow<
     S = Vec<String>,
     L = LinesRow<'a>,
     N = Option<NoteRow<'a>>,
+    C = Option<CacheRow<'a>>,
 > {
     hold: HoldRow<'a, V, S>,
     ended_ms: u64,
@@ -40,17 +42,25 @@ pub(in crate::store) struct SettlementRow<
     first_content_ms: Option<u64>,
     /// since version 4
     note: N,
+    /// since version 6
+    cache: C,
 }
 
 /// Settlement of version 2.
-type SettlementRowV2<'a> = SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
+type SettlementRowV2<'a> =
+    SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent, Absent>;
 
 /// Settlement of version 3.
-type SettlementRowV3<'a> = SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+type SettlementRowV3<'a> =
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent, Absent>;
 
 /// Settlement of version 4.
 type SettlementRowV4<'a> =
-    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>>;
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>, Absent>;
+
+/// Settlement of version 5.
+type SettlementRowV5<'a> =
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRow<'a>>, Absent>;
 
 /// Position in `CostLine::CLASSES`, count, rate.
 type LineRowV2 = (u8, u64, u64);
@@ -91,6 +101,7 @@ pub(in crate::store) enum EventRow<
     S = Vec<String>,
     L = LinesRow<'a>,
     N = Option<NoteRow<'a>>,
+    C = Option<CacheRow<'a>>,
 > {
     Hold(HoldRow<'a, V, S>),
     Progress {
@@ -98,7 +109,7 @@ pub(in crate::store) enum EventRow<
         attempt: u8,
         progress: ProgressRow<V>,
     },
-    Settle(SettlementRow<'a, V, S, L, N>),
+    Settle(SettlementRow<'a, V, S, L, N, C>),
     Release {
         request: u128,
         attempt: u8,
@@ -218,12 +229,18 @@ fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> 
         upstream_status: ending.upstream_status,
         first_content_ms: ending.first_content_ms,
         note: ending.note.as_deref().map(note_row),
+        cache: ending.cache.as_deref().map(cache_row),
     })
 }
 
-fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
-    row: SettlementRow<'_, V, S, L, N>,
-) -> Result<Settlement, String> {
+fn settlement_of<V, S, L, N, C>(row: SettlementRow<'_, V, S, L, N, C>) -> Result<Settlement, String>
+where
+    V: UsageVersion,
+    S: Into<Vec<String>>,
+    L: LinesVersion,
+    N: NoteVersion,
+    C: CacheVersion,
+{
     let ending = CallResult {
         ended_ms: row.ended_ms,
         status: status_of(row.status)?,
@@ -235,6 +252,7 @@ fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: Note
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
         note: row.note.note()?.map(Box::new),
+        cache: row.cache.cache()?.map(Box::new),
     };
     Ok(Settlement {
         hold: hold_of(row.hold)?,
@@ -242,9 +260,14 @@ fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: Note
     })
 }
 
-fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
-    row: EventRow<'_, V, S, L, N>,
-) -> Result<LedgerEvent, String> {
+fn event_of<V, S, L, N, C>(row: EventRow<'_, V, S, L, N, C>) -> Result<LedgerEvent, String>
+where
+    V: UsageVersion,
+    S: Into<Vec<String>>,
+    L: LinesVersion,
+    N: NoteVersion,
+    C: CacheVersion,
+{
     let hold_id = |request, attempt| HoldId {
         request: RequestId(request),
         attempt,
@@ -273,19 +296,22 @@ fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersi
 
 impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
     type Row = EventRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
-        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
-        type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent, Absent>;
+        type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent, Absent>;
         type RowV4<'a> =
-            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>>;
+            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>, Absent>;
+        type RowV5<'a> =
+            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRow<'a>>, Absent>;
         match version {
             2 => read_row(bytes).and_then(|row: RowV2<'_>| event_of(row)),
             3 => read_row(bytes).and_then(|row: RowV3<'_>| event_of(row)),
             4 => read_row(bytes).and_then(|row: RowV4<'_>| event_of(row)),
-            5 => read_row(bytes).and_then(LedgerEvent::from_row),
+            5 => read_row(bytes).and_then(|row: RowV5<'_>| event_of(row)),
+            6 => read_row(bytes).and_then(LedgerEvent::from_row),
             other => Err(unknown_version::<LedgerEvent>(other)),
         }
     }
@@ -315,7 +341,7 @@ impl StoredValue for LedgerEvent {
 
 impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
     type Row = SettlementRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Settlement, String> {
@@ -323,7 +349,8 @@ impl StoredValue for Settlement {
             2 => read_row(bytes).and_then(|row: SettlementRowV2<'_>| settlement_of(row)),
             3 => read_row(bytes).and_then(|row: SettlementRowV3<'_>| settlement_of(row)),
             4 => read_row(bytes).and_then(|row: SettlementRowV4<'_>| settlement_of(row)),
-            5 => read_row(bytes).and_then(Settlement::from_row),
+            5 => read_row(bytes).and_then(|row: SettlementRowV5<'_>| settlement_of(row)),
+            6 => read_row(bytes).and_then(Settlement::from_row),
             other => Err(unknown_version::<Settlement>(other)),
         }
     }
@@ -371,13 +398,18 @@ type RollupRowV2 = (u64, u64, u64, u64, u64, i128);
 
 impl StoredValue for RollupSums {
     const KIND: &'static str = "roll-up";
-    const VERSION: u8 = 3;
-    type Row = (RollupRowV2, [u64; 6]);
+    const VERSION: u8 = 4;
+    /// sums, details, answers of the cache and the cost that they saved
+    type Row = (RollupRowV2, [u64; 6], (u64, i128));
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<RollupSums, String> {
         match version {
-            2 => read_row(bytes).and_then(|row: RollupRowV2| RollupSums::from_row((row, [0; 6]))),
-            3 => read_row(bytes).and_then(RollupSums::from_row),
+            2 => read_row(bytes)
+                .and_then(|row: RollupRowV2| RollupSums::from_row((row, [0; 6], (0, 0)))),
+            3 => read_row(bytes).and_then(|(sums, details): (RollupRowV2, [u64; 6])| {
+                RollupSums::from_row((sums, details, (0, 0)))
+            }),
+            4 => read_row(bytes).and_then(RollupSums::from_row),
             other => Err(unknown_version::<RollupSums>(other)),
         }
     }
@@ -399,10 +431,11 @@ impl StoredValue for RollupSums {
             self.searches,
             self.second_models,
         ];
-        write_row(&(sums, details), into)
+        let cached = (self.cache_hits, self.saved.pico());
+        write_row(&(sums, details, cached), into)
     }
 
-    fn from_row((sums, details): Self::Row) -> Result<RollupSums, String> {
+    fn from_row((sums, details, (cache_hits, saved)): Self::Row) -> Result<RollupSums, String> {
         let (requests, refused, tokens_in, cached_in, tokens_out, cost) = sums;
         let [
             cache_writes,
@@ -425,6 +458,8 @@ impl StoredValue for RollupSums {
             searches,
             second_models,
             cost: Money::from_pico(cost),
+            cache_hits,
+            saved: Money::from_pico(saved),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::budget::{Action, Budget, Owner, Period};
+use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome, Similarity};
 use crate::domain::event::{
     CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, LineUnit, PriceCard, Progress,
     Settlement, Status, Subject,
@@ -121,6 +122,7 @@ pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
         upstream_status: 200,
         first_content_ms: Some(3),
         note: None,
+        cache: None,
     };
     Settlement {
         hold: sample_hold(at_ms),
@@ -197,11 +199,16 @@ fn codec_rollup_of_version_2_is_read_with_zeros() {
         audio: 10,
         searches: 11,
         second_models: 12,
+        cache_hits: 13,
+        saved: Money::from_pico(14),
         ..sums
     };
     let bytes = all.encode().expect("encodes");
-    assert_eq!(bytes, [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(bytes, [4, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 13, 28]);
     assert_eq!(RollupSums::decode(&bytes).expect("decodes"), all);
+    let of_version_3 = [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12];
+    let before = RollupSums::decode(&of_version_3).expect("version 3");
+    assert_eq!((before.second_models, before.cache_hits), (12, 0));
 }
 
 #[test]
@@ -231,6 +238,15 @@ fn codec_events_round_trip() {
         .into();
     let mut noted = sample_settlement(6);
     noted.ending.note = Some(Box::new(sample_note()));
+    let mut cached = sample_settlement(7);
+    cached.ending.cache = Some(Box::new(CacheNote {
+        entry: Some(CacheEntryId([9; 16])),
+        similarity: Some(Similarity(912)),
+        reason: "number".into(),
+        age_ms: 5,
+        saved: Money::from_pico(77),
+        ..CacheNote::of(CacheOutcome::Semantic)
+    }));
     for event in [
         LedgerEvent::Hold(sample_hold(1)),
         LedgerEvent::Settle(sample_settlement(2)),
@@ -244,6 +260,7 @@ fn codec_events_round_trip() {
         },
         LedgerEvent::Settle(every_class),
         LedgerEvent::Settle(noted),
+        LedgerEvent::Settle(cached),
     ] {
         assert_eq!(
             LedgerEvent::decode(&event.encode().expect("encodes")).expect("decodes"),
@@ -304,7 +321,7 @@ fn codec_damaged_bytes_are_an_error_and_never_a_panic() {
 fn codec_unknown_version_is_refused_with_its_number() {
     let good = LedgerEvent::Hold(sample_hold(1)).encode().expect("encodes");
     for (version, expected) in [
-        (6, "version 6 was written by a newer release"),
+        (7, "version 7 was written by a newer release"),
         (255, "version 255 was written by a newer release"),
         (1, "unknown version 1"),
         (0, "unknown version 0"),

@@ -319,6 +319,11 @@ fn ledger() -> Vec<Operation> {
             .answers(200, replies::ledger_verification),
         operation("DELETE", "/v1/reasoning-memory", "Delete stored reasoning")
             .answers(200, replies::purge),
+        get("/v1/cache", "Size of the cache of answers").answers(200, replies::cache),
+        operation("DELETE", "/v1/cache", "Delete answers from the cache")
+            .query(&[query::ENTRY, query::ASKED_MODEL, query::TEAM, query::KEY])
+            .query(&[query::ORGANIZATION, query::ALL])
+            .answers(200, replies::purge),
     ]
 }
 
