@@ -82,20 +82,6 @@ fn has_hosted_tools(request: &Request) -> bool {
     !tools.iter().all(is_own)
 }
 
-/// Why a request is not compared by meaning, beside [`refusal`]; `None` if it can be.
-pub fn semantic_refusal(request: &Request) -> Option<&'static str> {
-    let has_tools = ["tools", "functions"].into_iter().any(|name| {
-        let value = request.member(name).map(str::trim);
-        value.is_some_and(|value| !matches!(value, "null" | "[]"))
-    });
-    if has_tools {
-        return Some("tools");
-    }
-    let input = &request.input;
-    let has_media = input.images > 0 || input.documents > 0 || input.audio;
-    has_media.then_some("media")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -163,6 +163,8 @@ pub struct CacheNote {
     /// the entry that answered; of a miss the nearest one
     pub entry: Option<CacheEntryId>,
     pub similarity: Option<Similarity>,
+    /// under which the answer to this request is kept, if it is
+    pub own: Option<CacheEntryId>,
     /// why the nearest entry was refused, or why the request was not looked up; empty for none
     pub reason: String,
     /// age of the entry that answered
@@ -177,6 +179,7 @@ impl CacheNote {
             outcome,
             entry: None,
             similarity: None,
+            own: None,
             reason: String::new(),
             age_ms: 0,
             saved: Money::ZERO,

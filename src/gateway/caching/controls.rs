@@ -70,7 +70,6 @@ pub(in crate::gateway) struct CacheControls {
     pub directive: Option<Directive>,
     pub ttl_ms: Option<u64>,
     pub namespace: Option<String>,
-    pub threshold: Option<Similarity>,
 }
 
 impl CacheControls {
@@ -101,11 +100,11 @@ impl CacheControls {
             let range = "use a number from 0 to 1 such as 0.92";
             Similarity::parse(text).ok_or_else(|| invalid(THRESHOLD_HEADER, range))
         };
+        headers.threshold.as_ref().map(threshold).transpose()?;
         Ok(CacheControls {
             directive: headers.directive.as_ref().map(directive).transpose()?,
             ttl_ms: headers.ttl.as_ref().map(ttl).transpose()?,
             namespace: headers.namespace.as_ref().map(namespace).transpose()?,
-            threshold: headers.threshold.as_ref().map(threshold).transpose()?,
         })
     }
 }
@@ -145,7 +144,6 @@ mod tests {
         assert_eq!(controls.directive, Some(Directive::Refresh));
         assert_eq!(controls.ttl_ms, Some(60_000));
         assert_eq!(controls.namespace.as_deref(), Some("night"));
-        assert_eq!(controls.threshold, Some(Similarity(920)));
         assert!(parsed(&[]).expect("valid").directive.is_none());
     }
 

@@ -83,8 +83,12 @@ impl CacheStep {
             return Ok(Some(Box::new(CachePlan::bypass("unreadable"))));
         };
         let tags = cache.tags(key.organization, key.team, key.id, &request.model);
+        let stores = controls.directive != Some(Directive::NoStore);
         Ok(Some(Box::new(CachePlan {
-            note: CacheNote::of(CacheOutcome::Miss),
+            note: CacheNote {
+                own: stores.then_some(id),
+                ..CacheNote::of(CacheOutcome::Miss)
+            },
             plan: Some(Arc::new(CacheUse {
                 cache: cache.clone(),
                 id,
@@ -94,7 +98,7 @@ impl CacheStep {
                     .ttl_ms
                     .map_or(policy.ttl_ms, |ttl_ms| ttl_ms.min(policy.ttl_ms)),
                 looks_up: controls.directive != Some(Directive::Refresh),
-                stores: controls.directive != Some(Directive::NoStore),
+                stores,
                 targets: candidates(plan).map(named).collect(),
             })),
         })))

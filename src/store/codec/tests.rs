@@ -242,6 +242,7 @@ fn codec_events_round_trip() {
     cached.ending.cache = Some(Box::new(CacheNote {
         entry: Some(CacheEntryId([9; 16])),
         similarity: Some(Similarity(912)),
+        own: Some(CacheEntryId([8; 16])),
         reason: "number".into(),
         age_ms: 5,
         saved: Money::from_pico(77),
