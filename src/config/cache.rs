@@ -50,7 +50,7 @@ pub(super) fn of_route(
             };
         }
         let message =
-            format!("invalid value \"{word}\"; use \"off\", \"exact\" or \"semantic\", or a table");
+            format!("invalid value \"{word}\"; use \"off\", \"exact\" or a table");
         written.report(errors, message);
         return *default;
     }
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(policy.threshold, Similarity(950));
         let (_, errors) = of("cache = \"maybe\"");
         assert!(
-            errors.contains("use \"off\", \"exact\" or \"semantic\""),
+            errors.contains("use \"off\", \"exact\" or a table"),
             "{errors}"
         );
     }

@@ -9,7 +9,7 @@ use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
-use super::settings::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
+use super::settings::{CacheConfig, Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
 use super::{alerts, audit, cache, egress, fetch, provider, reasoning_memory, sign_in};
 use crate::domain::zone::Zone;
@@ -102,7 +102,8 @@ fn resolve(
     let mut errors = ConfigErrors::default();
     let errs = &mut errors;
     let mut top = file::parse(&path.display().to_string(), text, errs);
-    let cache = cache::resolve(top.section("cache", errs), errs);
+    // routes take what they leave out from it
+    let mut cache = CacheConfig::default();
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
@@ -124,7 +125,10 @@ fn resolve(
         audit: audit::resolve(top.section("audit", errs), environment, errs),
         oidc: sign_in::resolve(top.section("sign_in", errs), environment, errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
-        cache,
+        cache: {
+            cache = cache::resolve(top.section("cache", errs), errs);
+            cache
+        },
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),
         providers: match (top.section("providers", errs), environment) {

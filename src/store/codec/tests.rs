@@ -154,21 +154,33 @@ fn codec_settlement_of_version_4_is_read_without_a_detail() {
         .failure
         .map_or(0, |failure| failure.detail.len());
     let mut old = settlement.encode().expect("encodes");
-    old.truncate(old.len() - detail - 1);
+    // the cache's note is absent in one byte
+    old.truncate(old.len() - 1 - detail - 1);
     old[0] = 4;
     let note = settlement.ending.note.as_mut().expect("a note");
     note.failure.as_mut().expect("a failure").detail.clear();
     assert_eq!(Settlement::decode(&old).ok(), Some(settlement));
 }
 
-/// A settlement of version 3 is one of version 5 without its last byte, which says that there is no note.
+/// A settlement of version 5 is one of version 6 without its last byte, which says that there is no lookup in the cache.
+#[test]
+fn codec_settlement_of_version_5_is_read_without_a_lookup() {
+    let mut settlement = sample_settlement(2);
+    settlement.ending.note = Some(Box::new(sample_note()));
+    let mut old = settlement.encode().expect("encodes");
+    assert_eq!((old[0], old.pop()), (6, Some(0)));
+    old[0] = 5;
+    assert_eq!(Settlement::decode(&old).ok(), Some(settlement));
+}
+
+/// A settlement of version 3 is one of version 6 without its last two bytes: no note, no lookup in the cache.
 #[test]
 fn codec_settlement_of_version_3_is_read_without_a_note() {
     let settlement = sample_settlement(2);
     let event = LedgerEvent::Settle(settlement.clone());
     let old = |bytes: Vec<u8>| {
-        assert_eq!((bytes[0], bytes.last()), (5, Some(&0)));
-        let mut old = bytes[..bytes.len() - 1].to_vec();
+        assert!(bytes[0] == 6 && bytes.ends_with(&[0, 0]));
+        let mut old = bytes[..bytes.len() - 2].to_vec();
         old[0] = 3;
         old
     };
