@@ -18,10 +18,6 @@ pub struct CachedAnswer {
     pub model: String,
     /// key whose request was answered
     pub key: KeyId,
-    /// last message of the user, for comparisons by meaning
-    pub question: Option<String>,
-    /// vector of the question, as the embedder encodes it
-    pub vector: Vec<u8>,
 }
 
 /// Returns `true` for a response that may be kept: complete, not filtered, with a text and without a call or state of the vendor.
@@ -49,8 +45,6 @@ struct AnswerJson {
     provider: String,
     model: String,
     key: u64,
-    question: Option<String>,
-    vector: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,8 +74,6 @@ impl CachedAnswer {
             provider: self.provider.clone(),
             model: self.model.clone(),
             key: self.key.0,
-            question: self.question.clone(),
-            vector: hex(&self.vector),
         };
         serde_json::to_vec(&json).ok()
     }
@@ -106,8 +98,6 @@ impl CachedAnswer {
             provider: json.provider,
             model: json.model,
             key: KeyId(json.key),
-            question: json.question,
-            vector: bytes_of(&json.vector)?,
         })
     }
 }
@@ -161,22 +151,6 @@ fn usage(counts: [u64; 12], service_tier: Option<String>) -> Usage {
         service_tier,
         ..Usage::default()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let pairs = hex.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.map(byte).collect()
 }
 
 #[cfg(test)]
@@ -250,8 +224,6 @@ mod tests {
             provider: "p".into(),
             model: "m".into(),
             key: KeyId(9),
-            question: Some("Hi?".into()),
-            vector: vec![0, 255, 128],
         };
         let bytes = answer.encode().expect("encoded");
         let read = CachedAnswer::decode(&bytes).expect("decoded");

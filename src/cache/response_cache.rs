@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::answer::CachedAnswer;
 use crate::cache::fingerprint::Fingerprints;
-use crate::domain::cache::{CacheEntryId, Similarity};
+use crate::domain::cache::CacheEntryId;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::time::Time;
 use crate::store::StoreError;
@@ -30,8 +30,6 @@ pub struct ResponseCache {
 pub struct FoundAnswer {
     pub id: CacheEntryId,
     pub age_ms: u64,
-    /// of a comparison by meaning
-    pub similarity: Option<Similarity>,
     pub answer: CachedAnswer,
 }
 
@@ -59,12 +57,7 @@ impl ResponseCache {
             return None;
         }
         let answer = CachedAnswer::decode(&stored.plain)?;
-        Some(FoundAnswer {
-            id,
-            age_ms,
-            similarity: None,
-            answer,
-        })
+        Some(FoundAnswer { id, age_ms, answer })
     }
 
     /// Keeps an answer for `ttl_ms`, without waiting.
@@ -96,7 +89,6 @@ impl ResponseCache {
             team: self.team_tag(team),
             key: self.key_tag(key),
             model: self.model_tag(model),
-            namespace: 0,
         }
     }
 

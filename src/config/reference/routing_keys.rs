@@ -97,10 +97,10 @@ pub(super) const ROUTE: &[KeyReference] = &[
     ),
     key(
         "cache",
-        ChoiceOrTable(&["off", "exact", "semantic"]),
+        ChoiceOrTable(&["off", "exact"]),
         Derived("that of `[cache]`"),
         "",
-        "Answers that are kept: those of equal requests, and with `semantic` those of similar ones.",
+        "Answers that are kept: `exact` answers equal requests.",
     ),
     key(
         "fallbacks",

@@ -23,14 +23,12 @@ impl CacheStep {
         &self,
         routed: &RoutedRequest,
         found: FoundAnswer,
-        outcome: CacheOutcome,
     ) -> Result<Option<Reply>, ApiError> {
         let note = CacheNote {
             entry: Some(found.id),
             age_ms: found.age_ms,
-            similarity: found.similarity,
             saved: found.answer.cost,
-            ..CacheNote::of(outcome)
+            ..CacheNote::of(CacheOutcome::Exact)
         };
         let Some(body) = self.replayed(routed, &found) else {
             return Ok(None);

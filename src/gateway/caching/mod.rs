@@ -83,12 +83,8 @@ impl CacheStep {
             return Ok(Some(Box::new(CachePlan::bypass("unreadable"))));
         };
         let tags = cache.tags(key.organization, key.team, key.id, &request.model);
-        let stores = controls.directive != Some(Directive::NoStore);
         Ok(Some(Box::new(CachePlan {
-            note: CacheNote {
-                own: stores.then_some(id),
-                ..CacheNote::of(CacheOutcome::Miss)
-            },
+            note: CacheNote::of(CacheOutcome::Miss),
             plan: Some(Arc::new(CacheUse {
                 cache: cache.clone(),
                 id,
@@ -98,7 +94,7 @@ impl CacheStep {
                     .ttl_ms
                     .map_or(policy.ttl_ms, |ttl_ms| ttl_ms.min(policy.ttl_ms)),
                 looks_up: controls.directive != Some(Directive::Refresh),
-                stores,
+                stores: controls.directive != Some(Directive::NoStore),
                 targets: candidates(plan).map(named).collect(),
             })),
         })))
@@ -111,7 +107,7 @@ impl CacheStep {
         };
         let answered = match &cache.plan {
             Some(plan) if plan.looks_up => match self.find(plan) {
-                Some(found) => self.serve(routed, found, CacheOutcome::Exact).await?,
+                Some(found) => self.serve(routed, found).await?,
                 None => None,
             },
             _ => None,

@@ -119,8 +119,6 @@ impl CacheRecorder {
             provider: deployment.provider.name.clone(),
             model: deployment.model.clone(),
             key: plan.key,
-            question: None,
-            vector: Vec::new(),
         };
         plan.cache.keep(plan.id, plan.tags, plan.ttl_ms, &answer);
     }

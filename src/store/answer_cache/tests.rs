@@ -64,7 +64,6 @@ impl Fixture {
                     team: 10 + number % 2,
                     key: 100 + number % 3,
                     model: 7,
-                    namespace: 0,
                 },
             },
             plain: plain.into(),
