@@ -1,5 +1,5 @@
 //! Overhead per request: throughput and CPU time per request at 64 connections, for an upstream called directly, through
-//! a bare actix→awc relay, and through Gatekeeper with key, budget hold and ledger (`os`, `disk`). Every server is a
+//! a bare actix→awc relay, through *floor-work* (the relay that also hashes the key and reads request and usage), and through Gatekeeper with key, budget hold and ledger (`os`, `disk`). Every server is a
 //! process of its own and only its CPU counts. The subjects alternate, because CPU time drifts with the host; compare
 //! medians of one run only.
 //!
@@ -26,14 +26,43 @@ use std::time::{Duration, Instant};
 
 use load::Load;
 use servers::Server;
-use subject::{Counts, Subject, calibrate};
+use subject::{Counts, Subject, TurnFigures, calibrate, median_of};
+
+/// Requests a second of the open loop.
+const PACE: f64 = 500.0;
+
+/// A subject with its turns of the open loop; those of the closed loop are in it.
+struct PacedSubject {
+    subject: Subject,
+    paced: Vec<TurnFigures>,
+}
+
+impl PacedSubject {
+    fn run_turns(&mut self, counts: &Counts) {
+        self.subject.run_turn(counts);
+        let requests = (counts.requests / 20).clamp(200, 5_000);
+        self.paced
+            .push(self.subject.measure(counts, requests, Some(PACE)));
+    }
+}
+
+/// Median over the rounds of the CPU time as a multiple of the other's in the same round.
+fn ratio(own: &[TurnFigures], other: &[TurnFigures]) -> f64 {
+    let pairs = own.iter().zip(other);
+    let mut ratios: Vec<f64> = pairs
+        .map(|(own, other)| own.cpu_us / other.cpu_us.max(f64::MIN_POSITIVE))
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
-        Some("--role=relay") => {
-            roles::relay(arguments.get(2).expect("the address of the upstream"))
+        Some(role @ ("--role=relay" | "--role=floor-work")) => {
+            let upstream = arguments.get(2).expect("the address of the upstream");
+            roles::relay(upstream, role == "--role=floor-work")
         }
         _ => run(&Counts::from_environment(20_000)),
     }
@@ -41,14 +70,20 @@ fn main() {
 
 fn run(counts: &Counts) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut subjects = subjects(folder.path(), counts);
+    let mut subjects: Vec<PacedSubject> = subjects(folder.path(), counts)
+        .into_iter()
+        .map(|subject| PacedSubject {
+            subject,
+            paced: Vec::new(),
+        })
+        .collect();
     let before = calibrate();
-    for subject in &mut subjects {
-        subject.warm_up(counts);
+    for paced in &mut subjects {
+        paced.subject.warm_up(counts);
     }
     for round in 1..=counts.rounds {
         for subject in &mut subjects {
-            subject.run_turn(counts);
+            subject.run_turns(counts);
         }
         eprintln!("round {round} of {}", counts.rounds);
     }
@@ -60,6 +95,7 @@ fn run(counts: &Counts) {
 fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
     let upstream = Server::role(&["--role=upstream"]);
     let relay = Server::role(&["--role=relay", &upstream.address.to_string()]);
+    let floor = Server::role(&["--role=floor-work", &upstream.address.to_string()]);
     let mut subjects = vec![
         Subject::new(
             "direct",
@@ -70,6 +106,11 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
             "bare relay",
             Load::new(relay.address, "sk-none", "m-small", ""),
             relay.into(),
+        ),
+        Subject::new(
+            "floor-work",
+            Load::new(floor.address, "sk-none", "m-small", ""),
+            floor.into(),
         ),
     ];
     let upstream = subjects[0].server.address;
@@ -90,34 +131,37 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
     subjects
 }
 
-fn report(counts: &Counts, subjects: &[Subject], before: Duration, after: Duration) {
-    let relay = subjects[1].median(|turn| turn.cpu_us);
+fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: Duration) {
+    let floor = &subjects[2];
     println!(
-        "| {:<15} | {:>6} | {:>10} | {:>7} | {:>7} | {:>10} |",
-        "subject", "req/s", "CPU µs/req", "p50 ms", "p99 ms", "× relay"
+        "| {:<15} | {:>6} | {:>10} | {:>7} | {:>7} | {:>12} | {:>17} | {:>20} |",
+        "subject",
+        "req/s",
+        "CPU µs/req",
+        "p50 ms",
+        "p99 ms",
+        "× floor-work",
+        "CPU µs/req, 500/s",
+        "× floor-work, 500/s"
     );
-    println!(
-        "|{}|{}:|{}:|{}:|{}:|{}:|",
-        "-".repeat(17),
-        "-".repeat(7),
-        "-".repeat(11),
-        "-".repeat(8),
-        "-".repeat(8),
-        "-".repeat(11)
-    );
-    for subject in subjects {
+    let widths = [17, 7, 11, 8, 8, 13, 18, 21];
+    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    println!("|{}:|", rule.join(":|").replacen(':', "-", 1));
+    for PacedSubject { subject, paced } in subjects {
         let cpu = subject.median(|turn| turn.cpu_us);
         println!(
-            "| {:<15} | {:>6.0} | {:>10.1} | {:>7.2} | {:>7.2} | {:>10.2} |",
+            "| {:<15} | {:>6.0} | {:>10.1} | {:>7.2} | {:>7.2} | {:>12.2} | {:>17.1} | {:>20.2} |",
             subject.name,
             subject.median(|turn| turn.requests_per_s),
             cpu,
             subject.median(|turn| turn.p50_ms),
             subject.median(|turn| turn.p99_ms),
-            cpu / relay.max(f64::MIN_POSITIVE),
+            ratio(&subject.turns, &floor.subject.turns),
+            median_of(paced, |turn| turn.cpu_us),
+            ratio(paced, &floor.paced),
         );
     }
-    for subject in subjects {
+    for PacedSubject { subject, .. } in subjects {
         let turns: Vec<String> = subject
             .turns
             .iter()

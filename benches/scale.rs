@@ -6,6 +6,7 @@
 //! cargo bench --bench scale                  1,000,000 requests
 //! GK_RECORDS=50000 …                         smoke run
 //! GATEKEEPER_BIN=path …                      another binary
+//! GK_KEEP=folder …                           keeps the instance there, for `tests/export/run`
 //! ```
 //! Data: 35 days, 50 keys in 5 teams with a daily and a monthly budget each, 12 models of 4 providers of which a key uses
 //! 4; 97 % ok, the rest failed or disconnected. Asserted are counts of rows and pages and generous time bounds.
@@ -17,7 +18,7 @@ mod fill;
 #[path = "scale/server.rs"]
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use books::{BooksSize, TableSize};
@@ -60,9 +61,11 @@ fn print_figure(name: &str, value: &str) {
 }
 
 fn run(records: u64) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let data = folder.path().join("data");
-    let admin = Server::set_up(folder.path(), &data);
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let kept = std::env::var_os("GK_KEEP").map(PathBuf::from);
+    let folder = kept.as_deref().unwrap_or(temporary.path());
+    let data = folder.join("data");
+    let admin = Server::set_up(folder, &data);
     print_figure("requests", &records.to_string());
 
     // a tenth first, to measure growth
@@ -77,7 +80,7 @@ fn run(records: u64) {
     );
 
     let start_time = Instant::now();
-    let server = Server::start(folder.path());
+    let server = Server::start(folder);
     let start = start_time.elapsed();
     print_figure("start after kill -9, ms", &start.as_millis().to_string());
     assert!(start < START_MAX, "the start after kill -9 took {start:?}");
@@ -94,7 +97,7 @@ fn run(records: u64) {
         &format!("{memory:.0}"),
     );
     assert!(memory < MEMORY_MB_MAX, "{memory} MB");
-    let server = server.restart(folder.path());
+    let server = server.restart(folder);
     let pages = server.metric(PAGES_READ);
     print_figure("pages read at a start after a stop", &pages.to_string());
     assert!(pages <= START_PAGES_MAX, "a start reads {pages} pages");

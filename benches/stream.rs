@@ -1,6 +1,6 @@
 //! Cost of translation: CPU time per unary response and per stream event, for a chat client at an upstream of the same
-//! dialect (pass-through) and at one that speaks Anthropic's (translated both ways), with a bare actix→awc relay as
-//! baseline. The upstream sends one event per millisecond, so that no two share a read. As in `overhead`, only the server's
+//! dialect (pass-through) and at one that speaks Anthropic's (translated both ways), with a bare actix→awc relay and
+//! floor-work (`overhead`) as baselines. The upstream sends one event per millisecond, so that no two share a read. As in `overhead`, only the server's
 //! CPU counts and medians of one run are compared.
 //!
 //! ```text
@@ -36,8 +36,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
-        Some("--role=relay") => {
-            roles::relay(arguments.get(2).expect("the address of the upstream"))
+        Some(role @ ("--role=relay" | "--role=floor-work")) => {
+            let upstream = arguments.get(2).expect("the address of the upstream");
+            roles::relay(upstream, role == "--role=floor-work")
         }
         _ => run(&Counts::from_environment(10_000)),
     }
@@ -86,7 +87,14 @@ fn pairs(folder: &Path, upstream: &Server) -> Vec<Pair> {
         "--role=relay",
         &upstream.address.to_string(),
     ]));
-    let mut pairs = vec![Pair::new("bare relay", &relay, "sk-none", "m-small")];
+    let floor = Rc::new(Server::role(&[
+        "--role=floor-work",
+        &upstream.address.to_string(),
+    ]));
+    let mut pairs = vec![
+        Pair::new("bare relay", &relay, "sk-none", "m-small"),
+        Pair::new("floor-work", &floor, "sk-none", "m-small"),
+    ];
     match Server::gatekeeper(&folder.join("gatekeeper"), "os", upstream.address) {
         Ok((server, key)) => {
             let server = Rc::new(server);
@@ -156,7 +164,7 @@ fn report(counts: &Counts, pairs: &[Pair]) {
             streams.join(" ")
         );
     }
-    if let [_, same, other] = pairs {
+    if let [_, floor, same, other] = pairs {
         println!(
             "FIGURE other dialect, whole answer: {:.2} × the same dialect (goal 2)",
             unary_us(other) / unary_us(same)
@@ -165,6 +173,10 @@ fn report(counts: &Counts, pairs: &[Pair]) {
             "FIGURE other dialect, streamed piece: {:.1} µs (goal 25), same dialect {:.1} µs",
             other.event_us(),
             same.event_us()
+        );
+        println!(
+            "FIGURE streamed piece: {:.2} × floor-work (goal 1.15)",
+            same.event_us() / floor.event_us()
         );
     }
     println!(

@@ -7,6 +7,7 @@
 //!  8  server  simulator         listener: HTTP in, HTTP out / upstream of the demo
 //!  7  gateway  control          flow of a request / changes of the control plane
 //!  6  auth policy route meter cache   identity / permission / deployment / budgets and rate limits / answers kept
+//!     trace                     spans for a collector
 //!  5  config store upstream     settings / WAL and books / calls to vendors
 //!  4  provider                  vendors as data
 //!  3  dialect limits price audit   wire formats / limits of vendors / money arithmetic / tree, notes and verifier of the audit log
@@ -38,4 +39,5 @@ pub mod route;
 pub mod server;
 pub mod simulator;
 pub mod store;
+pub mod trace;
 pub mod upstream;

@@ -5,9 +5,13 @@ pub mod backup;
 mod certificate_watch;
 mod disposable_files;
 mod heap;
+mod instance;
+mod platform;
 mod reload;
 mod route_catalogue;
+mod route_source;
 mod sign_in;
+mod start_error;
 
 use std::fs;
 use std::io;
@@ -17,34 +21,33 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, ConfigErrors, SealKeySource, Sync, process_environment};
+use crate::config::{Config, ConfigErrors, SealKeySource, process_environment};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
-use crate::control::{BackgroundTasks, Control};
-use crate::domain::api_error::ApiError;
-use crate::domain::clock::{Clock, SystemClock};
+use crate::control::prices::SheetFacts;
+use crate::control::{BackgroundTasks, Control, StoredPrices};
 use crate::domain::network::Network;
 use crate::domain::secret::Secret;
-use crate::domain::time::Time;
-use crate::domain::zone::Zone;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
-use crate::route::RouteCell;
-use crate::server::{self, CertificateError, Certificates, Listener, PublicUrl, Sockets, Worker};
-use crate::store::disk::{Disk, FolderDisk};
+use crate::server::{self, Certificates, Listener, PublicUrl, Sockets, Worker};
+use crate::store::Store;
 use crate::store::seal::{KEY_FILE, SealKey};
-use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
-use crate::upstream::{Client, Egress, FetchRules, TlsFileError};
+use crate::trace::{TraceExporter, Tracer};
+use crate::upstream::{Client, Egress, FetchRules};
 use certificate_watch::CertificateWatch;
 use disposable_files::DisposableFiles;
 use heap::HeapRelease;
-use reload::{ConfigReload, route_table};
+use instance::Instance;
+use reload::ConfigReload;
+use route_source::RouteSource;
 
 pub use crate::server::block_on;
+pub use platform::Platform;
 pub use reload::egress;
+pub use start_error::StartError;
 
 /// Local admin socket, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -64,6 +67,17 @@ pub async fn init(config: &Config, platform: Platform) -> Result<NewInstance, St
     let created = set_up(config, &instance.control).await;
     instance.store.close();
     created
+}
+
+/// Puts the embedded price sheet in force again, in books that no server uses.
+pub async fn reset_prices(config: &Config) -> Result<SheetFacts, StartError> {
+    let instance = Instance::open(config, Platform::system(), false)?;
+    instance.control.open_audit(&seal_key(config)?).await?;
+    let uid = rustix::process::geteuid().as_raw();
+    let grant = Grant::for_actor(&Actor::Local { uid }, may::ChangePrices)?;
+    let reset = instance.control.reset_price_sheet(&grant).await;
+    instance.store.close();
+    Ok(reset?)
 }
 
 async fn set_up(config: &Config, control: &Control) -> Result<NewInstance, StartError> {
@@ -97,9 +111,9 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .await?;
     let files = DisposableFiles::open(&config, &instance.disk, &instance.time, &seal_key);
     let egress = egress(&config)?;
-    let routes = Arc::new(RouteCell::new(route_table(&config)));
-    let control = control(&config, &instance, &routes, &files)?;
+    let (source, control) = control(&config, &instance, &files)?;
     let control = control.with_seal_key_id(seal_key.id());
+    let (tracer, traces) = tracer(&config, &egress, &instance);
     let webhook_client = Client::new(&egress, None);
     let client = webhook_client.clone();
     let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
@@ -108,7 +122,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         client: webhook_client,
     };
     let reload = ConfigReload {
-        routes: routes.clone(),
+        routes: source.clone(),
         control: control.clone(),
         seal_key: seal_key.clone(),
     };
@@ -122,13 +136,11 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         pseudonyms: control.pseudonyms().clone(),
         denials: control.denials().clone(),
         ceilings: control.ceilings().clone(),
+        tracer,
         time: instance.time.clone(),
     };
-    let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
-    let certificates = match &config.listener.tls {
-        Some(source) => Some(Certificates::open(source, &config.folder)?),
-        None => None,
-    };
+    let gateway = Arc::new(Gateway::new(&config, source.routes.clone(), parts)?);
+    let certificates = certificates(&config, &control)?;
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
     let admin_address = sockets.admin.as_ref().map(TcpListener::local_addr);
@@ -145,6 +157,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
             .map(|certificates| CertificateWatch::start(certificates, &control)),
         reload,
         heap: HeapRelease::start(gateway.clone()),
+        traces,
         gateway,
         ledger: instance.ledger,
         store: instance.store,
@@ -172,6 +185,7 @@ pub struct RunningServer {
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
     heap: HeapRelease,
+    traces: Option<TraceExporter>,
     tasks: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
@@ -208,6 +222,9 @@ impl RunningServer {
             certificates.stop().await;
         }
         self.heap.stop().await;
+        if let Some(traces) = self.traces {
+            traces.stop().await;
+        }
         self.control.end_audit_verification().await;
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
@@ -226,169 +243,6 @@ impl RunningServer {
     }
 }
 
-/// Clock and disk of the machine; tests replace them.
-pub struct Platform {
-    pub clock: Arc<dyn Clock>,
-    /// `None`: the data folder itself
-    pub disk: Option<Arc<dyn Disk>>,
-    /// listening socket passed by the service manager, instead of the configured address
-    pub listener: Option<TcpListener>,
-    /// file of this process, to be hashed for the audit log
-    pub binary: Option<PathBuf>,
-}
-
-impl Platform {
-    pub fn system() -> Platform {
-        Platform {
-            clock: Arc::new(SystemClock { boot: boot_id() }),
-            disk: None,
-            listener: None,
-            binary: Some(PathBuf::from("/proc/self/exe")),
-        }
-    }
-}
-
-/// The kernel's id of this boot; `None` where `/proc` is not mounted.
-fn boot_id() -> Option<u128> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
-}
-
-/// Reasons why the process cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("failed to write the ledger's log: {0}")]
-    Ledger(#[from] AppendError),
-    #[error("data folder {}: {error}", folder.display())]
-    Folder { folder: PathBuf, error: io::Error },
-    #[error(
-        "failed to listen on {address}: {error}; stop the process that uses it, or choose another address with --listen"
-    )]
-    Listen {
-        address: SocketAddr,
-        error: io::Error,
-    },
-    #[error("failed to create the admin socket {}: {error}", path.display())]
-    Socket { path: PathBuf, error: io::Error },
-    #[error("invalid timezone `{0}`; use an IANA name such as Europe/Berlin")]
-    Timezone(String),
-    #[error("{0}")]
-    Setup(#[from] ApiError),
-    #[error("unusable certificate {0}")]
-    Certificate(#[from] CertificateError),
-    #[error("unusable certificates {0}")]
-    TlsFile(#[from] TlsFileError),
-    #[error("no random numbers from the system: {0}")]
-    Random(#[from] getrandom::Error),
-    #[error("failed to run the server: {0}")]
-    Server(#[from] io::Error),
-}
-
-/// Parts that share the data folder.
-struct Instance {
-    store: Store,
-    ledger: Arc<Ledger>,
-    directory: Arc<DirectoryCell>,
-    control: Control,
-    disk: Arc<dyn Disk>,
-    time: Arc<Time>,
-}
-
-impl Instance {
-    fn open(config: &Config, platform: Platform, create: bool) -> Result<Instance, StartError> {
-        let zone = Zone::parse(&config.timezone)
-            .ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
-        let disk = match platform.disk {
-            Some(disk) => disk,
-            None => folder_disk(config, create)?,
-        };
-        let (store, recovered) = open_store(config, disk.clone(), &zone, create)?;
-        let time = Arc::new(match store.anchor()? {
-            Some(anchor) => Time::resume(platform.clock, anchor),
-            None => Time::new(platform.clock),
-        });
-        let ledger = Arc::new(recover_ledger(&store, &zone, recovered, time.clone())?);
-        let directory = Arc::new(DirectoryCell::open(&store)?);
-        let control = Control::new(
-            store.clone(),
-            ledger.clone(),
-            directory.clone(),
-            time.clone(),
-            zone,
-        );
-        Ok(Instance {
-            store,
-            ledger,
-            directory,
-            control,
-            disk,
-            time,
-        })
-    }
-}
-
-fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {
-    if !create && !config.folder.is_dir() {
-        return Err(StoreError::NotInitialised.into());
-    }
-    let folder = config.folder.clone();
-    match FolderDisk::lock(&folder) {
-        Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder { folder, error }),
-    }
-}
-
-fn open_store(
-    config: &Config,
-    disk: Arc<dyn Disk>,
-    zone: &Zone,
-    create: bool,
-) -> Result<(Store, RecoveredState), StoreError> {
-    let (store, recovered) = Store::open(Options {
-        disk,
-        zone: zone.clone(),
-        segment_bytes: config.ledger.segment_bytes,
-        disk_reserve_mb: config.ledger.disk_reserve_mb,
-        wait_for_disk: config.ledger.sync == Sync::Disk,
-        create,
-    })?;
-    for remark in &recovered.remarks {
-        tracing::warn!(remark = %remark, "data folder opened with a remark");
-    }
-    warn_of_orphans(&recovered);
-    Ok((store, recovered))
-}
-
-fn warn_of_orphans(recovered: &RecoveredState) {
-    let from_last_run = recovered.holds.len() as u64;
-    let orphans = recovered.orphans + from_last_run;
-    if orphans > 0 {
-        tracing::warn!(
-            orphans,
-            from_last_run,
-            "requests in flight when the process ended are booked at their ceiling and flagged `orphaned`; \
-             list them with `gatekeeper ledger orphans`, correct them with --settle-estimated"
-        );
-    }
-}
-
-fn recover_ledger(
-    store: &Store,
-    zone: &Zone,
-    recovered: RecoveredState,
-    time: Arc<Time>,
-) -> Result<Ledger, StartError> {
-    let tenants = store.tenants()?;
-    let ledger = Ledger::recover(store.wal(), zone.clone(), tenants.budgets, recovered, time)?;
-    for limit in &tenants.limits {
-        // no call is running yet, so none counts towards the limit
-        ledger.set_limit(limit, |_| false);
-    }
-    Ok(ledger)
-}
-
 /// Key-encryption key: the configured one, or that of the data folder.
 fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     let key = match &config.seal_key {
@@ -405,15 +259,18 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     })
 }
 
-/// The control plane with what it needs to know of configuration, routes and reasoning memory.
+/// The routes, and the control plane with what it needs to know of configuration, routes and disposable files.
 fn control(
     config: &Config,
     instance: &Instance,
-    routes: &Arc<RouteCell>,
     files: &DisposableFiles,
-) -> Result<Control, StartError> {
-    let catalogue = route_catalogue::of(routes.clone());
-    Ok(instance
+) -> Result<(Arc<RouteSource>, Control), StartError> {
+    let prices = StoredPrices::load(&instance.store)?;
+    let source = Arc::new(RouteSource::new(config, prices.sheet.clone()));
+    let catalogue = route_catalogue::of(source.routes.clone());
+    let to_routes = source.clone();
+    let publish = move |sheet| to_routes.set_sheet(sheet);
+    let control = instance
         .control
         .clone()
         .with_retention(config.retention)
@@ -423,7 +280,38 @@ fn control(
         .with_memory(files.memory.clone())
         .with_cache(files.cache.clone())
         .with_sessions(instance.store.sessions()?)
-        .with_admission_wait_ms(config.admission_wait_ms_max()))
+        .with_admission_wait_ms(config.admission_wait_ms_max())
+        .with_prices(prices, Arc::new(publish));
+    Ok((source, control))
+}
+
+/// Certificate of the listener, if it has TLS.
+fn certificates(
+    config: &Config,
+    control: &Control,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(source) = &config.listener.tls else {
+        return Ok(None);
+    };
+    let certificates = Certificates::open(source, &config.folder)?;
+    let shown = certificates.clone();
+    control.note_certificate(Arc::new(move || shown.not_after_ms()));
+    Ok(Some(certificates))
+}
+
+/// Entrance of spans, and their export if a collector is configured.
+fn tracer(
+    config: &Config,
+    egress: &Egress,
+    instance: &Instance,
+) -> (Arc<Tracer>, Option<TraceExporter>) {
+    let Some(otlp) = &config.otlp else {
+        return (Tracer::off(), None);
+    };
+    let id = u128::from_be_bytes(instance.store.instance());
+    let client = Client::new(egress, None);
+    let (tracer, exporter) = TraceExporter::start(otlp.clone(), client, format!("{id:032x}"));
+    (tracer, Some(exporter))
 }
 
 fn bind(config: &Config, inherited: Option<TcpListener>) -> Result<Sockets, StartError> {

@@ -43,21 +43,27 @@ impl Load {
         }
     }
 
-    pub fn run(&self, connections: usize, requests: usize) -> Turn {
+    /// Sends requests over connections, each at once after the response before it; with `per_second` each at its own time.
+    pub fn run(&self, connections: usize, requests: usize, per_second: Option<f64>) -> Turn {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime for the load");
         let local = LocalSet::new();
-        let remaining = Rc::new(Cell::new(requests));
         let start = Instant::now();
+        let schedule = Rc::new(Schedule {
+            start,
+            sent: Cell::new(0),
+            requests,
+            interval: per_second.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+        });
         let latency = local.block_on(&runtime, async {
             let callers: Vec<_> = (0..connections.min(requests))
                 .map(|_| {
                     tokio::task::spawn_local(run_connection(
                         self.address,
                         Rc::clone(&self.request),
-                        Rc::clone(&remaining),
+                        Rc::clone(&schedule),
                     ))
                 })
                 .collect();
@@ -78,6 +84,32 @@ impl Load {
     }
 }
 
+/// Requests of a turn.
+struct Schedule {
+    start: Instant,
+    sent: Cell<usize>,
+    requests: usize,
+    /// between two requests of an open loop
+    interval: Option<Duration>,
+}
+
+impl Schedule {
+    /// Waits for the time of the next request and returns it; `None` after the last one.
+    async fn next(&self) -> Option<Instant> {
+        let number = self.sent.get();
+        if number >= self.requests {
+            return None;
+        }
+        self.sent.set(number + 1);
+        let Some(interval) = self.interval else {
+            return Some(Instant::now());
+        };
+        let due = self.start + interval * number as u32;
+        tokio::time::sleep_until(due.into()).await;
+        Some(due)
+    }
+}
+
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 200_000_000, 3).expect("the bounds of the histogram are in order")
 }
@@ -85,7 +117,7 @@ fn histogram() -> Histogram<u64> {
 async fn run_connection(
     address: SocketAddr,
     request: Rc<Vec<u8>>,
-    remaining: Rc<Cell<usize>>,
+    schedule: Rc<Schedule>,
 ) -> Histogram<u64> {
     let mut latency = histogram();
     let mut stream = TcpStream::connect(address)
@@ -93,9 +125,7 @@ async fn run_connection(
         .expect("the server listens");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let mut buffer = Vec::with_capacity(8 * 1024);
-    while remaining.get() > 0 {
-        remaining.set(remaining.get() - 1);
-        let start = Instant::now();
+    while let Some(start) = schedule.next().await {
         stream.write_all(&request).await.expect("the server reads");
         read_response(&mut stream, &mut buffer).await;
         latency.saturating_record(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));

@@ -1,11 +1,14 @@
 //! Servers of the benches, each in a process of its own: an upstream that always sends the same response of about 840
-//! bytes, in the dialect of the request, unary or as a stream of 100 events one millisecond apart; and a minimal relay of
-//! actix and awc. They print their address and run until they are killed.
+//! bytes, in the dialect of the request, unary or as a stream of 100 events one millisecond apart; a minimal relay of actix
+//! and awc; and the same relay with the least work of any gateway, *floor-work*: it hashes the key, reads the request and the usage
+//! of the answer. They print their address and run until they are killed.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use futures_util::TryStreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -170,8 +173,8 @@ fn unary(body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// Runs the relay: forwards each request and its response unchanged.
-pub fn relay(upstream: &str) {
+/// Runs the relay: forwards each request and its response unchanged; `works`: with the work of floor-work.
+pub fn relay(upstream: &str, works: bool) {
     let target = format!("http://{upstream}");
     let served = actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
@@ -182,6 +185,7 @@ pub fn relay(upstream: &str) {
             let state = web::Data::new(Relay {
                 client,
                 target: target.clone(),
+                works,
             });
             App::new().app_data(state).default_service(web::to(forward))
         });
@@ -198,9 +202,32 @@ pub fn relay(upstream: &str) {
 struct Relay {
     client: awc::Client,
     target: String,
+    works: bool,
+}
+
+/// Hash of the presented key, and the model of the request: what a gateway cannot do without.
+fn read_request(request: &HttpRequest, body: &[u8]) {
+    let key = request.headers().get("authorization");
+    let key = key.map_or(&b""[..], |value| value.as_bytes());
+    black_box(ring::digest::digest(&ring::digest::SHA256, key));
+    let body: serde_json::Value = serde_json::from_slice(body).expect("the request is JSON");
+    black_box(body["model"].as_str().expect("a model").to_owned());
+}
+
+/// Tokens of the answer.
+fn read_usage(body: &[u8]) {
+    let body: serde_json::Value = serde_json::from_slice(body).expect("the answer is JSON");
+    black_box(
+        body["usage"]["completion_tokens"]
+            .as_u64()
+            .expect("a count"),
+    );
 }
 
 async fn forward(relay: web::Data<Relay>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    if relay.works {
+        read_request(&request, &body);
+    }
     let mut call = relay.client.request(
         request.method().clone(),
         format!("{}{}", relay.target, request.uri()),
@@ -228,11 +255,32 @@ async fn forward(relay: web::Data<Relay>, request: HttpRequest, body: web::Bytes
         .get("content-type")
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
     {
+        if relay.works {
+            return reply.streaming(response.inspect_ok(|piece| read_piece(piece)));
+        }
         return reply.streaming(response);
     }
     match response.body().await {
-        Ok(body) => reply.body(body),
+        Ok(body) => {
+            if relay.works {
+                read_usage(&body);
+            }
+            reply.body(body)
+        }
         Err(_) => HttpResponse::BadGateway().finish(),
+    }
+}
+
+/// Usage of the events in a piece, where it has any.
+fn read_piece(piece: &[u8]) {
+    for line in piece.split(|byte| *byte == b'\n') {
+        let Some(data) = line.strip_prefix(b"data: ") else {
+            continue;
+        };
+        if memchr::memmem::find(data, b"\"usage\"").is_some() {
+            let event: serde_json::Value = serde_json::from_slice(data).expect("the event is JSON");
+            black_box(event["usage"]["completion_tokens"].as_u64());
+        }
     }
 }
 

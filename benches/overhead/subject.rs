@@ -63,34 +63,53 @@ impl Subject {
     }
 
     pub fn warm_up(&mut self, counts: &Counts) {
-        self.load
-            .run(counts.connections, (counts.requests / 10).clamp(1, 2_000));
+        self.load.run(
+            counts.connections,
+            (counts.requests / 10).clamp(1, 2_000),
+            None,
+        );
     }
 
     pub fn run_turn(&mut self, counts: &Counts) {
+        let figures = self.measure(counts, counts.requests, None);
+        self.turns.push(figures);
+    }
+
+    /// Runs requests, as fast as answers come or at a rate.
+    pub fn measure(&mut self, counts: &Counts, requests: usize, rate: Option<f64>) -> TurnFigures {
         let (before, threads_before) = (self.server.cpu_us(), self.server.cpu_us_by_thread());
-        let Turn { elapsed, latency } = self.load.run(counts.connections, counts.requests);
+        let Turn { elapsed, latency } = self.load.run(counts.connections, requests, rate);
         // includes the posting of these requests by the writer thread
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(500));
         let cpu_us = self.server.cpu_us() - before;
         for (thread, after_us) in self.server.cpu_us_by_thread() {
             let before_us = threads_before.get(&thread).copied().unwrap_or(0.0);
-            *self.threads_us.entry(thread).or_default() += after_us - before_us;
+            let total = self.threads_us.entry(thread).or_default();
+            *total += if rate.is_none() {
+                after_us - before_us
+            } else {
+                0.0
+            };
         }
-        let requests = counts.requests as f64;
-        self.turns.push(TurnFigures {
+        let requests = requests as f64;
+        TurnFigures {
             cpu_us: cpu_us / requests,
             requests_per_s: requests / elapsed.as_secs_f64(),
             p50_ms: latency.value_at_quantile(0.50) as f64 / 1e3,
             p99_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
-        });
+        }
     }
 
     pub fn median(&self, figure: impl Fn(&TurnFigures) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.turns.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
+        median_of(&self.turns, figure)
     }
+}
+
+/// Middle of the values of a figure.
+pub fn median_of(turns: &[TurnFigures], figure: impl Fn(&TurnFigures) -> f64) -> f64 {
+    let mut values: Vec<f64> = turns.iter().map(figure).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Runs a fixed amount of work and returns its duration, a measure of the machine's current speed.

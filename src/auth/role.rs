@@ -220,6 +220,9 @@ table! {
     /// view the prices of models
     ReadPrices, "prices.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// apply a price sheet in place of the embedded one
+    ChangePrices, "prices.change",
+        [Owner], own [];
     /// send a test message to the webhook of alerts
     TestAlerts, "alerts.test",
         [Owner], own [];

@@ -14,7 +14,7 @@ use crate::cli::http::download::{Download, download};
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::cli::settings::DEMO_FOLDER;
 use crate::cli::transport::Transport;
-use crate::config::{self, SecretSource};
+use crate::config::{self, SealKeySource, SecretSource};
 pub use crate::domain::percent::percent_encode;
 use crate::domain::zone::Zone;
 use crate::process::ADMIN_SOCKET;
@@ -94,6 +94,27 @@ impl ServerArgs {
             Some(zone) => Style { zone, ..style },
             None => style,
         }
+    }
+
+    /// Place of the local server's seal key, in words; `None` for a server at a URL.
+    pub fn seal_key_place(&self) -> Option<String> {
+        if self.url.is_some() {
+            return None;
+        }
+        let config = config::load_base(&self.settings.overrides()).ok()?.config;
+        match &config.seal_key {
+            SealKeySource::Unread(source) => Some(source.place()),
+            SealKeySource::Folder => {
+                let folder = self.local_folder().ok()?;
+                Some(folder.join("seal.key").display().to_string())
+            }
+            SealKeySource::Configured(_) => None,
+        }
+    }
+
+    /// Settings that the flags select.
+    pub fn settings(&self) -> &SettingsArgs {
+        &self.settings
     }
 
     fn local_zone(&self) -> Option<Zone> {

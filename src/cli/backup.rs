@@ -56,11 +56,14 @@ async fn take(file: &Path, server: &ServerArgs) -> Result<(), Failure> {
     let facts = process::backup::facts(file).map_err(Failure::runtime)?;
     print(&format!(
         "{} written: {bytes} bytes, records up to {}, {}\n\
-         The seal key {} is not in it: keep a copy of it elsewhere. Check the backup with `gatekeeper backup verify {}`.\n",
+         The seal key {} is not in it{}. Keep a copy of it elsewhere. Check the backup with `gatekeeper backup verify {}`.\n",
         file.display(),
         facts.applied,
         facts.taken,
         facts.seal_key_id,
+        server
+            .seal_key_place()
+            .map_or_else(String::new, |place| format!("; it lies in {place}")),
         file.display()
     ))
 }

@@ -25,6 +25,8 @@ mod memory;
 mod organizations;
 mod output;
 mod parse;
+mod price_sheet;
+mod prices;
 mod requests;
 mod resolve;
 mod resource;
@@ -121,6 +123,9 @@ enum Command {
     /// Show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
+    /// Show, compare and replace the price sheet
+    #[command(subcommand)]
+    Prices(prices::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -174,6 +179,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Requests(command) => requests::run(command),
         Command::Import(command) => import::run(command),
         Command::Routes(command) => routes::run(command),
+        Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Cache(command) => cache::run(command),
@@ -249,6 +255,9 @@ mod tests {
             "gatekeeper requests list --top-cost",
             "gatekeeper requests tail --model gpt-*",
             "gatekeeper requests export --since 2026-11-01 --format csv --out requests.csv",
+            "gatekeeper prices diff sheet.json --all",
+            "gatekeeper prices apply sheet.json --dry-run",
+            "gatekeeper prices reset --offline --data /tmp/x",
             "gatekeeper ledger verify",
             "gatekeeper audit tail -f --action key.*",
             "gatekeeper audit checkpoint",

@@ -1,4 +1,5 @@
-//! `gatekeeper routes`: what a name leads to, from the configuration alone. Must never open a connection or the books.
+//! `gatekeeper routes`: what a name leads to, from the configuration and the price sheet. Opens no connection but to the
+//! admin socket of a running server, and never the books.
 
 use std::sync::Arc;
 
@@ -6,12 +7,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::price_sheet;
 use super::settings::SettingsArgs;
 use crate::cli::output::{print, print_json};
 use crate::cli::style::Style;
 use crate::cli::table::Table;
 use crate::config;
-use crate::price::Sheet;
+use crate::process;
 use crate::route::{Resolution, Route, RouteTable};
 
 #[derive(Clone, Debug, Subcommand)]
@@ -34,8 +36,8 @@ pub struct ResolveArgs {
 pub fn run(command: Command) -> Result<(), Failure> {
     let Command::Resolve(args) = command;
     let config = config::load(&args.settings.overrides())?.config;
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()))
-        .with_routing(&config.routing);
+    let sheet = process::block_on(price_sheet::in_force(&config.folder));
+    let routes = RouteTable::new(&config.providers, sheet).with_routing(&config.routing);
     let resolved = routes
         .resolve(&args.name)
         .map_err(|error| Failure::runtime(error.to_api_error(&args.name).message))?;

@@ -15,7 +15,7 @@ use super::settings::SettingsArgs;
 use super::signals::Signals;
 use crate::cli::data_dir;
 use crate::cli::output::print;
-use crate::config::{self, ListenerConfig, LoadedConfig};
+use crate::config::{self, ListenerConfig, LoadedConfig, LogFormat};
 use crate::process::{self, Platform, RunningServer};
 
 /// actix-web reports its own starts and stops at level `info`, and every malformed request as an error, with which any client could
@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let loaded = config::load(&overrides)?;
     let listener = service_manager::inherited_listener()?;
     let folder = &loaded.config.folder;
-    init_logging("info");
+    init_logging("info", loaded.config.log_format);
     protect_memory();
     if args.create && !data_dir::is_initialized(folder) {
         data_dir::create(folder)?;
@@ -123,6 +123,11 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         config::Sync::Os => "os",
         config::Sync::Disk => "disk",
     };
+    let append = if running.ledger.wal().metrics().mapped {
+        "mapped"
+    } else {
+        "written"
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = file.as_deref().unwrap_or("none"),
@@ -131,6 +136,7 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         providers = providers.as_str(),
         keys = running.keys,
         sync,
+        append,
         zone = config.timezone.as_str(),
         "gatekeeper started"
     );
@@ -148,7 +154,7 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
 }
 
 /// Logs to standard error. `$GATEKEEPER_LOG` overrides the default filter, e.g. `debug` or `gatekeeper=debug`.
-pub fn init_logging(default_filter: &str) {
+pub fn init_logging(default_filter: &str, format: LogFormat) {
     let wanted = std::env::var("GATEKEEPER_LOG").ok();
     let wanted = wanted.filter(|text| !text.is_empty());
     let wanted: Option<Targets> = wanted.and_then(|text| text.parse().ok());
@@ -157,7 +163,14 @@ pub fn init_logging(default_filter: &str) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    let subscriber = tracing_subscriber::registry().with(targets).with(lines);
+    let registry = tracing_subscriber::registry().with(targets);
     // fails if a test has set a subscriber, which is then kept
-    let _already_set = subscriber.try_init();
+    let _already_set = match format {
+        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_current_span(false).with_span_list(false);
+            registry.with(lines).try_init()
+        }
+    };
 }

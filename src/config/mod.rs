@@ -11,6 +11,7 @@ mod fetch;
 mod file;
 mod listener;
 mod members;
+mod otlp;
 mod price;
 mod provider;
 mod reasoning_memory;
@@ -30,7 +31,8 @@ pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strateg
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
     AlertConfig, AuditConfig, CacheConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits,
-    MIB, OidcConfig, Overrun, PriceEntry, PriceSetting, Provider, ReasoningMemoryConfig, Retention,
-    RoleMapping, SealKeySource, Sync, SyslogAddress, UnsupportedFieldPolicy, Webhook,
+    LogFormat, MIB, OidcConfig, OtlpConfig, Overrun, PriceEntry, PriceSetting, Provider,
+    ReasoningMemoryConfig, Retention, RoleMapping, SealKeySource, Sync, SyslogAddress,
+    UnsupportedFieldPolicy, Webhook,
 };
 pub use written::{Setting, WrittenConfig};

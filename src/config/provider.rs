@@ -183,7 +183,7 @@ fn from_environment(text: &str, environment: Environment<'_>) -> Result<String, 
 }
 
 /// Headers that are sent with every request to the provider; a value may be the source of a secret.
-fn headers(
+pub(super) fn headers(
     section: &mut Section<'_>,
     environment: Environment<'_>,
     errors: &mut ConfigErrors,

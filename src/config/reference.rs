@@ -6,6 +6,7 @@ mod cache_keys;
 mod key;
 mod keys;
 mod limit_keys;
+mod otlp;
 #[cfg(test)]
 mod packaged;
 mod price_keys;

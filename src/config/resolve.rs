@@ -9,9 +9,11 @@ use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
-use super::settings::{CacheConfig, Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync};
+use super::settings::{
+    CacheConfig, Config, LedgerConfig, Limits, LogFormat, MIB, Overrun, Retention, Sync,
+};
 use super::written::WrittenConfig;
-use super::{alerts, audit, cache, egress, fetch, provider, reasoning_memory, sign_in};
+use super::{alerts, audit, cache, egress, fetch, otlp, provider, reasoning_memory, sign_in};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -124,6 +126,8 @@ fn resolve(
         alerts: alerts::resolve(top.section("alerts", errs), environment, errs),
         audit: audit::resolve(top.section("audit", errs), environment, errs),
         oidc: sign_in::resolve(top.section("sign_in", errs), environment, errs),
+        otlp: otlp::resolve(top.section("otlp", errs), environment, errs),
+        log_format: log_format(top.section("log", errs), errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
         cache: {
             cache = cache::resolve(top.section("cache", errs), errs);
@@ -221,6 +225,13 @@ fn processors() -> u64 {
         .min(256)
 }
 
+fn log_format(mut section: Section<'_>, errors: &mut ConfigErrors) -> LogFormat {
+    let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = section.choice("format", LogFormat::default(), &words, errors);
+    section.finish(errors);
+    format
+}
+
 fn ledger(mut section: Section<'_>, errors: &mut ConfigErrors) -> LedgerConfig {
     let default = LedgerConfig::default();
     let ledger = LedgerConfig {
@@ -228,6 +239,12 @@ fn ledger(mut section: Section<'_>, errors: &mut ConfigErrors) -> LedgerConfig {
             "sync",
             default.sync,
             &[("os", Sync::Os), ("disk", Sync::Disk)],
+            errors,
+        ),
+        mapped: section.choice(
+            "append",
+            default.mapped,
+            &[("mapped", true), ("written", false)],
             errors,
         ),
         segment_bytes: MIB

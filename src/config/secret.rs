@@ -62,6 +62,15 @@ impl SecretSource {
         }
     }
 
+    /// Place of the secret for an operator: a variable or a file.
+    pub fn place(&self) -> String {
+        match self {
+            SecretSource::Env(name) => format!("${name}"),
+            SecretSource::File(path) => path.display().to_string(),
+            SecretSource::Credential(name) => format!("{CREDENTIALS_FOLDER}/{name}"),
+        }
+    }
+
     /// Reads the secret from its source.
     pub fn read(&self, environment: Environment<'_>) -> Result<Secret, String> {
         let text = match self {

@@ -42,6 +42,9 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `None` if no issuer signs people in
     pub oidc: Option<OidcConfig>,
+    /// collector of traces
+    pub otlp: Option<OtlpConfig>,
+    pub log_format: LogFormat,
     pub reasoning_memory: ReasoningMemoryConfig,
     pub cache: CacheConfig,
     pub seal_key: SealKeySource,
@@ -94,6 +97,8 @@ pub enum Overrun {
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerConfig {
     pub sync: Sync,
+    /// records are stored into a mapping of the log where the file system allows it, instead of written
+    pub mapped: bool,
     pub segment_bytes: u64,
     /// free disk space below which new requests are refused
     pub disk_reserve_mb: u64,
@@ -104,6 +109,7 @@ impl Default for LedgerConfig {
     fn default() -> LedgerConfig {
         LedgerConfig {
             sync: Sync::Os,
+            mapped: true,
             segment_bytes: 64 * MIB,
             disk_reserve_mb: 256,
             budget_overrun: Overrun::Refuse,
@@ -322,6 +328,27 @@ pub struct RoleMapping {
 pub enum SyslogAddress {
     Udp(SocketAddr),
     Unix(PathBuf),
+}
+
+/// Collector of traces.
+#[derive(Clone, Debug)]
+pub struct OtlpConfig {
+    /// with the path of traces
+    pub url: String,
+    pub headers: Vec<(String, Secret)>,
+    /// part of the requests, from 0 to 1
+    pub sample_ratio: f64,
+    pub connection: ConnectionConfig,
+    /// per export
+    pub timeout_ms: u64,
+}
+
+/// Form of the lines on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 /// Receiver of alerts, or of the audit log.

@@ -7,6 +7,7 @@ use crate::auth::role::may;
 use crate::control::change::Change;
 use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::store::LastBackup;
 use crate::store::backup::create::{BackupReader, BackupRequest};
 
 impl Control {
@@ -22,8 +23,15 @@ impl Control {
                 "another backup is being copied; try again in a moment",
             ));
         };
-        self.record(grant.actor(), "backup.taken", "instance", json!({}))
-            .await?;
+        let actor = grant.actor().to_string();
+        let note = move |change: &mut Change<'_, '_>| {
+            change.books.note_backup(&LastBackup {
+                at_ms: change.at_ms,
+                actor,
+            })?;
+            change.audit("backup.taken", "instance", &json!({}))
+        };
+        self.apply(grant.actor(), note).await?;
         let request = BackupRequest {
             version,
             taken_ms: self.now_ms(),

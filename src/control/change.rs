@@ -166,6 +166,7 @@ impl Control {
                 RowChange::BudgetRemoved(_) | RowChange::LimitRemoved(_) => {
                     removed.push(row.clone());
                 }
+                RowChange::Prices(applied) => self.prices.put(applied.clone()),
                 _ => {}
             }
         }

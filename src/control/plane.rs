@@ -12,6 +12,8 @@ use crate::config::{Retention, Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::issuer::Issuer;
+use crate::control::price_board::PriceBoard;
+use crate::control::run_facts::RunFacts;
 use crate::control::settings::{FileSettings, SettingRow};
 use crate::control::sign_in_state::SignInState;
 use crate::control::verification_job::VerificationJob;
@@ -75,6 +77,8 @@ pub struct Control {
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
     pub(super) file_settings: Arc<FileSettings>,
+    pub(super) prices: Arc<PriceBoard>,
+    pub(super) run_facts: Arc<RunFacts>,
 }
 
 impl Control {
@@ -113,6 +117,8 @@ impl Control {
             idempotency: None,
             creation_sweep: Arc::default(),
             file_settings: Arc::default(),
+            prices: Arc::default(),
+            run_facts: Arc::default(),
         }
     }
 

@@ -248,12 +248,12 @@ impl Control {
         })
     }
 
-    /// Id before which every request has ended: that of the oldest open hold, or of the oldest request that may still be admitted.
+    /// Id before which every request has ended: that of the oldest with a hold or a retry, or of the oldest request that may still be admitted.
     fn complete_before(&self) -> RequestId {
         let admission_ms = self.admission_wait_ms + PROCESSING_MS;
         let admitted = RequestId::first_at(self.time.now_ms().saturating_sub(admission_ms));
-        let oldest = self.ledger.oldest_hold();
-        oldest.map_or(admitted, |hold| hold.request.min(admitted))
+        let oldest = self.ledger.oldest_running();
+        oldest.map_or(admitted, |request| request.min(admitted))
     }
 
     /// Entries booked after a cursor; waits for the first one.

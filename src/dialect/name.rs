@@ -46,6 +46,15 @@ impl Dialect {
 }
 
 impl Operation {
+    /// Name in the GenAI semantic conventions of OpenTelemetry.
+    pub const fn semantic_name(self) -> &'static str {
+        match self {
+            Operation::Conversation => "chat",
+            Operation::Embeddings => "embeddings",
+            Operation::TokenCount => "count_tokens",
+        }
+    }
+
     /// The `dialect` of a usage record: that of a conversation, otherwise the operation itself.
     pub const fn record_name(self, dialect: Dialect) -> &'static str {
         match self {

@@ -106,6 +106,14 @@ impl Decision {
         Decision::Exhausted,
     ];
 
+    /// Returns `true` if another attempt follows.
+    pub fn has_further_attempt(self) -> bool {
+        matches!(
+            self,
+            Decision::Retry | Decision::NextTarget | Decision::Fallback
+        )
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Decision::Retry => "retry",

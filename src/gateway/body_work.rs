@@ -41,3 +41,64 @@ impl BodyWork {
         work.await.unwrap_or_else(|_| Err(defect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// Waits in the work for another task of the loop.
+    fn wait_for(signal: &mpsc::Receiver<()>) -> Result<(), ApiError> {
+        let received = signal.recv_timeout(TIMEOUT);
+        received.map_err(|_| ApiError::defect("no other task ran"))
+    }
+
+    #[tokio::test]
+    async fn work_on_a_large_body_leaves_the_loop_to_other_tasks() {
+        let (send, signal) = mpsc::channel();
+        let work = BodyWork::default();
+        let large = work.run(LARGE_BYTES + 1, move || wait_for(&signal));
+        let other = async { send.send(()).expect("the work waits") };
+        let (result, ()) = tokio::join!(large, other);
+        result.expect("a task of the loop ran beside the work");
+    }
+
+    #[tokio::test]
+    async fn third_large_body_waits_until_one_of_two_is_done() {
+        let work = BodyWork::default();
+        let (first_send, first) = mpsc::channel();
+        let (second_send, second) = mpsc::channel();
+        let (third_send, third) = mpsc::channel();
+        let started = async {
+            tokio::task::yield_now().await;
+            let early = third.recv_timeout(Duration::from_millis(20)).is_ok();
+            first_send.send(()).expect("the first waits");
+            second_send.send(()).expect("the second waits");
+            early
+        };
+        let (one, two, three, early) = tokio::join!(
+            work.run(LARGE_BYTES + 1, move || wait_for(&first)),
+            work.run(LARGE_BYTES + 1, move || wait_for(&second)),
+            work.run(LARGE_BYTES + 1, move || {
+                let _ = third_send.send(());
+                Ok(())
+            }),
+            started,
+        );
+        assert!(!early, "the third ran beside the first two");
+        one.and(two).and(three).expect("all are done");
+    }
+
+    #[tokio::test]
+    async fn work_on_a_small_body_stays_on_its_thread() {
+        let here = thread::current().id();
+        let work = BodyWork::default();
+        let there = work.run(LARGE_BYTES, || Ok(thread::current().id()));
+        assert_eq!(there.await.expect("done"), here);
+    }
+}

@@ -1,6 +1,7 @@
 //! A model request as the listener hands it over, before anything of its body is read.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::money::Money;
 use crate::gateway::caching::controls::CacheHeaders;
 use crate::gateway::client_timeouts::ClientTimeouts;
+use crate::trace::RequestTrace;
 
 /// Header with the tag under which a request is reported; it is not forwarded.
 pub const TAG_HEADER: &str = "x-gatekeeper-tag";
@@ -49,6 +51,10 @@ pub struct Call {
     pub cache: Option<Box<CacheHeaders>>,
     /// end user, from the header that the configuration names
     pub user: Option<String>,
+    /// header `traceparent`, where traces are exported
+    pub traceparent: Option<String>,
+    /// present while the request is traced
+    pub trace: Option<Arc<RequestTrace>>,
     pub body: Bytes,
 }
 

@@ -51,7 +51,7 @@ use crate::gateway::body_bytes::BodyBytes;
 pub use crate::gateway::body_bytes::BodyReservation;
 use crate::gateway::body_work::BodyWork;
 use crate::gateway::caching::CacheStep;
-use crate::gateway::caching::controls::{CacheHeaders, read_cache_headers};
+pub use crate::gateway::caching::controls::read_cache_headers;
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
@@ -71,9 +71,9 @@ use crate::gateway::request::route_params;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
 use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
-use crate::store::answer_cache::CacheSize;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
+use crate::trace::{RequestTrace, Tracer};
 use crate::upstream::Client;
 
 /// Longest wait for the answer to the test of a provider.
@@ -87,6 +87,7 @@ pub struct GatewayParts {
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
     pub denials: Arc<Denials>,
+    pub tracer: Arc<Tracer>,
     pub ceilings: Arc<Ceilings>,
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
@@ -108,6 +109,7 @@ pub struct Gateway {
     inflight: Arc<Inflight>,
     bodies: Arc<BodyBytes>,
     refusals: RefusalLog,
+    tracer: Arc<Tracer>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
     next_unique: AtomicU64,
@@ -185,28 +187,46 @@ impl Gateway {
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
             refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
+            tracer: parts.tracer,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
         })
     }
 
     /// Answers one model request. Every refusal is answered in the client's dialect.
-    pub async fn handle(&self, client: &Client, call: Call) -> Reply {
+    pub async fn handle(&self, client: &Client, mut call: Call) -> Reply {
         let id = self.next_id();
         let dialect = call.dialect;
         let began = std::time::Instant::now();
+        let trace = self.trace(id, &mut call);
+        let mut refused = None;
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(failed) => {
                 let FailedCall { error, headers } = *failed;
                 self.metrics().refused(error.code);
+                refused = Some(error.code.as_str());
                 let mut reply = Reply::refusal(dialect, &error, id);
                 reply.headers.extend(headers);
                 reply
             }
         };
         self.metrics().answered(began.elapsed());
+        if let Some(trace) = trace {
+            trace.note_answer(reply.status, refused);
+        }
         reply
+    }
+
+    /// Begins the trace of a request, if traces are exported and this one is recorded.
+    fn trace(&self, id: RequestId, call: &mut Call) -> Option<Arc<RequestTrace>> {
+        if !self.tracer.is_on() {
+            return None;
+        }
+        let operation = call.operation.semantic_name();
+        let origin = (call.traceparent.as_deref(), self.time.wall_ms());
+        call.trace = RequestTrace::begin(&self.tracer, id, operation, origin);
+        call.trace.clone()
     }
 
     /// Authenticate, decode, check access, route; then plan, admit, attempt, relay and settle for each target in turn.
@@ -263,6 +283,9 @@ impl Gateway {
         self.access.resolve_alias(&mut request);
         request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
+        if let Some(trace) = &call.trace {
+            trace.note_request(&request.model, caller.team.id, caller.key.id);
+        }
         access::check_endpoint(&caller, &call)?;
         let mut plan = self.access.plan(&caller, &request.model)?;
         let (request, route_params) = match plan.route() {
@@ -291,7 +314,7 @@ impl Gateway {
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
-            progress: SharedProgress::new(progress, self.time.clone(), seed),
+            progress: SharedProgress::new(progress, self.time.clone(), seed, call.trace),
         })
     }
 
@@ -305,18 +328,9 @@ impl Gateway {
             .await
     }
 
-    /// Controls of the cache in the headers of a request; `None` without a cache.
-    pub fn cache_headers<'h>(
-        &self,
-        header: impl Fn(&str) -> Option<&'h str>,
-    ) -> Option<Box<CacheHeaders>> {
-        self.caching.cache.as_ref()?;
-        read_cache_headers(header)
-    }
-
-    /// Size of the cache; `None` without one.
-    pub fn cache_size(&self) -> Option<CacheSize> {
-        self.caching.cache.as_ref().map(|cache| cache.size())
+    /// `None` if no name has a cache.
+    pub fn cache(&self) -> Option<&ResponseCache> {
+        self.caching.cache.as_deref()
     }
 
     /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and
@@ -423,6 +437,10 @@ impl Gateway {
         let routes = self.access.routes.load();
         let as_of = routes.prices_as_of().to_owned();
         (price_list::priced_models(&routes), as_of)
+    }
+
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     pub fn limits(&self) -> &Limits {

@@ -10,12 +10,13 @@ use crate::domain::budget::{Budget, Remainder};
 use crate::domain::event::{
     CallResult, Charge, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status, Subject,
 };
-use crate::domain::id::{BudgetId, LimitId};
+use crate::domain::id::{BudgetId, LimitId, RequestId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
 use crate::meter::rate_limits::{RateLimitStatus, Tokens};
+use crate::meter::retries::{Retries, RunningRetry};
 use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, TightestBudget, UnloggedEnding};
 use crate::store::{AppendError, KnownWindows, RecoveredState, Wal};
 
@@ -75,6 +76,7 @@ pub struct Ledger {
     time: Arc<Time>,
     /// counts budget changes and corrections, which may free budget without a settlement
     changes: watch::Sender<u64>,
+    retries: Arc<Retries>,
 }
 
 impl Ledger {
@@ -104,6 +106,7 @@ impl Ledger {
             zone,
             time,
             changes: watch::Sender::new(0),
+            retries: Arc::default(),
         };
         for hold in recovered.holds {
             ledger.settle(hold.id, CallResult::orphaned(hold.cost_max(), now_ms))?;
@@ -430,9 +433,16 @@ impl Ledger {
         self.lock().open_holds()
     }
 
-    /// Returns the open hold of the oldest request.
-    pub fn oldest_hold(&self) -> Option<HoldId> {
-        self.lock().oldest_hold()
+    /// The oldest request that has an open hold or is between two attempts.
+    pub fn oldest_running(&self) -> Option<RequestId> {
+        // in this order: a request is among the retries before its hold is settled
+        let held = self.lock().oldest_hold().map(|hold| hold.request);
+        held.into_iter().chain(self.retries.oldest()).min()
+    }
+
+    /// Keeps a request among those that have not ended while it has no hold.
+    pub fn begin_retry(&self, request: RequestId) -> RunningRetry {
+        self.retries.begin(request)
     }
 
     pub fn held_total(&self) -> Money {

@@ -7,6 +7,7 @@ mod ceilings;
 pub mod estimates;
 mod ledger;
 mod rate_limits;
+mod retries;
 mod sent_alerts;
 mod state;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod used_up;
 
 pub use crate::meter::ceilings::{Ceilings, ReportedBill};
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
+pub use crate::meter::retries::RunningRetry;
 pub use crate::meter::sent_alerts::THRESHOLD_PERCENT;
 pub use ledger::{Claim, HoldError, HoldGrant, Ledger, Receipt};
 pub use state::{BudgetStatus, HoldDenial, TightestBudget};

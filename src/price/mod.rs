@@ -15,6 +15,7 @@ mod properties;
 mod rates;
 mod row;
 pub mod sheet;
+pub mod sheet_difference;
 mod tier;
 #[cfg(test)]
 mod words;

@@ -41,6 +41,29 @@ impl Sheet {
         Sheet::parse(EMBEDDED).expect("a test parses the embedded price sheet")
     }
 
+    /// Text of the price sheet embedded in the binary.
+    pub fn embedded_text() -> &'static str {
+        EMBEDDED
+    }
+
+    /// Month at the end of `as_of`, as in `litellm 1.110.2, 2026-11`.
+    pub fn month(&self) -> Option<&str> {
+        let month = self.as_of.rsplit(' ').next()?;
+        let (year, number) = month.split_once('-')?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_month = year.len() == 4 && number.len() == 2 && is_number(year);
+        (is_month && is_number(number) && ("01"..="12").contains(&number)).then_some(month)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.vendors.values().map(|vendor| vendor.rows.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.vendors.is_empty()
+    }
+
     /// Parses a sheet in the format of `assets/prices.json`.
     pub fn parse(json: &str) -> Result<Sheet, SheetError> {
         let file: SheetFile = serde_json::from_str(json)?;
@@ -291,6 +314,22 @@ mod tests {
         ] {
             assert!(Sheet::parse(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn sheet_month_is_the_last_word_of_its_source() {
+        for (as_of, month) in [
+            ("litellm 1.110.2, 2026-11", Some("2026-11")),
+            ("2027-01", Some("2027-01")),
+            ("", None),
+            ("mine, 2026-13", None),
+            ("mine, 26-01", None),
+            ("2026-11 mine", None),
+        ] {
+            let sheet = Sheet::parse(&format!(r#"{{"as_of":"{as_of}","models":[]}}"#));
+            assert_eq!(sheet.expect("a sheet").month(), month, "{as_of}");
+        }
+        assert!(Sheet::embedded().month().is_some());
     }
 
     #[test]

@@ -5,25 +5,15 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors};
 use crate::control::Control;
-use crate::price::Sheet;
-use crate::process::route_catalogue;
-use crate::route::{RouteCell, RouteTable};
+use crate::process::route_source::RouteSource;
 use crate::store::seal::SealKey;
 use crate::upstream::{Egress, TlsFileError};
 
 /// Routes in force, and the control plane that records a reload.
 pub(super) struct ConfigReload {
-    pub routes: Arc<RouteCell>,
+    pub routes: Arc<RouteSource>,
     pub control: Control,
     pub seal_key: SealKey,
-}
-
-/// Table of the providers and routes of a configuration.
-pub(super) fn route_table(config: &Config) -> RouteTable {
-    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
-    let routes = routes.with_routing(&config.routing);
-    route_catalogue::warn_of_names(&routes);
-    routes
 }
 
 /// Settings of outgoing connections, with the files of every destination read.
@@ -33,7 +23,9 @@ pub fn egress(config: &Config) -> Result<Egress, TlsFileError> {
     let receivers = receivers.into_iter().flatten();
     let receivers = receivers.map(|receiver| &receiver.connection);
     let timeout_ms = config.limits.connect_timeout_ms;
-    Egress::open(&config.egress, timeout_ms, providers.chain(receivers))
+    let collector = config.otlp.iter().map(|otlp| &otlp.connection);
+    let destinations = providers.chain(receivers).chain(collector);
+    Egress::open(&config.egress, timeout_ms, destinations)
 }
 
 impl ConfigReload {
@@ -50,7 +42,7 @@ impl ConfigReload {
             tracing::error!(%error, "configuration not reloaded; its audit event cannot be written");
             return;
         }
-        self.routes.replace(route_table(&config));
+        self.routes.set_config(&config);
         tracing::info!(
             providers = config.providers.len(),
             routes = config.routing.routes.len(),

@@ -3,6 +3,7 @@
 
 pub(super) mod failure_words;
 pub(super) mod litellm_names;
+mod semantic_names;
 
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, EmbeddingFormat, Framing, Operation, UsageRules};

@@ -9,9 +9,9 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, cache, clock, keys, ledger,
-    me, openapi, organizations, providers, reasoning_memory, requests, resource, settings, sign_in,
-    state, teams, usage, users,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, cache, clock,
+    instance as instance_facts, keys, ledger, me, openapi, organizations, prices, providers,
+    reasoning_memory, requests, resource, settings, sign_in, state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -189,8 +189,14 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
         resource("/v1/settings").get(may::ReadSettings, settings::list),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
+        resource("/v1/prices/sheet")
+            .get(may::ReadPrices, prices::get)
+            .post(may::ChangePrices, prices::apply)
+            .delete(may::ChangePrices, prices::reset),
+        resource("/v1/prices/sheet/text").get(may::ReadPrices, prices::text),
         resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
         resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),
+        resource("/v1/instance").get(may::ReadSettings, instance_facts::get),
         resource("/v1/clock").get(may::ReadClock, clock::get),
         resource("/v1/clock/accept").post(may::AcceptClock, clock::accept),
     ]

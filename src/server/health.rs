@@ -129,11 +129,22 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
         gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
     }
+    if let Ok(Some(backup)) = worker.control.last_backup().await {
+        gauge(&mut text, "gatekeeper_backup_seconds", backup.at_ms / 1_000);
+    }
+    if let Some(end_ms) = worker.control.certificate_end_ms() {
+        gauge(
+            &mut text,
+            "gatekeeper_certificate_end_seconds",
+            end_ms / 1_000,
+        );
+    }
     if let Some(registry) = request.app_data::<Arc<Registry>>() {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
     write_cache_metrics(&mut text, worker);
+    write_trace_metrics(&mut text, worker);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
@@ -159,7 +170,7 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
 }
 
 fn write_cache_metrics(text: &mut String, worker: &Worker) {
-    if let Some(size) = worker.gateway.cache_size() {
+    if let Some(size) = worker.gateway.cache().map(|cache| cache.size()) {
         gauge(text, "gatekeeper_cache_entries", size.entries);
         gauge(text, "gatekeeper_cache_file_bytes", size.file_bytes);
     }
@@ -196,11 +207,24 @@ fn write_route_metrics(text: &mut String, worker: &Worker) {
     );
 }
 
+/// Fate of the spans, where traces are exported.
+fn write_trace_metrics(text: &mut String, worker: &Worker) {
+    let tracer = worker.gateway.tracer();
+    if !tracer.is_on() {
+        return;
+    }
+    let counts = tracer.counts();
+    counter(text, "gatekeeper_spans_exported_total", counts.exported);
+    counter(text, "gatekeeper_spans_dropped_total", counts.dropped);
+    counter(text, "gatekeeper_spans_failed_total", counts.failed);
+}
+
 fn write_ledger_metrics(text: &mut String, worker: &Worker) {
     let wal = worker.ledger.wal().metrics();
     counter(text, "gatekeeper_ledger_written", wal.written);
     counter(text, "gatekeeper_ledger_synced", wal.synced);
     counter(text, "gatekeeper_ledger_applied", wal.applied);
+    gauge(text, "gatekeeper_ledger_mapped", u8::from(wal.mapped));
     gauge(text, "gatekeeper_ledger_backlog", wal.backlog);
     gauge(text, "gatekeeper_ledger_unsynced_ms", wal.unsynced_ms);
     let deleted = wal.retention_rows;

@@ -10,6 +10,7 @@ use crate::gateway::{self, Call, MAX_COST_HEADER, TAG_HEADER};
 use crate::server::extract::BodyLimits;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
+use crate::trace::TRACEPARENT_HEADER;
 
 /// 2026-01-01: vendors date every model; the gateway has one date for all.
 const MODELS_CREATED_S: u64 = 1_767_225_600;
@@ -80,7 +81,10 @@ async fn read_call(
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
         timeouts,
-        cache: worker.gateway.cache_headers(header),
+        cache: worker
+            .gateway
+            .cache()
+            .and_then(|_| gateway::read_cache_headers(header)),
         max_cost: header(MAX_COST_HEADER).map(str::to_owned),
         user: worker
             .gateway
@@ -88,6 +92,14 @@ async fn read_call(
             .and_then(header)
             .filter(|user| !user.is_empty())
             .map(str::to_owned),
+        traceparent: worker
+            .gateway
+            .tracer()
+            .is_on()
+            .then(|| header(TRACEPARENT_HEADER))
+            .flatten()
+            .map(str::to_owned),
+        trace: None,
         body,
     })
 }

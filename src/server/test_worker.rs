@@ -14,6 +14,7 @@ use crate::route::{RouteCell, RouteTable};
 use crate::server::public_url::PublicUrl;
 use crate::server::worker::Worker;
 use crate::store::seal::SealKey;
+use crate::trace::Tracer;
 use crate::upstream::{Client, Egress};
 
 const CONFIG: &str =
@@ -44,6 +45,7 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         alerts: mpsc::channel(1).0,
         seal_key: SealKey::of_secret(&Secret::new("0123456789abcdef0123456789abcdef")),
         memory: None,
+        tracer: Tracer::off(),
         time: instance.time.clone(),
     };
     let gateway =

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::store::linked_files::LinkedFiles;
+use crate::store::mapping::{self, MappedRecords};
 
 /// Files by name below the data folder, e.g. `ledger/000001.log`.
 pub trait Disk: Send + Sync + 'static {
@@ -40,6 +41,11 @@ pub trait DiskFile: Send + Sync + 'static {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
+    /// The file as memory, for records that reach it without a call of the kernel; `None` where that is not safe, and for every disk
+    /// that does not say otherwise.
+    fn map(&self) -> Option<Arc<dyn MappedRecords>> {
+        None
+    }
 }
 
 /// Time to wait for a lock that another process holds.
@@ -49,6 +55,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(500);
 pub struct FolderDisk {
     folder: PathBuf,
     linked: LinkedFiles,
+    maps: bool,
     _lock: File,
 }
 
@@ -73,8 +80,14 @@ impl FolderDisk {
         Ok(FolderDisk {
             folder: folder.to_owned(),
             linked: LinkedFiles::of(folder),
+            maps: true,
             _lock: lock,
         })
+    }
+
+    /// The same disk, whose files may be mapped or are always written.
+    pub fn with_mapping(self, maps: bool) -> FolderDisk {
+        FolderDisk { maps, ..self }
     }
 }
 
@@ -125,7 +138,10 @@ impl Disk for FolderDisk {
             .open(path)?;
         let file = Arc::new(file);
         self.linked.opened(name, &file);
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile {
+            file,
+            maps: self.maps,
+        }))
     }
 
     fn exists(&self, name: &str) -> bool {
@@ -171,35 +187,42 @@ impl Disk for FolderDisk {
     }
 }
 
-struct RealFile(Arc<File>);
+struct RealFile {
+    file: Arc<File>,
+    maps: bool,
+}
 
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
+        self.file.set_len(size)
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
-        match fallocate(&self.0, FallocateFlags::empty(), 0, size) {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, size) {
             // the file system cannot allocate: set the size alone
-            Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(size),
+            Err(rustix::io::Errno::OPNOTSUPP) => self.file.set_len(size),
             outcome => Ok(outcome?),
         }
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(into, offset)
+        self.file.read_exact_at(into, offset)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
+    }
+
+    fn map(&self) -> Option<Arc<dyn MappedRecords>> {
+        mapping::map(&self.file).filter(|_| self.maps)
     }
 }

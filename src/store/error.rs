@@ -40,6 +40,10 @@ pub enum StoreError {
     OtherZone { stored: String, configured: String },
     #[error("{0}")]
     Log(String),
+    #[error(
+        "applied price sheet damaged: {0}; go back to the embedded one with `gatekeeper prices reset --offline`, then apply the file again"
+    )]
+    Prices(String),
     #[error("ceilings.json: {0}")]
     Ceilings(String),
     #[error("gatekeeper.redb: {0}")]

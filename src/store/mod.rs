@@ -1,8 +1,10 @@
 //! State on disk, and the only folder that knows redb: the books (`gatekeeper.redb`) with their writer thread, the write-ahead log
-//! (`ledger/`) with its sync thread, and the disposable files of the reasoning memory (`memory.redb`) and of the cache (`cache.redb`). Accepts and returns types of `domain`; it
-//! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
+//! (`ledger/`) with its sync thread, and the disposable files of the reasoning memory (`memory.redb`) and of the cache
+//! (`cache.redb`). Accepts and returns types of `domain`; it never decides about access, budgets or prices. Inside this folder
+//! paths name the file that has the item, never this list.
 
 pub mod answer_cache;
+mod applied_sheet;
 mod audit_state;
 mod backend;
 pub mod backup;
@@ -14,6 +16,7 @@ mod error;
 mod identity;
 mod linked_files;
 mod log_throttle;
+pub mod mapping;
 mod migrate;
 mod open;
 mod options;
@@ -26,11 +29,13 @@ pub mod seal;
 mod tests;
 mod wal;
 
+pub use applied_sheet::{AppliedSheet, sha256};
 pub use books::alerts::UndeliveredAlert;
 pub use books::audit::append::AuditEvent;
 pub use books::audit::read::{AuditPage, AuditScan};
 pub use books::clock::KnownWindows;
 pub use books::feed::FeedCursor;
+pub use books::last_backup::LastBackup;
 pub use books::records::{
     EntryHead, FeedPage, Record, RecordIndex, RequestLogEntry, Scan, ScanPage,
 };

@@ -2,14 +2,15 @@
 //! calls, and stays degraded until an operator accepts it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::json;
 
 use super::CommandOutput;
-use crate::harness::model;
-use crate::harness::process::{Gatekeeper, Key, Team};
+use crate::harness::process::{Gatekeeper, Key, Team, text};
 use crate::harness::upstream::Upstream;
 use crate::harness::workers::run_workers;
+use crate::harness::{model, print_figure};
 
 struct Fixture {
     upstream: Upstream,
@@ -48,7 +49,7 @@ impl Fixture {
         );
         self.run(&["backup", &file, "--config", &config])
             .assert_exit_code(0)
-            .assert_stdout(&["records up to", "The seal key "]);
+            .assert_stdout(&["records up to", "The seal key ", "it lies in ", "seal.key"]);
         file
     }
 
@@ -188,6 +189,8 @@ fn standby_restored_from_a_shipped_backup_serves_with_keys_disabled() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.chat(), 200);
     let file = fixture.backup("shipped");
+    // lost with the machine: it is in no backup
+    assert_eq!(fixture.chat(), 200);
     let revoke = format!("/v1/keys/{}", fixture.key.id);
     fixture
         .gatekeeper
@@ -207,12 +210,60 @@ fn standby_restored_from_a_shipped_backup_serves_with_keys_disabled() {
         .assert_exit_code(1)
         .assert_stderr(&["--seal-key"]);
     let key = kept.display().to_string();
+    let began = Instant::now();
     fixture
         .restore(&file, &["--seal-key", &key, "--keys", "disabled"])
         .assert_stdout(&["1 virtual keys disabled", "everything else after"]);
+    let recovery_ms = began.elapsed().as_millis().to_string();
+    print_figure("standby, from the restore to ready, ms", &recovery_ms);
     assert_eq!(fixture.chat(), 401, "the revoked key stays out");
-    assert_eq!(fixture.gatekeeper.requests().len(), 1);
+    let kept = fixture.gatekeeper.requests().len();
+    print_figure(
+        "standby, requests lost since the backup",
+        &(2 - kept).to_string(),
+    );
+    assert_eq!(kept, 1);
     fixture.gatekeeper.verify_ledger();
+}
+
+#[test]
+fn restore_brings_back_what_was_taken_away_since_and_books_what_was_spent_since() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.chat(), 200);
+    let ada =
+        json!({"name": "Ada", "email": "ada@example.com", "memberships": [{"role": "viewer"}]});
+    let ada = fixture.gatekeeper.admin().post("/v1/users", &ada);
+    let ada = text(&ada.assert_status(201).json(), "id");
+    let file = fixture.backup("backup");
+    assert_eq!((fixture.chat(), fixture.chat()), (200, 200));
+    let admin = fixture.gatekeeper.admin();
+    admin.delete(&format!("/v1/users/{ada}"));
+    let key = format!("/v1/keys/{}", fixture.key.id);
+    admin
+        .patch(&key, &json!({"disabled": true}))
+        .assert_status(200);
+    assert_eq!(fixture.chat(), 401);
+    let spent_before = spent(&fixture);
+    fixture.gatekeeper.stop();
+    fixture
+        .restore(&file, &[])
+        .assert_stdout(&["a revoked key or a removed user"]);
+    // unknown to the backup: the revocation and the removal; known by the log: the money
+    assert_eq!(spent(&fixture), spent_before);
+    assert_eq!(fixture.chat(), 200, "the revoked key is back");
+    let users = fixture.gatekeeper.admin().get("/v1/users").text();
+    assert!(users.contains(&ada), "the removed user is back: {users}");
+    assert!(
+        fixture.readiness().contains("revoke again"),
+        "{}",
+        fixture.readiness()
+    );
+    fixture
+        .gatekeeper
+        .admin()
+        .patch(&key, &json!({"disabled": true}))
+        .assert_status(200);
+    assert_eq!(fixture.chat(), 401);
 }
 
 #[test]

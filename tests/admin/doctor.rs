@@ -24,6 +24,7 @@ fn doctor_of_a_running_instance_finds_no_fault_and_books_nothing() {
         "price sheet",
         "running and ready",
         "wall clock and adopted time agree",
+        "gatekeeper backup FILE",
         "provider up",
         "0 faults",
     ]);

@@ -9,6 +9,7 @@ mod doctor;
 mod init;
 mod keys;
 mod oidc;
+mod prices;
 mod reload;
 mod secrets;
 mod sign_in;

@@ -117,8 +117,10 @@ fn workload(rng: &mut SeededRng, wait_for_disk: bool, fault_timeout: Option<Dura
 fn run_with_fault(fault: Fault, kth: u64) -> Outcome {
     let mut rng = SeededRng::new(kth * 10 + fault as u64);
     let wait_for_disk = rng.between(0, 1) == 1;
-    let disk = Arc::new(SimulatedDisk::default());
+    let maps = rng.between(0, 1) == 1;
+    let disk = Arc::new(SimulatedDisk::new(maps));
     let store = start(&disk, wait_for_disk, true, &ExpectedBooks::default());
+    assert_eq!(store.wal().metrics().mapped, maps);
     let mut work = workload(&mut rng, wait_for_disk, Some(FAULT_TIMEOUT));
     disk.inject_fault(fault, kth, rng.between(1, 30));
     for _ in 0..STEPS {
@@ -284,7 +286,7 @@ fn restart_with_fault(fault: Fault, number: u64, kth: u64) -> FaultyStart {
 
 /// Disk and workload of a process killed at work, with open holds and unbooked records.
 fn killed(rng: &mut SeededRng, wait_for_disk: bool) -> (Arc<SimulatedDisk>, Workload) {
-    let disk = Arc::new(SimulatedDisk::default());
+    let disk = Arc::new(SimulatedDisk::new(rng.between(0, 1) == 1));
     let store = start(&disk, wait_for_disk, true, &ExpectedBooks::default());
     let mut work = workload(rng, wait_for_disk, None);
     for _ in 0..STEPS / 2 {

@@ -81,12 +81,13 @@ struct LoadTest {
 }
 
 impl LoadTest {
-    fn new() -> LoadTest {
+    /// `append`: how records reach the log, the setting `ledger.append`.
+    fn new(append: &str) -> LoadTest {
         let upstream = Upstream::start();
         upstream.respond_with(model::with_usage(10, 20).pause_ms_between(1));
         let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
-            .ledger("segment_mb = 1")
+            .ledger(&format!("segment_mb = 1\nappend = \"{append}\""))
             .start();
         let team = gatekeeper.team_with_budget("eng", "1000");
         let key = gatekeeper.key_of(&team);
@@ -226,12 +227,23 @@ fn number_of(row: &Value) -> u64 {
 }
 
 #[test]
-fn completed_calls_after_kill_9_have_exact_rows() {
-    let mut test = LoadTest::new();
+fn completed_calls_after_kill_9_have_exact_rows_in_a_mapped_log() {
+    run_kills("mapped");
+}
+
+#[test]
+fn completed_calls_after_kill_9_have_exact_rows_in_a_written_log() {
+    run_kills("written");
+}
+
+fn run_kills(append: &str) {
+    let mut test = LoadTest::new(append);
     let mut rng = crate::budget::call::SeededRng::new(2026);
     let kills = repetitions("GK_KILLS", 5);
     let mut orphans = 0;
     for kill in 0..kills {
+        let mapped = test.gatekeeper.metric("gatekeeper_ledger_mapped") > 0.0;
+        assert_eq!(mapped, append == "mapped", "the log is {append}");
         test.kill_after(rng.between(20, 150) as usize);
         test.gatekeeper.start();
         orphans = test.assert_rows();
@@ -248,7 +260,7 @@ fn completed_calls_after_kill_9_have_exact_rows() {
     let complete = test.complete.lock().expect("no worker panicked").len();
     assert!(orphans > 0, "no kill caught a call in flight");
     print_figure(
-        "kill -9",
+        &format!("kill -9, {append} log"),
         &format!(
             "{kills} kills: {complete} complete calls all exact, {orphans} orphans at their ceiling"
         ),

@@ -31,6 +31,8 @@ struct CutSeries {
     failing_percent: u64,
     segment_bytes: u64,
     images: usize,
+    /// runs whose records were stored into a mapping
+    mapped: usize,
     images_max: usize,
     longest_replay: u64,
 }
@@ -50,10 +52,13 @@ impl CutSeries {
     /// Runs one new store and its cuts.
     fn run(&mut self, seed: u64) {
         self.segment_bytes = [4, 8, 16][(seed % 3) as usize] * 1024;
-        let disk = Arc::new(SimulatedDisk::default());
+        let maps = seed % 2 == 1;
+        let disk = Arc::new(SimulatedDisk::new(maps));
         let acks = Arc::new(AckCounters::default());
         let (store, recovered) =
             Store::open(self.options(&disk, true)).expect("an empty disk can be set up");
+        assert_eq!(store.wal().metrics().mapped, maps);
+        self.mapped += usize::from(maps);
         disk.record_snapshots(seed, SNAPSHOTS[0], &acks);
         self.work_and_cut(&disk, (store, recovered), acks, &[], (seed, 0));
     }
@@ -207,11 +212,12 @@ fn run_series(wait_for_disk: bool, failing_percent: u64, seed: u64) {
         failing_percent,
         segment_bytes: 0,
         images: 0,
+        mapped: 0,
         images_max,
         longest_replay: 0,
     };
     let mut runs = 0;
-    while series.images < images_max {
+    while series.images < images_max || runs < 2 {
         series.run(seed + runs);
         runs += 1;
     }
@@ -224,8 +230,8 @@ fn run_series(wait_for_disk: bool, failing_percent: u64, seed: u64) {
     print_figure(
         &format!("crash images, sync = {sync}{failing}"),
         &format!(
-            "{} images of {runs} runs, up to {} records replayed",
-            series.images, series.longest_replay
+            "{} images of {runs} runs, {} of them with a mapped log, up to {} records replayed",
+            series.images, series.mapped, series.longest_replay
         ),
     );
 }
@@ -257,6 +263,7 @@ fn open(disk: &Arc<SimulatedDisk>, wait_for_disk: bool, create: bool) -> (Store,
         failing_percent: 0,
         segment_bytes: 8 * 1024,
         images: 0,
+        mapped: 0,
         images_max: 0,
         longest_replay: 0,
     };
@@ -417,6 +424,7 @@ fn power_cut_during_init_leaves_usable_data_folder() {
         failing_percent: 0,
         segment_bytes: 16 * 1024,
         images: 0,
+        mapped: 0,
         images_max: 0,
         longest_replay: 0,
     };

@@ -1,6 +1,7 @@
 // States that a healthy demo does not have: the answers of the API are changed on their way to the browser.
 
 import { equal } from "./kit.mjs";
+import { until } from "./stage.mjs";
 
 const METRICS = `gatekeeper_unready 1
 gatekeeper_degraded{reason="log_sync"} 1
@@ -48,6 +49,30 @@ export async function states(kit, stage) {
     equal(asked.map((one) => one.orphans), [true], "corrections");
     await kit.show(page, "models");
     await page.getByRole("row", { name: "fast/east in cooldown" }).waitFor();
+    await page.context().close();
+  });
+
+  await kit.test("settings show the last backup, the certificate and the release", async () => {
+    const page = await kit.enter(stage);
+    await kit.show(page, "settings");
+    const card = page.locator("section[aria-label='Backup, certificate, prices']");
+    await card.getByText("none yet").waitFor();
+    await card.getByText("the listener has no TLS").waitFor();
+    const release = page.locator("section[aria-label='Release']");
+    await release.getByText("sbom.cdx.json").waitFor();
+    await until("the file is hashed", async () => (await stage.api("GET", "/v1/instance")).json.binary_sha256);
+    const { json } = await stage.api("GET", "/v1/instance");
+    await fetch(`${stage.url}/v1/backup`, { method: "POST", headers: { authorization: `Bearer ${stage.admin}` } }).then((one) => one.arrayBuffer());
+    await kit.show(page, "overview");
+    await kit.show(page, "settings");
+    await card.locator(".tag.ok").waitFor();
+    await release.getByText(json.binary_sha256).waitFor();
+    await kit.axe(page, "the settings");
+    // an old backup and a certificate that ends soon
+    await page.route("**/v1/instance", (route) => route.fulfill({ json: { ...json, last_backup: { at: "2020-01-01T00:00:00Z", by: "local:uid=0" }, certificate: { ends_at: new Date(Date.now() + 864e5).toISOString() } } }));
+    await kit.show(page, "overview");
+    await kit.show(page, "settings");
+    equal(await card.locator(".tag.warn").count(), 2, "warnings");
     await page.context().close();
   });
 

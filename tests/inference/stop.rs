@@ -7,9 +7,12 @@ use rustix::process::Signal;
 
 use super::fixture::{BOTH, Chat, Dialect, Fixture, assert_error, assert_refusal};
 use crate::harness::client::{BodyEnd, Response, SseEvent};
+use crate::harness::gate::Gate;
 use crate::harness::model;
+use crate::harness::process::Gatekeeper;
 use crate::harness::script::Script;
-use crate::harness::wait_until;
+use crate::harness::upstream::Upstream;
+use crate::harness::{hello_streamed, repetitions, wait_until};
 
 /// Sends SIGTERM and waits until new calls are refused.
 fn begin_shutdown(fixture: &Fixture) {
@@ -101,6 +104,75 @@ fn shutdown_stream_past_drain_ends_in_error_event_and_is_recorded() {
             .assert_ended("broken", &["estimated"])
             .assert_usage_about(10, 3);
     }
+}
+
+#[test]
+fn sigterm_with_many_open_streams_ends_each_and_keeps_the_books_exact() {
+    const TOKENS: usize = 3;
+    let count = repetitions("GK_STOP_STREAMS", 100);
+    let (upstream, gate) = (Upstream::start(), Gate::default());
+    let most = count + 50;
+    let limits = format!(
+        "[limits]\nconnections_max = {most}\nconnections_per_address_max = {most}\ndrain_s = 10"
+    );
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+        .setting(&limits)
+        .start();
+    let team = gatekeeper.team_with_budget("streams", "1000");
+    let user = gatekeeper.user(&gatekeeper.key_of(&team));
+    let open = |script: Script, count: usize| {
+        upstream.respond_with(script);
+        let open_one = |_| {
+            let mut stream = user.open_stream("/v1/chat/completions", &hello_streamed("m-small"));
+            stream.read_deltas(1);
+            stream
+        };
+        (0..count).map(open_one).collect::<Vec<_>>()
+    };
+    let tokens = TOKENS as u64;
+    let finishing = open(
+        model::with_usage(10, tokens).held_after(2, &gate),
+        count - count / 10,
+    );
+    // these outlive the drain time
+    let hanging = open(
+        model::with_usage(10, tokens).only(2).then_hangs(),
+        count / 10,
+    );
+    gatekeeper.signal(Signal::TERM);
+    wait_until("the process says that it stops", || {
+        gatekeeper.anon().get("/readyz").status == 503
+    });
+    gate.open();
+    for stream in finishing {
+        let (events, end) = stream.read_events();
+        assert_eq!(
+            (events.iter().filter_map(SseEvent::delta).count(), end),
+            (TOKENS - 1, BodyEnd::Clean)
+        );
+        assert_eq!(
+            events.last().map(|event| event.data.as_str()),
+            Some("[DONE]")
+        );
+    }
+    for stream in hanging {
+        let (events, end) = stream.read_events();
+        assert_error(
+            Chat,
+            &events.last().expect("an event").json(),
+            "shutting_down",
+        );
+        assert_eq!(end, BodyEnd::Clean);
+    }
+    assert_eq!(gatekeeper.wait_for_exit().code(), Some(0));
+    gatekeeper.start();
+    let rows = gatekeeper.requests();
+    let ended = |status: &str| rows.iter().filter(|row| row["status"] == status).count();
+    assert_eq!(
+        (rows.len(), ended("ok"), ended("broken")),
+        (count, count - count / 10, count / 10)
+    );
+    assert_eq!(gatekeeper.holds_open(), 0);
 }
 
 /// The answer to a call that hangs while the process stops.

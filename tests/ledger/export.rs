@@ -9,6 +9,7 @@ use crate::harness::gate::Gate;
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, gatekeeper_command};
+use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::{hello, wait_until};
 
@@ -108,6 +109,52 @@ fn export_leaves_requests_after_a_running_one_to_the_next_export() {
     assert!(ids.is_sorted(), "the oldest first");
     ids.dedup();
     assert_eq!(ids.len(), 2 * CALLS + 1, "every request once");
+    fixture.gateway.stop();
+}
+
+#[test]
+fn export_leaves_a_request_between_two_attempts_to_the_next_export() {
+    let upstream = Upstream::start();
+    let route = "[routes.smart]\ntargets = [\"up/m-small\"]\nmax_retries = 1\n";
+    let mut gateway = Gatekeeper::with_upstream(&upstream)
+        .setting(route)
+        .start_in_process();
+    let team = gateway.team(&json!({"name": "eng"}));
+    let key = gateway.key_of(&team);
+    let mut fixture = Fixture {
+        upstream,
+        gateway,
+        key,
+    };
+    // the gateway waits as long as the vendor asks before the second attempt
+    let error = json!({"error": {"message": "m", "type": "rate_limit", "param": null, "code": "rate_limit_exceeded"}});
+    let limited = Script::json(429, &error).header("retry-after", "3");
+    fixture
+        .upstream
+        .respond_with(Script::in_turn([limited, model::with_usage(10, 20)]));
+    let caller = fixture.gateway.user(&fixture.key);
+    let running = std::thread::spawn(move || caller.chat(&hello("smart")));
+    wait_until("the first attempt has ended", || {
+        fixture.upstream.request_count() == 1 && fixture.gateway.requests().len() == 1
+    });
+    assert_eq!(
+        fixture.gateway.holds_open(),
+        0,
+        "the request is between its attempts"
+    );
+    fixture.gateway.advance_to("2026-11-23T11:00:00Z");
+    let first = fixture.export(&[]);
+    running.join().expect("the caller ends").assert_status(200);
+    fixture.gateway.advance_to("2026-11-23T12:00:00Z");
+    let second = fixture.export(&["--after", &first.cursor]);
+    let attempts = |export: &Export| {
+        let attempt = |row: &Value| row["attempt"].as_u64();
+        export.rows().iter().map(attempt).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (attempts(&first), attempts(&second)),
+        (vec![], vec![Some(1), Some(2)])
+    );
     fixture.gateway.stop();
 }
 

@@ -4,6 +4,7 @@ import { may, roleNames } from "../access.js";
 import { call, get, list } from "../api.js";
 import { h, icon } from "../dom.js";
 import { count, instant, pico, plural, since, usdExact, zoneName } from "../format.js";
+import { instanceCards } from "./instance.js";
 import { confirmed, copy, empty, field, fieldError, modal, problem, select, skeleton, toast } from "../parts.js";
 
 export const title = "Settings";
@@ -13,10 +14,10 @@ const ROLES = /** @type {[string, string][]} */ ([["owner", "owner"], ["auditor"
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
   const actor = await get("/v1/session", signal);
-  const [people, sessions, content, about] = [h("div", skeleton(120)), h("div", skeleton(80)), h("div", skeleton(80)), h("div", skeleton(80))];
+  const [people, sessions, content, about, upkeep, release] = [120, 80, 80, 80, 80, 80].map((height) => h("div", skeleton(height)));
   main.append(h("header.head", h("h1", title)),
     may("readUsers") ? h("section.card", { "aria-label": "People" }, h("header", h("h2", "People"), may("changeInstance") && h("button.btn.slim", { click: invite }, icon("plus"), "Invite")), people) : "",
-    h("div.cols", half("Stored content", content), half("About", about), card(actor.session ? "c6" : "c12", "Sessions", sessions), actor.session && half("Password", own())));
+    h("div.cols", may("readInstance") && half("Backup, certificate, prices", upkeep), may("readInstance") && half("Release", release), half("Stored content", content), half("About", about), card(actor.session ? "c6" : "c12", "Sessions", sessions), actor.session && half("Password", own())));
 
   async function drawPeople() {
     const { data, more } = await list("/v1/users", { limit: 200 }, 1000, signal);
@@ -108,6 +109,12 @@ export async function show({ main, signal }) {
     about.replaceChildren(h("dl.facts", [["You", `${actor.email ?? actor.name}, ${roleNames()}`], ["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ...(clock ? [["Clock", clock.in_step ? "in step" : "jumped; see Overview"]] : [])].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
   }
 
+  async function drawInstance() {
+    const drawn = await instanceCards(signal);
+    upkeep.replaceChildren(drawn.upkeep);
+    release.replaceChildren(drawn.release);
+  }
+
   function own() {
     const [password, next] = [h("input.input", { type: "password", autocomplete: "current-password" }), h("input.input", { type: "password", autocomplete: "new-password" })];
     const form = h("form.stack", { novalidate: true }, field("Present password", password), field("New password", next, "At least 12 characters. Your other sessions end."), h("div.row", h("button.btn", { type: "submit" }, "Change password")));
@@ -126,6 +133,7 @@ export async function show({ main, signal }) {
 
   /** @type {[() => void | Promise<void>, HTMLElement][]} */
   const cards = [[drawSessions, sessions], [drawContent, content], [drawAbout, about]];
+  if (may("readInstance")) cards.push([drawInstance, upkeep]);
   if (may("readUsers")) cards.push([drawPeople, people]);
   await Promise.all(cards.map(async ([draw, place]) => {
     try { await draw(); } catch (error) { if (!signal.aborted) place.replaceChildren(problem(error)); }

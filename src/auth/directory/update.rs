@@ -51,6 +51,7 @@ impl Directory {
             RowChange::BudgetRemoved(id) => self.remove_budget(id, concerned),
             RowChange::Limit(limit) => self.put_limit(limit, concerned),
             RowChange::LimitRemoved(id) => self.remove_limit(id, concerned),
+            RowChange::Prices(_) => {}
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::price_sheet;
 use super::routes;
 use super::settings::SettingsArgs;
 use crate::cli::data_dir;
@@ -18,7 +19,6 @@ use crate::cli::table::Table;
 use crate::config::{self, Config, LoadedConfig, PriceSetting, Provider, SyslogAddress};
 use crate::domain::egress::ConnectionConfig;
 use crate::domain::money::Money;
-use crate::price::Sheet;
 use crate::process;
 use crate::route::RouteTable;
 use crate::store::ceilings_in;
@@ -56,9 +56,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
             "no providers configured; add a [providers.NAME] section with its api_key",
         ));
     }
-    let routes = RouteTable::new(providers, Arc::new(Sheet::embedded()))
-        .with_routing(&loaded.config.routing);
     let folder = &loaded.config.folder;
+    let sheet = process::block_on(price_sheet::in_force(folder));
+    let routes = RouteTable::new(providers, sheet).with_routing(&loaded.config.routing);
     let mut pattern_remarks: Vec<String> = providers
         .iter()
         .flat_map(|provider| allow_lists::price_remarks(provider, &routes))
@@ -220,7 +220,12 @@ pub(super) fn other_destinations(config: &Config) -> Vec<Destination> {
         };
         (purpose, oidc.issuer.clone(), connection)
     });
-    receivers.chain(syslog).chain(issuer).collect()
+    let collector = config.otlp.as_ref().map(|otlp| {
+        let connection = otlp.connection.clone();
+        ("traces".to_owned(), otlp.url.clone(), connection)
+    });
+    let others = syslog.into_iter().chain(issuer).chain(collector);
+    receivers.chain(others).collect()
 }
 
 /// Host, and host with port, of a valid URL. The path is left out: a webhook's may hold a token.

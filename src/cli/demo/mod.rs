@@ -23,7 +23,7 @@ use super::style::{OutputArgs, Style};
 use crate::cli::data_dir;
 use crate::cli::output::print;
 use crate::cli::settings::DEMO_FOLDER;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, LogFormat, Overrides};
 use crate::domain::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::secret::Secret;
 use crate::process::{self, Platform};
@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         None => first_free()?,
     };
     // a budget that the demo itself uses up is no news
-    serve::init_logging("warn,gatekeeper::control::alerts=off");
+    serve::init_logging("warn,gatekeeper::control::alerts=off", LogFormat::Text);
     let secrets = open_or_create(&args)?;
     process::block_on(demo(args, listen, secrets))
 }

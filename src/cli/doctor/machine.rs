@@ -14,7 +14,6 @@ use crate::cli::data_dir;
 use crate::config::{Config, Sync, TlsSource};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::zone::Zone;
-use crate::price::Sheet;
 use crate::server::Certificates;
 
 /// Syncs that are timed.
@@ -33,7 +32,8 @@ const CERTIFICATE_DAYS: u64 = 21;
 const SHEET_DAYS: u64 = 120;
 const DAY_MS: u64 = 86_400_000;
 
-pub(super) fn examine(config: &Config) -> Vec<Finding> {
+/// `prices`: source and month of the price sheet in force.
+pub(super) fn examine(config: &Config, prices: &str) -> Vec<Finding> {
     let now_ms = SystemClock { boot: None }.wall_ms();
     let mut findings = vec![data_folder(&config.folder)];
     if config.folder.is_dir() {
@@ -43,7 +43,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     }
     findings.push(descriptors());
     findings.extend(certificate(config, now_ms));
-    findings.push(price_sheet(&Sheet::embedded().as_of, now_ms));
+    findings.push(price_sheet(prices, now_ms));
     findings
 }
 
@@ -225,7 +225,7 @@ fn price_sheet(as_of: &str, now_ms: u64) -> Finding {
     }
     match (now_ms - began_ms) / DAY_MS {
         days if days > SHEET_DAYS => {
-            let remedy = "install a newer release, or state prices in the configuration";
+            let remedy = "apply a newer sheet with `gatekeeper prices apply FILE`, or install a newer release";
             Finding::warning(CHECK, format!("{as_of}, {days} days old; {remedy}"))
         }
         _ => Finding::ok(CHECK, as_of),

@@ -7,6 +7,7 @@ mod machine;
 mod server;
 
 use super::failure::Failure;
+use super::price_sheet;
 use super::settings::SettingsArgs;
 use crate::cli::output::{print, print_json};
 use crate::cli::style::OutputArgs;
@@ -53,7 +54,8 @@ async fn examine(loaded: LoadedConfig, offline: bool) -> Findings {
     let config = &loaded.config;
     let mut findings = Findings::default();
     findings.add(configuration(&loaded));
-    findings.extend(machine::examine(config));
+    let sheet = price_sheet::in_force(&config.folder).await;
+    findings.extend(machine::examine(config, &sheet.as_of));
     findings.extend(server::examine(config).await);
     if !offline {
         findings.extend(destinations::examine(config).await);

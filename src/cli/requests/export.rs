@@ -1,6 +1,5 @@
 //! `gatekeeper requests export`: the ended requests, the oldest first, as JSON lines or CSV, in constant memory. Names the cursor from
-//! which the next export goes on, so that together they hold every request once. A request that
-//! arrived more than a minute ago and is between two attempts counts as ended.
+//! which the next export goes on, so that together they hold every request once.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

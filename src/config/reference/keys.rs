@@ -5,6 +5,7 @@ use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{Boolean, Choice, Secret, String, StringTable, Strings};
 use super::key::{KeyReference, SectionReference, key, range};
 use super::limit_keys::LIMITS;
+use super::otlp::{LOG, OTLP};
 use super::price_keys::{MODEL_PRICE, PRICE};
 use super::provider_keys::PROVIDER;
 use super::sign_in::OIDC;
@@ -55,6 +56,17 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         name: "audit",
         summary: "Copies of the audit log for other systems: each at least once and in order, from where its receiver stopped.",
         keys: AUDIT,
+    },
+    SectionReference {
+        name: "otlp",
+        summary: "Traces for a collector: one span per request and one per attempt, with names, counts and times, never content. Off \
+                  without `endpoint`.",
+        keys: OTLP,
+    },
+    SectionReference {
+        name: "log",
+        summary: "Lines on standard error.",
+        keys: LOG,
     },
     SectionReference {
         name: "sign_in.oidc",
@@ -219,8 +231,17 @@ const LEDGER: &[KeyReference] = &[
         Choice(&["os", "disk"]),
         Toml("\"os\""),
         "",
-        "Durability before a request proceeds: `os` after `write` (survives a crash of the process), `disk` after `fdatasync` \
+        "Durability before a request proceeds: `os` after the record is in the log (survives a crash of the process), `disk` after `fdatasync` \
          (survives a power cut, slower).",
+    ),
+    key(
+        "append",
+        Choice(&["mapped", "written"]),
+        Toml("\"mapped\""),
+        "",
+        "How a record reaches the log: `mapped` stores it into memory that the kernel keeps for the file (ext4, xfs and tmpfs from \
+         Linux 5.14; elsewhere, after a failed sync and on a nearly full disk it is written), `written` calls `write` for each one. \
+         Both survive a crash of the process.",
     ),
     key(
         "segment_mb",

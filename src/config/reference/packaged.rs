@@ -40,6 +40,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("audit", "file", "\"/var/log/gatekeeper/audit.jsonl\""),
     ("audit", "syslog", "\"unix:/dev/log\""),
+    ("otlp", "endpoint", "\"http://127.0.0.1:4318\""),
     (
         "sign_in.oidc",
         "issuer",

@@ -107,6 +107,7 @@ fn configuration_reference_defaults_match_resolver() {
         let enabling = match section.name {
             "fetch" => "images = \"on\"\n",
             "egress" => "proxy = \"http://proxy:1\"\n",
+            "otlp" => "endpoint = \"http://localhost:4318\"\n",
             "alerts" => "webhook = \"http://localhost/\"\n",
             "providers.NAME.price" | "providers.NAME.prices.MODEL" => "input = 1\noutput = 1\n",
             "routes.NAME" => "targets = [\"ollama/m\"]\n",

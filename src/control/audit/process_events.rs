@@ -115,6 +115,7 @@ pub(in crate::control) async fn hash_binary(control: Control, binary: Option<Pat
         tracing::warn!("failed to hash the binary for the audit log");
         return;
     };
+    let _first = control.run_facts.binary_sha256.set(sha256.clone());
     let detail = json!({ "version": env!("CARGO_PKG_VERSION"), "sha256": sha256, "bytes": bytes });
     let recorded = control
         .record(&Actor::Process, "process.binary", "process", detail)

@@ -2,6 +2,9 @@
 //! hold is resolved exactly once: by `settle` or `release`, else when this value is dropped. What the log does not take, the
 //! ledger keeps and retries.
 
+mod estimates;
+mod trace;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,14 +15,13 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attempt::{AttemptNote, FailureNote};
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::money::Money;
-use crate::domain::usage::{ReportedUsage, Side, Usage};
+use crate::domain::usage::{ReportedUsage, Usage};
 use crate::gateway::caching::recorder::{AnswerForm, RecordedAnswer};
 use crate::gateway::exchange::call_facts::CallFacts;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::disconnect_flag::DisconnectFlag;
 use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart};
 use crate::gateway::exchange::settler::Settler;
-use crate::meter::estimates::TextSize;
 use crate::meter::{HoldGrant, Receipt, ReportedBill};
 use crate::price::{Bill, PriceUnknown};
 use crate::route::{FailedAttempt, HealthChange, RunningCall};
@@ -96,6 +98,9 @@ impl OpenHold {
         };
         result.status = status;
         let (first, bill, flags) = (!self.resolved, result.cost, result.flags);
+        if first {
+            self.trace_attempt(&result);
+        }
         let settled = self.settler.settle(self.grant.id, result, first);
         // set after the settlement: if the ledger panics, `drop` still settles the hold
         self.resolved = true;
@@ -155,6 +160,11 @@ impl OpenHold {
             retry_after_s: failure.retry_after_s,
             content_sent: delivered == DeliveredPart::Content,
         });
+        if decision.has_further_attempt() {
+            let request = self.grant.id.request;
+            let retry = || self.settler.ledger.begin_retry(request);
+            self.facts.route.begin_retry(retry);
+        }
         self.note.failure = Some(FailureNote {
             class: failure.class,
             vendor_code: AttemptNote::cut(failure.vendor_code.clone()),
@@ -374,81 +384,6 @@ impl OpenHold {
     /// Returns `true` if the response head was a rejection, which costs nothing even without a client.
     fn is_rejected(&self) -> bool {
         self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
-    }
-
-    /// Sides of the usage that have to be estimated.
-    fn missing_sides(&self, usage: &Usage) -> Vec<Side> {
-        let mut missing = Vec::new();
-        let (input, output) = match self.report {
-            ReportedUsage::Invalid => return missing,
-            ReportedUsage::Missing => (false, false),
-            ReportedUsage::Partial { missing, .. } => (
-                !missing.has_input(),
-                !missing.has_output() && self.output_is_final,
-            ),
-            // an unfinished response may have reported an empty beginning
-            ReportedUsage::Complete(_) => (
-                self.output_is_final || usage.in_total() > 0,
-                self.output_is_final,
-            ),
-        };
-        missing.extend((!input).then_some(Side::Input));
-        missing.extend((!output).then_some(Side::Output));
-        missing
-    }
-
-    fn estimate(&self, side: Side, usage: &mut Usage) {
-        if side == Side::Input {
-            let input = self.tokens(TextSize {
-                bytes: self.facts.input_bytes,
-                cjk_chars: 0,
-            });
-            usage.uncached_in = usage.uncached_in.max(input);
-            return;
-        }
-        let delivered = self.tokens(self.delivered_size());
-        usage.out_total = match self.report {
-            // reported output was counted beside the text, as Gemini counts thoughts
-            ReportedUsage::Partial {
-                missing: Side::Output,
-                ..
-            } => usage.out_total.saturating_add(delivered),
-            _ => usage.out_total.max(delivered),
-        };
-    }
-
-    fn delivered_size(&self) -> TextSize {
-        TextSize {
-            bytes: self.delivered.text_bytes,
-            cjk_chars: self.delivered.cjk_chars,
-        }
-    }
-
-    /// Estimate of the input by its text.
-    pub fn input_estimate(&self) -> u64 {
-        self.tokens(TextSize {
-            bytes: self.facts.input_bytes,
-            cjk_chars: 0,
-        })
-    }
-
-    fn tokens(&self, text: TextSize) -> u64 {
-        let deployment = &self.facts.deployment;
-        let estimates = &self.settler.estimates;
-        estimates.tokens(&deployment.provider.name, &deployment.model, text)
-    }
-
-    /// Teaches the estimates the bytes per token of a complete response.
-    fn learn(&self, status: Status) {
-        if let (Status::Ok, ReportedUsage::Complete(usage), true) =
-            (status, &self.report, self.output_is_final)
-        {
-            let deployment = &self.facts.deployment;
-            let visible = usage.out_total.saturating_sub(usage.reasoning);
-            let size = self.delivered_size();
-            let estimates = &self.settler.estimates;
-            estimates.learn(&deployment.provider.name, &deployment.model, size, visible);
-        }
     }
 }
 

@@ -1,24 +1,43 @@
 //! Progress of a request through its route, shared by the flow, which makes the attempts, and the hold of the current attempt, which
 //! notes the decision about the next one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::domain::attempt::Decision;
 use crate::domain::time::Time;
+use crate::meter::RunningRetry;
 use crate::route::{FailedAttempt, Moment, RouteProgress, Step, mix};
+use crate::trace::RequestTrace;
 
 #[derive(Clone)]
 pub(in crate::gateway) struct SharedProgress {
-    progress: Arc<Mutex<RouteProgress>>,
+    shared: Arc<RequestProgress>,
     time: Arc<Time>,
     /// seed of the jitter
     seed: u64,
 }
 
+/// Parts of a request that live until its last attempt has ended.
+struct RequestProgress {
+    progress: Mutex<RouteProgress>,
+    trace: Option<Arc<RequestTrace>>,
+    /// present once a further attempt was decided on
+    retry: OnceLock<RunningRetry>,
+}
+
 impl SharedProgress {
-    pub fn new(progress: RouteProgress, time: Arc<Time>, seed: u64) -> SharedProgress {
+    pub fn new(
+        progress: RouteProgress,
+        time: Arc<Time>,
+        seed: u64,
+        trace: Option<Arc<RequestTrace>>,
+    ) -> SharedProgress {
         SharedProgress {
-            progress: Arc::new(Mutex::new(progress)),
+            shared: Arc::new(RequestProgress {
+                progress: Mutex::new(progress),
+                trace,
+                retry: OnceLock::new(),
+            }),
             time,
             seed,
         }
@@ -50,6 +69,16 @@ impl SharedProgress {
         self.lock().decide(failed, moment)
     }
 
+    /// Trace of the request, if it is recorded.
+    pub fn trace(&self) -> Option<&RequestTrace> {
+        self.shared.trace.as_deref()
+    }
+
+    /// Keeps the request among those that have not ended, until its last part is dropped: a further attempt has no hold yet.
+    pub fn begin_retry(&self, retry: impl FnOnce() -> RunningRetry) {
+        self.shared.retry.get_or_init(retry);
+    }
+
     pub fn boot_ms(&self) -> u64 {
         self.time.boot_ms()
     }
@@ -64,6 +93,9 @@ impl SharedProgress {
     }
 
     fn lock(&self) -> MutexGuard<'_, RouteProgress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

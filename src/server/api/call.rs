@@ -22,8 +22,9 @@ use crate::upstream::Client;
 
 /// Body of a control-plane call at most: 64 patterns and 16 budgets fit many times.
 const BODY_BYTES_MAX: usize = 256 * 1024;
-/// Path and longest body of the document with the whole state: 30,000 keys.
-const STATE: (&str, usize) = ("/v1/state", 8 * 1024 * 1024);
+/// Paths with a longer body: the document with the whole state, 30,000 keys; a price sheet, 15,000 models.
+const LONG_BODIES: [&str; 2] = ["/v1/state", "/v1/prices/sheet"];
+const LONG_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct ApiCall {
@@ -56,8 +57,8 @@ impl ApiCall {
         let worker = Worker::of(request);
         let (actor, session) = extract::actor(request)?;
         let limits = BodyLimits {
-            bytes_max: match request.path() == STATE.0 {
-                true => STATE.1,
+            bytes_max: match LONG_BODIES.contains(&request.path()) {
+                true => LONG_BODY_BYTES_MAX,
                 false => BODY_BYTES_MAX,
             },
             timeout_ms: worker.gateway.limits().body_timeout_ms,

@@ -14,6 +14,9 @@ pub(in crate::store) const META: TableDefinition<&str, u64> = TableDefinition::n
 pub(in crate::store) const WORDS: TableDefinition<&str, &str> = TableDefinition::new("words");
 /// Instant of the backup that the books come from, in `meta`, until an operator accepts it.
 pub(in crate::store) const RESTORED: &str = "restored_ms";
+/// Instant of the last backup, in `meta`, and its actor, in `words`; absent before the first.
+pub(in crate::store) const BACKUP_MS: &str = "backup_ms";
+pub(in crate::store) const BACKUP_BY: &str = "backup_by";
 /// Name of the time zone in `words`.
 pub(in crate::store) const TIMEZONE: &str = "timezone";
 pub(in crate::store) const ORGANIZATIONS: TableDefinition<u64, &[u8]> =
@@ -40,6 +43,8 @@ pub(in crate::store) const OIDC_USERS: TableDefinition<&str, u64> =
     TableDefinition::new("oidc_users");
 /// SHA-256 of the secret → one-time link; absent before the first link
 pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
+/// `text`, `sha256` and `applied_ms` of the applied price sheet; absent before the first
+pub(in crate::store) const PRICES: TableDefinition<&str, &[u8]> = TableDefinition::new("prices");
 /// SHA-256 of actor and idempotency key → creation; absent before the first
 pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("creations");

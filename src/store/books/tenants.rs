@@ -18,6 +18,7 @@ use crate::domain::id::{
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, Team, User, VirtualKey};
 use crate::domain::zone::Zone;
+use crate::store::applied_sheet::AppliedSheet;
 use crate::store::books::database::begin;
 use crate::store::books::post;
 use crate::store::books::records::{self, Record};
@@ -57,6 +58,8 @@ pub enum RowChange {
     BudgetRemoved(BudgetId),
     Limit(RateLimit),
     LimitRemoved(LimitId),
+    /// price sheet in place of the embedded one; `None`: the embedded one again
+    Prices(Option<AppliedSheet>),
 }
 
 /// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
@@ -181,6 +184,11 @@ impl ChangeTransaction<'_> {
     /// Rows of tenants written so far.
     pub fn rows(&self) -> &[RowChange] {
         &self.rows
+    }
+
+    /// Notes a row of another file among those written.
+    pub(in crate::store) fn note_row(&mut self, row: RowChange) {
+        self.rows.push(row);
     }
 
     /// Next number of the sequence shared by the ids of all kinds.

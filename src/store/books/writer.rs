@@ -67,6 +67,10 @@ impl Writer {
 
     fn perform(&mut self, work: WriterWork) {
         self.reopen_if_unusable();
+        // first: records that come meanwhile are written instead of stored
+        if let Some(window) = &work.window {
+            self.wal.move_window(window);
+        }
         if work.post {
             self.post();
         }

@@ -4,6 +4,7 @@ mod audit;
 mod audit_attacks;
 mod failing_disk;
 mod faults;
+mod mapping;
 pub(super) mod memory_disk;
 mod request_log;
 mod restart;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
+use crate::store::mapping::MappedRecords;
 use crate::store::options::Options;
 use crate::store::wal::error::WalError;
 use crate::store::wal::recovery::{ClosedSegment, Replay, scan};
-use crate::store::wal::segment::{FOLDER, SEGMENT_HEADER, Segment, file_name, record};
+use crate::store::wal::segment::{FOLDER, SEGMENT_HEADER, Segment, WINDOW, file_name, record};
 
 pub(in crate::store) struct SegmentedLog {
     disk: Arc<dyn Disk>,
@@ -35,6 +36,25 @@ pub(in crate::store) struct SegmentedLog {
     torn: u64,
     /// an fsync failed and its records are not rewritten yet
     distrusted: bool,
+    /// `false` once a sync failed or the disk was nearly full: each record is a write from then on
+    may_map: bool,
+    /// the writer was woken for the window of the active segment
+    window_asked: bool,
+}
+
+/// Window of a segment's mapping that must move on.
+pub(in crate::store) struct WindowMove {
+    mapping: Arc<dyn MappedRecords>,
+    from: u64,
+    segment: u32,
+}
+
+impl WindowMove {
+    /// Moves it; returns the segment and the success.
+    pub(in crate::store) fn run(&self) -> (u32, bool) {
+        let moved = self.mapping.move_window(self.from, self.from + WINDOW);
+        (self.segment, moved.is_ok())
+    }
 }
 
 /// Snapshot of the segment that is being written, for verification.
@@ -113,7 +133,7 @@ impl SegmentedLog {
         }
         let mut closed = found.segments;
         closed.retain(|segment| segment.number != active.number);
-        let log = SegmentedLog {
+        let mut log = SegmentedLog {
             disk: options.disk.clone(),
             segment_bytes: options.segment_bytes,
             identity: *identity,
@@ -128,7 +148,10 @@ impl SegmentedLog {
             synced: identity.applied,
             torn: 0,
             distrusted: false,
+            may_map: true,
+            window_asked: false,
         };
+        log.active.map();
         Ok((log, replay))
     }
 
@@ -174,7 +197,7 @@ impl SegmentedLog {
             self.roll(sequence)?;
         }
         self.zero_torn()?;
-        if let Err(error) = self.active.file.write_at(self.active.end, &record) {
+        if let Err(error) = self.active.put(&record) {
             self.torn = record.len() as u64;
             let _ = self.zero_torn();
             return Err(error);
@@ -206,6 +229,9 @@ impl SegmentedLog {
             self.active.capacity = self.active.end;
             self.ready = Some(next);
             return Err(error);
+        }
+        if !self.may_map {
+            next.mapping = None;
         }
         let old = std::mem::replace(&mut self.active, next);
         self.closed.push(ClosedSegment {
@@ -242,6 +268,7 @@ impl SegmentedLog {
         payloads: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> io::Result<()> {
         self.distrusted = true;
+        self.write_only();
         self.folder_unsynced = true;
         let first = self.synced + 1;
         let records: Vec<Vec<u8>> = payloads
@@ -286,6 +313,43 @@ impl SegmentedLog {
         }
         segment.begin(&self.identity, first)?;
         Ok(segment)
+    }
+
+    /// True if records are stored into a mapping of the active segment.
+    pub(in crate::store) fn is_mapped(&self) -> bool {
+        self.active.mapping.is_some()
+    }
+
+    /// Ends the mapping for good: from now on each record is a write, whose failure is an error.
+    pub(in crate::store) fn write_only(&mut self) {
+        self.may_map = false;
+        self.active.mapping = None;
+    }
+
+    /// True once when the window of the active segment's mapping must move on.
+    pub(in crate::store) fn window_ends_soon(&mut self) -> bool {
+        let ends_soon = !self.window_asked && self.active.window_to_move().is_some();
+        self.window_asked |= ends_soon;
+        ends_soon
+    }
+
+    /// Takes the task to move the window of the active segment's mapping.
+    pub(in crate::store) fn take_window_move(&mut self) -> Option<WindowMove> {
+        let (mapping, from) = self.active.window_to_move()?;
+        self.window_asked = true;
+        Some(WindowMove {
+            mapping,
+            from,
+            segment: self.active.number,
+        })
+    }
+
+    /// Counts a moved window; after a failure the segment is written instead.
+    pub(in crate::store) fn window_moved(&mut self, segment: u32, moved: bool) {
+        self.window_asked = false;
+        if !moved && self.active.number == segment {
+            self.active.mapping = None;
+        }
     }
 
     /// True after a failed fsync until its records are rewritten.

@@ -84,6 +84,9 @@ impl Wal {
         if state.sync_policy.record_written(now, unsynced) {
             self.sync_wake.notify_one();
         }
+        if state.log.window_ends_soon() {
+            self.writer_wake.notify_one();
+        }
         Ok(sequence)
     }
 
@@ -138,6 +141,7 @@ impl Wal {
             applied: *self.applied.borrow(),
             unsynced_ms: state.sync_policy.oldest_age(Instant::now()).as_millis() as u64,
             backlog: state.backlog.len(),
+            mapped: state.log.is_mapped(),
             disk_low: state.disk_low,
             folder_lost: state.folder_lost,
             log_failing: state

@@ -243,6 +243,7 @@ impl Reader<'_> {
             file,
             end: at as u64,
             capacity,
+            mapping: None,
         })))
     }
 

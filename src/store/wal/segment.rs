@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::identity::Identity;
+use crate::store::mapping::MappedRecords;
 
 pub(in crate::store) const FOLDER: &str = "ledger";
 const MAGIC: &[u8; 8] = b"GKLEDGR1";
@@ -24,7 +25,13 @@ pub(in crate::store) struct Segment {
     /// offset of the next record
     pub end: u64,
     pub capacity: u64,
+    /// the file as memory; `None`: each record is a write
+    pub mapping: Option<Arc<dyn MappedRecords>>,
 }
+
+/// Bytes after the last record whose pages are present, and how many must be left of them.
+pub(in crate::store) const WINDOW: u64 = 1 << 20;
+const WINDOW_MIN: u64 = WINDOW / 2;
 
 impl Segment {
     /// Creates a zero-filled file: its blocks are allocated, so that fsync has no metadata to write.
@@ -33,12 +40,39 @@ impl Segment {
         number: u32,
         capacity: u64,
     ) -> io::Result<Segment> {
-        let segment = Segment::unfilled(disk, number, capacity)?;
+        let mut segment = Segment::unfilled(disk, number, capacity)?;
         segment
             .fill()
             .and_then(|()| disk.sync_folder(FOLDER))
             .inspect_err(|_| remove_quietly(disk, number))?;
+        segment.map();
         Ok(segment)
+    }
+
+    /// Maps the file, if it is one that may be mapped.
+    pub(in crate::store) fn map(&mut self) {
+        self.mapping = self.file.map();
+        if let Some((mapping, from)) = self.window_to_move()
+            && mapping.move_window(from, from + WINDOW).is_err()
+        {
+            self.mapping = None;
+        }
+    }
+
+    /// The mapping and the offset at which its window should begin, once little of it is left.
+    pub(in crate::store) fn window_to_move(&self) -> Option<(Arc<dyn MappedRecords>, u64)> {
+        let mapping = self.mapping.as_ref()?;
+        let needed = (self.end + WINDOW_MIN).min(self.capacity);
+        (mapping.window_end() < needed).then(|| (Arc::clone(mapping), self.end))
+    }
+
+    /// Appends the bytes of a record at the end: a store into the mapping, or a write.
+    pub(in crate::store) fn put(&self, record: &[u8]) -> io::Result<()> {
+        let stored = |mapping: &Arc<dyn MappedRecords>| mapping.store(self.end, record);
+        if self.mapping.as_ref().is_some_and(stored) {
+            return Ok(());
+        }
+        self.file.write_at(self.end, record)
     }
 
     fn fill(&self) -> io::Result<()> {
@@ -71,6 +105,7 @@ impl Segment {
             file,
             end: SEGMENT_HEADER,
             capacity,
+            mapping: None,
         })
     }
 

@@ -10,12 +10,15 @@ use crate::store::error::StoreError;
 use crate::store::retention_cutoffs::RetentionCutoffs;
 use crate::store::wal::error::AppendError;
 use crate::store::wal::file::SegmentedLog;
-use crate::store::wal::sync_policy::{BATCH, LINGER, SyncPolicy};
+use crate::store::wal::sync_policy::{BATCH, SyncPolicy};
 
 /// Log bytes that a hold reserves for its own settlement.
 const SETTLEMENT_RESERVE_BYTES: u64 = 4096;
 /// Backlog at which new holds are refused: some 100 MB, an hour of a broken disk at 50 records per second.
 pub(super) const BACKLOG_MAX: usize = 200_000;
+
+/// Age limit of a commit of the books. A start after `kill -9` replays what is younger; a change, a report and a full batch do not wait.
+pub(super) const BOOKS_LINGER: Duration = Duration::from_millis(250);
 
 /// Pause between two slices of retention, which keeps its share of the writer's time small; and after one that failed.
 const RETENTION_PAUSE: Duration = Duration::from_millis(100);
@@ -162,7 +165,7 @@ impl WalState {
                 || postable >= BATCH
                 || self
                     .oldest_pending
-                    .is_none_or(|since| now.duration_since(since) >= LINGER))
+                    .is_none_or(|since| now.duration_since(since) >= BOOKS_LINGER))
     }
 
     /// Takes the changes whose preceding records are posted, or cannot be posted at present.

@@ -13,6 +13,8 @@ pub struct WalStats {
     pub unsynced_ms: u64,
     /// records not yet posted
     pub backlog: usize,
+    /// records are stored into a mapping of the log, instead of written
+    pub mapped: bool,
     pub disk_low: bool,
     /// the data folder was deleted or replaced, so new holds are refused
     pub folder_lost: bool,

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Size and age limit of a sync cycle when no client waits for the disk, and of a commit of the books.
+/// Size limit of a sync cycle when no client waits for the disk, and of a commit of the books.
 pub(in crate::store) const BATCH: usize = 4096;
-pub(in crate::store) const LINGER: Duration = Duration::from_millis(20);
+/// Age limit of a sync cycle when no client waits for the disk.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// When clients wait for the disk: after a group smaller than this the next fsync is delayed, by a small part of an upstream's latency.
 const GROUP_MIN: usize = 16;

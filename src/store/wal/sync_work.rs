@@ -116,6 +116,10 @@ impl Wal {
     }
 
     pub(super) fn set_disk_low(&self, low: bool) {
-        self.lock().disk_low = low;
+        let mut state = self.lock();
+        state.disk_low = low;
+        if low {
+            state.log.write_only();
+        }
     }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::domain::event::LedgerEvent;
 use crate::store::retention_cutoffs::RetentionCutoffs;
+use crate::store::wal::file::WindowMove;
 use crate::store::wal::handle::{Wal, wait_on};
 use crate::store::wal::segment::Segment;
-use crate::store::wal::state::{ChangeJob, WalState};
-use crate::store::wal::sync_policy::{BATCH, LINGER};
+use crate::store::wal::state::{BOOKS_LINGER, ChangeJob, WalState};
+use crate::store::wal::sync_policy::BATCH;
 
 /// Longest wait of an idle writer.
 const IDLE: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ pub(in crate::store) struct WriterWork {
     pub jobs: Vec<ChangeJob>,
     /// number of the segment to prepare
     pub prepare: Option<u32>,
+    /// move the window of the log's mapping on
+    pub window: Option<WindowMove>,
     /// delete a slice of the rows before these cutoffs
     pub retention: Option<RetentionCutoffs>,
 }
@@ -49,11 +52,14 @@ impl Wal {
             let idle = !due && !held_off && !state.stopping && state.jobs.is_empty();
             let retention = state.retention.due(now).filter(|_| idle);
             let jobs = state.take_ready_jobs(*self.applied.borrow(), held_off);
-            if due || retention.is_some() || !jobs.is_empty() || now >= idle_until {
+            let window = state.log.take_window_move();
+            let wanted = due || retention.is_some() || !jobs.is_empty() || window.is_some();
+            if wanted || now >= idle_until {
                 return Some(WriterWork {
                     post: due,
                     jobs,
                     prepare: state.log.segment_to_prepare(),
+                    window,
                     retention,
                 });
             }
@@ -70,7 +76,7 @@ impl Wal {
     fn next_due(&self, state: &WalState, postable: usize) -> Option<Instant> {
         let posting = state
             .oldest_pending
-            .map(|since| since + LINGER)
+            .map(|since| since + BOOKS_LINGER)
             .filter(|_| postable > 0);
         [posting, self.refusals.due(), state.retention.next_slice()]
             .into_iter()
@@ -133,6 +139,12 @@ impl Wal {
         rows: Option<usize>,
     ) {
         self.lock().retention.slice_done(cutoffs, rows);
+    }
+
+    /// Moves the window of the log's mapping on, outside the lock.
+    pub(in crate::store) fn move_window(&self, window: &WindowMove) {
+        let (segment, moved) = window.run();
+        self.lock().log.window_moved(segment, moved);
     }
 
     /// Hands over a prepared segment; returns the file name of one that is no longer needed.

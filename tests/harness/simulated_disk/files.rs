@@ -13,6 +13,8 @@ pub struct Files {
     pub contents: BTreeMap<u64, Content>,
     /// number of the last write
     pub writes: u64,
+    /// files may be mapped
+    pub maps: bool,
 }
 
 impl Files {
@@ -52,6 +54,7 @@ impl Files {
             left.contents.insert(*id, content.left_by(&own_loss, rng));
         }
         left.writes = self.writes;
+        left.maps = self.maps;
         left
     }
 }

@@ -5,6 +5,7 @@
 mod content;
 mod fault;
 mod files;
+mod mapping;
 mod power_loss;
 mod snapshot;
 
@@ -12,11 +13,13 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gatekeeper::store::disk::{Disk, DiskFile};
+use gatekeeper::store::mapping::MappedRecords;
 
 use self::content::{Content, sector_ranges};
 pub use self::fault::Fault;
 use self::fault::{Operation, ScheduledFault};
 use self::files::Files;
+use self::mapping::SimulatedMapping;
 use self::power_loss::PendingVersions;
 pub use self::power_loss::PowerLoss;
 use self::snapshot::SnapshotSampler;
@@ -41,6 +44,14 @@ struct State {
 }
 
 impl SimulatedDisk {
+    /// Empty disk whose files may be mapped, or are always written.
+    pub fn new(maps: bool) -> SimulatedDisk {
+        SimulatedDisk::with_files(Files {
+            maps,
+            ..Files::default()
+        })
+    }
+
     fn with_files(files: Files) -> SimulatedDisk {
         SimulatedDisk {
             state: Mutex::new(State {
@@ -316,5 +327,10 @@ impl DiskFile for SimulatedFile {
         }
         content.sync();
         Ok(())
+    }
+
+    fn map(&self) -> Option<Arc<dyn MappedRecords>> {
+        let maps = self.disk.lock().files.maps;
+        maps.then(|| SimulatedMapping::of(&self.disk, self.id))
     }
 }

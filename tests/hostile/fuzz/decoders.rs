@@ -7,7 +7,9 @@ use gatekeeper::dialect::{
     Dialect, Edit, Framing, Operation, ResponseStream, StreamOptions, UsageRules, effective_status,
     read, upstream_error,
 };
+use gatekeeper::domain::budget::Period;
 use gatekeeper::domain::usage::Usage;
+use gatekeeper::domain::zone::Zone;
 use serde_json::Value;
 
 use super::corpus::{self, Kind};
@@ -141,5 +143,64 @@ fn mutated_error_of_a_vendor_is_understood_or_kept_as_text() {
                 let _ = effective_status(dialect, 400, &error);
             });
         }
+    }
+}
+
+#[test]
+fn mutated_zone_and_date_give_a_window_that_contains_its_instant_or_nothing() {
+    let names: [&[u8]; 5] = [
+        b"UTC",
+        b"Europe/Berlin",
+        b"America/St_Johns",
+        b"Pacific/Apia",
+        b"Antarctica/Troll",
+    ];
+    let dates: [&[u8]; 5] = [
+        b"2026-02-29",
+        b"2011-12-30",
+        b"9999-12-31",
+        b"2026-10-25T02:30:00+02:00",
+        b"-009999-01-01T00:00:00.999999999Z",
+    ];
+    let mut mutator = Mutator::new(seed(), &[]);
+    for turn in 0..decoded() {
+        let valid = names[turn % names.len()];
+        let name = String::from_utf8_lossy(&mutator.bytes(valid)).into_owned();
+        let known = String::from_utf8_lossy(valid).into_owned();
+        let date = *mutator.pick(&dates);
+        let date = String::from_utf8_lossy(&mutator.bytes(date)).into_owned();
+        // instants of all sizes, the largest included
+        let instant = u64::MAX >> (turn % 64);
+        assert_no_panic(
+            "a zone",
+            format!("{name} {date} {instant}").as_bytes(),
+            || {
+                let zone = Zone::parse(&name)
+                    .or_else(|| Zone::parse(&known))
+                    .expect("a known zone");
+                let read = [zone.date_start_ms(&date), Zone::parse_rfc3339(&date)];
+                for at_ms in read.into_iter().flatten().chain([instant]) {
+                    let _ = (
+                        zone.date(at_ms),
+                        zone.rfc3339(at_ms),
+                        zone.time_of_day(at_ms),
+                    );
+                    for period in [
+                        Period::Daily,
+                        Period::Weekly,
+                        Period::Monthly,
+                        Period::Total,
+                    ] {
+                        let window = zone.window(period, at_ms);
+                        // instants beyond the calendar have an empty window
+                        let beyond = at_ms > 200_000_000_000_000;
+                        assert!(
+                            window.contains(at_ms) || beyond,
+                            "{period:?} {window:?} {at_ms}"
+                        );
+                    }
+                }
+            },
+        );
     }
 }

@@ -39,10 +39,38 @@ fn mutated_configuration(mutator: &mut Mutator, text: &str) -> Vec<u8> {
         let at = mutator.below(lines.len());
         let value = *mutator.pick(&SETTINGS);
         let changed = match lines[at].split_once('=') {
-            Some((name, _)) => format!("{}={value}", name.trim_start_matches(['#', ' '])),
+            Some((name, _)) => format!("{}={value}", name.trim_start_matches(['#', ':', ' '])),
             None => lines[mutator.below(text.lines().count())].clone(),
         };
         lines[at] = changed;
+    }
+    lines.join("\n").into_bytes()
+}
+
+/// A configuration that is TOML for certain, with values of other settings or of `SETTINGS`, so that every change reaches the reader of
+/// the settings and none ends at the parser.
+fn valid_toml(mutator: &mut Mutator, text: &str) -> Vec<u8> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let settings: Vec<(usize, String, String)> = lines
+        .iter()
+        .enumerate()
+        .filter_map(|(at, line)| {
+            let (name, value) = line.split_once(" = ")?;
+            let name = name.trim_start_matches(['#', ':', ' ']);
+            (!name.contains(' ')).then(|| (at, name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    for _ in 0..=mutator.below(3) {
+        let (at, name, _) = mutator.pick(&settings);
+        let value = if mutator.once_in(2) {
+            mutator.pick(&settings).2.as_str()
+        } else {
+            *mutator.pick(&SETTINGS)
+        };
+        let before = std::mem::replace(&mut lines[*at], format!("{name} = {value}"));
+        if toml::from_str::<toml::Table>(&lines.join("\n")).is_err() {
+            lines[*at] = before;
+        }
     }
     lines.join("\n").into_bytes()
 }
@@ -72,7 +100,11 @@ fn mutated_configuration_is_checked_or_refused() {
     let mut valid = 0;
     for _ in 0..count_from_env("GK_FUZZ_CONFIGURATIONS", 60) {
         let text = if mutator.once_in(3) { &example } else { &own };
-        let message = mutated_configuration(&mut mutator, text);
+        let message = if mutator.once_in(2) {
+            valid_toml(&mut mutator, text)
+        } else {
+            mutated_configuration(&mut mutator, text)
+        };
         fs::write(&path, &message).expect("written");
         let output = gatekeeper.run(&["check", "--config", &path.display().to_string()]);
         assert_no_panic(&output, &message);

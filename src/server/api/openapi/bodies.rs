@@ -275,6 +275,19 @@ pub(super) fn secret_of_key() -> Body {
     )
 }
 
+pub(super) fn price_sheet() -> Body {
+    let sheet = described(
+        text(),
+        "text of the file, as `GET /v1/prices/sheet/text` gives it",
+    );
+    let members = [("sheet", sheet), ("dry_run", nullable(flag()))];
+    let example = r#"{"as_of":"our contract, 2027-01","models":[]}"#;
+    body(
+        closed(&["sheet"], &members),
+        json!({ "sheet": example, "dry_run": true }),
+    )
+}
+
 /// Each object of the document has the members of its creation and the list of the objects below it.
 pub(super) fn state() -> Body {
     let key = [

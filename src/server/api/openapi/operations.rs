@@ -357,6 +357,20 @@ fn instance() -> Vec<Operation> {
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get("/v1/prices/sheet", "Price sheet in force").answers(200, replies::price_sheet),
+        get("/v1/prices/sheet/text", "Price sheet in force, as a file").answers_text(),
+        post(
+            "/v1/prices/sheet",
+            "Apply a price sheet, or show the difference",
+        )
+        .body(bodies::price_sheet)
+        .answers(200, replies::price_sheet_change),
+        operation(
+            "DELETE",
+            "/v1/prices/sheet",
+            "Go back to the embedded price sheet",
+        )
+        .answers(200, replies::price_sheet),
         get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
@@ -369,6 +383,11 @@ fn instance() -> Vec<Operation> {
             replies::text,
         ),
         post("/v1/restore/accept", "Accept restored books").answers(200, replies::restore),
+        get(
+            "/v1/instance",
+            "Release, identity, certificate and last backup",
+        )
+        .answers(200, replies::instance),
         get("/v1/clock", "Adopted time and wall clock").answers(200, replies::clock),
         post("/v1/clock/accept", "Adopt the wall clock").answers(200, replies::clock_adoption),
         get("/metrics", "Metrics for Prometheus").answers_text(),

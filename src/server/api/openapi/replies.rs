@@ -311,6 +311,41 @@ pub(super) fn prices(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
+fn sheet_facts() -> Vec<(&'static str, Value)> {
+    vec![
+        ("object", constant("price_sheet")),
+        ("source", words(&["embedded", "applied"])),
+        ("as_of", text_schema()),
+        ("sha256", text_schema()),
+        ("models", count()),
+        ("applied_at", nullable(instant())),
+    ]
+}
+
+pub(super) fn price_sheet(_: &mut SchemaGenerator) -> Value {
+    let mut members = sheet_facts();
+    members.push(("outdated", nullable(object(&sheet_facts()))));
+    object(&members)
+}
+
+pub(super) fn price_sheet_change(_: &mut SchemaGenerator) -> Value {
+    let member = object(&[
+        ("name", text_schema()),
+        ("before", nullable(text_schema())),
+        ("after", nullable(text_schema())),
+    ]);
+    let row = object(&[("name", text_schema()), ("members", array(member))]);
+    object(&[
+        ("object", constant("price_sheet_change")),
+        ("dry_run", flag()),
+        ("before", object(&sheet_facts())),
+        ("after", object(&sheet_facts())),
+        ("added", array(text_schema())),
+        ("removed", array(text_schema())),
+        ("changed", array(row)),
+    ])
+}
+
 pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
     page(object(&[
         ("object", constant("setting")),
@@ -334,6 +369,21 @@ pub(super) fn restore(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("restore_acceptance")),
         ("backup", instant()),
+    ])
+}
+
+pub(super) fn instance(_: &mut SchemaGenerator) -> Value {
+    let certificate = object(&[("ends_at", instant())]);
+    let backup = object(&[("at", instant()), ("by", text_schema())]);
+    object(&[
+        ("object", constant("instance")),
+        ("id", text_schema()),
+        ("version", text_schema()),
+        ("binary_sha256", nullable(text_schema())),
+        ("seal_key_id", text_schema()),
+        ("certificate", nullable(certificate)),
+        ("last_backup", nullable(backup)),
+        ("price_sheet", object(&sheet_facts())),
     ])
 }
 

@@ -13,7 +13,7 @@ use crate::domain::secret::Secret;
 use crate::server::api::test_calls::{
     answer, call, created, text, with_body, with_id, with_id_and_body,
 };
-use crate::server::api::{audit, clock, keys, organizations, sign_in, teams, users};
+use crate::server::api::{audit, clock, keys, organizations, prices, sign_in, teams, users};
 
 const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "correct horse battery";
@@ -149,6 +149,10 @@ impl Fixture {
         note("password", error(changed.await.expect_err("refused")));
         note("audit.export", answer(audit::export(call(instance))).await);
         note("clock.accept", answer(clock::accept(call(instance))).await);
+        let sheet = r#"{"as_of":"mine, 2100-01","models":[{"provider":"v","model":"m","mode":"chat","rates":{"input":"1"}}]}"#;
+        let sheet = json!({ "sheet": sheet }).to_string();
+        let applied = answer(prices::apply(with_body(instance, &sheet))).await;
+        note("prices.applied", applied);
         let taken = control.backup(&grant(may::TakeBackup), "1").await;
         note("backup.taken", error(taken.err().expect("refused")));
     }
