@@ -2,29 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::cache::ResponseCache;
-use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome};
-use crate::domain::id::KeyId;
-use crate::gateway::caching::recorder::{CacheAttempt, CacheRecorder};
-use crate::store::answer_cache::EntryTags;
+use crate::domain::cache::{CacheNote, CacheOutcome};
+use crate::gateway::caching::recorder::{CacheAttempt, CacheRecorder, CacheUse};
 
 pub(in crate::gateway) struct CachePlan {
     pub note: CacheNote,
     /// `None`: the cache takes no part
     pub plan: Option<Arc<CacheUse>>,
-}
-
-/// Use of the cache by one request.
-pub(in crate::gateway) struct CacheUse {
-    pub cache: Arc<ResponseCache>,
-    pub id: CacheEntryId,
-    pub tags: EntryTags,
-    pub key: KeyId,
-    pub ttl_ms: u64,
-    pub looks_up: bool,
-    pub stores: bool,
-    /// provider and model of every deployment that the caller may get
-    pub targets: Vec<(String, String)>,
 }
 
 impl CachePlan {

@@ -5,18 +5,32 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::cache::ResponseCache;
 use crate::cache::answer::{CachedAnswer, may_be_kept};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, ResponseMeta};
-use crate::domain::cache::CacheNote;
-use crate::domain::id::RequestId;
+use crate::domain::cache::{CacheEntryId, CacheNote};
+use crate::domain::id::{KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
-use crate::gateway::caching::plan::CacheUse;
 use crate::route::Deployment;
+use crate::store::answer_cache::EntryTags;
 
 /// Bytes of a response as a client receives it; a longer one is not kept.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
+
+/// Use of the cache by one request.
+pub(in crate::gateway) struct CacheUse {
+    pub cache: Arc<ResponseCache>,
+    pub id: CacheEntryId,
+    pub tags: EntryTags,
+    pub key: KeyId,
+    pub ttl_ms: u64,
+    pub looks_up: bool,
+    pub stores: bool,
+    /// provider and model of every deployment that the caller may get
+    pub targets: Vec<(String, String)>,
+}
 
 /// Part of the cache in one attempt.
 pub(in crate::gateway) struct CacheAttempt {

@@ -12,7 +12,7 @@ use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::gateway::admission::refusal;
 use crate::gateway::attempts::RoutedRequest;
-use crate::gateway::caching::CacheStep;
+use crate::gateway::lookup::step::CacheStep;
 use crate::gateway::rate_limit_headers;
 use crate::gateway::reply::{self, Body, Reply};
 use crate::meter::{Claim, HoldDenial, HoldError, HoldGrant, Tokens};

@@ -1,0 +1,170 @@
+//! Decides how the cache takes part in a request, and looks for an answer that its caller may have.
+
+use std::sync::Arc;
+
+use crate::auth;
+use crate::auth::directory::Caller;
+use crate::cache::eligibility;
+use crate::cache::fingerprint::{RequestContext, ScopeId};
+use crate::cache::{FoundAnswer, ResponseCache};
+use crate::dialect::Request;
+use crate::domain::api_error::ApiError;
+use crate::domain::attribution::Pseudonyms;
+use crate::domain::cache::{CacheMode, CacheNote, CacheOutcome, CachePolicy};
+use crate::gateway::access::Access;
+use crate::gateway::attempts::RoutedRequest;
+use crate::gateway::caching::controls::{CacheControls, Directive};
+use crate::gateway::caching::plan::CachePlan;
+use crate::gateway::caching::recorder::CacheUse;
+use crate::gateway::call::Call;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::settler::Settler;
+use crate::gateway::reply::Reply;
+use crate::route::{Candidate, Plan};
+
+/// The cache and all that a hit needs.
+pub(in crate::gateway) struct CacheStep {
+    /// `None` if no name had a cache at the start
+    pub cache: Option<Arc<ResponseCache>>,
+    /// policy of names without a route
+    pub default: CachePolicy,
+    pub access: Arc<Access>,
+    pub settler: Arc<Settler>,
+    pub exchange: Arc<ExchangeContext>,
+    pub pseudonyms: Pseudonyms,
+}
+
+impl CacheStep {
+    /// Decides how the cache takes part in a request; `None` where it is off.
+    pub fn plan(
+        &self,
+        call: &Call,
+        request: &Request,
+        caller: &Caller,
+        plan: &Plan,
+    ) -> Result<Option<Box<CachePlan>>, ApiError> {
+        let policy = plan
+            .route()
+            .map_or(self.default, |route| route.config.cache);
+        if policy.mode == CacheMode::Off && call.cache.is_none() {
+            return Ok(None);
+        }
+        let controls = call.cache.as_deref().map(CacheControls::parse);
+        let controls = controls.transpose()?.unwrap_or_default();
+        let reason = match (&self.cache, controls.directive) {
+            _ if policy.mode == CacheMode::Off => Some("off"),
+            (None, _) => Some("restart_needed"),
+            (_, Some(Directive::Off)) => Some("request"),
+            _ => eligibility::refusal(request),
+        };
+        if let Some(reason) = reason {
+            return Ok(Some(Box::new(CachePlan::bypass(reason))));
+        }
+        let Some(cache) = &self.cache else {
+            return Ok(None);
+        };
+        let key = &caller.key;
+        let version = version_of(plan);
+        let context = RequestContext {
+            scope: ScopeId::of(policy.scope, (key.organization, key.team, key.id)),
+            route: &version,
+            namespace: controls.namespace.as_deref(),
+            headers: &call.headers,
+            user: call.user.as_deref(),
+            ignore_user: policy.ignore_user,
+        };
+        let Some(id) = cache.fingerprints.exact(request, &context) else {
+            return Ok(Some(Box::new(CachePlan::bypass("unreadable"))));
+        };
+        let tags = cache.tags(key.organization, key.team, key.id, &request.model);
+        Ok(Some(Box::new(CachePlan {
+            note: CacheNote::of(CacheOutcome::Miss),
+            plan: Some(Arc::new(CacheUse {
+                cache: cache.clone(),
+                id,
+                tags,
+                key: key.id,
+                ttl_ms: controls
+                    .ttl_ms
+                    .map_or(policy.ttl_ms, |ttl_ms| ttl_ms.min(policy.ttl_ms)),
+                looks_up: controls.directive != Some(Directive::Refresh),
+                stores: controls.directive != Some(Directive::NoStore),
+                targets: candidates(plan).map(named).collect(),
+            })),
+        })))
+    }
+
+    /// Answers a request from the cache; `None` where it has to be answered upstream.
+    pub async fn answer(&self, routed: &mut RoutedRequest) -> Result<Option<Reply>, ApiError> {
+        let Some(cache) = routed.cache.take() else {
+            return Ok(None);
+        };
+        let answered = match &cache.plan {
+            Some(plan) if plan.looks_up => match self.find(plan) {
+                Some(found) => self.serve(routed, found).await?,
+                None => None,
+            },
+            _ => None,
+        };
+        if answered.is_none() {
+            self.settler.metrics.looked_up(&cache.note);
+            routed.cache = Some(cache);
+        }
+        Ok(answered)
+    }
+
+    /// An answer to an equal request that this caller may have.
+    fn find(&self, plan: &CacheUse) -> Option<FoundAnswer> {
+        let found = plan.cache.find(plan.id, plan.ttl_ms)?;
+        self.is_allowed(plan, &found).then_some(found)
+    }
+
+    /// The key that asked first may still call, and the caller may use the deployment that answered.
+    fn is_allowed(&self, plan: &CacheUse, found: &FoundAnswer) -> bool {
+        let answer = &found.answer;
+        let mut targets = plan.targets.iter();
+        let is_target =
+            targets.any(|(provider, model)| *provider == answer.provider && *model == answer.model);
+        let directory = self.access.directory.load();
+        is_target && auth::may_call(&directory, answer.key, self.access.time.now_ms())
+    }
+}
+
+/// Targets and fallbacks of a plan.
+fn candidates(plan: &Plan) -> impl Iterator<Item = &Candidate> {
+    let lists = [
+        &plan.targets,
+        &plan.fallbacks,
+        &plan.context_fallbacks,
+        &plan.content_fallbacks,
+    ];
+    lists.into_iter().flatten()
+}
+
+fn named(candidate: &Candidate) -> (String, String) {
+    let deployment = candidate.deployment();
+    (deployment.provider.name.clone(), deployment.model.clone())
+}
+
+/// Everything that the configuration says of the answer: the route, and provider, address and model of each target. A change makes
+/// earlier answers unreachable.
+fn version_of(plan: &Plan) -> Vec<u8> {
+    let mut version = Vec::with_capacity(128);
+    if let Some(route) = plan.route() {
+        version.extend_from_slice(route.version());
+    }
+    for candidate in candidates(plan) {
+        let deployment = candidate.deployment();
+        let provider = &deployment.provider;
+        for text in [
+            provider.name.as_str(),
+            provider.preset.name,
+            &provider.base_url,
+            &deployment.model,
+        ] {
+            version.extend_from_slice(text.as_bytes());
+            version.push(0);
+        }
+    }
+    version
+}
