@@ -55,7 +55,7 @@ impl Control {
         let cache = self.cache.clone();
         let (selection, subject, detail) = match &cache {
             Some(cache) => select(grant, &directory, cache, &purge)?,
-            // nothing is kept, yet nobody learns of what is not theirs
+            // nothing is kept
             None => return Ok(0),
         };
         self.record(grant.actor(), "cache.purge", subject, detail)

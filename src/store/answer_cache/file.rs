@@ -51,7 +51,7 @@ impl StoredSize {
 }
 
 /// Receiver of the ids of deleted entries.
-pub(super) type Deleted = dyn Fn(&[CacheEntryId]) + Send + Sync;
+pub(super) type DeletionListener = dyn Fn(&[CacheEntryId]) + Send + Sync;
 
 /// State shared by callers and the writer.
 pub(super) struct CacheState {
@@ -66,7 +66,7 @@ pub(super) struct CacheState {
     /// wakes the writer
     pub wake: Condvar,
     /// is told the entries that were deleted
-    pub deleted: Box<Deleted>,
+    pub deleted: Box<DeletionListener>,
 }
 
 impl CacheState {
