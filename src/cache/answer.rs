@@ -18,6 +18,17 @@ pub struct CachedAnswer {
     pub model: String,
     /// key whose request was answered
     pub key: KeyId,
+    /// for comparisons by meaning
+    pub question: Option<Question>,
+}
+
+/// Last message of a request, with its vector and the namespace within which both are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub text: String,
+    /// as the embedder encodes it
+    pub vector: Vec<u8>,
+    pub namespace: [u8; 16],
 }
 
 /// Returns `true` for a response that may be kept: complete, not filtered, with a text and without a call or state of the vendor.
@@ -45,6 +56,14 @@ struct AnswerJson {
     provider: String,
     model: String,
     key: u64,
+    question: Option<QuestionJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct QuestionJson {
+    text: String,
+    vector: String,
+    namespace: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +93,11 @@ impl CachedAnswer {
             provider: self.provider.clone(),
             model: self.model.clone(),
             key: self.key.0,
+            question: self.question.as_ref().map(|question| QuestionJson {
+                text: question.text.clone(),
+                vector: hex(&question.vector),
+                namespace: hex(&question.namespace),
+            }),
         };
         serde_json::to_vec(&json).ok()
     }
@@ -98,8 +122,17 @@ impl CachedAnswer {
             provider: json.provider,
             model: json.model,
             key: KeyId(json.key),
+            question: json.question.and_then(question),
         })
     }
+}
+
+fn question(json: QuestionJson) -> Option<Question> {
+    Some(Question {
+        text: json.text,
+        vector: bytes_of(&json.vector)?,
+        namespace: bytes_of(&json.namespace)?.try_into().ok()?,
+    })
 }
 
 /// Counts that clients are told.
@@ -151,6 +184,22 @@ fn usage(counts: [u64; 12], service_tier: Option<String>) -> Usage {
         service_tier,
         ..Usage::default()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // writing to a String cannot fail
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    let pairs = hex.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
 }
 
 #[cfg(test)]
@@ -224,6 +273,11 @@ mod tests {
             provider: "p".into(),
             model: "m".into(),
             key: KeyId(9),
+            question: Some(Question {
+                text: "Hi?".into(),
+                vector: vec![0, 255, 128],
+                namespace: [3; 16],
+            }),
         };
         let bytes = answer.encode().expect("encoded");
         let read = CachedAnswer::decode(&bytes).expect("decoded");

@@ -82,6 +82,17 @@ fn has_hosted_tools(request: &Request) -> bool {
     !tools.iter().all(is_own)
 }
 
+/// Returns `true` for a request that may be compared by meaning, if it is looked up at all: no tools, no media.
+pub fn may_be_compared(request: &Request) -> bool {
+    let has_tools = ["tools", "functions"].into_iter().any(|name| {
+        let value = request.member(name).map(str::trim);
+        value.is_some_and(|value| !matches!(value, "null" | "[]"))
+    });
+    let input = &request.input;
+    let has_media = input.images > 0 || input.documents > 0 || input.audio;
+    !has_tools && !has_media
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,9 +2,10 @@
 //! and the dialect. Two requests with the same fingerprint share an answer; nothing of a request can be read from it.
 
 use ring::hmac;
+use serde_json::value::RawValue;
 
 use crate::cache::canonical::{feed, feed_bytes, feed_text};
-use crate::dialect::Request;
+use crate::dialect::{Dialect, Request};
 use crate::domain::cache::{CacheEntryId, CacheScope};
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::store::seal::SealKey;
@@ -63,6 +64,14 @@ impl ScopeId {
     }
 }
 
+/// The last message of a request, if it is a text of the user.
+pub struct LastMessage<'r> {
+    pub text: String,
+    /// the messages before it, as the client wrote them
+    before: &'r str,
+    member: &'static str,
+}
+
 impl Fingerprints {
     pub fn new(key: &SealKey) -> Fingerprints {
         let key = key.for_purpose("answer cache: names");
@@ -72,8 +81,23 @@ impl Fingerprints {
     /// Fingerprint of the whole request. `None` for a body whose values cannot be told apart.
     pub fn exact(&self, request: &Request, context: &RequestContext<'_>) -> Option<CacheEntryId> {
         let mut digest = self.begin("exact", request, context);
-        feed_members(request, context, &mut digest)?;
-        Some(CacheEntryId(first(&digest)))
+        feed_members(request, context, None, &mut digest)?;
+        Some(CacheEntryId(first_16(&digest)))
+    }
+
+    /// Fingerprint of everything but the text of the last message; `about` names the embedder.
+    pub fn namespace(
+        &self,
+        request: &Request,
+        context: &RequestContext<'_>,
+        last: &LastMessage<'_>,
+        about: &str,
+    ) -> Option<[u8; 16]> {
+        let mut digest = self.begin("namespace", request, context);
+        feed_text(about, &mut digest);
+        feed_text(last.before, &mut digest);
+        feed_members(request, context, Some(last.member), &mut digest)?;
+        Some(first_16(&digest))
     }
 
     /// Keyed hash of a property by which entries are purged.
@@ -117,11 +141,12 @@ impl Fingerprints {
 fn feed_members(
     request: &Request,
     context: &RequestContext<'_>,
+    except: Option<&str>,
     digest: &mut hmac::Context,
 ) -> Option<()> {
     let counts = |name: &&str| {
         let is_user = context.ignore_user && USER_MEMBERS.contains(name);
-        !IGNORED_MEMBERS.contains(name) && !is_user
+        !IGNORED_MEMBERS.contains(name) && !is_user && except != Some(*name)
     };
     let mut names: Vec<&str> = request.member_names().filter(counts).collect();
     names.sort_unstable();
@@ -132,10 +157,71 @@ fn feed_members(
     Some(())
 }
 
+fn first_16(digest: &hmac::Context) -> [u8; 16] {
+    first(digest)
+}
+
 fn first<const N: usize>(digest: &hmac::Context) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&digest.clone().sign().as_ref()[..N]);
     bytes
+}
+
+/// The last message; `None` unless it has a role of the user, and one text and nothing else.
+pub fn last_message(request: &Request) -> Option<LastMessage<'_>> {
+    let member = match request.dialect {
+        Dialect::Responses => "input",
+        _ => "messages",
+    };
+    let raw = request.member(member)?;
+    if let Ok(text) = serde_json::from_str::<String>(raw) {
+        // the short form of Responses
+        return Some(LastMessage {
+            text,
+            before: "",
+            member,
+        });
+    }
+    let messages: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+    let last = messages.last()?.get();
+    let text = user_text(last)?;
+    let end = last.as_ptr() as usize - raw.as_ptr() as usize;
+    Some(LastMessage {
+        text,
+        before: &raw[..end],
+        member,
+    })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'m> {
+    role: String,
+    #[serde(borrow)]
+    content: &'m RawValue,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+}
+
+fn user_text(message: &str) -> Option<String> {
+    let message: Message<'_> = serde_json::from_str(message).ok()?;
+    if message.role != "user" || message.kind.is_some_and(|kind| kind != "message") {
+        return None;
+    }
+    let content = message.content.get();
+    if let Ok(text) = serde_json::from_str::<String>(content) {
+        return Some(text);
+    }
+    let [part] = <[Part; 1]>::try_from(serde_json::from_str::<Vec<Part>>(content).ok()?).ok()?;
+    matches!(part.kind.as_str(), "text" | "input_text").then_some(part.text)
 }
 
 #[cfg(test)]

@@ -6,5 +6,7 @@ mod canonical;
 pub mod eligibility;
 pub mod fingerprint;
 mod response_cache;
+mod semantic;
 
-pub use response_cache::{FoundAnswer, ResponseCache};
+pub use response_cache::{AskedQuestion, FoundAnswer, ResponseCache, SimilarAnswer};
+pub use semantic::Namespace;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::cache::answer::CachedAnswer;
+use crate::cache::embedder::Vector;
 use crate::cache::fingerprint::Fingerprints;
-use crate::domain::cache::CacheEntryId;
+use crate::cache::semantic::{Namespace, NoVector, SemanticIndex};
+use crate::domain::cache::{CacheEntryId, GuardMode, Similarity};
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::time::Time;
 use crate::store::StoreError;
@@ -20,7 +22,8 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Answers of one instance.
 pub struct ResponseCache {
     pub fingerprints: Fingerprints,
-    answers: AnswerCache,
+    answers: Arc<AnswerCache>,
+    semantic: Arc<SemanticIndex>,
     bytes_max: u64,
     time: Arc<Time>,
 }
@@ -30,7 +33,26 @@ pub struct ResponseCache {
 pub struct FoundAnswer {
     pub id: CacheEntryId,
     pub age_ms: u64,
+    /// of a comparison by meaning
+    pub similarity: Option<Similarity>,
     pub answer: CachedAnswer,
+}
+
+/// A question to be compared with those that are kept.
+pub struct AskedQuestion<'a> {
+    pub namespace: Namespace,
+    pub text: &'a str,
+    pub vector: &'a Vector,
+    pub threshold: Similarity,
+    pub guard: GuardMode,
+}
+
+/// Result of a comparison.
+pub enum SimilarAnswer {
+    Found(Box<FoundAnswer>),
+    /// the nearest entry, and the guard that refused it
+    Refused(CacheEntryId, Similarity, &'static str),
+    None,
 }
 
 impl ResponseCache {
@@ -41,9 +63,16 @@ impl ResponseCache {
         bytes_max: u64,
     ) -> ResponseCache {
         let bounds = CacheBounds { bytes_max };
+        let semantic = Arc::new(SemanticIndex::default());
+        let deleted = {
+            let semantic = semantic.clone();
+            move |ids: &[CacheEntryId]| semantic.forget(ids)
+        };
+        let answers = AnswerCache::open(disk, time.clone(), key, bounds, deleted);
         ResponseCache {
             fingerprints: Fingerprints::new(key),
-            answers: AnswerCache::open(disk, time.clone(), key, bounds, |_| {}),
+            answers: Arc::new(answers),
+            semantic,
             bytes_max,
             time,
         }
@@ -57,7 +86,12 @@ impl ResponseCache {
             return None;
         }
         let answer = CachedAnswer::decode(&stored.plain)?;
-        Some(FoundAnswer { id, age_ms, answer })
+        Some(FoundAnswer {
+            id,
+            age_ms,
+            similarity: None,
+            answer,
+        })
     }
 
     /// Keeps an answer for `ttl_ms`, without waiting.
@@ -74,6 +108,58 @@ impl ResponseCache {
         };
         let plain = plain.into();
         self.answers.store(NewEntry { id, head, plain });
+        if let Some(question) = &answer.question
+            && let Some(vector) = Vector::from_bytes(&question.vector)
+        {
+            self.semantic.insert(question.namespace, id, &vector);
+        }
+    }
+
+    /// Makes the vector of a question.
+    pub async fn embed(&self, text: &str) -> Result<Vector, NoVector> {
+        let answers = self.answers.clone();
+        let restore = move |semantic: &SemanticIndex| restore(&answers, semantic);
+        self.semantic.embed(text, restore).await
+    }
+
+    /// The nearest kept question whose answer may be served for another; else the nearest one of all, with the reason.
+    pub fn find_similar(
+        &self,
+        asked: &AskedQuestion<'_>,
+        ttl_ms: u64,
+        is_allowed: impl Fn(&FoundAnswer) -> bool,
+    ) -> SimilarAnswer {
+        let mut refused = None;
+        for neighbor in self.semantic.nearest(&asked.namespace, asked.vector) {
+            let similarity = Similarity::of_cosine(neighbor.similarity);
+            let Some(found) = self.find(neighbor.id, ttl_ms).filter(&is_allowed) else {
+                continue;
+            };
+            let Some(reason) = self.refusal(asked, &found, similarity) else {
+                return SimilarAnswer::Found(Box::new(FoundAnswer {
+                    similarity: Some(similarity),
+                    ..found
+                }));
+            };
+            refused.get_or_insert((neighbor.id, similarity, reason));
+        }
+        refused.map_or(SimilarAnswer::None, |(id, similarity, reason)| {
+            SimilarAnswer::Refused(id, similarity, reason)
+        })
+    }
+
+    fn refusal(
+        &self,
+        asked: &AskedQuestion<'_>,
+        found: &FoundAnswer,
+        similarity: Similarity,
+    ) -> Option<&'static str> {
+        if similarity < asked.threshold {
+            return Some("threshold");
+        }
+        let kept = found.answer.question.as_ref();
+        let kept = kept.map_or("", |question| question.text.as_str());
+        self.semantic.refusal(asked.text, kept, asked.guard)
     }
 
     /// Tags of the entries of a caller.
@@ -89,6 +175,7 @@ impl ResponseCache {
             team: self.team_tag(team),
             key: self.key_tag(key),
             model: self.model_tag(model),
+            namespace: 0,
         }
     }
 
@@ -130,6 +217,25 @@ impl ResponseCache {
 
     /// Writes what is pending and ends the writer.
     pub fn close(&self) {
+        self.semantic.close();
         self.answers.close();
+    }
+}
+
+/// Adds the questions that an earlier process kept.
+fn restore(answers: &AnswerCache, semantic: &SemanticIndex) {
+    let restored = answers.visit(|id, entry| {
+        if entry.head.tags.namespace == 0 {
+            return;
+        }
+        let question = CachedAnswer::decode(&entry.plain).and_then(|answer| answer.question);
+        if let Some(question) = question
+            && let Some(vector) = Vector::from_bytes(&question.vector)
+        {
+            semantic.insert(question.namespace, id, &vector);
+        }
+    });
+    if let Err(error) = restored {
+        tracing::warn!(%error, "failed to read the kept questions");
     }
 }

@@ -4,15 +4,24 @@ use toml::de::DeValue;
 
 use super::file::{ConfigErrors, Section};
 use super::settings::{CacheConfig, MIB};
-use crate::domain::cache::{CacheMode, CachePolicy, CacheScope};
+use crate::domain::cache::{CacheMode, CachePolicy, CacheScope, GuardMode, Similarity};
 
 const TTL_S_MAX: u64 = 30 * 86_400;
-const MODES: [(&str, CacheMode); 2] = [("off", CacheMode::Off), ("exact", CacheMode::Exact)];
+const MODES: [(&str, CacheMode); 3] = [
+    ("off", CacheMode::Off),
+    ("exact", CacheMode::Exact),
+    ("semantic", CacheMode::Semantic),
+];
 const SCOPES: [(&str, CacheScope); 3] = [
     ("key", CacheScope::Key),
     ("team", CacheScope::Team),
     ("organization", CacheScope::Organization),
 ];
+const GUARDS: [(&str, GuardMode); 2] = [
+    ("strict", GuardMode::Strict),
+    ("balanced", GuardMode::Balanced),
+];
+
 pub(super) fn resolve(mut section: Section<'_>, errors: &mut ConfigErrors) -> CacheConfig {
     let default = CacheConfig::default();
     let cache = CacheConfig {
@@ -40,7 +49,7 @@ pub(super) fn of_route(
                 ..*default
             };
         }
-        let message = format!("invalid value \"{word}\"; use \"off\", \"exact\", or a table");
+        let message = format!("invalid value \"{word}\"; use \"off\", \"exact\" or a table");
         written.report(errors, message);
         return *default;
     }
@@ -55,12 +64,41 @@ fn policy(
     default: &CachePolicy,
     errors: &mut ConfigErrors,
 ) -> CachePolicy {
+    let guard = section.choice("guard", default.guard, &GUARDS, errors);
+    let inherited = default.threshold.max(guard.threshold());
+    // the default threshold of another guard is not inherited
+    let inherited = match default.threshold == default.guard.threshold() {
+        true => guard.threshold(),
+        false => inherited,
+    };
     CachePolicy {
         mode: section.choice("mode", default.mode, &MODES, errors),
         scope: section.choice("scope", default.scope, &SCOPES, errors),
         ttl_ms: 1_000 * section.integer("ttl_s", default.ttl_ms / 1_000, 1..=TTL_S_MAX, errors),
         ignore_user: section.boolean("ignore_user", default.ignore_user, errors),
+        guard,
+        threshold: threshold(section, guard, inherited, errors),
     }
+}
+
+fn threshold(
+    section: &mut Section<'_>,
+    guard: GuardMode,
+    inherited: Similarity,
+    errors: &mut ConfigErrors,
+) -> Similarity {
+    let Some(written) = section.string("threshold", errors) else {
+        return inherited;
+    };
+    let min = guard.threshold();
+    let parse = |text: &String| {
+        Similarity::parse(text)
+            .filter(|threshold| *threshold >= min)
+            .ok_or_else(|| {
+                format!("invalid value \"{text}\"; use a number from \"{min}\" to \"1\"")
+            })
+    };
+    written.parse(errors, parse).unwrap_or(inherited)
 }
 
 #[cfg(test)]
@@ -90,8 +128,23 @@ mod tests {
     }
 
     #[test]
+    fn cache_threshold_follows_its_guard_and_is_never_lower() {
+        let policy = resolved("guard = \"balanced\"").expect("valid").policy;
+        assert_eq!(policy.threshold, Similarity(850));
+        let policy = resolved("threshold = \"0.9\"").expect("valid").policy;
+        assert_eq!(policy.threshold, Similarity(900));
+        let error = resolved("guard = \"balanced\"\nthreshold = \"0.8\"").expect_err("invalid");
+        assert!(
+            error.contains("use a number from \"0.850\" to \"1\""),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn cache_of_a_route_inherits_what_it_lacks() {
-        let default = resolved("scope = \"key\"").expect("valid").policy;
+        let default = resolved("scope = \"key\"\nthreshold = \"0.95\"")
+            .expect("valid")
+            .policy;
         let of = |text: &str| {
             let mut errors = ConfigErrors::default();
             let mut top = file::parse("gatekeeper.toml", text, &mut errors);
@@ -103,9 +156,13 @@ mod tests {
             (policy.mode, policy.scope),
             (CacheMode::Exact, CacheScope::Key)
         );
-        let (policy, _) = of("cache = { mode = \"exact\", ttl_s = 5 }");
-        assert_eq!((policy.mode, policy.ttl_ms), (CacheMode::Exact, 5_000));
+        let (policy, _) = of("cache = { mode = \"semantic\", ttl_s = 5 }");
+        assert_eq!((policy.mode, policy.ttl_ms), (CacheMode::Semantic, 5_000));
+        assert_eq!(policy.threshold, Similarity(950));
         let (_, errors) = of("cache = \"maybe\"");
-        assert!(errors.contains("or a table"), "{errors}");
+        assert!(
+            errors.contains("use \"off\", \"exact\" or a table"),
+            "{errors}"
+        );
     }
 }

@@ -12,6 +12,8 @@ pub enum CacheMode {
     Off,
     /// equal requests
     Exact,
+    /// equal requests, and those whose last message asks the same in other words
+    Semantic,
 }
 
 /// Keys that share entries.
@@ -23,6 +25,14 @@ pub enum CacheScope {
     Organization,
 }
 
+/// Strictness of the text guards behind the vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuardMode {
+    #[default]
+    Strict,
+    Balanced,
+}
+
 /// Settings of the cache for one route, or for the names without a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -31,6 +41,47 @@ pub struct CachePolicy {
     pub ttl_ms: u64,
     /// `user` and `metadata` of a request do not count
     pub ignore_user: bool,
+    pub guard: GuardMode,
+    /// smallest cosine of a semantic answer, in thousandths
+    pub threshold: Similarity,
+}
+
+/// Cosine of two texts in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Similarity(pub u16);
+
+impl Similarity {
+    /// Parses a decimal fraction from 0 to 1, of which three digits count.
+    pub fn parse(text: &str) -> Option<Similarity> {
+        let number: f64 = text.trim().parse().ok()?;
+        let is_plain = text
+            .trim()
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let in_range = is_plain && (0.0..=1.0).contains(&number);
+        in_range.then(|| Similarity((number * 1_000.0).ceil() as u16))
+    }
+
+    /// Of a cosine; a negative one counts as zero.
+    pub fn of_cosine(cosine: f32) -> Similarity {
+        Similarity((cosine.clamp(0.0, 1.0) * 1_000.0).floor() as u16)
+    }
+}
+
+impl fmt::Display for Similarity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
+    }
+}
+
+impl GuardMode {
+    /// Smallest threshold of the mode, which is also its default.
+    pub const fn threshold(self) -> Similarity {
+        match self {
+            GuardMode::Strict => Similarity(800),
+            GuardMode::Balanced => Similarity(850),
+        }
+    }
 }
 
 impl Default for CachePolicy {
@@ -40,6 +91,8 @@ impl Default for CachePolicy {
             scope: CacheScope::Team,
             ttl_ms: 3_600_000,
             ignore_user: false,
+            guard: GuardMode::Strict,
+            threshold: GuardMode::Strict.threshold(),
         }
     }
 }
@@ -72,6 +125,8 @@ impl fmt::Display for CacheEntryId {
 pub enum CacheOutcome {
     /// answered by an entry of an equal request
     Exact,
+    /// answered by an entry of a similar request
+    Semantic,
     Miss,
     /// not looked up
     Bypass,
@@ -79,8 +134,9 @@ pub enum CacheOutcome {
 
 impl CacheOutcome {
     /// All outcomes; stored records contain the position.
-    pub const ALL: [CacheOutcome; 3] = [
+    pub const ALL: [CacheOutcome; 4] = [
         CacheOutcome::Exact,
+        CacheOutcome::Semantic,
         CacheOutcome::Miss,
         CacheOutcome::Bypass,
     ];
@@ -88,6 +144,7 @@ impl CacheOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
             CacheOutcome::Exact => "exact",
+            CacheOutcome::Semantic => "semantic",
             CacheOutcome::Miss => "miss",
             CacheOutcome::Bypass => "bypass",
         }
@@ -95,7 +152,7 @@ impl CacheOutcome {
 
     /// The cache answered.
     pub fn is_hit(self) -> bool {
-        self == CacheOutcome::Exact
+        matches!(self, CacheOutcome::Exact | CacheOutcome::Semantic)
     }
 }
 
@@ -103,9 +160,12 @@ impl CacheOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheNote {
     pub outcome: CacheOutcome,
-    /// the entry that answered
+    /// the entry that answered; of a miss the nearest one
     pub entry: Option<CacheEntryId>,
-    /// why the request was not looked up; empty for none
+    pub similarity: Option<Similarity>,
+    /// under which the answer to this request is kept, if it is
+    pub own: Option<CacheEntryId>,
+    /// why the nearest entry was refused, or why the request was not looked up; empty for none
     pub reason: String,
     /// age of the entry that answered
     pub age_ms: u64,
@@ -118,6 +178,8 @@ impl CacheNote {
         CacheNote {
             outcome,
             entry: None,
+            similarity: None,
+            own: None,
             reason: String::new(),
             age_ms: 0,
             saved: Money::ZERO,
@@ -145,6 +207,15 @@ mod tests {
         assert_eq!(
             CacheEntryId::parse("ce_+7070707070707070707070707070707"),
             None
+        );
+    }
+
+    #[test]
+    fn similarity_is_written_in_thousandths() {
+        let written = |cosine| Similarity::of_cosine(cosine).to_string();
+        assert_eq!(
+            [written(0.8129), written(1.0), written(-0.5)],
+            ["0.812", "1.000", "0.000"]
         );
     }
 }

@@ -180,6 +180,9 @@ impl Reply {
         if let Some(entry) = note.entry {
             put("-entry", entry.to_string());
         }
+        if let Some(similarity) = note.similarity {
+            put("-similarity", similarity.to_string());
+        }
         put("-saved-usd", note.saved.to_string());
         self
     }

@@ -41,6 +41,9 @@ fn directive_bypasses_keeps_nothing_or_replaces() {
             .map(str::to_owned)
     };
     assert_eq!(entry(&first), entry(&second), "the same fingerprint");
+    // the route has no comparison by meaning, whatever the client asks for
+    assert_eq!(send(&fixture, "a", &header("semantic")).1, "exact");
+    assert_eq!(send(&fixture, "A", &header("semantic")).1, "miss");
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn invalid_header_is_refused_and_a_route_without_cache_says_off() {
     let client = fixture.client(&fixture.one);
     let (response, found) = outcome(
         client
-            .with("x-gatekeeper-cache", "refresh")
+            .with("x-gatekeeper-cache", "exact")
             .chat(&ask("plain", "a")),
     );
     assert_eq!(found, "bypass");

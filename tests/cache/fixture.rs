@@ -8,7 +8,7 @@ use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, Provider, Setup, Team};
 use crate::harness::upstream::Upstream;
 
-/// Routes `exact`, `by-key`, `by-org`, `plain` (no cache) and `c-exact` (Anthropic's dialect upstream).
+/// Routes `exact`, `semantic`, `by-key`, `by-org`, `plain` (no cache) and `c-exact` (Anthropic's dialect upstream).
 pub const ROUTES: &str = r#"
 [routes.exact]
 targets = ["openai/m-small"]

@@ -5,3 +5,5 @@ mod exact;
 mod fixture;
 mod isolation;
 mod purge;
+#[cfg(feature = "embedded-embedder")]
+mod semantic;

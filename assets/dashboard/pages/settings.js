@@ -95,7 +95,7 @@ export async function show({ main, signal }) {
     const { cache_hits: hits, saved_cost_usd: saved } = usage.total;
     const text = cache.enabled
       ? `: ${plural(cache.entries, "answer")} kept, encrypted, in ${(cache.file_bytes / 1048576).toFixed(1)} of ${count(cache.size_bytes_max / 1048576)} MiB. This month ${plural(hits, "request")} answered from it, ${usdExact(pico(saved))} saved.`
-      : ": off. A route turns it on with cache = \"exact\".";
+      : ": off. A route turns it on with cache = \"exact\" or \"semantic\".";
     return [h("p.small", { "data-cache": "" }, h("b", "Cache of answers"), text),
       cache.enabled && may("changeInstance") ? h("p.row", h("button.btn.slim.danger", { "aria-label": "Purge the cache of answers", click: () => confirmed("Purge the cache of answers?", "Every request is answered by its vendor again, at its cost, until answers are kept anew.", "Purge", async () => {
         const purged = await call("DELETE", "/v1/cache?all=true", undefined, signal);

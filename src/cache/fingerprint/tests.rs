@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::dialect::{Dialect, Operation, read};
+use crate::dialect::{Operation, read};
 use crate::domain::secret::Secret;
 
 fn fingerprints() -> Fingerprints {
@@ -229,4 +229,52 @@ fn user_is_left_out_where_the_policy_ignores_it() {
     other["user"] = json!("another");
     other["metadata"] = json!({});
     assert_eq!(exact(Dialect::Chat, &other, &ignoring), before);
+}
+
+#[test]
+fn last_message_is_found_and_everything_before_it_is_kept_as_written() {
+    let of = |dialect, body: &Value| {
+        let request = request(dialect, body);
+        last_message(&request).map(|last| (last.text, last.before.to_owned()))
+    };
+    let (text, before) = of(Dialect::Chat, &chat()).expect("a text");
+    assert_eq!(text, "Hi");
+    assert_eq!(before, r#"[{"content":"Be brief.","role":"system"},"#);
+    let input = json!({"model": "m", "input": "Hello"});
+    assert_eq!(
+        of(Dialect::Responses, &input),
+        Some(("Hello".into(), String::new()))
+    );
+    for last in [
+        json!({"role": "assistant", "content": "x"}),
+        json!({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
+        json!({"role": "user", "content": "x", "name": "n"}),
+    ] {
+        let body = json!({"model": "m", "messages": [last]});
+        assert_eq!(of(Dialect::Chat, &body), None);
+    }
+}
+
+#[test]
+fn namespace_leaves_out_the_last_text_only() {
+    let of = |body: &Value| {
+        let request = request(Dialect::Chat, body);
+        let last = last_message(&request).expect("a text");
+        fingerprints().namespace(&request, &context(), &last, "embedder")
+    };
+    let before = of(&chat());
+    let mut other = chat();
+    other["messages"][1]["content"] = json!("Something else");
+    assert_eq!(of(&other), before);
+    for path in [
+        "/messages/0/content",
+        "/temperature",
+        "/tools/0/function/name",
+        "/seed",
+    ] {
+        let mut other = chat();
+        let value = other.pointer_mut(path).expect("a path");
+        *value = changed(value);
+        assert_ne!(of(&other), before, "{path}");
+    }
 }

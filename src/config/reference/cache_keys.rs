@@ -1,14 +1,19 @@
 //! Keys of `[cache]` and of the cache of a route, in the order of the packaged file.
 
 use super::key::KeyDefault::{Derived, Toml};
-use super::key::KeyKind::{Boolean, Choice};
+use super::key::KeyKind::{Boolean, Choice, String};
 use super::key::{KeyReference, key, range};
 
-const MODES: &[&str] = &["off", "exact"];
+const MODES: &[&str] = &["off", "exact", "semantic"];
 const SCOPES: &[&str] = &["key", "team", "organization"];
+const GUARDS: &[&str] = &["strict", "balanced"];
 const TTL_S_MAX: u64 = 30 * 86_400;
 
 const SCOPE: &str = "Keys that share an answer: the same key, the keys of a team, or those of an organization. Never wider.";
+const GUARD: &str = "Text guards of `semantic`: `strict` serves the same words only, `balanced` some rewordings too.";
+const THRESHOLD: &str = "Smallest cosine of a semantic answer; not below the default of its guard.";
+const THRESHOLD_DEFAULT: &str = "\"0.80\" with `strict`, \"0.85\" with `balanced`";
+
 pub(super) const CACHE: &[KeyReference] = &[
     key(
         "mode",
@@ -31,6 +36,14 @@ pub(super) const CACHE: &[KeyReference] = &[
         Toml("false"),
         "",
         "Requests that differ in `user` or `metadata` alone are equal.",
+    ),
+    key("guard", Choice(GUARDS), Toml("\"strict\""), "", GUARD),
+    key(
+        "threshold",
+        String,
+        Derived(THRESHOLD_DEFAULT),
+        "",
+        THRESHOLD,
     ),
     key(
         "size_mb",
@@ -69,5 +82,19 @@ pub(super) const ROUTE_CACHE: &[KeyReference] = &[
         Derived("that of `[cache]`"),
         "",
         "Requests that differ in `user` or `metadata` alone are equal.",
+    ),
+    key(
+        "guard",
+        Choice(GUARDS),
+        Derived("that of `[cache]`"),
+        "",
+        GUARD,
+    ),
+    key(
+        "threshold",
+        String,
+        Derived("that of `[cache]`, or that of the guard"),
+        "",
+        THRESHOLD,
     ),
 ];

@@ -83,8 +83,8 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     },
     SectionReference {
         name: "cache",
-        summary: "Answers kept for equal requests: sealed, in `cache.redb`, which is part of no backup. Off unless a mode is set here or for \
-                  a route. See `docs/caches.md`.",
+        summary: "Answers kept for equal requests and, with `semantic`, for requests that ask the same in other words: sealed, in \
+                  `cache.redb`, which is part of no backup. Off unless a mode is set here or for a route. See `docs/caches.md`.",
         keys: super::cache_keys::CACHE,
     },
     SectionReference {

@@ -97,10 +97,10 @@ pub(super) const ROUTE: &[KeyReference] = &[
     ),
     key(
         "cache",
-        ChoiceOrTable(&["off", "exact"]),
+        ChoiceOrTable(&["off", "exact", "semantic"]),
         Derived("that of `[cache]`"),
         "",
-        "Answers that are kept: `exact` answers equal requests.",
+        "Answers that are kept: those of equal requests, and with `semantic` those of similar ones.",
     ),
     key(
         "fallbacks",

@@ -1,15 +1,16 @@
 //! Recorder of an answer: takes the bytes that the client receives and, once the answer is complete and settled, keeps it. An answer that is
 //! too long, cut, filtered or that calls a tool is not kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::cache::ResponseCache;
-use crate::cache::answer::{CachedAnswer, may_be_kept};
+use crate::cache::answer::{CachedAnswer, Question, may_be_kept};
+use crate::cache::embedder::Vector;
+use crate::cache::{Namespace, ResponseCache};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, ResponseMeta};
-use crate::domain::cache::{CacheEntryId, CacheNote};
+use crate::domain::cache::{CacheEntryId, CacheNote, GuardMode, Similarity};
 use crate::domain::id::{KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
@@ -28,8 +29,20 @@ pub(in crate::gateway) struct CacheUse {
     pub ttl_ms: u64,
     pub looks_up: bool,
     pub stores: bool,
+    /// `None`: equal requests only
+    pub semantic: Option<SemanticUse>,
     /// provider and model of every deployment that the caller may get
     pub targets: Vec<(String, String)>,
+}
+
+/// Comparison by meaning.
+pub(in crate::gateway) struct SemanticUse {
+    pub namespace: Namespace,
+    pub text: String,
+    pub threshold: Similarity,
+    pub guard: GuardMode,
+    /// once it is made
+    pub vector: OnceLock<Vector>,
 }
 
 /// Part of the cache in one attempt.
@@ -133,7 +146,22 @@ impl CacheRecorder {
             provider: deployment.provider.name.clone(),
             model: deployment.model.clone(),
             key: plan.key,
+            question: question(plan),
         };
-        plan.cache.keep(plan.id, plan.tags, plan.ttl_ms, &answer);
+        let tags = EntryTags {
+            namespace: u64::from(answer.question.is_some()),
+            ..plan.tags
+        };
+        plan.cache.keep(plan.id, tags, plan.ttl_ms, &answer);
     }
+}
+
+/// The question of a request whose vector was made.
+fn question(plan: &CacheUse) -> Option<Question> {
+    let semantic = plan.semantic.as_ref()?;
+    Some(Question {
+        text: semantic.text.clone(),
+        vector: semantic.vector.get()?.as_bytes().to_vec(),
+        namespace: semantic.namespace,
+    })
 }

@@ -23,12 +23,14 @@ impl CacheStep {
         &self,
         routed: &RoutedRequest,
         found: FoundAnswer,
+        outcome: CacheOutcome,
     ) -> Result<Option<Reply>, ApiError> {
         let note = CacheNote {
             entry: Some(found.id),
             age_ms: found.age_ms,
+            similarity: found.similarity,
             saved: found.answer.cost,
-            ..CacheNote::of(CacheOutcome::Exact)
+            ..CacheNote::of(outcome)
         };
         let Some(body) = self.replayed(routed, &found) else {
             return Ok(None);

@@ -1,12 +1,12 @@
 //! Decides how the cache takes part in a request, and looks for an answer that its caller may have.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::auth;
 use crate::auth::directory::Caller;
-use crate::cache::eligibility;
-use crate::cache::fingerprint::{RequestContext, ScopeId};
-use crate::cache::{FoundAnswer, ResponseCache};
+use crate::cache::fingerprint::{RequestContext, ScopeId, last_message};
+use crate::cache::{AskedQuestion, FoundAnswer, ResponseCache, SimilarAnswer};
+use crate::cache::{eligibility, embedder};
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::Pseudonyms;
@@ -15,7 +15,7 @@ use crate::gateway::access::Access;
 use crate::gateway::attempts::RoutedRequest;
 use crate::gateway::caching::controls::{CacheControls, Directive};
 use crate::gateway::caching::plan::CachePlan;
-use crate::gateway::caching::recorder::CacheUse;
+use crate::gateway::caching::recorder::{CacheUse, SemanticUse};
 use crate::gateway::call::Call;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::settler::Settler;
@@ -77,8 +77,17 @@ impl CacheStep {
             return Ok(Some(Box::new(CachePlan::bypass("unreadable"))));
         };
         let tags = cache.tags(key.organization, key.team, key.id, &request.model);
+        let stores = controls.directive != Some(Directive::NoStore);
+        let is_semantic =
+            policy.mode == CacheMode::Semantic && controls.directive != Some(Directive::Exact);
+        let semantic = is_semantic
+            .then(|| semantic_use(cache, request, &context, (&policy, &controls)))
+            .flatten();
         Ok(Some(Box::new(CachePlan {
-            note: CacheNote::of(CacheOutcome::Miss),
+            note: CacheNote {
+                own: stores.then_some(id),
+                ..CacheNote::of(CacheOutcome::Miss)
+            },
             plan: Some(Arc::new(CacheUse {
                 cache: cache.clone(),
                 id,
@@ -88,7 +97,8 @@ impl CacheStep {
                     .ttl_ms
                     .map_or(policy.ttl_ms, |ttl_ms| ttl_ms.min(policy.ttl_ms)),
                 looks_up: controls.directive != Some(Directive::Refresh),
-                stores: controls.directive != Some(Directive::NoStore),
+                stores,
+                semantic,
                 targets: candidates(plan).map(named).collect(),
             })),
         })))
@@ -96,21 +106,64 @@ impl CacheStep {
 
     /// Answers a request from the cache; `None` where it has to be answered upstream.
     pub async fn answer(&self, routed: &mut RoutedRequest) -> Result<Option<Reply>, ApiError> {
-        let Some(cache) = routed.cache.take() else {
+        let Some(mut cache) = routed.cache.take() else {
             return Ok(None);
         };
-        let answered = match &cache.plan {
-            Some(plan) if plan.looks_up => match self.find(plan) {
-                Some(found) => self.serve(routed, found).await?,
-                None => None,
-            },
-            _ => None,
+        let found = match cache.plan.clone() {
+            Some(plan) => self.look_up(&plan, &mut cache.note).await,
+            None => None,
+        };
+        let answered = match found {
+            Some((found, outcome)) => self.serve(routed, found, outcome).await?,
+            None => None,
         };
         if answered.is_none() {
             self.settler.metrics.looked_up(&cache.note);
             routed.cache = Some(cache);
         }
         Ok(answered)
+    }
+
+    /// Looks for an equal request, then for a similar one; notes the nearest that was refused.
+    async fn look_up(
+        &self,
+        plan: &CacheUse,
+        note: &mut CacheNote,
+    ) -> Option<(FoundAnswer, CacheOutcome)> {
+        if plan.looks_up
+            && let Some(found) = self.find(plan)
+        {
+            return Some((found, CacheOutcome::Exact));
+        }
+        let semantic = plan.semantic.as_ref()?;
+        let vector = match plan.cache.embed(&semantic.text).await {
+            Ok(vector) => semantic.vector.get_or_init(|| vector),
+            Err(reason) => {
+                note.reason = reason.as_str().to_owned();
+                return None;
+            }
+        };
+        if !plan.looks_up {
+            return None;
+        }
+        let asked = AskedQuestion {
+            namespace: semantic.namespace,
+            text: &semantic.text,
+            vector,
+            threshold: semantic.threshold,
+            guard: semantic.guard,
+        };
+        let is_allowed = |found: &FoundAnswer| self.is_allowed(plan, found);
+        match plan.cache.find_similar(&asked, plan.ttl_ms, is_allowed) {
+            SimilarAnswer::Found(found) => Some((*found, CacheOutcome::Semantic)),
+            SimilarAnswer::Refused(id, similarity, reason) => {
+                note.entry = Some(id);
+                note.similarity = Some(similarity);
+                note.reason = reason.to_owned();
+                None
+            }
+            SimilarAnswer::None => None,
+        }
     }
 
     /// An answer to an equal request that this caller may have.
@@ -128,6 +181,29 @@ impl CacheStep {
         let directory = self.access.directory.load();
         is_target && auth::may_call(&directory, answer.key, self.access.time.now_ms())
     }
+}
+
+/// Comparison by meaning, for a request that fits it.
+fn semantic_use(
+    cache: &ResponseCache,
+    request: &Request,
+    context: &RequestContext<'_>,
+    (policy, controls): (&CachePolicy, &CacheControls),
+) -> Option<SemanticUse> {
+    if !eligibility::may_be_compared(request) {
+        return None;
+    }
+    let last = last_message(request)?;
+    let fingerprints = &cache.fingerprints;
+    let namespace = fingerprints.namespace(request, context, &last, embedder::MODEL)?;
+    let threshold = controls.threshold.unwrap_or(policy.threshold);
+    Some(SemanticUse {
+        namespace,
+        text: last.text,
+        threshold: threshold.max(policy.threshold),
+        guard: policy.guard,
+        vector: OnceLock::new(),
+    })
 }
 
 /// Targets and fallbacks of a plan.

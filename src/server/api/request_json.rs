@@ -240,11 +240,13 @@ fn failure_json(failure: &FailureNote) -> Value {
     })
 }
 
-/// Outcome of the lookup, and the entry that answered.
+/// Outcome of the lookup, and the entry that answered or, for a miss, the nearest one with the guard that refused it.
 fn cache_json(note: &CacheNote) -> Value {
     json!({
         "outcome": note.outcome.as_str(),
         "entry": note.entry.map(|id| id.to_string()),
+        "own_entry": note.own.map(|id| id.to_string()),
+        "similarity": note.similarity.map(|similarity| similarity.to_string()),
         "reason": Some(&note.reason).filter(|reason| !reason.is_empty()),
         "age_s": note.outcome.is_hit().then_some(note.age_ms / 1_000),
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::cache::CacheEntryId;
 
 /// Bytes of a head.
-pub(super) const HEAD_BYTES: usize = 48;
+pub(super) const HEAD_BYTES: usize = 56;
 
 /// Keyed hashes of the properties by which entries are purged; equal properties have equal hashes, which tell nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct EntryTags {
     pub team: u64,
     pub key: u64,
     pub model: u64,
+    /// 1 for entries with a vector, else 0
+    pub namespace: u64,
 }
 
 /// Times and tags of an entry.
@@ -73,8 +75,17 @@ impl EntryHead {
             team,
             key,
             model,
+            namespace,
         } = self.tags;
-        let numbers = [self.at_ms, self.expires_ms, organization, team, key, model];
+        let numbers = [
+            self.at_ms,
+            self.expires_ms,
+            organization,
+            team,
+            key,
+            model,
+            namespace,
+        ];
         let mut bytes = [0; HEAD_BYTES];
         for (into, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             into.copy_from_slice(&number.to_be_bytes());
@@ -89,7 +100,7 @@ impl EntryHead {
             eight.copy_from_slice(from);
             *number = u64::from_be_bytes(eight);
         }
-        let [at_ms, expires_ms, organization, team, key, model] = numbers;
+        let [at_ms, expires_ms, organization, team, key, model, namespace] = numbers;
         EntryHead {
             at_ms,
             expires_ms,
@@ -98,6 +109,7 @@ impl EntryHead {
                 team,
                 key,
                 model,
+                namespace,
             },
         }
     }

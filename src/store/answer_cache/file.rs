@@ -178,6 +178,27 @@ impl CacheState {
         transaction.commit()?;
         Ok((database, size))
     }
+
+    /// Visits every entry that can still be served.
+    pub(super) fn visit(
+        &self,
+        mut visit: impl FnMut(CacheEntryId, StoredEntry),
+    ) -> Result<(), StoreError> {
+        let Some(database) = self.database() else {
+            return Ok(());
+        };
+        catch_panic(|| {
+            let entries = database.begin_read()?.open_table(ENTRIES)?;
+            for row in entries.iter()? {
+                let (id, stored) = row?;
+                let id = CacheEntryId(*id.value());
+                if let Some(entry) = self.open_entry(id, stored.value()) {
+                    visit(id, entry);
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Turns a panic into an error: redb panics on damaged pages.

@@ -102,6 +102,11 @@ impl AnswerCache {
         }
     }
 
+    /// Visits every entry of the file that has not expired.
+    pub fn visit(&self, visit: impl FnMut(CacheEntryId, StoredEntry)) -> Result<(), StoreError> {
+        self.shared.visit(visit)
+    }
+
     /// Deletes the selected entries and returns their number. Waits for the disk.
     pub fn purge(&self, selection: Selection) -> Result<u64, StoreError> {
         let (reply, receiver) = std::sync::mpsc::sync_channel(1);

@@ -64,6 +64,7 @@ impl Fixture {
                     team: 10 + number % 2,
                     key: 100 + number % 3,
                     model: 7,
+                    namespace: 0,
                 },
             },
             plain: plain.into(),

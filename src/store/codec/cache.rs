@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome};
+use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome, Similarity};
 use crate::domain::money::Money;
 use crate::store::codec::hold::Absent;
 
@@ -12,6 +12,8 @@ use crate::store::codec::hold::Absent;
 pub(in crate::store) struct CacheRow<'a> {
     outcome: u8,
     entry: Option<[u8; 16]>,
+    similarity: Option<u16>,
+    own: Option<[u8; 16]>,
     reason: Cow<'a, str>,
     age_ms: u64,
     saved: i128,
@@ -21,6 +23,8 @@ pub(super) fn cache_row(note: &CacheNote) -> CacheRow<'_> {
     CacheRow {
         outcome: note.outcome as u8,
         entry: note.entry.map(|id| id.0),
+        similarity: note.similarity.map(|similarity| similarity.0),
+        own: note.own.map(|id| id.0),
         reason: Cow::Borrowed(&note.reason),
         age_ms: note.age_ms,
         saved: note.saved.pico(),
@@ -49,6 +53,8 @@ fn note_of(row: CacheRow<'_>) -> Result<CacheNote, String> {
     Ok(CacheNote {
         outcome: outcome.ok_or_else(|| format!("unknown cache outcome {}", row.outcome))?,
         entry: row.entry.map(CacheEntryId),
+        similarity: row.similarity.map(Similarity),
+        own: row.own.map(CacheEntryId),
         reason: row.reason.into_owned(),
         age_ms: row.age_ms,
         saved: Money::from_pico(row.saved),

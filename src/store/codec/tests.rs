@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::budget::{Action, Budget, Owner, Period};
-use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome};
+use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome, Similarity};
 use crate::domain::event::{
     CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, LineUnit, PriceCard, Progress,
     Settlement, Status, Subject,
@@ -253,10 +253,12 @@ fn codec_events_round_trip() {
     let mut cached = sample_settlement(7);
     cached.ending.cache = Some(Box::new(CacheNote {
         entry: Some(CacheEntryId([9; 16])),
+        similarity: Some(Similarity(912)),
+        own: Some(CacheEntryId([8; 16])),
         reason: "number".into(),
         age_ms: 5,
         saved: Money::from_pico(77),
-        ..CacheNote::of(CacheOutcome::Exact)
+        ..CacheNote::of(CacheOutcome::Semantic)
     }));
     for event in [
         LedgerEvent::Hold(sample_hold(1)),
