@@ -77,12 +77,7 @@ fn purge_reaches_no_further_than_the_role() {
         ("team=rockets".to_owned(), 200),
     ] {
         let answered = lead.delete(&format!("/v1/cache?{selection}"));
-        assert_eq!(
-            answered.status == status,
-            true,
-            "{selection}: {}",
-            answered.text()
-        );
+        assert_eq!(answered.status, status, "{selection}: {}", answered.text());
     }
     lead.get("/v1/cache").assert_status(403);
     assert_eq!(
