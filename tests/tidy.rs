@@ -50,6 +50,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "cli/",
             "main.rs",
             "meter/tests.rs",
+            "cache/embedder/tests.rs",
             "store/tests/",
         ],
     ),
