@@ -208,6 +208,9 @@ table! {
     /// view the size of the cache of answers
     ReadCache, "cache.read",
         [Owner Auditor Viewer], own [];
+    /// read the words in which the questions of two entries of the cache differ
+    ReadCacheDifferences, "cache_differences.read",
+        [Owner OrganizationAdmin], own [];
     /// delete answers from the cache
     PurgeCache, "cache.purge",
         [Owner OrganizationAdmin TeamAdmin], own [TeamMember];

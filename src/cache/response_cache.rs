@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::cache::answer::CachedAnswer;
 use crate::cache::embedder::Vector;
 use crate::cache::fingerprint::Fingerprints;
+use crate::cache::guards::differing_words;
 use crate::cache::semantic::{Namespace, NoVector, SemanticIndex};
 use crate::domain::cache::{CacheEntryId, GuardMode, Similarity};
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
@@ -146,6 +147,19 @@ impl ResponseCache {
         refused.map_or(SimilarAnswer::None, |(id, similarity, reason)| {
             SimilarAnswer::Refused(id, similarity, reason)
         })
+    }
+
+    /// Words in which the last messages of two entries differ: those of each that the other lacks. `None` without both.
+    pub fn difference(
+        &self,
+        one: CacheEntryId,
+        other: CacheEntryId,
+    ) -> Option<(Vec<String>, Vec<String>)> {
+        let text = |id| {
+            let stored = self.answers.find(id)?;
+            Some(CachedAnswer::decode(&stored.plain)?.question?.text)
+        };
+        Some(differing_words(&text(one)?, &text(other)?))
     }
 
     fn refusal(

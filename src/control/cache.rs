@@ -45,6 +45,28 @@ impl Control {
         })
     }
 
+    /// Words in which the questions of two entries differ, once the reading is recorded.
+    pub async fn cache_difference(
+        &self,
+        grant: &Grant<may::ReadCacheDifferences>,
+        (one, other): (CacheEntryId, CacheEntryId),
+    ) -> Result<(Vec<String>, Vec<String>), ApiError> {
+        let unknown = |id: CacheEntryId| not_found("entry", id).with_param("entry");
+        let Some(cache) = self.cache.clone() else {
+            return Err(unknown(one));
+        };
+        for id in [one, other] {
+            let tags = cache.entry_tags(id).ok_or_else(|| unknown(id))?;
+            let place = place_of(&self.directory(), &cache, &tags);
+            let place = place.ok_or_else(|| unknown(id))?;
+            grant.check(place, Action::ReadUsage, || unknown(id))?;
+        }
+        let detail = json!({ "other": other.to_string() });
+        self.record(grant.actor(), "cache.difference", one.to_string(), detail)
+            .await?;
+        cache.difference(one, other).ok_or_else(|| unknown(one))
+    }
+
     /// Deletes entries, once the purge is recorded; returns their number.
     pub async fn purge_cache(
         &self,

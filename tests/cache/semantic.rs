@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::fixture::{CHAT, Fixture, ask, with};
+use crate::harness::process::text;
 
 const ROUTES: &str = r#"
 [routes.strict]
@@ -91,6 +92,22 @@ fn near_repeat_is_served_with_its_similarity_and_a_trap_is_not() {
             .is_some_and(|text| text.starts_with("0."))
     );
     assert!(!row.to_string().contains("miles"), "no text in the record");
+    let path = format!(
+        "/v1/cache/difference?entry={}&other={}",
+        text(&row["cache"], "own_entry"),
+        text(&row["cache"], "entry")
+    );
+    let difference = fixture.gateway.admin().get(&path);
+    let difference = difference.assert_status(200).json();
+    assert_eq!(
+        (&difference["entry"], &difference["other"]),
+        (&json!(["50"]), &json!(["5"]))
+    );
+    let events = fixture.gateway.audit();
+    assert_eq!(
+        events.last().expect("an event")["action"],
+        "cache.difference"
+    );
 }
 
 #[test]

@@ -204,6 +204,7 @@ fn acts_at_once(row: &EndpointRow) -> bool {
         "/v1/reasoning-memory",
         // the purge needs a selection
         "/v1/cache",
+        "/v1/cache/difference",
         "/v1/keys/{id}/rotate",
     ]
     .contains(&row.path.as_str())

@@ -28,6 +28,24 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     }))
 }
 
+/// `GET /v1/cache/difference?entry=&other=`: words in which the questions of two entries differ.
+pub(crate) async fn difference(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ReadCacheDifferences)?;
+    let parameters = query::parameters(&call.query)?;
+    let id = |name: &str| {
+        let value = parameters.iter().find(|(known, _)| known == name);
+        let id = value.and_then(|(_, text)| CacheEntryId::parse(text));
+        id.ok_or_else(|| invalid(name, "the id of an entry, as in a request's `cache`"))
+    };
+    let entries = (id("entry")?, id("other")?);
+    let (only_entry, only_other) = call.control.cache_difference(&grant, entries).await?;
+    ApiReply::ok(&json!({
+        "object": "cache_difference",
+        "entry": only_entry,
+        "other": only_other,
+    }))
+}
+
 /// `DELETE /v1/cache?entry=|model=[&team=]|team=|key=|organization=|all=true`
 pub(crate) async fn purge(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::PurgeCache)?;
@@ -54,9 +72,6 @@ fn selection(parameters: &[(String, String)]) -> Result<CachePurge, ApiError> {
     {
         return Ok(CachePurge::Model(model.to_owned(), team.map(str::to_owned)));
     }
-    let invalid = |name: &str, expected: &str| {
-        ApiError::invalid(format!("`{name}` must be {expected}")).with_param(name)
-    };
     match (entry, team, key, organization, all, count) {
         (Some(id), .., 1) => CacheEntryId::parse(id)
             .map(CachePurge::Entry)
@@ -76,6 +91,10 @@ fn selection(parameters: &[(String, String)]) -> Result<CachePurge, ApiError> {
             "missing or ambiguous selection; give one of {SELECTIONS}, or model with team"
         ))),
     }
+}
+
+fn invalid(name: &str, expected: &str) -> ApiError {
+    ApiError::invalid(format!("`{name}` must be {expected}")).with_param(name)
 }
 
 #[cfg(test)]

@@ -193,6 +193,14 @@ pub(super) fn purge(_: &mut SchemaGenerator) -> Value {
     object(&[("object", constant("purge")), ("entries", count())])
 }
 
+pub(super) fn cache_difference(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("cache_difference")),
+        ("entry", array(text_schema())),
+        ("other", array(text_schema())),
+    ])
+}
+
 pub(super) fn cache(_: &mut SchemaGenerator) -> Value {
     object(&[
         ("object", constant("cache")),
