@@ -105,7 +105,7 @@ fn resolve(
     let errs = &mut errors;
     let mut top = file::parse(&path.display().to_string(), text, errs);
     // routes take what they leave out from it
-    let mut cache = CacheConfig::default();
+    let cache: CacheConfig;
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
