@@ -3,9 +3,9 @@
 use toml::de::DeValue;
 
 use super::file::{ConfigErrors, Section};
-use super::settings::{CacheConfig, MIB};
 use crate::domain::cache::{CacheMode, CachePolicy, CacheScope};
 
+const MIB: u64 = 1 << 20;
 const TTL_S_MAX: u64 = 30 * 86_400;
 const MODES: [(&str, CacheMode); 2] = [("off", CacheMode::Off), ("exact", CacheMode::Exact)];
 const SCOPES: [(&str, CacheScope); 3] = [
@@ -13,6 +13,24 @@ const SCOPES: [(&str, CacheScope); 3] = [
     ("team", CacheScope::Team),
     ("organization", CacheScope::Organization),
 ];
+/// Cache of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// for names without a policy of their own
+    pub policy: CachePolicy,
+    /// size of the file
+    pub bytes_max: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> CacheConfig {
+        CacheConfig {
+            policy: CachePolicy::default(),
+            bytes_max: 256 * MIB,
+        }
+    }
+}
+
 pub(super) fn resolve(mut section: Section<'_>, errors: &mut ConfigErrors) -> CacheConfig {
     let default = CacheConfig::default();
     let cache = CacheConfig {

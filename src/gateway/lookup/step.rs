@@ -9,32 +9,28 @@ use crate::cache::fingerprint::{RequestContext, ScopeId};
 use crate::cache::{FoundAnswer, ResponseCache};
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
-use crate::domain::attribution::Pseudonyms;
 use crate::domain::cache::{CacheMode, CacheNote, CacheOutcome, CachePolicy};
-use crate::gateway::access::Access;
-use crate::gateway::attempts::RoutedRequest;
+use crate::gateway::attempts::{AttemptRunner, RoutedRequest};
 use crate::gateway::caching::controls::{CacheControls, Directive};
 use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::caching::recorder::CacheUse;
 use crate::gateway::call::Call;
-use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::settler::Settler;
+use crate::gateway::lookup::hit;
 use crate::gateway::reply::Reply;
 use crate::route::{Candidate, Plan};
 
-/// The cache and all that a hit needs.
+/// The cache, and the policy of names without a route.
 pub(in crate::gateway) struct CacheStep {
     /// `None` if no name had a cache at the start
     pub cache: Option<Arc<ResponseCache>>,
-    /// policy of names without a route
-    pub default: CachePolicy,
-    pub access: Arc<Access>,
-    pub settler: Arc<Settler>,
-    pub exchange: Arc<ExchangeContext>,
-    pub pseudonyms: Pseudonyms,
+    default: CachePolicy,
 }
 
 impl CacheStep {
+    pub fn new(cache: Option<Arc<ResponseCache>>, default: CachePolicy) -> CacheStep {
+        CacheStep { cache, default }
+    }
+
     /// Decides how the cache takes part in a request; `None` where it is off.
     pub fn plan(
         &self,
@@ -95,39 +91,43 @@ impl CacheStep {
     }
 
     /// Answers a request from the cache; `None` where it has to be answered upstream.
-    pub async fn answer(&self, routed: &mut RoutedRequest) -> Result<Option<Reply>, ApiError> {
+    pub async fn answer(
+        &self,
+        runner: &AttemptRunner,
+        routed: &mut RoutedRequest,
+    ) -> Result<Option<Reply>, ApiError> {
         let Some(cache) = routed.cache.take() else {
             return Ok(None);
         };
         let answered = match &cache.plan {
-            Some(plan) if plan.looks_up => match self.find(plan) {
-                Some(found) => self.serve(routed, found).await?,
+            Some(plan) if plan.looks_up => match find(runner, plan) {
+                Some(found) => hit::serve(runner, routed, found).await?,
                 None => None,
             },
             _ => None,
         };
         if answered.is_none() {
-            self.settler.metrics.looked_up(&cache.note);
+            runner.settler.metrics.looked_up(&cache.note);
             routed.cache = Some(cache);
         }
         Ok(answered)
     }
+}
 
-    /// An answer to an equal request that this caller may have.
-    fn find(&self, plan: &CacheUse) -> Option<FoundAnswer> {
-        let found = plan.cache.find(plan.id, plan.ttl_ms)?;
-        self.is_allowed(plan, &found).then_some(found)
-    }
+/// An answer to an equal request that this caller may have.
+fn find(runner: &AttemptRunner, plan: &CacheUse) -> Option<FoundAnswer> {
+    let found = plan.cache.find(plan.id, plan.ttl_ms)?;
+    is_allowed(runner, plan, &found).then_some(found)
+}
 
-    /// The key that asked first may still call, and the caller may use the deployment that answered.
-    fn is_allowed(&self, plan: &CacheUse, found: &FoundAnswer) -> bool {
-        let answer = &found.answer;
-        let mut targets = plan.targets.iter();
-        let is_target =
-            targets.any(|(provider, model)| *provider == answer.provider && *model == answer.model);
-        let directory = self.access.directory.load();
-        is_target && auth::may_call(&directory, answer.key, self.access.time.now_ms())
-    }
+/// The key that asked first may still call, and the caller may use the deployment that answered.
+fn is_allowed(runner: &AttemptRunner, plan: &CacheUse, found: &FoundAnswer) -> bool {
+    let (access, answer) = (&runner.admission.access, &found.answer);
+    let mut targets = plan.targets.iter();
+    let is_target =
+        targets.any(|(provider, model)| *provider == answer.provider && *model == answer.model);
+    let directory = access.directory.load();
+    is_target && auth::may_call(&directory, answer.key, access.time.now_ms())
 }
 
 /// Targets and fallbacks of a plan.
