@@ -3,9 +3,9 @@
 use toml::de::DeValue;
 
 use super::file::{ConfigErrors, Section};
-use super::settings::{CacheConfig, MIB};
 use crate::domain::cache::{CacheMode, CachePolicy, CacheScope, GuardMode, Similarity};
 
+const MIB: u64 = 1 << 20;
 const TTL_S_MAX: u64 = 30 * 86_400;
 const MODES: [(&str, CacheMode); 3] = [
     ("off", CacheMode::Off),
@@ -21,6 +21,23 @@ const GUARDS: [(&str, GuardMode); 2] = [
     ("strict", GuardMode::Strict),
     ("balanced", GuardMode::Balanced),
 ];
+/// Cache of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// for names without a policy of their own
+    pub policy: CachePolicy,
+    /// size of the file
+    pub bytes_max: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> CacheConfig {
+        CacheConfig {
+            policy: CachePolicy::default(),
+            bytes_max: 256 * MIB,
+        }
+    }
+}
 
 pub(super) fn resolve(mut section: Section<'_>, errors: &mut ConfigErrors) -> CacheConfig {
     let default = CacheConfig::default();
@@ -49,7 +66,8 @@ pub(super) fn of_route(
                 ..*default
             };
         }
-        let message = format!("invalid value \"{word}\"; use \"off\", \"exact\" or a table");
+        let message =
+            format!("invalid value \"{word}\"; use \"off\", \"exact\", \"semantic\" or a table");
         written.report(errors, message);
         return *default;
     }
@@ -161,7 +179,7 @@ mod tests {
         assert_eq!(policy.threshold, Similarity(950));
         let (_, errors) = of("cache = \"maybe\"");
         assert!(
-            errors.contains("use \"off\", \"exact\" or a table"),
+            errors.contains("use \"off\", \"exact\", \"semantic\" or a table"),
             "{errors}"
         );
     }

@@ -24,14 +24,15 @@ mod sign_in;
 mod written;
 
 pub use base_url::parse_base_url;
+pub use cache::CacheConfig;
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};
 pub use resolve::{LoadedConfig, Overrides, load, load_base, parse};
 pub use routes::{RetryPolicy, RouteConfig, RouteTimeouts, RoutingConfig, Strategy, TargetConfig};
 pub use secret::{Environment, SecretSource, process_environment};
 pub use settings::{
-    AlertConfig, AuditConfig, CacheConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits,
-    LogFormat, MIB, OidcConfig, OtlpConfig, Overrun, PriceEntry, PriceSetting, Provider,
+    AlertConfig, AuditConfig, Config, FetchConfig, IMAGES_MAX, LedgerConfig, Limits, LogFormat,
+    MIB, OidcConfig, OtlpConfig, Overrun, PriceEntry, PriceSetting, Provider,
     ReasoningMemoryConfig, Retention, RoleMapping, SealKeySource, Sync, SyslogAddress,
     UnsupportedFieldPolicy, Webhook,
 };

@@ -5,13 +5,12 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::cache::CacheConfig;
 use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
-use super::settings::{
-    CacheConfig, Config, LedgerConfig, Limits, LogFormat, MIB, Overrun, Retention, Sync,
-};
+use super::settings::{Config, LedgerConfig, Limits, LogFormat, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
 use super::{alerts, audit, cache, egress, fetch, otlp, provider, reasoning_memory, sign_in};
 use crate::domain::zone::Zone;

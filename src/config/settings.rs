@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cache::CacheConfig;
 use super::listener::ListenerConfig;
 use super::routes::RoutingConfig;
 use super::secret::SecretSource;
 use super::written::WrittenConfig;
-use crate::domain::cache::{CacheMode, CachePolicy};
+use crate::domain::cache::CacheMode;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
@@ -113,24 +114,6 @@ impl Default for LedgerConfig {
             segment_bytes: 64 * MIB,
             disk_reserve_mb: 256,
             budget_overrun: Overrun::Refuse,
-        }
-    }
-}
-
-/// Cache of answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheConfig {
-    /// for names without a policy of their own
-    pub policy: CachePolicy,
-    /// size of the file
-    pub bytes_max: u64,
-}
-
-impl Default for CacheConfig {
-    fn default() -> CacheConfig {
-        CacheConfig {
-            policy: CachePolicy::default(),
-            bytes_max: 256 * MIB,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::cache::ResponseCache;
 use crate::control::error::not_found;
 use crate::control::names::{resolve_organization, resolve_team};
 use crate::control::plane::{Control, blocking};
-use crate::domain::api_error::ApiError;
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::cache::CacheEntryId;
 use crate::domain::id::KeyId;
 use crate::domain::role::{Place, Scope};
@@ -97,7 +97,10 @@ fn select(
     let covered = |place: Place, unknown: &dyn Fn() -> ApiError| {
         grant.check(place, Action::ReadTeams, unknown)
     };
-    let denied = || not_found("cache", "all");
+    let denied = || {
+        let message = "permission denied: the whole cache belongs to the instance; name a team, a key or an entry";
+        ApiError::new(ErrorCode::PermissionDenied, message)
+    };
     match purge {
         CachePurge::All => {
             covered(Scope::Instance.into(), &denied)?;

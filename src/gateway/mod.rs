@@ -165,16 +165,8 @@ impl Gateway {
         };
         let exchange = ExchangeContext::new(config.limits, time.clone(), reasoning, work);
         let exchange = Arc::new(exchange);
-        let caching = CacheStep {
-            cache: parts.cache,
-            default: config.cache.policy,
-            access: access.clone(),
-            settler: settler.clone(),
-            exchange: exchange.clone(),
-            pseudonyms: parts.pseudonyms.clone(),
-        };
         Ok(Gateway {
-            caching,
+            caching: CacheStep::new(parts.cache, config.cache.policy),
             limits: config.limits,
             user_header: config.user_header.clone(),
             access,
@@ -249,7 +241,7 @@ impl Gateway {
         let routed = self.route(&mut entry, caller, call).await;
         let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
         if routed.cache.is_some() {
-            let answered = Box::pin(self.caching.answer(&mut routed)).await;
+            let answered = Box::pin(self.caching.answer(&self.attempts, &mut routed)).await;
             if let Some(reply) = answered.map_err(|error| self.refusals.log(&entry, error))? {
                 return Ok(reply.with_route_params(&routed.route_params));
             }

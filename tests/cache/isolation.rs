@@ -1,4 +1,4 @@
-//! What separates requests: scope, conversation, parameters, route and its version, dialect of the answer, and a key that may no longer call.
+//! Separation of requests by scope, conversation, parameters, route and its version, dialect of the answer, and a key that may no longer call.
 
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Responses that were written are read back, in each dialect and form, and a stream without its end is none.
+
 use super::*;
 use crate::conversation::{StateSealer, StopReason};
 use crate::dialect::{Operation, read};

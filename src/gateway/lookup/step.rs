@@ -9,32 +9,28 @@ use crate::cache::{AskedQuestion, FoundAnswer, ResponseCache, SimilarAnswer};
 use crate::cache::{eligibility, embedder};
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
-use crate::domain::attribution::Pseudonyms;
 use crate::domain::cache::{CacheMode, CacheNote, CacheOutcome, CachePolicy};
-use crate::gateway::access::Access;
-use crate::gateway::attempts::RoutedRequest;
+use crate::gateway::attempts::{AttemptRunner, RoutedRequest};
 use crate::gateway::caching::controls::{CacheControls, Directive};
 use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::caching::recorder::{CacheUse, SemanticUse};
 use crate::gateway::call::Call;
-use crate::gateway::exchange::context::ExchangeContext;
-use crate::gateway::exchange::settler::Settler;
+use crate::gateway::lookup::hit;
 use crate::gateway::reply::Reply;
 use crate::route::{Candidate, Plan};
 
-/// The cache and all that a hit needs.
+/// The cache, and the policy of names without a route.
 pub(in crate::gateway) struct CacheStep {
     /// `None` if no name had a cache at the start
     pub cache: Option<Arc<ResponseCache>>,
-    /// policy of names without a route
-    pub default: CachePolicy,
-    pub access: Arc<Access>,
-    pub settler: Arc<Settler>,
-    pub exchange: Arc<ExchangeContext>,
-    pub pseudonyms: Pseudonyms,
+    default: CachePolicy,
 }
 
 impl CacheStep {
+    pub fn new(cache: Option<Arc<ResponseCache>>, default: CachePolicy) -> CacheStep {
+        CacheStep { cache, default }
+    }
+
     /// Decides how the cache takes part in a request; `None` where it is off.
     pub fn plan(
         &self,
@@ -105,82 +101,86 @@ impl CacheStep {
     }
 
     /// Answers a request from the cache; `None` where it has to be answered upstream.
-    pub async fn answer(&self, routed: &mut RoutedRequest) -> Result<Option<Reply>, ApiError> {
+    pub async fn answer(
+        &self,
+        runner: &AttemptRunner,
+        routed: &mut RoutedRequest,
+    ) -> Result<Option<Reply>, ApiError> {
         let Some(mut cache) = routed.cache.take() else {
             return Ok(None);
         };
         let found = match cache.plan.clone() {
-            Some(plan) => self.look_up(&plan, &mut cache.note).await,
+            Some(plan) => look_up(runner, &plan, &mut cache.note).await,
             None => None,
         };
         let answered = match found {
-            Some((found, outcome)) => self.serve(routed, found, outcome).await?,
+            Some((found, outcome)) => hit::serve(runner, routed, found, outcome).await?,
             None => None,
         };
         if answered.is_none() {
-            self.settler.metrics.looked_up(&cache.note);
+            runner.settler.metrics.looked_up(&cache.note);
             routed.cache = Some(cache);
         }
         Ok(answered)
     }
+}
 
-    /// Looks for an equal request, then for a similar one; notes the nearest that was refused.
-    async fn look_up(
-        &self,
-        plan: &CacheUse,
-        note: &mut CacheNote,
-    ) -> Option<(FoundAnswer, CacheOutcome)> {
-        if plan.looks_up
-            && let Some(found) = self.find(plan)
-        {
-            return Some((found, CacheOutcome::Exact));
-        }
-        let semantic = plan.semantic.as_ref()?;
-        let vector = match plan.cache.embed(&semantic.text).await {
-            Ok(vector) => semantic.vector.get_or_init(|| vector),
-            Err(reason) => {
-                note.reason = reason.as_str().to_owned();
-                return None;
-            }
-        };
-        if !plan.looks_up {
+/// Looks for an equal request, then for a similar one; notes the nearest that was refused.
+async fn look_up(
+    runner: &AttemptRunner,
+    plan: &CacheUse,
+    note: &mut CacheNote,
+) -> Option<(FoundAnswer, CacheOutcome)> {
+    if plan.looks_up
+        && let Some(found) = find(runner, plan)
+    {
+        return Some((found, CacheOutcome::Exact));
+    }
+    let semantic = plan.semantic.as_ref()?;
+    let vector = match plan.cache.embed(&semantic.text).await {
+        Ok(vector) => semantic.vector.get_or_init(|| vector),
+        Err(reason) => {
+            note.reason = reason.as_str().to_owned();
             return None;
         }
-        let asked = AskedQuestion {
-            namespace: semantic.namespace,
-            text: &semantic.text,
-            vector,
-            threshold: semantic.threshold,
-            guard: semantic.guard,
-        };
-        let is_allowed = |found: &FoundAnswer| self.is_allowed(plan, found);
-        match plan.cache.find_similar(&asked, plan.ttl_ms, is_allowed) {
-            SimilarAnswer::Found(found) => Some((*found, CacheOutcome::Semantic)),
-            SimilarAnswer::Refused(id, similarity, reason) => {
-                note.entry = Some(id);
-                note.similarity = Some(similarity);
-                note.reason = reason.to_owned();
-                None
-            }
-            SimilarAnswer::None => None,
+    };
+    if !plan.looks_up {
+        return None;
+    }
+    let asked = AskedQuestion {
+        namespace: semantic.namespace,
+        text: &semantic.text,
+        vector,
+        threshold: semantic.threshold,
+        guard: semantic.guard,
+    };
+    let is_allowed = |found: &FoundAnswer| is_allowed(runner, plan, found);
+    match plan.cache.find_similar(&asked, plan.ttl_ms, is_allowed) {
+        SimilarAnswer::Found(found) => Some((*found, CacheOutcome::Semantic)),
+        SimilarAnswer::Refused(id, similarity, reason) => {
+            note.entry = Some(id);
+            note.similarity = Some(similarity);
+            note.reason = reason.to_owned();
+            None
         }
+        SimilarAnswer::None => None,
     }
+}
 
-    /// An answer to an equal request that this caller may have.
-    fn find(&self, plan: &CacheUse) -> Option<FoundAnswer> {
-        let found = plan.cache.find(plan.id, plan.ttl_ms)?;
-        self.is_allowed(plan, &found).then_some(found)
-    }
+/// An answer to an equal request that this caller may have.
+fn find(runner: &AttemptRunner, plan: &CacheUse) -> Option<FoundAnswer> {
+    let found = plan.cache.find(plan.id, plan.ttl_ms)?;
+    is_allowed(runner, plan, &found).then_some(found)
+}
 
-    /// The key that asked first may still call, and the caller may use the deployment that answered.
-    fn is_allowed(&self, plan: &CacheUse, found: &FoundAnswer) -> bool {
-        let answer = &found.answer;
-        let mut targets = plan.targets.iter();
-        let is_target =
-            targets.any(|(provider, model)| *provider == answer.provider && *model == answer.model);
-        let directory = self.access.directory.load();
-        is_target && auth::may_call(&directory, answer.key, self.access.time.now_ms())
-    }
+/// The key that asked first may still call, and the caller may use the deployment that answered.
+fn is_allowed(runner: &AttemptRunner, plan: &CacheUse, found: &FoundAnswer) -> bool {
+    let (access, answer) = (&runner.admission.access, &found.answer);
+    let mut targets = plan.targets.iter();
+    let is_target =
+        targets.any(|(provider, model)| *provider == answer.provider && *model == answer.model);
+    let directory = access.directory.load();
+    is_target && auth::may_call(&directory, answer.key, access.time.now_ms())
 }
 
 /// Comparison by meaning, for a request that fits it.

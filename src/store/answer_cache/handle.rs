@@ -135,7 +135,7 @@ impl AnswerCache {
     }
 
     #[cfg(test)]
-    pub(super) fn has_pending(&self) -> bool {
+    pub(in crate::store) fn has_pending(&self) -> bool {
         !self.shared.pending().order.is_empty()
     }
 

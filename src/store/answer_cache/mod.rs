@@ -5,8 +5,6 @@ mod entry;
 mod file;
 mod handle;
 mod pending;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 pub use entry::{EntryHead, EntryTags, NewEntry, Selection, StoredEntry};
