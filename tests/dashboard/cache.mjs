@@ -12,7 +12,7 @@ export async function cache(kit, stage, binary) {
     await until("the usage is complete", async () => (await cached.api("GET", "/v1/usage")).json.total.cache_hits === 2);
     const page = await kit.enter(cached);
     await kit.test("the settings show the cache with its answers and its savings, and purge it", async () => {
-      await page.goto(`${cached.url}/ui/settings`);
+      await kit.show(page, "settings");
       const line = page.locator("[data-cache]");
       await line.waitFor();
       const text = await line.innerText();
