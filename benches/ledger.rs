@@ -30,7 +30,7 @@ use gatekeeper::domain::time::Time;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::{Claim, HoldGrant, Ledger, Tokens};
-use gatekeeper::store::{Options, Store};
+use gatekeeper::store::{Options, SealKeyCheck, Store};
 
 use counted::{CountedDisk, Counters, Counts};
 
@@ -71,6 +71,7 @@ impl Bench {
             disk_reserve_mb: 0,
             wait_for_disk,
             create: true,
+            seal_key: SealKeyCheck::Skip,
         };
         let (store, recovered) = Store::open(options).expect("an empty folder opens");
         let owners = [

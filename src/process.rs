@@ -3,15 +3,15 @@
 //! Decides nothing about a request and renders no response.
 pub mod backup;
 mod certificate_watch;
-mod disposable_files;
 mod heap;
 mod instance;
 mod platform;
 mod reload;
 mod route_catalogue;
-mod route_source;
+mod seal_key;
 mod sign_in;
 mod start_error;
+mod stored_content;
 
 use std::fs;
 use std::io;
@@ -23,26 +23,26 @@ use std::sync::Arc;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, ConfigErrors, SealKeySource, process_environment};
+use crate::config::{Config, ConfigErrors};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::prices::SheetFacts;
-use crate::control::{BackgroundTasks, Control, StoredPrices};
+use crate::control::{BackgroundTasks, Control, Declarations, StoredPrices};
 use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::meter::Ledger;
 use crate::server::{self, Certificates, Listener, PublicUrl, Sockets, Worker};
 use crate::store::Store;
-use crate::store::seal::{KEY_FILE, SealKey};
+use crate::store::seal::SealKey;
 use crate::trace::{TraceExporter, Tracer};
 use crate::upstream::{Client, Egress, FetchRules};
 use certificate_watch::CertificateWatch;
-use disposable_files::DisposableFiles;
 use heap::HeapRelease;
 use instance::Instance;
-use reload::ConfigReload;
-use route_source::RouteSource;
+use reload::{ConfigReload, declarations};
+use seal_key::seal_key;
+use stored_content::ContentStores;
 
 pub use crate::server::block_on;
 pub use platform::Platform;
@@ -104,33 +104,36 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
+    let import_key = seal_key.for_purpose("imported keys");
+    instance.directory.set_import_key(&import_key);
     instance.control.open_audit(&seal_key).await?;
     instance
         .control
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
-    let files = DisposableFiles::open(&config, &instance.disk, &instance.time, &seal_key);
+    let content = ContentStores::open(&config, &instance.disk, &instance.time, &seal_key);
     let egress = egress(&config)?;
-    let (source, control) = control(&config, &instance, &files)?;
-    let control = control.with_seal_key_id(seal_key.id());
+    let (declarations, control) = control(&config, &instance, &seal_key, &content)?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
-    let webhook_client = Client::new(&egress, None);
-    let client = webhook_client.clone();
-    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), client);
+    let webhook = Client::new(&egress, None);
+    let (alerts, alert_senders) = Alerts::open(&control, config.alerts.clone(), webhook.clone());
+    control.put_settings_in_force();
     let copies = AuditCopies {
         config: config.audit.clone(),
-        client: webhook_client,
+        client: webhook,
     };
     let reload = ConfigReload {
-        routes: source.clone(),
+        declarations: declarations.clone(),
         control: control.clone(),
         seal_key: seal_key.clone(),
     };
     let parts = GatewayParts {
         seal_key,
-        memory: files.memory.clone(),
-        cache: files.cache.clone(),
-        alerts: alert_sender,
+        memory: content.memory.clone(),
+        cache: content.cache.clone(),
+        captures: content.captures.clone(),
+        alerts: alert_senders.budgets,
+        deployment_alerts: alert_senders.deployments,
         directory: instance.directory.clone(),
         ledger: instance.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
@@ -139,7 +142,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         tracer,
         time: instance.time.clone(),
     };
-    let gateway = Arc::new(Gateway::new(&config, source.routes.clone(), parts)?);
+    let routes = declarations.routes().clone();
+    let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
     let certificates = certificates(&config, &control)?;
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;
@@ -162,7 +166,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ledger: instance.ledger,
         store: instance.store,
         control,
-        files,
+        content,
         tasks,
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
@@ -180,7 +184,7 @@ pub struct RunningServer {
     pub ledger: Arc<Ledger>,
     pub store: Store,
     control: Control,
-    files: DisposableFiles,
+    content: ContentStores,
     listener: Listener,
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
@@ -229,10 +233,10 @@ impl RunningServer {
         self.control.record_stop().await;
         // in another folder of the same name, the socket is another process's
         let owns_socket = !self.store.wal().metrics().folder_lost;
-        let (store, files) = (self.store, self.files);
+        let (store, content) = (self.store, self.content);
         let closed = tokio::task::spawn_blocking(move || {
             store.close();
-            files.close();
+            content.close();
         });
         if closed.await.is_err() {
             tracing::error!("failed to close the store");
@@ -243,46 +247,36 @@ impl RunningServer {
     }
 }
 
-/// Key-encryption key: the configured one, or that of the data folder.
-fn seal_key(config: &Config) -> Result<SealKey, StartError> {
-    let key = match &config.seal_key {
-        SealKeySource::Folder => SealKey::in_folder(&config.folder),
-        SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
-        SealKeySource::Unread(source) => source
-            .read(&process_environment)
-            .map(|secret| SealKey::of_secret(&secret))
-            .map_err(io::Error::other),
-    };
-    key.map_err(|error| StartError::Folder {
-        folder: config.folder.join(KEY_FILE),
-        error,
-    })
-}
-
-/// The routes, and the control plane with what it needs to know of configuration, routes and disposable files.
+/// The declarations with their routes, and the control plane with what it needs to know of configuration, routes and stored
+/// content.
 fn control(
     config: &Config,
     instance: &Instance,
-    files: &DisposableFiles,
-) -> Result<(Arc<RouteSource>, Control), StartError> {
+    seal_key: &SealKey,
+    content: &ContentStores,
+) -> Result<(Arc<Declarations>, Control), StartError> {
     let prices = StoredPrices::load(&instance.store)?;
-    let source = Arc::new(RouteSource::new(config, prices.sheet.clone()));
-    let catalogue = route_catalogue::of(source.routes.clone());
-    let to_routes = source.clone();
-    let publish = move |sheet| to_routes.set_sheet(sheet);
-    let control = instance
-        .control
-        .clone()
-        .with_retention(config.retention)
-        .with_settings(&config.written)
+    let declarations = declarations(config, &instance.store, seal_key, prices.sheet.clone())?;
+    let catalogue = route_catalogue::of(declarations.routes().clone());
+    let to_routes = declarations.clone();
+    let publish = move |sheet| {
+        to_routes.set_sheet(sheet);
+        route_catalogue::warn_of_names(&to_routes.routes().load());
+    };
+    let control = instance.control.clone().with_settings(&config.written);
+    let threshold = config.alerts.threshold_percent;
+    let control = control
+        .with_stored_settings(config.retention, threshold)?
         .with_webhook(config.alerts.webhook.clone())
         .with_catalogue(catalogue)
-        .with_memory(files.memory.clone())
-        .with_cache(files.cache.clone())
+        .with_declarations(declarations.clone())
+        .with_memory(content.memory.clone())
+        .with_captures(content.captures.clone())
+        .with_cache(content.cache.clone())
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max())
         .with_prices(prices, Arc::new(publish));
-    Ok((source, control))
+    Ok((declarations, control))
 }
 
 /// Certificate of the listener, if it has TLS.

@@ -15,6 +15,8 @@ const ROLES = {
   readInstance: READERS,
   readAudit: ["owner", "auditor"],
   changeInstance: ["owner"],
+  changeCaptures: ["owner", "organization admin"],
+  readCaptures: ["owner", "organization admin"],
 };
 
 /** @type {string[]} */
@@ -28,6 +30,9 @@ export const setAccess = (memberships) => { held = memberships.map(named); };
 
 /** Names of the roles, for the frame. */
 export const roleNames = () => [...new Set(held)].join(", ") || "no role yet";
+
+/** True for a role as the API writes it in a list of readers, such as `team:admin`. @param {string} reader */
+export const holds = (reader) => held.includes(reader.replace("instance:", "").replace(":", " "));
 
 /** @param {Action} action */
 export const may = (action) => held.some((role) => ROLES[action].includes(role));

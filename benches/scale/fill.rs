@@ -18,7 +18,7 @@ use gatekeeper::domain::tenant::VirtualKey;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::store::disk::FolderDisk;
-use gatekeeper::store::{AppendError, Options, Store, Tenants, Wal};
+use gatekeeper::store::{AppendError, Options, SealKeyCheck, Store, Tenants, Wal};
 
 pub const KEYS: usize = 50;
 pub const MODELS: usize = 12;
@@ -77,6 +77,7 @@ pub fn role(arguments: &[String]) {
         disk_reserve_mb: 0,
         wait_for_disk: false,
         create: false,
+        seal_key: SealKeyCheck::Skip,
     };
     let (store, _) = Store::open(options).expect("the books open");
     let workload = Workload::of(store.tenants().expect("tenants"), requests);

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use crate::auth::role::{Action, Actor, Permit, Reach};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::role::{Place, Scope};
+use crate::domain::role::{Membership, Place, Role, Scope};
 
 /// Proof that an actor is authorized for action `P`, and where.
 #[derive(Clone, Debug)]
@@ -44,6 +44,22 @@ impl<P: Permit> Grant<P> {
         covers(&self.actor, action, place.into())
     }
 
+    /// True if the action is permitted on an object at this place, or granted there to one of the actor's roles.
+    pub fn covers_granted(&self, place: impl Into<Place>, granted: impl Fn(Role) -> bool) -> bool {
+        let place = place.into();
+        let is_granted = |membership: &Membership| {
+            membership.scope.contains(place.scope)
+                && P::ACTION.reach(membership.role) == Some(Reach::Granted)
+                && granted(membership.role)
+        };
+        self.covers(place) || self.actor.memberships().iter().any(is_granted)
+    }
+
+    /// The refusal of this action where the actor lacks it.
+    pub fn denial(&self) -> ApiError {
+        denied(&self.actor, P::ACTION)
+    }
+
     /// True if the action is permitted on everything in the scope, not only on what is the actor's own.
     pub fn covers_all(&self, scope: Scope) -> bool {
         covers(&self.actor, P::ACTION, Place { scope, user: None })
@@ -75,7 +91,7 @@ fn covers(actor: &Actor, action: Action, place: Place) -> bool {
             && match action.reach(membership.role) {
                 Some(Reach::Scope) => true,
                 Some(Reach::Own) => own,
-                None => false,
+                Some(Reach::Granted) | None => false,
             }
     })
 }
@@ -96,7 +112,6 @@ mod tests {
     use super::*;
     use crate::auth::role::may;
     use crate::domain::id::{OrganizationId, TeamId, UserId};
-    use crate::domain::role::{Membership, Role};
 
     const ACME: OrganizationId = OrganizationId(1);
     const TEAM: Scope = Scope::Team(ACME, TeamId(2));

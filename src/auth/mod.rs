@@ -40,7 +40,7 @@ pub fn authenticate(
             None => unknown_key(text),
         });
     };
-    check_previous_secret(&caller.key, &hash, text, now_ms)?;
+    check_previous_secret(directory, &caller.key, &hash, text, now_ms)?;
     for key in caller.keys() {
         check_valid(key, &caller.key, text, now_ms)?;
     }
@@ -52,6 +52,7 @@ pub fn authenticate(
 
 /// Rejects the secret before a rotation once its grace period is over.
 fn check_previous_secret(
+    directory: &Directory,
     key: &VirtualKey,
     presented: &SecretHash,
     text: &str,
@@ -60,7 +61,11 @@ fn check_previous_secret(
     let previous = key
         .previous
         .as_ref()
-        .filter(|previous| previous.secret_hash == *presented && previous.until_ms <= now_ms);
+        .filter(|previous| previous.until_ms <= now_ms)
+        .filter(|previous| match previous.imported {
+            true => Some(previous.secret_hash) == directory.imported_hash(presented),
+            false => previous.secret_hash == *presented,
+        });
     let Some(previous) = previous else {
         return Ok(());
     };

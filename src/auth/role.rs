@@ -85,6 +85,8 @@ impl fmt::Display for Actor {
 pub enum Reach {
     /// the personal keys of the user, and what was done with them
     Own,
+    /// captured calls of the teams for which an owner granted it to the role
+    Granted,
     /// everything in the scope
     Scope,
 }
@@ -93,15 +95,19 @@ impl Reach {
     pub fn as_str(self) -> &'static str {
         match self {
             Reach::Own => "own",
+            Reach::Granted => "granted",
             Reach::Scope => "scope",
         }
     }
 }
 
-/// One line per action: name, roles that may do it in their scope, roles that may do it to what is their own. Each action is also a
-/// type, for `Grant`.
+/// One line per action: name, roles that may do it in their scope, roles that may do it to what is their own, roles to which an owner
+/// may grant it per team. Each action is also a type, for `Grant`.
 macro_rules! table {
-    ($($(#[$doc:meta])* $action:ident, $name:literal, [$($role:ident)*], own [$($own:ident)*];)*) => {
+    ($(
+        $(#[$doc:meta])* $action:ident, $name:literal,
+        [$($role:ident)*], own [$($own:ident)*] $(, granted [$($granted:ident)*])?;
+    )*) => {
         /// Action of the control plane.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action {
@@ -119,14 +125,16 @@ macro_rules! table {
 
             /// Objects that the action reaches for a role; `None`: not permitted.
             pub fn reach(self, role: Role) -> Option<Reach> {
-                let (all, own): (&[Role], &[Role]) = match self {
-                    $(Action::$action => (&[$(Role::$role),*], &[$(Role::$own),*]),)*
+                let (all, own, granted): (&[Role], &[Role], &[Role]) = match self {
+                    $(Action::$action => (
+                        &[$(Role::$role),*],
+                        &[$(Role::$own),*],
+                        &[$($(Role::$granted),*)?],
+                    ),)*
                 };
-                if all.contains(&role) {
-                    Some(Reach::Scope)
-                } else {
-                    own.contains(&role).then_some(Reach::Own)
-                }
+                let reaches = [(all, Reach::Scope), (own, Reach::Own), (granted, Reach::Granted)];
+                let reach = reaches.into_iter().find(|(roles, _)| roles.contains(&role));
+                reach.map(|(_, reach)| reach)
             }
         }
 
@@ -185,6 +193,9 @@ table! {
     /// view budgets: spent, held, left
     ReadBudgets, "budgets.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamViewer], own [TeamMember];
+    /// take over keys of another gateway with the hashes of their secrets
+    ImportKeys, "keys.import",
+        [Owner OrganizationAdmin], own [];
     /// view administrative keys
     ReadAdminKeys, "admin_keys.read",
         [Owner Auditor OrganizationAdmin OrganizationAuditor TeamAdmin], own [];
@@ -202,6 +213,19 @@ table! {
     /// view, export and verify the audit log
     ReadAudit, "audit.read",
         [Owner Auditor], own [];
+    /// turn prompt capture on and off, for teams and keys
+    ChangeCaptures, "captures.change",
+        [Owner OrganizationAdmin], own [];
+    /// name the roles that may read the captured calls of a team
+    GrantCaptures, "captures.grant",
+        [Owner], own [];
+    /// read captured calls
+    ReadCaptures, "captures.read",
+        [Owner OrganizationAdmin], own [],
+        granted [Auditor Viewer OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer];
+    /// delete captured calls
+    PurgeCaptures, "captures.purge",
+        [Owner OrganizationAdmin], own [];
     /// purge the stored reasoning
     PurgeMemory, "reasoning_memory.purge",
         [Owner], own [];
@@ -217,9 +241,24 @@ table! {
     /// view the names of providers; addresses and own rates with a role of the instance
     ReadProviders, "providers.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, change and delete providers; their credentials
+    ChangeProviders, "providers.change",
+        [Owner], own [];
     /// send a call without a model to a provider
     TestProviders, "providers.test",
         [Owner], own [];
+    /// send own requests through a route while its targets fail by a script
+    DrillRoutes, "routes.drill",
+        [Owner], own [];
+    /// view the names of routes and aliases; their targets with a role of the instance
+    ReadRoutes, "routes.read",
+        [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
+    /// create, change and delete routes and aliases
+    ChangeRoutes, "routes.change",
+        [Owner], own [];
+    /// view cooldowns, calls in flight and bounds of the deployments of a route
+    ReadRouteHealth, "routes.health",
+        [Owner Auditor Viewer], own [];
     /// view the prices of models
     ReadPrices, "prices.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];
@@ -232,6 +271,9 @@ table! {
     /// view the settings of the configuration file, without secrets
     ReadSettings, "settings.read",
         [Owner Auditor Viewer], own [];
+    /// change settings that the configuration file does not set
+    ChangeSettings, "settings.change",
+        [Owner], own [];
     /// view adopted time and the wall clock
     ReadClock, "clock.read",
         [Owner Auditor Viewer], own [];
@@ -273,7 +315,8 @@ mod tests {
             .filter(|role| ["auditor", "viewer"].contains(&role.as_str()));
         for role in readers {
             for action in Action::ALL {
-                let reads = action.as_str().ends_with(".read");
+                let reads =
+                    action.as_str().ends_with(".read") || *action == Action::ReadRouteHealth;
                 assert!(
                     reads || action.reach(role).is_none(),
                     "{role:?} {}",

@@ -20,7 +20,7 @@ use crate::domain::zone::Zone;
 use crate::process::ADMIN_SOCKET;
 
 /// Members of request bodies and query strings, and the flags that set them.
-const FLAGS: [(&str, &str); 18] = [
+const FLAGS: [(&str, &str); 19] = [
     ("name", "the name"),
     ("team", "--team"),
     ("parent", "--parent"),
@@ -33,6 +33,7 @@ const FLAGS: [(&str, &str); 18] = [
     ("rpm", "--rpm"),
     ("tpm", "--tpm"),
     ("max_parallel", "--max-parallel"),
+    ("max_cost_usd", "--max-cost"),
     ("group_by", "--group-by"),
     ("start", "--start"),
     ("end", "--end"),
@@ -74,6 +75,11 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Flags that name the configuration.
+    pub fn settings(&self) -> &SettingsArgs {
+        &self.settings
+    }
+
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         let client = match &self.url {
             Some(url) => {
@@ -112,11 +118,6 @@ impl ServerArgs {
         }
     }
 
-    /// Settings that the flags select.
-    pub fn settings(&self) -> &SettingsArgs {
-        &self.settings
-    }
-
     fn local_zone(&self) -> Option<Zone> {
         let is_demo = self.local_folder().ok()? == Path::new(DEMO_FOLDER);
         if self.url.is_some() || is_demo {
@@ -129,12 +130,7 @@ impl ServerArgs {
     /// The configured data folder; the demo's in the current folder where no other is named and none has a server.
     fn local_folder(&self) -> Result<PathBuf, Failure> {
         let configured = config::load_base(&self.settings.overrides())?.config.folder;
-        let demo = PathBuf::from(DEMO_FOLDER);
-        let has_server = |folder: &Path| folder.join(ADMIN_SOCKET).exists();
-        if !self.settings.is_named() && !has_server(&configured) && has_server(&demo) {
-            return Ok(demo);
-        }
-        Ok(configured)
+        Ok(self.settings.demo_folder(&configured).unwrap_or(configured))
     }
 }
 

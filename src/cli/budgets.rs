@@ -191,6 +191,7 @@ fn render(owners: &[&Candidate], style: &Style) -> String {
         Column::number("HELD").sparse().hidden_at(2),
         Column::number("LEFT"),
         Column::text("USED"),
+        Column::text("WOULD REFUSE").sparse().hidden_at(3),
         Column::text("RESETS").hidden_at(1),
     ]);
     let mut is_empty = true;
@@ -226,8 +227,17 @@ fn budget_row(owner: &Candidate, budget: &Value, style: &Style) -> Vec<Cell> {
         held.into(),
         Cell::toned(tone, style.money(&budget["remaining"])),
         Cell::toned(tone, used.map(bar).unwrap_or_default()),
+        would_refuse(budget, style).into(),
         resets,
     ]
+}
+
+/// Requests that a budget which warns would have refused if it blocked, with their cost.
+fn would_refuse(budget: &Value, style: &Style) -> String {
+    match budget["would_refuse_requests"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(requests) => format!("{requests}, {}", style.money(&budget["would_refuse"])),
+    }
 }
 
 /// Terms of a budget as a request body has them.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use crate::cli::parse::{BudgetArgument, LimitChange, limit_change, model_list};
+use crate::cli::parse::{BudgetArgument, LimitChange, limit_change, max_cost, model_list};
 
 /// Changed budgets and rate limits.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +24,22 @@ pub struct ChangeArgs {
     /// Parallel calls, or `none`
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, value_parser = limit_change)]
     max_parallel: Option<LimitChange>,
+}
+
+/// Bound of a request's cost.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MaxCostArgs {
+    /// Most that one request may cost, such as '$0.50', or `none`
+    #[arg(long, value_name = "AMOUNT", value_parser = max_cost)]
+    max_cost: Option<Value>,
+}
+
+impl MaxCostArgs {
+    pub fn add_to(&self, body: &mut Value) {
+        if let Some(amount) = &self.max_cost {
+            body["max_cost_usd"] = amount.clone();
+        }
+    }
 }
 
 /// Changed allow-list.

@@ -39,10 +39,9 @@ This public key signs the audit log. Keep it on another machine, where `gatekeep
   {audit_key}
 
 Next:
-  1. add a provider to gatekeeper.toml:   [providers.NAME], api_key = \"env:VARIABLE\"
-  2. gatekeeper check
-  3. gatekeeper serve
-  4. gatekeeper keys create --team eng --budget '$10' --expires 7d
+  1. gatekeeper serve
+  2. gatekeeper providers add openai --key-stdin   (or a section [providers.NAME] in gatekeeper.toml; gatekeeper check)
+  3. gatekeeper keys create --team eng --budget '$10' --expires 7d
 "
     ))
 }

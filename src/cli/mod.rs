@@ -6,13 +6,16 @@ mod audit;
 mod backup;
 mod budgets;
 mod cache;
+mod captures;
 mod changes;
 mod check;
 mod clock;
 mod completions;
 mod data_dir;
+mod declared;
 mod demo;
 mod doctor;
+mod drill;
 mod failure;
 mod http;
 mod import;
@@ -27,11 +30,14 @@ mod output;
 mod parse;
 mod price_sheet;
 mod prices;
+mod providers;
 mod requests;
 mod resolve;
 mod resource;
 mod restore;
 mod roles;
+mod route_changes;
+mod route_resolution;
 mod routes;
 mod serve;
 mod service_manager;
@@ -120,9 +126,17 @@ enum Command {
     /// Translate the configuration of another gateway
     #[command(subcommand)]
     Import(import::Command),
-    /// Show what a model name leads to
+    /// List, add, change, test and remove providers
+    #[command(subcommand)]
+    Providers(providers::Command),
+    /// List, add, change and remove routes; show what a model name leads to
     #[command(subcommand)]
     Routes(routes::Command),
+    /// Let the targets of a route fail by a script, and show what a client would see
+    Drill(drill::Args),
+    /// List, add, change and remove aliases of routes and models
+    #[command(subcommand)]
+    Aliases(route_changes::AliasCommand),
     /// Show, compare and replace the price sheet
     #[command(subcommand)]
     Prices(prices::Command),
@@ -135,6 +149,9 @@ enum Command {
     /// Show and delete kept answers
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Turn prompt capture on and off, show and purge captured calls
+    #[command(subcommand)]
+    Captures(captures::Command),
     /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
@@ -178,11 +195,15 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Import(command) => import::run(command),
+        Command::Providers(command) => providers::run(command),
         Command::Routes(command) => routes::run(command),
+        Command::Drill(args) => drill::run(args),
+        Command::Aliases(command) => crate::process::block_on(route_changes::run_alias(&command)),
         Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Cache(command) => cache::run(command),
+        Command::Captures(command) => captures::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
         Command::Doctor(args) => doctor::run(args),
@@ -217,6 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn documented_commands_of_providers_and_routes_are_parsed() {
+        for line in [
+            "gatekeeper providers add openai --key-stdin",
+            "gatekeeper providers add lan --type openai_compatible --base-url http://10.0.0.5:8000/v1 --price 0.10/0.40 --models m",
+            "gatekeeper providers add bedrock --region eu-west-1 --members-stdin",
+            "gatekeeper providers update openai --set bare_names=false --unset models",
+            "gatekeeper providers test openai --json",
+            "gatekeeper providers remove openai -q",
+            "gatekeeper routes add smart --target openai/gpt-5.1=3 --target anthropic/claude-sonnet-5 --strategy ordered",
+            "gatekeeper routes update smart --fallbacks a,b",
+            "gatekeeper aliases add fast gpt-5-mini",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "gatekeeper providers add",
+            "gatekeeper providers add openai --key-stdin --members-stdin",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn documented_commands_are_parsed() {
         for line in [
             "gatekeeper demo",
@@ -236,6 +280,7 @@ mod tests {
             "gatekeeper organizations delete acme --yes",
             "gatekeeper teams delete eng --yes -q",
             "gatekeeper teams list --quiet",
+            "gatekeeper captures on --team eng --keep-days 7",
             "gatekeeper apply -f state.toml --dry-run",
             "gatekeeper export",
             "gatekeeper budgets list --owner eng",
@@ -248,8 +293,14 @@ mod tests {
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper import litellm config.yaml --out gatekeeper.toml --strict",
+            "gatekeeper import litellm-keys keys.json --team support --expires 90d --dry-run",
+            "gatekeeper keys create --team eng --max-cost $0.50",
+            "gatekeeper teams update eng --max-cost none",
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
+            "gatekeeper routes resolve smart --key eng/laptop",
+            "gatekeeper drill smart --json",
+            "gatekeeper drill smart --live --max-cost $1",
             "gatekeeper requests explain --last",
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",
@@ -273,8 +324,13 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn incomplete_commands_are_refused() {
         for line in [
             "gatekeeper keys create",
+            "gatekeeper drill smart --live",
             "gatekeeper usage --csv --json",
             "gatekeeper teams list --quiet --json",
             "gatekeeper requests explain",

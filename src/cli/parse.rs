@@ -47,6 +47,18 @@ impl FromStr for BudgetArgument {
     }
 }
 
+/// `$0.50` as a value of a request body; `none` is null.
+pub fn max_cost(text: &str) -> Result<Value, String> {
+    if text == "none" {
+        return Ok(Value::Null);
+    }
+    let amount = Money::parse(text).map_err(|error| error.to_string())?;
+    if amount.is_zero() {
+        return Err("empty amount; write it in single quotes, so that the shell does not expand it: '$0.50'".to_owned());
+    }
+    Ok(json!(amount.to_string()))
+}
+
 /// Rate limit flags, shared by keys and teams.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LimitArguments {

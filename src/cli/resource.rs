@@ -60,6 +60,22 @@ impl ResourceArgs {
         print(&text(&self.server.style()))
     }
 
+    /// Shows the rows of a long list, which are copied for JSON only.
+    pub fn show_rows(
+        &self,
+        rows: &[&Value],
+        text: impl FnOnce(&Style) -> String,
+    ) -> Result<(), Failure> {
+        if self.server.json {
+            return print_json(&rows.iter().copied().cloned().collect());
+        }
+        if self.quiet {
+            let line = |object: &&Value| format!("{}\n", cell(&object["id"]));
+            return print(&rows.iter().map(line).collect::<String>());
+        }
+        print(&text(&self.server.style()))
+    }
+
     /// Reports a deletion, to people only.
     pub fn show_deleted(&self, text: &str) -> Result<(), Failure> {
         match self.server.json || self.quiet {

@@ -23,7 +23,7 @@ pub fn print_roles(_args: &Args) -> Result<(), Failure> {
         table.row(row);
     }
     print(&format!(
-        "{}\nscope: everything in the scope of the role; own: the user's personal keys and what they did\n",
+        "{}\nscope: everything in the scope of the role; own: the user's personal keys and what they did; granted: teams for which an owner names the role\n",
         table.render(&Style::default())
     ))
 }

@@ -1,5 +1,5 @@
-//! `gatekeeper routes`: what a name leads to, from the configuration and the price sheet. Opens no connection but to the
-//! admin socket of a running server, and never the books.
+//! `gatekeeper routes`: routes of the running server; what a name leads to, from the configuration file and the price sheet. Opens no
+//! connection but to the admin socket of a running server, and never the books.
 
 use std::sync::Arc;
 
@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::price_sheet;
-use super::settings::SettingsArgs;
+use super::route_changes::{self, AddArgs, NameArgs, UpdateArgs};
+use super::route_resolution;
+use crate::cli::admin::ServerArgs;
 use crate::cli::output::{print, print_json};
+use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
 use crate::cli::table::Table;
 use crate::config;
@@ -18,7 +21,15 @@ use crate::route::{Resolution, Route, RouteTable};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Show the deployments behind a name, and the fallbacks of its route
+    /// List routes, those of the configuration file too
+    List(ResourceArgs),
+    /// Add a route; it is in force at once
+    Add(AddArgs),
+    /// Change a route that was added here
+    Update(UpdateArgs),
+    /// Remove a route that was added here
+    Remove(NameArgs),
+    /// Show the deployments behind a name of the configuration file, and the fallbacks of its route
     Resolve(ResolveArgs),
 }
 
@@ -26,23 +37,37 @@ pub enum Command {
 pub struct ResolveArgs {
     /// Route, alias, model or `provider/model`
     name: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    /// Ask the running server what the name leads to for this key, by id, name or `team/key`
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     #[command(flatten)]
-    settings: SettingsArgs,
+    server: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
-    let Command::Resolve(args) = command;
-    let config = config::load(&args.settings.overrides())?.config;
-    let sheet = process::block_on(price_sheet::in_force(&config.folder));
+    process::block_on(async {
+        match command {
+            Command::List(args) => route_changes::list(&args).await,
+            Command::Add(args) => route_changes::create(&args).await,
+            Command::Update(args) => route_changes::update(&args).await,
+            Command::Remove(args) => route_changes::remove(&args).await,
+            Command::Resolve(args) => resolve(&args).await,
+        }
+    })
+}
+
+async fn resolve(args: &ResolveArgs) -> Result<(), Failure> {
+    if let Some(key) = &args.key {
+        return route_resolution::show(&args.server, &args.name, key).await;
+    }
+    let config = config::load(&args.server.settings().overrides())?.config;
+    let sheet = price_sheet::in_force(&config.folder).await;
     let routes = RouteTable::new(&config.providers, sheet).with_routing(&config.routing);
     let resolved = routes
         .resolve(&args.name)
         .map_err(|error| Failure::runtime(error.to_api_error(&args.name).message))?;
     let fallbacks = fallbacks(&routes, &resolved);
-    if args.json {
+    if args.server.json {
         print_json(&resolved_json(&args.name, &resolved, &fallbacks))
     } else {
         print(&render(&args.name, &resolved, &fallbacks))

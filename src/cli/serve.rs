@@ -114,10 +114,8 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
         .file
         .as_deref()
         .map(|file| file.display().to_string());
-    let names = config
-        .providers
-        .iter()
-        .map(|provider| provider.name.as_str());
+    let in_force = running.gateway.providers();
+    let names = in_force.iter().map(|provider| provider.name.as_str());
     let providers = names.collect::<Vec<_>>().join(",");
     let sync = match config.ledger.sync {
         config::Sync::Os => "os",
@@ -146,9 +144,9 @@ fn log_start(loaded: &LoadedConfig, running: &RunningServer) {
             "keys and prompts cross the network unencrypted; set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy"
         );
     }
-    if config.providers.is_empty() {
+    if in_force.is_empty() {
         tracing::warn!(
-            "no providers configured, so every model is unknown; add one and `gatekeeper check` it"
+            "no providers configured, so every model is unknown; add one, e.g. with `gatekeeper providers add openai --key-stdin`"
         );
     }
 }

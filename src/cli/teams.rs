@@ -3,14 +3,14 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
+use super::changes::{ChangeArgs, MaxCostArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
 use crate::cli::parse::model_list;
 use crate::cli::resource::{NewLimitsArgs, Resource, ResourceArgs, limit_terms};
 use crate::cli::style::{Style, Tone};
 use crate::cli::table::{Cell, Column, Table};
-use crate::cli::values::{budgets, cell, limits, models};
+use crate::cli::values::{budgets, cell, limits, max_cost, models};
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -38,6 +38,8 @@ pub struct CreateArgs {
     #[command(flatten)]
     limits: NewLimitsArgs,
     #[command(flatten)]
+    max_cost: MaxCostArgs,
+    #[command(flatten)]
     server: ResourceArgs,
 }
 
@@ -49,6 +51,8 @@ pub struct UpdateArgs {
     models: ModelsChangeArgs,
     #[command(flatten)]
     changes: ChangeArgs,
+    #[command(flatten)]
+    max_cost: MaxCostArgs,
     #[command(flatten)]
     server: ResourceArgs,
 }
@@ -93,6 +97,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
         body["organization"] = json!(organization);
     }
     args.limits.add_to(&mut body);
+    args.max_cost.add_to(&mut body);
     TEAM.create(&args.server, &body).await
 }
 
@@ -100,9 +105,10 @@ async fn update(args: UpdateArgs) -> Result<(), Failure> {
     let mut body = json!({});
     args.models.add_to(&mut body);
     args.changes.add_to(&mut body);
+    args.max_cost.add_to(&mut body);
     require_change(
         &body,
-        "--models, --budget, --no-budgets, --rpm, --tpm or --max-parallel",
+        "--models, --budget, --no-budgets, --rpm, --tpm, --max-parallel or --max-cost",
     )?;
     let admin = args.server.admin()?;
     let team = resolve::team(&admin, &args.team).await?;
@@ -111,7 +117,8 @@ async fn update(args: UpdateArgs) -> Result<(), Failure> {
 
 fn terms(team: &Value, style: &Style) -> String {
     let models = models(&team["models"]);
-    format!("  models   {models}\n{}", limit_terms(team, style))
+    let limits = limit_terms(team, style);
+    format!("  models   {models}\n{limits}{}", max_cost(team, style))
 }
 
 fn table(teams: &[Value], style: &Style) -> String {

@@ -51,6 +51,14 @@ pub fn budgets(value: &Value, style: &Style) -> String {
     }
 }
 
+/// Line with the most that one request may cost; empty without such a bound.
+pub fn max_cost(owner: &Value, style: &Style) -> String {
+    match &owner["max_cost_usd"] {
+        Value::Null => String::new(),
+        most => format!("  request  at most {}\n", style.money(most)),
+    }
+}
+
 /// Renders rate limits: `60 requests per minute, 4 in parallel on gpt-5*`.
 pub fn limits(value: &Value) -> String {
     let render = |limit: &Value| {

@@ -1,8 +1,10 @@
 //! Credential of a provider: an API key, or AWS keys that sign requests for a region. Takes the section's credential
 //! keys, returns the secrets or reports errors. Reads only the sources that the section names.
 
+use super::api_keys::{self, ApiKeySetting};
 use super::file::{ConfigErrors, Section, Spanned};
 use super::secret::{Environment, SecretSource};
+use crate::domain::provider_key::ProviderKey;
 use crate::domain::secret::Secret;
 use crate::provider::{AwsKeys, BaseUrl, CredentialStyle, Preset, Signer};
 
@@ -14,7 +16,7 @@ type SecretSetting = Option<(Spanned<String>, Option<Secret>)>;
 
 /// Credential keys as written, before they are checked against the preset.
 pub(super) struct CredentialSettings {
-    api_key: SecretSetting,
+    api_keys: Option<ApiKeySetting>,
     access_key_id: SecretSetting,
     secret_access_key: SecretSetting,
     session_token: SecretSetting,
@@ -24,7 +26,7 @@ pub(super) struct CredentialSettings {
 /// Resolved credential.
 #[derive(Debug, Default)]
 pub(super) struct Credential {
-    pub api_key: Option<Secret>,
+    pub api_keys: Vec<ProviderKey>,
     pub signer: Option<Signer>,
     pub region: Option<String>,
 }
@@ -35,6 +37,7 @@ impl CredentialSettings {
         environment: Environment<'_>,
         errors: &mut ConfigErrors,
     ) -> CredentialSettings {
+        let api_keys = api_keys::take(section, environment, errors);
         let mut secret = |key: &'static str| {
             let written = section.string(key, errors)?;
             let secret = written.clone().parse(errors, |source| {
@@ -43,7 +46,7 @@ impl CredentialSettings {
             Some((written, secret))
         };
         CredentialSettings {
-            api_key: secret("api_key"),
+            api_keys,
             access_key_id: secret("access_key_id"),
             secret_access_key: secret("secret_access_key"),
             session_token: secret("session_token"),
@@ -69,16 +72,16 @@ impl CredentialSettings {
         .flatten()
         .next();
         let needed = preset.needs_key && !has_base_url;
-        match (preset.credential, &self.api_key, aws_key) {
-            (CredentialStyle::BearerOrSigned(_), Some((api_key, _)), Some(_)) => {
-                api_key.report(
+        match (preset.credential, &self.api_keys, aws_key) {
+            (CredentialStyle::BearerOrSigned(_), Some(api_keys), Some(_)) => {
+                api_keys.written.report(
                     errors,
                     "both api_key and AWS keys present; remove one of them",
                 );
             }
             (CredentialStyle::BearerOrSigned(service), None, Some(_)) => {
                 return Credential {
-                    api_key: None,
+                    api_keys: Vec::new(),
                     signer: self.signer(service, region.clone(), name, errors),
                     region,
                 };
@@ -109,7 +112,7 @@ impl CredentialSettings {
             _ => {}
         }
         Credential {
-            api_key: into_secret(self.api_key),
+            api_keys: self.api_keys.map_or(Vec::new(), |setting| setting.keys),
             signer: None,
             region,
         }

@@ -83,6 +83,7 @@ pub(super) fn connection(
         private_hosts,
         ca_file: ca_file.map(|written| beside(path, &written.value)),
         client_pair,
+        connect_timeout_ms: None,
     }
 }
 

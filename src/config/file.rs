@@ -71,7 +71,7 @@ impl<T> Spanned<T> {
             .ok()
     }
 
-    fn with_value<U>(self, value: U) -> Spanned<U> {
+    pub fn with_value<U>(self, value: U) -> Spanned<U> {
         Spanned {
             location: self.location,
             key: self.key,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::api_keys;
 use super::base_url::parse_base_url;
 use super::credential::{Credential, CredentialSettings};
 use super::egress;
@@ -13,6 +14,7 @@ use super::members;
 use super::price::{amount_digits, default_price, parse_entries, parse_price};
 use super::secret::{Environment, SecretSource};
 use super::settings::{PriceSetting, Provider, UnsupportedFieldPolicy};
+use super::timeouts::CallTimeouts;
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::price::Sheet;
@@ -70,18 +72,15 @@ fn resolve(
     let base_url = written.map(|written| written.parse(errors, parse_url));
     let headers = headers(&mut section, environment, errors);
     let credential = CredentialSettings::take(&mut section, environment, errors);
+    let limits = api_keys::limits(&mut section, errors);
+    let timeouts = CallTimeouts::take(&mut section, errors);
     let price = section
         .take("price")
         .map(|written| parse_price(&section, written, preset, errors));
     let written_models = section.strings("models", errors);
     let bare_names = section.boolean("bare_names", true, errors);
     let takes = members::resolve(section.strings("takes", errors), errors);
-    let request_ceiling = section.take("request_ceiling").and_then(|written| {
-        written.parse(errors, |value| {
-            amount_digits(value)
-                .and_then(|text| Money::parse(&text).map_err(|error| error.to_string()))
-        })
-    });
+    let request_ceiling = request_ceiling(&mut section, errors);
     let priced_as = section.section("priced_as", errors).named_strings(errors);
     let prices = parse_entries(section.section("prices", errors), errors);
     let api_version = section
@@ -107,7 +106,9 @@ fn resolve(
         place: preset.place.of(&base_url, credential.region.as_deref()),
         base_url,
         headers,
-        api_key: credential.api_key,
+        api_keys: credential.api_keys,
+        limits,
+        timeouts,
         signer: credential.signer,
         price: price?,
         prices,
@@ -122,6 +123,13 @@ fn resolve(
         unsupported,
         on_disconnect: on_disconnect.unwrap_or(preset.on_disconnect),
         connection,
+    })
+}
+
+fn request_ceiling(section: &mut Section<'_>, errors: &mut ConfigErrors) -> Option<Money> {
+    section.take("request_ceiling")?.parse(errors, |value| {
+        let text = amount_digits(value)?;
+        Money::parse(&text).map_err(|error| error.to_string())
     })
 }
 

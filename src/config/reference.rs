@@ -41,7 +41,47 @@ pub fn markdown() -> String {
 pub(super) fn may_hold_secret(name: &str) -> bool {
     let keys = SECTIONS.iter().flat_map(|section| section.keys);
     keys.into_iter()
-        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret))
+        .any(|key| key.name == name && matches!(key.kind, KeyKind::Secret | KeyKind::Secrets))
+}
+
+/// A key of a section as the member of a JSON object.
+pub struct SectionMember {
+    pub name: &'static str,
+    pub kind: MemberKind,
+    pub meaning: &'static str,
+}
+
+/// Values that a member takes.
+pub enum MemberKind {
+    Text,
+    Flag,
+    Integer(u64, u64),
+    Word(&'static [&'static str]),
+    Texts,
+    Object,
+    List,
+    Any,
+}
+
+/// Keys of a section, such as `providers.NAME`.
+pub fn section_members(section: &str) -> Vec<SectionMember> {
+    let sections = SECTIONS.iter().filter(|known| known.name == section);
+    let keys = sections.flat_map(|section| section.keys);
+    let member = |key: &KeyReference| SectionMember {
+        name: key.name,
+        kind: match key.kind {
+            KeyKind::String | KeyKind::Secret => MemberKind::Text,
+            KeyKind::Boolean => MemberKind::Flag,
+            KeyKind::Integer { min, max } => MemberKind::Integer(min, max),
+            KeyKind::Choice(words) => MemberKind::Word(words),
+            KeyKind::Strings => MemberKind::Texts,
+            KeyKind::StringTable | KeyKind::Tables | KeyKind::Table => MemberKind::Object,
+            KeyKind::Targets | KeyKind::Secrets => MemberKind::List,
+            KeyKind::Amount | KeyKind::ChoiceOrTable(_) => MemberKind::Any,
+        },
+        meaning: key.meaning,
+    };
+    keys.map(member).collect()
 }
 
 fn provider_types() -> String {
@@ -67,6 +107,7 @@ impl KeyKind {
         match self {
             KeyKind::String => "string".to_owned(),
             KeyKind::Secret => "secret source".to_owned(),
+            KeyKind::Secrets => "array of secret sources or tables".to_owned(),
             KeyKind::Boolean => "boolean".to_owned(),
             KeyKind::Integer { min, max } => format!("integer, {min} to {max}"),
             KeyKind::Choice(words) => quoted(words),

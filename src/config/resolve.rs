@@ -12,7 +12,9 @@ use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, LogFormat, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, audit, cache, egress, fetch, otlp, provider, reasoning_memory, sign_in};
+use super::{
+    alerts, audit, cache, capture, egress, fetch, otlp, provider, reasoning_memory, sign_in,
+};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -128,6 +130,7 @@ fn resolve(
         otlp: otlp::resolve(top.section("otlp", errs), environment, errs),
         log_format: log_format(top.section("log", errs), errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
+        capture: capture::resolve(top.section("capture", errs), errs),
         cache: {
             cache = cache::resolve(top.section("cache", errs), errs);
             cache

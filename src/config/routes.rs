@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
+use super::api_keys;
 use super::cache;
 use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::mirror::{self, MirrorConfig};
+use super::timeouts::CallTimeouts;
 use crate::domain::attempt::{FailureClass, FailureClasses};
 use crate::domain::cache::CachePolicy;
+use crate::domain::provider_key::DeploymentLimits;
 
 const ROUTES_MAX: usize = 1_000;
 const TARGETS_MAX: usize = 100;
@@ -23,7 +27,6 @@ const STRATEGIES: [(&str, Strategy); 5] = [
     ("fastest", Strategy::Fastest),
     ("cheapest", Strategy::Cheapest),
 ];
-const DAY_S: u64 = 86_400;
 
 /// Names that lead to other names or to several deployments.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +46,7 @@ pub struct RouteConfig {
     /// a conversation keeps its target
     pub affinity: bool,
     pub retry: RetryPolicy,
-    pub timeouts: RouteTimeouts,
+    pub timeouts: CallTimeouts,
     /// request parameters that clients leave out, with their JSON
     pub defaults: Vec<(String, String)>,
     /// request parameters that replace the client's, with their JSON
@@ -55,6 +58,8 @@ pub struct RouteConfig {
     pub context_fallbacks: Vec<String>,
     /// names tried in turn if a target's content filter rejects the request
     pub content_fallbacks: Vec<String>,
+    /// copies of requests to another deployment
+    pub mirror: Option<MirrorConfig>,
 }
 
 /// One target of a route.
@@ -65,6 +70,10 @@ pub struct TargetConfig {
     pub weight: u32,
     /// targets of a higher number are used once those of lower ones are not available
     pub order: u32,
+    /// of each deployment behind the target
+    pub limits: DeploymentLimits,
+    /// before those of the route
+    pub timeouts: CallTimeouts,
 }
 
 /// Choice among the targets of a route.
@@ -81,15 +90,6 @@ pub enum Strategy {
     Fastest,
     /// lowest ceiling of the request
     Cheapest,
-}
-
-/// Timeouts that replace those of `[limits]` for the targets of a route.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RouteTimeouts {
-    pub head_ms: Option<u64>,
-    pub first_content_ms: Option<u64>,
-    pub idle_ms: Option<u64>,
-    pub call_ms: Option<u64>,
 }
 
 impl Strategy {
@@ -128,6 +128,16 @@ impl RetryPolicy {
             retry_on: FailureClasses::default(),
             max_retries: 0,
             max_attempts: 1,
+        }
+    }
+
+    /// Policy of a model that is called by its own name at a provider with several API keys: another key is tried where the failure is
+    /// the key's own.
+    pub fn of_keys() -> RetryPolicy {
+        RetryPolicy {
+            retry_on: FailureClasses::of(&FailureClass::OF_KEY),
+            max_retries: 0,
+            ..RetryPolicy::default()
         }
     }
 }
@@ -219,13 +229,7 @@ fn resolve(
         &[("off", false), ("cache_key", true)],
         errors,
     );
-    let mut seconds = |key| Some(1_000 * section.optional_integer(key, 1..=DAY_S, errors)?);
-    let timeouts = RouteTimeouts {
-        head_ms: seconds("head_timeout_s"),
-        first_content_ms: seconds("first_content_timeout_s"),
-        idle_ms: seconds("idle_timeout_s"),
-        call_ms: seconds("call_timeout_s"),
-    };
+    let timeouts = CallTimeouts::take(&mut section, errors);
     let defaults = parameters("defaults", &mut section, errors);
     let overrides = parameters("override", &mut section, errors);
     let cache = cache::of_route(&mut section, cache, errors);
@@ -235,6 +239,7 @@ fn resolve(
         names("context_fallbacks"),
         names("content_fallbacks"),
     );
+    let mirror = mirror::resolve(&mut section, parse_name, errors);
     section.finish(errors);
     Some(RouteConfig {
         name: valid_name?,
@@ -249,6 +254,7 @@ fn resolve(
         fallbacks,
         context_fallbacks,
         content_fallbacks,
+        mirror,
     })
 }
 
@@ -280,6 +286,8 @@ fn targets(
                 model: parse_target(model, &entry, errors)?,
                 weight: 1,
                 order: 0,
+                limits: DeploymentLimits::default(),
+                timeouts: CallTimeouts::default(),
             }),
             DeValue::Table(_) => {
                 target_table(section.nested(entry.clone(), errors), &entry, errors)
@@ -309,11 +317,15 @@ fn target_table(
     }
     let weight = section.integer("weight", 1, 1..=WEIGHT_MAX, errors) as u32;
     let order = section.integer("order", 0, 0..=1_000, errors) as u32;
+    let limits = api_keys::limits(&mut section, errors);
+    let timeouts = CallTimeouts::take(&mut section, errors);
     section.finish(errors);
     Some(TargetConfig {
         model: parse_target(&model?.value, entry, errors)?,
         weight,
         order,
+        limits,
+        timeouts,
     })
 }
 

@@ -10,12 +10,13 @@ use super::cache::CacheConfig;
 use super::listener::ListenerConfig;
 use super::routes::RoutingConfig;
 use super::secret::SecretSource;
+use super::timeouts::CallTimeouts;
 use super::written::WrittenConfig;
-use crate::domain::cache::CacheMode;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::money::Money;
 use crate::domain::network::Network;
 use crate::domain::pattern::Pattern;
+use crate::domain::provider_key::{DeploymentLimits, ProviderKey};
 use crate::domain::role::Role;
 use crate::domain::secret::Secret;
 use crate::price::{Factor, OwnRates};
@@ -48,6 +49,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub reasoning_memory: ReasoningMemoryConfig,
     pub cache: CacheConfig,
+    pub capture: CaptureConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched
     pub fetch: Option<FetchConfig>,
@@ -61,13 +63,6 @@ impl Config {
     /// Path of the accounting database; the file exists once the data folder is initialized.
     pub fn books_path(folder: &Path) -> PathBuf {
         folder.join("gatekeeper.redb")
-    }
-
-    /// True if any name has a cache.
-    pub fn has_cache(&self) -> bool {
-        let routes = self.routing.routes.iter().map(|route| &route.cache);
-        let mut policies = routes.chain([&self.cache.policy]);
-        policies.any(|policy| policy.mode != CacheMode::Off)
     }
 
     /// Longest time between the arrival of a request and its hold: image fetches, then the budget queue.
@@ -231,6 +226,28 @@ pub enum SealKeySource {
     Unread(SecretSource),
 }
 
+/// Bounds of the captured calls. Capture itself is turned on per team and key.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureConfig {
+    /// `false`: no team or key can turn it on
+    pub enabled: bool,
+    pub file_bytes_max: u64,
+    pub queue_bytes_max: usize,
+    /// larger images are stored as their hash
+    pub media_bytes_max: usize,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> CaptureConfig {
+        CaptureConfig {
+            enabled: true,
+            file_bytes_max: 1024 * MIB,
+            queue_bytes_max: 32 * MIB as usize,
+            media_bytes_max: 64 * 1024,
+        }
+    }
+}
+
 /// Bounds of the reasoning stored for clients whose dialect cannot carry it.
 #[derive(Clone, Copy, Debug)]
 pub struct ReasoningMemoryConfig {
@@ -355,7 +372,11 @@ pub struct Provider {
     pub base_url: String,
     /// sent with every request, names in lower case
     pub headers: Vec<(String, Secret)>,
-    pub api_key: Option<Secret>,
+    /// none for a provider without credential; calls are spread among several
+    pub api_keys: Vec<ProviderKey>,
+    /// of each of its deployments
+    pub limits: DeploymentLimits,
+    pub timeouts: CallTimeouts,
     /// signs requests instead of sending a key
     pub signer: Option<Signer>,
     pub price: PriceSetting,
@@ -399,7 +420,7 @@ impl Provider {
     }
 
     pub fn has_credential(&self) -> bool {
-        self.api_key.is_some() || self.signer.is_some()
+        !self.api_keys.is_empty() || self.signer.is_some()
     }
 
     /// URL of a call.

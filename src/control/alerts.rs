@@ -11,12 +11,14 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{AlertConfig, Webhook};
 use crate::control::ceilings;
+use crate::control::deployment_alerts;
 use crate::control::plane::{Control, blocking};
 use crate::control::webhook;
 use crate::domain::alert::Alert;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::zone::Zone;
+use crate::route::HealthChange;
 use crate::store::UndeliveredAlert;
 use crate::upstream::Client;
 
@@ -36,18 +38,22 @@ const ATTEMPT_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_se
 pub struct Alerts {
     control: Control,
     queue: mpsc::Receiver<Alert>,
+    deployments: mpsc::Receiver<HealthChange>,
     webhook: Option<Webhook>,
     client: Client,
 }
 
+/// Ends at which new alerts are handed over.
+pub struct AlertSenders {
+    pub budgets: mpsc::Sender<Alert>,
+    pub deployments: mpsc::Sender<HealthChange>,
+}
+
 impl Alerts {
-    /// Returns the task and the sender for new alerts. Alerts that were due when the process last ended are queued already.
-    pub fn open(
-        control: &Control,
-        config: AlertConfig,
-        client: Client,
-    ) -> (Alerts, mpsc::Sender<Alert>) {
+    /// Returns the task and the senders for new alerts. Alerts that were due when the process last ended are queued already.
+    pub fn open(control: &Control, config: AlertConfig, client: Client) -> (Alerts, AlertSenders) {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let (deployments_sender, deployments) = mpsc::channel(deployment_alerts::QUEUE_MAX);
         control.ledger.set_threshold(config.threshold_percent);
         for alert in control.ledger.alerts_due(control.now_ms()) {
             if let Err(unsent) = sender.try_send(alert) {
@@ -58,10 +64,14 @@ impl Alerts {
             Alerts {
                 control: control.clone(),
                 queue,
+                deployments,
                 webhook: config.webhook,
                 client,
             },
-            sender,
+            AlertSenders {
+                budgets: sender,
+                deployments: deployments_sender,
+            },
         )
     }
 
@@ -73,6 +83,7 @@ impl Alerts {
         let Alerts {
             control,
             mut queue,
+            mut deployments,
             webhook,
             client,
         } = self;
@@ -114,6 +125,7 @@ impl Alerts {
             _ = shutdown.wait_for(|is_shutdown| *is_shutdown) => {}
             () = sending => {}
             () = storing => {}
+            () = deployment_alerts::store_all(&control, &mut deployments, is_delivered, &stored) => {}
         }
         ceilings::store_last_changes(&control, is_delivered).await;
         queue.close();

@@ -9,7 +9,9 @@ use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
-use crate::control::{clock, key_uses, oidc, retention, session_times, unlogged_endings};
+use crate::control::{
+    clock, key_uses, oidc, retention, session_times, unlogged_endings, would_refuse,
+};
 
 /// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
@@ -35,6 +37,7 @@ impl BackgroundTasks {
         tasks.spawn(process_events::hash_binary(control.clone(), binary));
         tasks.spawn(retention::run(control.clone(), receiver.clone()));
         tasks.spawn(session_times::run(control.clone(), receiver.clone()));
+        tasks.spawn(would_refuse::run(control.clone(), receiver.clone()));
         tasks.spawn(unlogged_endings::log(
             control.ledger.clone(),
             receiver.clone(),

@@ -62,10 +62,7 @@ impl Control {
         place: Place,
     ) -> BudgetOfOwner {
         BudgetOfOwner {
-            budget: BudgetWithStatus {
-                status: self.ledger.budget_status(budget.id),
-                budget: budget.clone(),
-            },
+            budget: BudgetWithStatus::of(budget.clone(), &self.ledger),
             owner_name: name_of(directory, budget.owner).unwrap_or_default(),
             team: place.scope.team(),
         }

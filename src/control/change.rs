@@ -160,6 +160,10 @@ impl Control {
         for row in &rows {
             match row {
                 RowChange::Budget(budget) => self.ledger.set_budget(budget),
+                // follows the row of its budget
+                RowChange::OpeningBalance(charge, amount) => {
+                    self.ledger.open_balance(*charge, *amount);
+                }
                 RowChange::Limit(limit) => self
                     .ledger
                     .set_limit(limit, |subject| is_owner_of(limit.owner, subject, &before)),

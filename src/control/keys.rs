@@ -12,7 +12,7 @@ use crate::auth::role::{Action, may};
 use crate::control::change::Change;
 use crate::control::error::{name_taken, not_found};
 use crate::control::input::{Budgets, Models, Name, models_to_audit};
-use crate::control::labels::LabelsChange;
+use crate::control::labels::{LabelsChange, max_cost_change};
 use crate::control::limits::Limits;
 use crate::control::member_keys;
 use crate::control::names::{resolve_team, resolve_user};
@@ -23,9 +23,10 @@ use crate::control::teams::endpoints_to_audit;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::id::{KeyId, TeamId, UserId};
+use crate::domain::money::Money;
 use crate::domain::role::Place;
 use crate::domain::secret::Secret;
-use crate::domain::tenant::{Endpoint, Labels, PARENTS_MAX, Team, VirtualKey};
+use crate::domain::tenant::{Endpoint, Labels, PARENTS_MAX, SecretHash, Team, VirtualKey};
 use crate::domain::zone::Zone;
 
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ pub struct NewVirtualKey {
     pub models: Models,
     pub endpoints: Option<Vec<Endpoint>>,
     pub labels: Labels,
+    pub max_cost: Option<Money>,
     pub expires_ms: Option<u64>,
     pub budgets: Budgets,
     pub limits: Limits,
@@ -60,6 +62,8 @@ pub struct KeyChange {
     pub models: Option<Models>,
     pub endpoints: Option<Option<Vec<Endpoint>>>,
     pub labels: LabelsChange,
+    /// `Some(None)`: no bound
+    pub max_cost: Option<Option<Money>>,
     /// `Some(None)`: the key never expires
     pub expires_ms: Option<Option<u64>>,
     pub disabled: Option<bool>,
@@ -92,10 +96,10 @@ impl Control {
     ) -> Result<(WithLimits<VirtualKey>, Secret), ApiError> {
         let origin = Origin::of(&self.directory(), grant, &new)?;
         let generated = key::generate(new.name.as_str()).map_err(no_random_bytes)?;
-        let secret = generated.secret.clone();
+        let (secret, stored) = (generated.secret.clone(), StoredSecret::of(generated));
         let allowed = grant.clone();
         let create =
-            move |change: &mut Change<'_, '_>| insert(change, &allowed, origin, new, &generated);
+            move |change: &mut Change<'_, '_>| insert(change, &allowed, origin, new, stored);
         let (key, stored) = self.apply(grant.actor(), create).await?;
         Ok((self.with_status(key, stored), secret))
     }
@@ -172,6 +176,25 @@ impl Control {
     }
 }
 
+/// Parts of a secret that are stored.
+#[derive(Clone, Debug)]
+pub(super) struct StoredSecret {
+    pub hash: SecretHash,
+    /// last four characters
+    pub hint: String,
+    pub imported: bool,
+}
+
+impl StoredSecret {
+    pub fn of(generated: GeneratedKey) -> StoredSecret {
+        StoredSecret {
+            hash: generated.hash,
+            hint: generated.hint,
+            imported: false,
+        }
+    }
+}
+
 /// Place of a new key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
@@ -182,7 +205,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// A user that reaches own keys only makes personal keys.
-    fn of(
+    pub(super) fn of(
         directory: &Directory,
         grant: &Grant<may::ChangeKeys>,
         new: &NewVirtualKey,
@@ -240,7 +263,7 @@ pub(super) fn insert(
     grant: &Grant<may::ChangeKeys>,
     origin: Origin,
     mut new: NewVirtualKey,
-    generated: &GeneratedKey,
+    secret: StoredSecret,
 ) -> Result<StoredKey, ApiError> {
     let team = change.directory.live_team(origin.team).cloned();
     let team = team.ok_or_else(|| not_found("team", origin.team).with_param("team"))?;
@@ -264,12 +287,14 @@ pub(super) fn insert(
         parent: origin.parent,
         user: origin.user,
         name: new.name.into_string(),
-        secret_hash: generated.hash,
-        hint: generated.hint.clone(),
+        secret_hash: secret.hash,
+        imported: secret.imported,
+        hint: secret.hint,
         previous: None,
         models: new.models.into_allow_list(),
         labels: new.labels,
         endpoints: new.endpoints,
+        max_cost: new.max_cost,
         expires_ms: new.expires_ms,
         disabled: false,
         created_ms: change.at_ms,
@@ -290,9 +315,11 @@ fn created_to_audit(key: &VirtualKey) -> Value {
         "parent": key.parent.map(|parent| parent.to_string()),
         "user": key.user.map(|user| user.to_string()),
         "hint": key.hint,
+        "imported": key.imported,
         "models": models_to_audit(&key.models),
         "allowed_endpoints": endpoints_to_audit(key.endpoints.as_deref()),
         "tags": key.labels.tags,
+        "max_cost_usd": key.max_cost.map(|most| most.to_string()),
         "expires_at": key.expires_ms.map(instant),
     })
 }
@@ -350,6 +377,10 @@ pub(super) fn change_row(
     if !update.labels.is_empty() {
         let labels = update.labels.apply_to(&mut key.labels);
         detail.insert("labels".to_owned(), labels);
+    }
+    if let Some(max_cost) = update.max_cost {
+        let change = max_cost_change(&mut key.max_cost, max_cost);
+        detail.insert("max_cost_usd".to_owned(), change);
     }
     if let Some(expires_ms) = update.expires_ms {
         let before = std::mem::replace(&mut key.expires_ms, expires_ms);

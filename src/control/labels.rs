@@ -1,4 +1,4 @@
-//! Partial updates of tags, metadata and the rules for members' keys, with the form in which audit events record them.
+//! Partial updates of tags, metadata, the rules for members' keys and the bound of a request's cost, with the form in which audit events record them.
 
 use serde_json::{Value, json};
 
@@ -70,6 +70,13 @@ impl MemberKeysChange {
         }
         json!({ "from": member_keys_to_audit(before), "to": member_keys_to_audit(*rules) })
     }
+}
+
+/// Replaces the bound of a request's cost; returns the change for the audit event.
+pub(super) fn max_cost_change(bound: &mut Option<Money>, to: Option<Money>) -> Value {
+    let before = std::mem::replace(bound, to);
+    let text = |bound: Option<Money>| bound.map(|most| most.to_string());
+    json!({ "from": text(before), "to": text(to) })
 }
 
 pub(super) fn member_keys_to_audit(rules: MemberKeyRules) -> Value {

@@ -15,13 +15,26 @@ use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::VirtualKey;
-use crate::meter::{BudgetStatus, RateLimitStatus};
+use crate::meter::{BudgetStatus, Ledger, RateLimitStatus, WouldRefuse};
 
 /// A budget with its status; `None` if the ledger does not have it.
 #[derive(Clone, Debug)]
 pub struct BudgetWithStatus {
     pub budget: Budget,
     pub status: Option<BudgetStatus>,
+    /// of a budget that warns
+    pub would_refuse: Option<WouldRefuse>,
+}
+
+impl BudgetWithStatus {
+    pub(super) fn of(budget: Budget, ledger: &Ledger) -> BudgetWithStatus {
+        let (status, would_refuse) = ledger.budget_report(budget.id).unzip();
+        BudgetWithStatus {
+            budget,
+            status,
+            would_refuse: would_refuse.flatten(),
+        }
+    }
 }
 
 /// A rate limit with its status; `None` if the ledger does not have it.
@@ -37,14 +50,13 @@ pub struct WithLimits<T> {
     pub record: T,
     pub budgets: Vec<BudgetWithStatus>,
     pub limits: Vec<LimitWithStatus>,
-    pub version: String,
     /// last call of a key
     pub last_used_ms: Option<u64>,
 }
 
 impl Control {
     /// A tenant with its budgets and limits as the directory has them.
-    pub(super) fn with_own_limits<T: Debug>(
+    pub(super) fn with_own_limits<T>(
         &self,
         record: T,
         owner: Owner,
@@ -66,12 +78,8 @@ impl Control {
         }
     }
 
-    pub(super) fn with_status<T: Debug>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
-        let version = version_of(&record, &stored);
-        let budget = |budget: Budget| BudgetWithStatus {
-            status: self.ledger.budget_status(budget.id),
-            budget,
-        };
+    pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
+        let budget = |budget: Budget| BudgetWithStatus::of(budget, &self.ledger);
         let limit = |limit: RateLimit| LimitWithStatus {
             status: self.ledger.limit_status(limit.id),
             limit,
@@ -81,8 +89,18 @@ impl Control {
             budgets: stored.budgets.into_iter().map(budget).collect(),
             limits: stored.limits.into_iter().map(limit).collect(),
             last_used_ms: None,
-            version,
         }
+    }
+}
+
+impl<T: Debug> WithLimits<T> {
+    /// Version of the tenant with its limits; made only for an answer that names it.
+    pub fn version(&self) -> String {
+        let stored = OwnerLimits {
+            budgets: self.budgets.iter().map(|one| one.budget.clone()).collect(),
+            limits: self.limits.iter().map(|one| one.limit.clone()).collect(),
+        };
+        version_of(&self.record, &stored)
     }
 }
 

@@ -8,14 +8,16 @@ use crate::auth::directory::{Directory, DirectoryCell};
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::cache::ResponseCache;
-use crate::config::{Retention, Webhook, WrittenConfig};
+use crate::config::{Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
+use crate::control::declarations::Declarations;
 use crate::control::idempotency::{CreationSweep, IdempotencyKey};
 use crate::control::issuer::Issuer;
 use crate::control::price_board::PriceBoard;
 use crate::control::run_facts::RunFacts;
-use crate::control::settings::{FileSettings, SettingRow};
+use crate::control::settings::FileSettings;
 use crate::control::sign_in_state::SignInState;
+use crate::control::stored_settings::StoredSettings;
 use crate::control::verification_job::VerificationJob;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
@@ -23,6 +25,7 @@ use crate::domain::sign_in::Session;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::{Ceilings, Ledger};
+use crate::store::captures::Captures;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::{Store, StoreError};
 
@@ -47,7 +50,7 @@ pub struct Control {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
     pub(super) cache: Option<Arc<ResponseCache>>,
-    pub(super) retention: Option<Retention>,
+    pub(super) captures: Option<Arc<Captures>>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
     /// longest time from a request's arrival to its hold
@@ -77,6 +80,9 @@ pub struct Control {
     pub(super) idempotency: Option<Arc<IdempotencyKey>>,
     pub(super) creation_sweep: Arc<CreationSweep>,
     pub(super) file_settings: Arc<FileSettings>,
+    pub(super) stored_settings: Arc<StoredSettings>,
+    /// `None` in a process that serves no requests
+    pub(super) declarations: Option<Arc<Declarations>>,
     pub(super) prices: Arc<PriceBoard>,
     pub(super) run_facts: Arc<RunFacts>,
 }
@@ -100,7 +106,7 @@ impl Control {
             catalogue: Arc::new(|_| {}),
             memory: None,
             cache: None,
-            retention: None,
+            captures: None,
             webhook: None,
             admission_wait_ms: 0,
             sign_in: Arc::new(SignInState::new(Vec::new())),
@@ -117,8 +123,20 @@ impl Control {
             idempotency: None,
             creation_sweep: Arc::default(),
             file_settings: Arc::default(),
+            stored_settings: Arc::default(),
+            declarations: None,
             prices: Arc::default(),
             run_facts: Arc::default(),
+        }
+    }
+
+    /// Providers, routes and aliases in force, with the seal key of their credentials.
+    #[must_use]
+    pub fn with_declarations(self, declarations: Arc<Declarations>) -> Control {
+        Control {
+            seal_key_id: declarations.key().id().into(),
+            declarations: Some(declarations),
+            ..self
         }
     }
 
@@ -126,15 +144,6 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
-    }
-
-    /// Id of the seal key, which backups name.
-    #[must_use]
-    pub fn with_seal_key_id(self, id: String) -> Control {
-        Control {
-            seal_key_id: id.into(),
-            ..self
-        }
     }
 
     /// Settings of the file at the start.
@@ -206,20 +215,6 @@ impl Control {
         }
     }
 
-    /// Retention of each kind of row; without it everything is kept.
-    #[must_use]
-    pub fn with_retention(self, retention: Retention) -> Control {
-        Control {
-            retention: Some(retention),
-            ..self
-        }
-    }
-
-    /// Settings of the configuration file.
-    pub fn settings(&self, _grant: &Grant<may::ReadSettings>) -> Vec<SettingRow> {
-        self.file_settings.rows()
-    }
-
     /// Notes a file that was read again; returns the changed settings that take effect at the next start.
     pub fn note_settings(&self, written: &WrittenConfig) -> Vec<String> {
         self.file_settings.replace(written)
@@ -245,6 +240,11 @@ impl Control {
 
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
+    }
+
+    /// Time since the start of the machine, which health and cooldowns count in.
+    pub fn boot_ms(&self) -> u64 {
+        self.time.boot_ms()
     }
 
     pub fn now_ms(&self) -> u64 {

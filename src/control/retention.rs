@@ -19,7 +19,7 @@ impl Control {
     /// a clock that is wrong by years must not delete the records of years.
     fn cutoffs_now(&self) -> Option<RetentionCutoffs> {
         let retention = self
-            .retention
+            .retention()
             .filter(|_| !self.time.has_jumped_within(DAY_MS))?;
         Some(cutoffs(retention, &self.zone, self.now_ms()))
     }
@@ -72,7 +72,11 @@ mod tests {
             hours_days: 10,
             days_days: 10,
         };
-        let control = instance.control.clone().with_retention(retention);
+        let control = instance
+            .control
+            .clone()
+            .with_stored_settings(retention, 85)
+            .expect("no setting");
         let before = control.cutoffs_now().expect("it runs steadily").days_ms;
         instance.clock.jump_ms(3_650 * DAY_MS as i64);
         assert_eq!(

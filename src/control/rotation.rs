@@ -37,8 +37,10 @@ impl Control {
             let mut key = keys::load(change, &allowed, id)?;
             let until_ms = change.at_ms.saturating_add(grace_ms);
             let (secret_hash, hint) = (key.secret_hash, key.hint.clone());
+            let imported = std::mem::replace(&mut key.imported, false);
             key.previous = (grace_ms > 0).then_some(PreviousSecret {
                 secret_hash,
+                imported,
                 hint,
                 until_ms,
             });

@@ -28,6 +28,8 @@ pub struct SettingRow {
     pub is_secret: bool,
     /// the file has another value, which takes effect at the next start
     pub is_pending: bool,
+    /// set in the file, so that the API does not change it
+    pub is_of_file: bool,
 }
 
 impl FileSettings {
@@ -43,6 +45,11 @@ impl FileSettings {
         self.read.store(written.settings.clone().into());
         let pending = self.rows().into_iter().filter(|row| row.is_pending);
         pending.map(|row| row.name).collect()
+    }
+
+    /// True for a setting of the file, as it was at the start or is now.
+    pub fn has(&self, name: &str) -> bool {
+        self.started.contains_key(name) || self.read.load().contains_key(name)
     }
 
     /// Settings by name.
@@ -64,6 +71,7 @@ impl FileSettings {
                     value: in_force.and_then(plain),
                     is_secret: matches!(shown, Setting::Secret(_)),
                     is_pending: !is_reloaded && started != read,
+                    is_of_file: true,
                 })
             })
             .collect()

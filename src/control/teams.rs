@@ -8,7 +8,9 @@ use crate::auth::role::{Action, Actor, Permit, may};
 use crate::control::change::Change;
 use crate::control::error::{name_taken, not_found};
 use crate::control::input::{Budgets, Models, Name, models_to_audit};
-use crate::control::labels::{LabelsChange, MemberKeysChange, member_keys_to_audit};
+use crate::control::labels::{
+    LabelsChange, MemberKeysChange, max_cost_change, member_keys_to_audit,
+};
 use crate::control::limits::Limits;
 use crate::control::names::{resolve_organization, resolve_team};
 use crate::control::owner_limits::{self, WithLimits};
@@ -17,6 +19,7 @@ use crate::control::plane::Control;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::Owner;
 use crate::domain::id::{OrganizationId, TeamId};
+use crate::domain::money::Money;
 use crate::domain::tenant::{Endpoint, Labels, MemberKeyRules, Team};
 
 /// A new team.
@@ -29,6 +32,7 @@ pub struct NewTeam {
     pub endpoints: Option<Vec<Endpoint>>,
     pub labels: Labels,
     pub member_keys: MemberKeyRules,
+    pub max_cost: Option<Money>,
     pub budgets: Budgets,
     pub limits: Limits,
 }
@@ -39,6 +43,8 @@ pub struct TeamChange {
     pub name: Option<Name>,
     pub models: Option<Models>,
     pub endpoints: Option<Option<Vec<Endpoint>>>,
+    /// `Some(None)`: no bound
+    pub max_cost: Option<Option<Money>>,
     pub budgets: Option<Budgets>,
     pub limits: Option<Limits>,
     pub details: TeamDetails,
@@ -57,6 +63,7 @@ impl TeamChange {
         self.name.is_none()
             && self.models.is_none()
             && self.endpoints.is_none()
+            && self.max_cost.is_none()
             && self.budgets.is_none()
             && self.limits.is_none()
     }
@@ -155,6 +162,7 @@ pub(super) fn insert(
         labels: new.labels,
         endpoints: new.endpoints,
         member_keys: new.member_keys,
+        max_cost: new.max_cost,
         created_ms: change.at_ms,
         deleted_ms: None,
     };
@@ -166,6 +174,7 @@ pub(super) fn insert(
         "allowed_endpoints": endpoints_to_audit(team.endpoints.as_deref()),
         "tags": team.labels.tags,
         "member_keys": member_keys_to_audit(team.member_keys),
+        "max_cost_usd": team.max_cost.map(|most| most.to_string()),
     });
     let limits = (&new.budgets, &new.limits);
     let stored = owner_limits::create(change, Owner::Team(id), limits, &mut detail)?;
@@ -198,6 +207,10 @@ pub(super) fn change_row(
             "to": endpoints_to_audit(team.endpoints.as_deref()),
         });
         detail.insert("allowed_endpoints".to_owned(), endpoints);
+    }
+    if let Some(max_cost) = update.max_cost {
+        let change = max_cost_change(&mut team.max_cost, max_cost);
+        detail.insert("max_cost_usd".to_owned(), change);
     }
     let TeamDetails {
         labels,

@@ -16,7 +16,7 @@ use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
 use crate::store::disk::FolderDisk;
-use crate::store::{Options, Store};
+use crate::store::{Options, SealKeyCheck, Store};
 
 /// 2026-11-23T10:00:00Z
 pub(crate) const NOW_MS: u64 = 1_795_428_000_000;
@@ -48,6 +48,7 @@ impl TestControl {
             disk_reserve_mb: 0,
             wait_for_disk: false,
             create: true,
+            seal_key: SealKeyCheck::Skip,
         };
         let (store, recovered) = Store::open(options).expect("a store");
         let time = Arc::new(Time::new(Arc::new(clock.clone())));

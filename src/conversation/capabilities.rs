@@ -17,6 +17,8 @@ pub struct Capabilities {
     /// maximum number of stop sequences; 0 for none
     pub stop_sequences_max: usize,
     pub reasoning: ReasoningStyle,
+    /// `reasoning` is that of this very model: the silence of the price sheet takes nothing away
+    pub reasoning_by_model: bool,
     /// reasoning excludes sampling parameters and a forced tool
     pub exclusive_reasoning: bool,
     /// reasoning without the model's own signature is rejected
@@ -125,6 +127,7 @@ impl Capabilities {
             seed: true,
             stop_sequences_max: 16,
             reasoning: ReasoningStyle::Effort(&Effort::ALL),
+            reasoning_by_model: false,
             exclusive_reasoning: false,
             signed_reasoning: false,
             images: true,

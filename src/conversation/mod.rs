@@ -7,6 +7,7 @@ mod block;
 mod capabilities;
 mod capability_filter;
 mod event;
+mod json_answer;
 mod request;
 mod response;
 mod response_builder;
@@ -17,8 +18,8 @@ mod turn_order;
 
 pub use crate::conversation::capability_filter::ANSWER_TOKENS_AFTER_THINKING;
 pub use crate::conversation::request::{
-    ChatRequest, Effort, FieldNames, Format, Number, RawJson, ReasoningOptions, Role, Sampling,
-    Summary, Tool, ToolChoice, Turn, raw,
+    AnswerForm, ChatRequest, Effort, FieldNames, Format, Number, RawJson, ReasoningOptions, Role,
+    Sampling, Summary, Tool, ToolChoice, Turn, raw,
 };
 pub use crate::conversation::response::{ChatResponse, RetainedReasoning};
 pub use crate::conversation::response_builder::ResponseBuilder;
@@ -32,3 +33,4 @@ pub use block::{
 };
 pub use capabilities::{Capabilities, IdRule, NameRule, ReasoningStyle, SystemTurns};
 pub use event::{BlockKind, OutputEvent};
+pub use json_answer::JsonAnswer;

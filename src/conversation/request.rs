@@ -56,8 +56,7 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     pub reasoning: ReasoningOptions,
     pub format: Format,
-    /// the one tool is the gateway's, and its arguments are the answer
-    pub answers_by_tool: bool,
+    pub answer_form: AnswerForm,
     /// the client's identifier of the end user
     pub user: Option<String>,
     pub service_tier: Option<String>,
@@ -86,6 +85,18 @@ impl ChatRequest {
         });
         contents.filter(|content| matches!(content, Content::Image(_) | Content::Document(_)))
     }
+}
+
+/// Form in which the model gives the answer that the format asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// as the client gets it
+    #[default]
+    Own,
+    /// the one tool is the gateway's, and its arguments are the answer
+    Call,
+    /// a JSON object in a text, since the model was told so
+    Instructed,
 }
 
 /// Names in a client's dialect of the fields that can be dropped or refused.
@@ -209,12 +220,14 @@ impl Effort {
             .find(|effort| effort.as_str() == name)
     }
 
-    /// Nearest effort that a model supports; the lower of two equally near. `None` without any.
+    /// Nearest effort that a model supports; the lower of two equally near. `None` without any: reasoning that was asked for is
+    /// never switched off.
     pub fn nearest(self, supported: &[Effort]) -> Option<Effort> {
         let distance = |other: &Effort| (*other as i8 - self as i8).unsigned_abs();
         supported
             .iter()
             .copied()
+            .filter(|other| self == Effort::None || *other != Effort::None)
             .min_by_key(|other| (distance(other), *other))
     }
 
@@ -266,6 +279,14 @@ pub enum Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn effort_that_was_asked_for_never_becomes_none() {
+        let supported = [Effort::None, Effort::High];
+        assert_eq!(Effort::Low.nearest(&supported), Some(Effort::High));
+        assert_eq!(Effort::None.nearest(&supported), Some(Effort::None));
+        assert_eq!(Effort::High.nearest(&[Effort::None]), None);
+    }
 
     #[test]
     fn effort_maps_to_nearest_supported_and_to_tokens_and_back() {

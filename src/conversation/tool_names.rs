@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::conversation::{ChatRequest, Content, IdRule, NameRule, ToolChoice};
+use crate::conversation::{AnswerForm, ChatRequest, Content, IdRule, NameRule, ToolChoice};
 
 /// Client names of a request's tools, and the names sent upstream.
 #[derive(Clone, Debug, Default)]
@@ -16,14 +16,14 @@ pub struct ToolNames {
     sent: HashMap<String, String>,
     /// by sent name
     original: HashMap<String, String>,
-    answers_by_tool: bool,
+    answer_form: AnswerForm,
 }
 
 impl ToolNames {
     /// Replacements for all tool names of a request that violate the rule.
     pub fn of(request: &ChatRequest, rule: NameRule) -> ToolNames {
         let mut names = ToolNames {
-            answers_by_tool: request.answers_by_tool,
+            answer_form: request.answer_form,
             ..ToolNames::default()
         };
         let calls = request
@@ -60,9 +60,9 @@ impl ToolNames {
         self.sent.insert(name.to_owned(), replacement);
     }
 
-    /// The arguments of the gateway's own tool are the answer.
-    pub fn answers_by_tool(&self) -> bool {
-        self.answers_by_tool
+    /// Form in which the model was told to answer.
+    pub fn answer_form(&self) -> AnswerForm {
+        self.answer_form
     }
 
     /// Name sent upstream.

@@ -3,6 +3,7 @@
 //!
 //! Each dialect has a folder with the same file names in each; `registry` leads from a `Dialect` to its folder.
 
+mod answer_check;
 mod chat;
 mod client;
 mod codec;

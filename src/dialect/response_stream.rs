@@ -5,8 +5,9 @@
 use bytes::Bytes;
 
 use crate::conversation::{
-    AnswerTool, BlockKind, Origin, OutputEvent, ResponseBuilder, RetainedReasoning, ToolNames,
+    BlockKind, Origin, OutputEvent, ResponseBuilder, RetainedReasoning, ToolNames,
 };
+use crate::dialect::answer_check::AnswerCheck;
 use crate::dialect::codec::{ResponseDecoder, ResponseEncoder, ResponseMeta, StreamState};
 use crate::dialect::decoded_response::{DecodedResponse, IncompleteResponse};
 use crate::dialect::embeddings;
@@ -111,7 +112,7 @@ impl ResponseStream {
     ) -> Option<ResponseStream> {
         let decoder = upstream.upstream().decoder(&meta);
         let encoder = request.dialect.client()?.encoder(request, meta);
-        let answer_tool = names.answers_by_tool().then(AnswerTool::default);
+        let answer = AnswerCheck::of(names.answer_form());
         let builder = if request.streamed {
             ResponseBuilder::reasoning_only()
         } else {
@@ -129,7 +130,7 @@ impl ResponseStream {
                 delivered: DeliveredText::default(),
                 events: Vec::new(),
                 has_call: false,
-                answer_tool,
+                answer,
             })),
         })
     }
@@ -196,9 +197,8 @@ impl ResponseStream {
     /// stream is truncated and there is no event.
     pub fn ended(&mut self) -> Option<ForwardedEvent> {
         let Some(rest) = self.frames.rest() else {
-            return self
-                .is_complete()
-                .then(|| ForwardedEvent::without_bytes(EventKind::Terminal));
+            let complete = self.is_complete().then(|| self.terminal());
+            return complete.map(ForwardedEvent::without_bytes);
         };
         let fields = parse(&rest);
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&fields.data).is_ok();
@@ -207,7 +207,7 @@ impl ResponseStream {
             EventKind::Terminal => Some(event),
             EventKind::Error(_) if is_json => Some(event),
             EventKind::Content | EventKind::Head if self.is_complete() => Some(ForwardedEvent {
-                kind: EventKind::Terminal,
+                kind: self.terminal(),
                 ..event
             }),
             _ => None,
@@ -218,6 +218,17 @@ impl ResponseStream {
         match &self.mode {
             StreamMode::Passthrough { .. } => false,
             StreamMode::Translated(response) => response.decoder.is_complete(),
+        }
+    }
+
+    /// Kind of the end of a complete stream: an answer in another form than the client asked for is an error.
+    fn terminal(&self) -> EventKind {
+        match &self.mode {
+            StreamMode::Passthrough { .. } => EventKind::Terminal,
+            StreamMode::Translated(response) => match response.answer.fault() {
+                Some(fault) => EventKind::Error(fault),
+                None => EventKind::Terminal,
+            },
         }
     }
 
@@ -335,8 +346,7 @@ struct TranslatedResponse {
     /// decoded, not yet encoded
     events: Vec<OutputEvent>,
     has_call: bool,
-    /// the call of this tool is the answer
-    answer_tool: Option<AnswerTool>,
+    answer: AnswerCheck,
 }
 
 impl TranslatedResponse {
@@ -347,6 +357,11 @@ impl TranslatedResponse {
         let state = self.decoder.event(fields, &mut self.events);
         let mut bytes = Vec::new();
         let has_content = self.take_events(Some(&mut bytes));
+        let fault = self.answer.fault();
+        let state = match (state, fault) {
+            (Ok(StreamState::End), Some(fault)) => Err(fault),
+            (state, _) => state,
+        };
         ForwardedEvent {
             kind: kind(state, has_content),
             bytes: bytes.into(),
@@ -368,6 +383,9 @@ impl TranslatedResponse {
     fn decode_unary(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
         self.decoder.decode_unary(body, &mut self.events)?;
         self.take_events(None);
+        if let Some(fault) = self.answer.fault() {
+            return Err(IncompleteResponse::fault(fault, self.decoder.report()));
+        }
         Ok(DecodedResponse {
             report: self.decoder.report(),
             delivered: self.delivered,
@@ -384,11 +402,11 @@ impl TranslatedResponse {
         let mut has_content = false;
         for event in std::mem::take(&mut self.events) {
             has_content |= self.delivered.count_event(&event);
-            let Some(answer_tool) = &mut self.answer_tool else {
+            if self.answer.is_passive() {
                 self.take_event(event, out.as_deref_mut());
                 continue;
-            };
-            for event in answer_tool.translate(event) {
+            }
+            for event in self.answer.translate(event) {
                 self.take_event(event, out.as_deref_mut());
             }
         }

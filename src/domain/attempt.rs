@@ -42,6 +42,13 @@ impl FailureClass {
         FailureClass::Gateway,
     ];
 
+    /// Failures that another API key of the same provider may mend.
+    pub const OF_KEY: [FailureClass; 3] = [
+        FailureClass::RateLimited,
+        FailureClass::BadCredential,
+        FailureClass::QuotaExhausted,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             FailureClass::RateLimited => "rate_limited",

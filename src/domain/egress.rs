@@ -41,6 +41,8 @@ pub struct ConnectionConfig {
     pub ca_file: Option<PathBuf>,
     /// PEM files of the client certificate and its key
     pub client_pair: Option<(PathBuf, PathBuf)>,
+    /// instead of that of all connections
+    pub connect_timeout_ms: Option<u64>,
 }
 
 impl Proxy {

@@ -166,7 +166,7 @@ impl StatusClass {
     }
 }
 
-/// Caveats about the figures of a record: a set, stored as bits.
+/// Caveats about the figures of a record, and its origin: a set, stored as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(pub u16);
 
@@ -185,8 +185,14 @@ impl Flags {
     pub const OVER_WARNING: Flags = Flags(32);
     /// more cached tokens were reported than the prompt has; the excess is not billed
     pub const CLAMPED: Flags = Flags(64);
+    /// copy of a client's request for another deployment
+    pub const MIRROR: Flags = Flags(128);
+    /// request of a drill
+    pub const DRILL: Flags = Flags(256);
+    /// prompt capture was on for the call
+    pub const CAPTURED: Flags = Flags(512);
 
-    const NAMES: [(Flags, &'static str); 7] = [
+    const NAMES: [(Flags, &'static str); 10] = [
         (Flags::ESTIMATED, "estimated"),
         (Flags::ORPHANED, "orphaned"),
         (Flags::OVER_CEILING, "over_ceiling"),
@@ -194,6 +200,9 @@ impl Flags {
         (Flags::UNPRICED, "unpriced"),
         (Flags::OVER_WARNING, "over_warning"),
         (Flags::CLAMPED, "clamped"),
+        (Flags::MIRROR, "mirror"),
+        (Flags::DRILL, "drill"),
+        (Flags::CAPTURED, "captured"),
     ];
 
     #[must_use]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::iter::Sum;
 
 const PICO_PER_USD: i128 = 1_000_000_000_000;
+const PICO_PER_CENT: i128 = PICO_PER_USD / 100;
 
 /// 10¹⁵ USD: more than any budget, far below the range of the integer.
 const USD_MAX: i128 = 1_000_000_000_000_000;
@@ -60,6 +61,47 @@ impl Money {
 
     pub const fn is_zero(self) -> bool {
         self.0 == 0
+    }
+
+    /// For a sentence: whole cents, or two digits of less than a cent: `5.00`, `0.0031`, `0.00`.
+    pub fn short(self) -> String {
+        self.shortened(self.short_unit() / 2)
+    }
+
+    /// As `short`, rounded down.
+    pub fn short_down(self) -> String {
+        self.shortened(0)
+    }
+
+    /// As `short`, rounded up: an amount above another never looks smaller than it.
+    pub fn short_up(self) -> String {
+        self.shortened(self.short_unit() - 1)
+    }
+
+    fn shortened(self, added: i128) -> String {
+        let unit = self.short_unit();
+        let units = self.0.saturating_add(added).div_euclid(unit);
+        Money(units.saturating_mul(unit)).cents()
+    }
+
+    /// Smallest amount that a short form shows.
+    fn short_unit(self) -> i128 {
+        let size = self.0.saturating_abs();
+        if size >= PICO_PER_CENT {
+            return PICO_PER_CENT;
+        }
+        let digits = size.checked_ilog10().unwrap_or(0) + 1;
+        10_i128.pow(digits.saturating_sub(2))
+    }
+
+    /// At least two decimal places.
+    fn cents(self) -> String {
+        let exact = self.to_string();
+        match exact.split_once('.') {
+            None => format!("{exact}.00"),
+            Some((_, tenths)) if tenths.len() == 1 => format!("{exact}0"),
+            Some(_) => exact,
+        }
     }
 
     /// Parses like `parse`, and also accepts `-0.12`, `-$0.12` and `$-0.12`.
@@ -146,6 +188,30 @@ impl Sum for Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_amount_has_cents_or_two_digits() {
+        for (text, near, down, up) in [
+            ("0", "0.00", "0.00", "0.00"),
+            ("5", "5.00", "5.00", "5.00"),
+            ("4.5", "4.50", "4.50", "4.50"),
+            ("4.9999", "5.00", "4.99", "5.00"),
+            ("0.061758", "0.06", "0.06", "0.07"),
+            ("0.00999", "0.01", "0.0099", "0.01"),
+            ("0.0031415", "0.0031", "0.0031", "0.0032"),
+            ("0.000019", "0.000019", "0.000019", "0.000019"),
+            (
+                "0.000000000001",
+                "0.000000000001",
+                "0.000000000001",
+                "0.000000000001",
+            ),
+        ] {
+            let amount = Money::parse(text).expect(text);
+            let shown = [amount.short(), amount.short_down(), amount.short_up()];
+            assert_eq!(shown, [near, down, up]);
+        }
+    }
 
     #[test]
     fn decimal_string_round_trips_exactly() {

@@ -34,6 +34,8 @@ pub struct Team {
     /// endpoints its keys may call; `None` allows all
     pub endpoints: Option<Vec<Endpoint>>,
     pub member_keys: MemberKeyRules,
+    /// most that one request of its keys may cost
+    pub max_cost: Option<Money>,
     pub created_ms: u64,
     pub deleted_ms: Option<u64>,
 }
@@ -113,6 +115,8 @@ pub struct VirtualKey {
     /// display name, unique within the team
     pub name: String,
     pub secret_hash: SecretHash,
+    /// the secret comes from another gateway: `secret_hash` is the keyed hash of its SHA-256
+    pub imported: bool,
     /// last four characters of the secret, to distinguish keys in a list
     pub hint: String,
     /// secret before the last rotation
@@ -122,6 +126,8 @@ pub struct VirtualKey {
     pub labels: Labels,
     /// endpoints it may call; `None` adds no restriction
     pub endpoints: Option<Vec<Endpoint>>,
+    /// most that one request may cost
+    pub max_cost: Option<Money>,
     pub expires_ms: Option<u64>,
     pub disabled: bool,
     pub created_ms: u64,
@@ -141,6 +147,8 @@ impl VirtualKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviousSecret {
     pub secret_hash: SecretHash,
+    /// as in `VirtualKey`
+    pub imported: bool,
     pub hint: String,
     pub until_ms: u64,
 }

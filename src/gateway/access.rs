@@ -219,6 +219,11 @@ fn is_route((_, owner): &(String, String)) -> bool {
     owner == ROUTE_OWNER
 }
 
+/// Returns `true` if the caller may use a target by the target's own names.
+pub(super) fn may_use(caller: &Caller, candidate: &Candidate) -> bool {
+    is_granted(caller, candidate)
+}
+
 fn is_granted(caller: &Caller, candidate: &Candidate) -> bool {
     let deployment = candidate.deployment();
     let names = (deployment.provider.name.as_str(), deployment.model.as_str());

@@ -1,5 +1,5 @@
-//! Hands budget alerts to the task that delivers them. Never waits: where the channel is full, the ledger raises the alert
-//! again at its next occasion.
+//! Hands alerts of budgets and deployments to the task that delivers them. Never waits: where the channel is full, the ledger raises the
+//! alert of a budget again at its next occasion.
 
 use std::sync::Arc;
 
@@ -8,10 +8,12 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::domain::alert::Alert;
 use crate::meter::Ledger;
+use crate::route::HealthChange;
 
 #[derive(Clone)]
 pub(super) struct AlertOutbox {
     pub sender: mpsc::Sender<Alert>,
+    pub deployments: mpsc::Sender<HealthChange>,
     pub ledger: Arc<Ledger>,
 }
 

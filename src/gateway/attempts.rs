@@ -9,7 +9,7 @@ use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
 use crate::domain::attribution::Tag;
-use crate::domain::event::HoldId;
+use crate::domain::event::{Flags, HoldId};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
@@ -17,11 +17,14 @@ use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::early_reply::EarlyReply;
 use crate::gateway::exchange::outcome::{AttemptFailure, Outcome};
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::exchange::{self, AdmittedAttempt, unmetered};
 use crate::gateway::inflight::InflightGuard;
+use crate::gateway::mirror_plan::MirrorPlan;
+use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{self, Reply};
 use crate::route::Step;
 use crate::upstream::Client;
@@ -32,6 +35,8 @@ pub(super) struct RoutedRequest {
     pub caller: Arc<Caller>,
     pub request: Arc<Request>,
     pub tag: Option<Tag>,
+    /// flags of its records whatever happens
+    pub marks: Flags,
     pub credential: Option<String>,
     /// the client's, for vendors of the same dialect
     pub headers: Arc<[(String, String)]>,
@@ -44,9 +49,33 @@ pub(super) struct RoutedRequest {
     pub cache: Option<Box<CachePlan>>,
     pub arrived: Instant,
     pub progress: SharedProgress,
+    pub origin: RequestOrigin,
+    /// copy that follows
+    pub mirror: Option<MirrorPlan>,
 }
 
 impl RoutedRequest {
+    /// The same request with a reply whose head may go out early; the copy that follows stays behind.
+    pub fn with_early(&self, early: EarlyReply) -> RoutedRequest {
+        RoutedRequest {
+            id: self.id,
+            caller: self.caller.clone(),
+            request: self.request.clone(),
+            tag: self.tag.clone(),
+            marks: self.marks,
+            credential: self.credential.clone(),
+            headers: self.headers.clone(),
+            timeouts: self.timeouts,
+            route_params: Vec::new(),
+            max_cost: self.max_cost,
+            cache: self.cache.clone(),
+            arrived: self.arrived,
+            progress: self.progress.with_early(early),
+            origin: self.origin,
+            mirror: None,
+        }
+    }
+
     /// Returns `true` if the client waits at least so long from now on.
     fn has_time(&self, wait: Duration) -> bool {
         let patience = self.timeouts.call_ms.map(Duration::from_millis);
@@ -76,13 +105,13 @@ struct LastFailure {
 }
 
 impl AttemptRunner {
-    /// Makes attempts until one answers or none is left.
+    /// Makes attempts until one answers or none is left; `None` if the client has the response already.
     pub async fn run(
         &self,
         routed: &RoutedRequest,
         client: &Client,
         mut guard: InflightGuard,
-    ) -> Result<Reply, Box<NoReply>> {
+    ) -> Result<Option<Reply>, Box<NoReply>> {
         let (mut refusal, mut failed) = (None, None);
         while let Some(step) = routed.progress.take_next() {
             if failed.is_some() && !routed.has_time(step.wait) {
@@ -91,7 +120,8 @@ impl AttemptRunner {
             if !wait_before(&step, &mut guard).await {
                 break;
             }
-            let may_wait = refusal.is_none() && failed.is_none();
+            let is_first = refusal.is_none() && failed.is_none();
+            let may_wait = is_first && routed.origin.may_wait();
             let attempt = match self.admit(routed, step, client, may_wait).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
@@ -107,10 +137,14 @@ impl AttemptRunner {
             let headers = attempt.failure_headers();
             let sent = exchange::run(attempt, client, routed.headers.clone(), guard.clone());
             let failure = match sent.await {
-                Outcome::Reply(reply) => return Ok(reply),
+                Outcome::Reply(reply) => return Ok(Some(reply)),
+                Outcome::Relayed => return Ok(None),
                 Outcome::Failed(failure) => failure,
             };
-            self.exchange.log_failure(&failure, routed.id);
+            // the failures of a drill are none of a provider
+            if routed.origin != RequestOrigin::Drill {
+                self.exchange.log_failure(&failure, routed.id);
+            }
             let is_own = failure.class == FailureClass::Gateway;
             failed = Some(LastFailure { failure, headers });
             if is_own {
@@ -118,9 +152,9 @@ impl AttemptRunner {
             }
         }
         match (failed, refusal) {
-            (Some(failed), _) => failed.end(routed.progress.attempts()),
+            (Some(failed), _) => failed.end(routed.progress.attempts()).map(Some),
             (None, Some(refusal)) => Err(Box::new(NoReply::Refused(refusal))),
-            (None, None) => Err(Box::new(NoReply::Refused(shutting_down()))),
+            (None, None) => Err(Box::new(NoReply::Refused(no_attempt(routed)))),
         }
     }
 
@@ -145,6 +179,7 @@ impl AttemptRunner {
             let call = unmetered::call(admission, context, client, &routed.headers, guard);
             return match Box::pin(call).await {
                 Outcome::Reply(reply) => Ok(reply),
+                Outcome::Relayed => Err(Box::new(NoReply::Refused(shutting_down()))),
                 Outcome::Failed(failure) => {
                     self.exchange.log_failure(&failure, routed.id);
                     let headers = Vec::new();
@@ -152,7 +187,7 @@ impl AttemptRunner {
                 }
             };
         }
-        let refusal = refusal.unwrap_or_else(shutting_down);
+        let refusal = refusal.unwrap_or_else(|| no_attempt(routed));
         Err(Box::new(NoReply::Refused(refusal)))
     }
 
@@ -174,7 +209,8 @@ impl AttemptRunner {
         let (settler, exchange) = (self.settler.clone(), self.exchange.clone());
         let progress = routed.progress.clone();
         let cache = routed.cache.as_ref().map(|cache| cache.attempt());
-        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, progress, cache);
+        let state = (progress, routed.marks, cache);
+        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, state);
         attempt.hold.wait_for_disk().await?;
         Box::pin(attempt.fetch_images(client.fetcher())).await?;
         routed.progress.begin();
@@ -191,14 +227,14 @@ impl AttemptRunner {
             request: routed.id,
             attempt: step.attempt,
         };
-        let route = step.candidate.route.as_ref();
-        let timeouts = route.map(|route| route.config.timeouts).unwrap_or_default();
+        let timeouts = step.candidate.timeouts();
         let limits = &self.exchange.limits;
         let attempt = NewAttempt {
             caller: routed.caller.clone(),
             request: routed.request.clone(),
             deadlines: Deadlines::new(limits, timeouts, routed.timeouts, routed.arrived),
             max_cost: routed.max_cost,
+            origin: routed.origin,
             step,
             id,
         };
@@ -248,6 +284,18 @@ fn is_of_target(error: &ApiError) -> bool {
             | ErrorCode::CostUnbounded
             | ErrorCode::RateLimitExceeded
     )
+}
+
+/// Refusal of a request for which no target could be chosen: the bounds of all are reached, or the process stops.
+fn no_attempt(routed: &RoutedRequest) -> ApiError {
+    let Some(wait_ms) = routed.progress.limited_ms() else {
+        return shutting_down();
+    };
+    let wait_s = wait_ms.div_ceil(1_000);
+    let message = format!(
+        "limit of requests or tokens per minute of every target of this model reached; retry after {wait_s} s"
+    );
+    ApiError::new(ErrorCode::RateLimitExceeded, message).with_retry_after(wait_s)
 }
 
 fn shutting_down() -> ApiError {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Operation};
 use crate::domain::api_error::ApiError;
 use crate::domain::money::Money;
@@ -17,6 +18,29 @@ pub const TAG_HEADER: &str = "x-gatekeeper-tag";
 
 /// Header with the most that a request may cost.
 pub const MAX_COST_HEADER: &str = "x-gatekeeper-max-cost-usd";
+
+/// Setting of a key or team with the most that a request may cost.
+const MAX_COST_SETTING: &str = "max_cost_usd";
+
+/// Most that an attempt may cost, and the header or setting that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MaxCost {
+    pub amount: Money,
+    pub param: &'static str,
+}
+
+impl MaxCost {
+    /// The lower of what the client's header and the caller's settings allow.
+    pub fn of(header: Option<Money>, caller: &Caller) -> Option<MaxCost> {
+        let header = header.map(|amount| (amount, MAX_COST_HEADER));
+        let setting = caller.max_cost().map(|amount| (amount, MAX_COST_SETTING));
+        let lowest = header
+            .into_iter()
+            .chain(setting)
+            .min_by_key(|(amount, _)| *amount);
+        lowest.map(|(amount, param)| MaxCost { amount, param })
+    }
+}
 
 /// Headers of a client that a vendor of the same dialect understands.
 const FORWARDED: [&str; 5] = [
@@ -49,6 +73,8 @@ pub struct Call {
     pub max_cost: Option<String>,
     /// controls of the cache, from `read_cache_headers`
     pub cache: Option<Box<CacheHeaders>>,
+    /// the client wants no copy of its request
+    pub no_mirror: bool,
     /// end user, from the header that the configuration names
     pub user: Option<String>,
     /// header `traceparent`, where traces are exported

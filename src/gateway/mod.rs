@@ -9,20 +9,31 @@ mod admission;
 mod alert_outbox;
 mod attempts;
 mod body_bytes;
+mod body_stream;
 mod body_work;
 mod caching;
 mod call;
+mod capture;
 mod client_timeouts;
 mod conversation;
 mod deadlines;
+mod drill;
 mod exchange;
+mod failed_call;
+mod figures;
 mod inflight;
 mod lookup;
 mod metrics;
+mod mirror;
+mod mirror_plan;
+mod mirror_stats;
+mod origin;
 mod price_list;
 mod rate_limit_headers;
+mod replaceable;
 mod reply;
 mod request;
+mod resolution;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,6 +51,7 @@ use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Pseudonyms, Tag};
+use crate::domain::event::Flags;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
 use crate::gateway::access::Access;
@@ -55,6 +67,7 @@ pub use crate::gateway::caching::controls::read_cache_headers;
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
+pub use crate::gateway::drill::{DrillCall, DrillOutcome, DrillReach};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::provider_test;
 pub use crate::gateway::exchange::provider_test::{
@@ -62,16 +75,23 @@ pub use crate::gateway::exchange::provider_test::{
 };
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::failed_call::FailedCall;
 pub use crate::gateway::inflight::Inflight;
 use crate::gateway::lookup::CacheStep;
 pub use crate::gateway::metrics::Metrics;
+pub use crate::gateway::mirror::MIRROR_HEADER;
+use crate::gateway::mirror::Mirrors;
+use crate::gateway::mirror_plan::MirrorPlan;
+pub use crate::gateway::mirror_stats::MirrorStats;
+use crate::gateway::origin::RequestOrigin;
 pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
-use crate::meter::estimates::Estimates;
+pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
 use crate::meter::{Ceilings, Ledger};
-use crate::route::{Moment, RouteCell, RouteProgress, RouteTable, mix};
+use crate::route::{HealthChange, Moment, RouteCell, mix};
+use crate::store::captures::Captures;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::trace::{RequestTrace, Tracer};
@@ -79,6 +99,8 @@ use crate::upstream::Client;
 
 /// Longest wait for the answer to the test of a provider.
 const PROVIDER_TEST_MS_MAX: u64 = 10_000;
+/// Text per token, where bounds of tokens per minute count a call before its usage is known.
+const BYTES_PER_TOKEN: u64 = 3;
 
 /// Parts of the process that the gateway works with.
 pub struct GatewayParts {
@@ -87,6 +109,8 @@ pub struct GatewayParts {
     pub pseudonyms: Pseudonyms,
     /// delivery of budget alerts
     pub alerts: mpsc::Sender<Alert>,
+    /// delivery of alerts of deployments
+    pub deployment_alerts: mpsc::Sender<HealthChange>,
     pub denials: Arc<Denials>,
     pub tracer: Arc<Tracer>,
     pub ceilings: Arc<Ceilings>,
@@ -95,6 +119,8 @@ pub struct GatewayParts {
     pub memory: Option<Arc<ReasoningMemory>>,
     /// `None`: no name has a cache
     pub cache: Option<Arc<ResponseCache>>,
+    /// `None`: no call is captured
+    pub captures: Option<Arc<Captures>>,
     pub time: Arc<Time>,
 }
 
@@ -103,13 +129,17 @@ pub struct Gateway {
     limits: Limits,
     user_header: Option<String>,
     access: Arc<Access>,
-    attempts: AttemptRunner,
+    attempts: Arc<AttemptRunner>,
     caching: CacheStep,
+    mirrors: Mirrors,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
     inflight: Arc<Inflight>,
     bodies: Arc<BodyBytes>,
-    refusals: RefusalLog,
+    refusals: Arc<RefusalLog>,
+    /// origin of the requests that it handles
+    origin: RequestOrigin,
+    captures: Option<Arc<Captures>>,
     tracer: Arc<Tracer>,
     time: Arc<Time>,
     /// random at start, then counted: makes request ids unique
@@ -134,20 +164,17 @@ impl Gateway {
             sealer: StateSealer::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
         });
-        let providers = config.providers.iter().map(Arc::as_ref);
+        let table = access.routes.load_full();
+        let providers = table.providers().iter().map(Arc::as_ref);
         parts.ceilings.retain_configured(providers);
-        let settler = Arc::new(Settler {
+        let alerts = AlertOutbox {
+            sender: parts.alerts,
             ledger: ledger.clone(),
-            ceilings: parts.ceilings.clone(),
-            queue: Arc::new(Queue::new(config.limits.queue_max)),
-            estimates: Arc::new(Estimates::default()),
-            alerts: AlertOutbox {
-                sender: parts.alerts,
-                ledger: ledger.clone(),
-            },
-            metrics: Metrics::default(),
-            routes: access.routes.clone(),
-        });
+            deployments: parts.deployment_alerts,
+        };
+        let queue = Arc::new(Queue::new(config.limits.queue_max));
+        let (ceilings, routes) = (parts.ceilings.clone(), access.routes.clone());
+        let settler = Arc::new(Settler::new(alerts, ceilings, queue, routes));
         let work = BodyWork::default();
         let admission = AdmissionControl {
             limits: config.limits,
@@ -165,21 +192,25 @@ impl Gateway {
         };
         let exchange = ExchangeContext::new(config.limits, time.clone(), reasoning, work);
         let exchange = Arc::new(exchange);
+        let refusals = RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone());
         Ok(Gateway {
             caching: CacheStep::new(parts.cache, config.cache.policy),
             limits: config.limits,
             user_header: config.user_header.clone(),
             access,
-            attempts: AttemptRunner {
+            attempts: Arc::new(AttemptRunner {
                 admission,
                 settler: settler.clone(),
                 exchange: exchange.clone(),
-            },
+            }),
+            mirrors: Mirrors::new(settler.mirrors.clone()),
             settler,
             exchange,
             inflight,
             bodies: Arc::new(BodyBytes::new(config.limits.bodies_bytes_max)),
-            refusals: RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone()),
+            refusals: Arc::new(refusals),
+            origin: RequestOrigin::Client,
+            captures: parts.captures,
             tracer: parts.tracer,
             time,
             next_unique: AtomicU64::new(getrandom::u64()?),
@@ -196,12 +227,10 @@ impl Gateway {
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(failed) => {
-                let FailedCall { error, headers } = *failed;
-                self.metrics().refused(error.code);
-                refused = Some(error.code.as_str());
-                let mut reply = Reply::refusal(dialect, &error, id);
-                reply.headers.extend(headers);
-                reply
+                let code = failed.error.code;
+                self.metrics().refused(code);
+                refused = Some(code.as_str());
+                failed.into_reply(dialect, id)
             }
         };
         self.metrics().answered(began.elapsed());
@@ -237,29 +266,39 @@ impl Gateway {
         guard.belong_to(&caller);
         let mut entry = RefusalEntry::new(id, call.dialect, call.operation, caller.clone());
         entry.address = call.address;
+        let draft = caller.capture.and_then(|keep| {
+            let call = (&*caller, &call, id);
+            capture::begin(self.captures.as_ref(), keep, call)
+        });
         let is_unmetered = call.operation.is_unmetered();
         let routed = self.route(&mut entry, caller, call).await;
         let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
+        routed.marks = capture::marks(draft.as_deref());
         if routed.cache.is_some() {
             let answered = Box::pin(self.caching.answer(&self.attempts, &mut routed)).await;
             if let Some(reply) = answered.map_err(|error| self.refusals.log(&entry, error))? {
-                return Ok(reply.with_route_params(&routed.route_params));
+                let reply = reply.with_route_params(&routed.route_params);
+                return Ok(capture::finish(draft, reply));
             }
+        }
+        if let Some(plan) = routed.mirror.take() {
+            self.start_mirror(plan, &routed, client);
         }
         let ended = if is_unmetered {
             self.attempts.run_unmetered(&routed, client, guard).await
         } else {
-            self.attempts.run(&routed, client, guard).await
+            replaceable::run(&self.attempts, &routed, client, guard).await
         };
-        let ended = ended.map(|reply| reply.with_route_params(&routed.route_params));
-        let ended = ended.map(|reply| match &routed.cache {
-            Some(cache) => reply.with_cache(&cache.note),
-            None => reply,
-        });
-        ended.map_err(|no_reply| match *no_reply {
-            NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
-            NoReply::Failed(error, headers) => Box::new(FailedCall { error, headers }),
-        })
+        match ended.map(|reply| reply.with_route_params(&routed.route_params)) {
+            Ok(reply) => Ok(capture::finish(
+                draft,
+                reply.with_lookup(routed.cache.as_deref()),
+            )),
+            Err(no_reply) => Err(match *no_reply {
+                NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
+                NoReply::Failed(error, headers) => FailedCall::with_draft(error, headers, draft),
+            }),
+        }
     }
 
     /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
@@ -293,22 +332,41 @@ impl Gateway {
             boot_ms: self.time.boot_ms(),
             random: mix(seed),
             conversation: plan.has_affinity().then(|| conversation::hash(&request)),
+            tokens: request.input.text_bytes / BYTES_PER_TOKEN,
         };
-        let progress = RouteProgress::new(plan, moment);
+        let may_mirror = self.origin == RequestOrigin::Client && !call.no_mirror;
+        let mirrored = plan
+            .route()
+            .filter(|_| may_mirror && !call.operation.is_unmetered());
+        let mirror = mirrored.and_then(|route| {
+            let parts = (&*self.access, &*self.settler.ledger);
+            self.mirrors.choose(parts, &caller, route, seed)
+        });
         Ok(RoutedRequest {
             cache,
             id: entry.request,
             caller,
             request: Arc::new(request),
             tag: entry.tag.clone(),
+            marks: Flags::default(),
             credential: call.credential,
             headers: call.headers.into(),
             timeouts: call.timeouts,
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
             arrived: std::time::Instant::now(),
-            progress: SharedProgress::new(progress, self.time.clone(), seed, call.trace),
+            progress: SharedProgress::new(plan, moment, self.time.clone(), seed, call.trace),
+            origin: self.origin,
+            mirror,
         })
+    }
+
+    /// Sends the copy of a request, unless the process is stopping.
+    fn start_mirror(&self, plan: MirrorPlan, routed: &RoutedRequest, client: &Client) {
+        if let Ok(guard) = self.inflight.begin() {
+            let of = (self.next_id(), routed);
+            self.mirrors.start(plan, of, &self.attempts, client, guard);
+        }
     }
 
     async fn read(&self, call: &Call) -> Result<Request, ApiError> {
@@ -425,13 +483,6 @@ impl Gateway {
         provider_test::run(client, provider, timeout, self.time.wall_ms()).await
     }
 
-    /// Listed models with their prices, and source and month of the price sheet.
-    pub fn prices(&self) -> (Vec<PricedModel>, String) {
-        let routes = self.access.routes.load();
-        let as_of = routes.prices_as_of().to_owned();
-        (price_list::priced_models(&routes), as_of)
-    }
-
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
     }
@@ -440,48 +491,10 @@ impl Gateway {
         &self.limits
     }
 
-    pub fn metrics(&self) -> &Metrics {
-        &self.settler.metrics
-    }
-
-    pub fn inflight(&self) -> &Inflight {
-        &self.inflight
-    }
-
-    /// Routes in force.
-    pub fn routes(&self) -> Arc<RouteTable> {
-        self.access.routes.load_full()
-    }
-
-    /// Number of requests that wait for room in a budget.
-    pub fn waiting(&self) -> usize {
-        self.settler.queue.waiting()
-    }
-
-    /// Number of upstream calls that are read to their end without a client.
-    pub fn draining(&self) -> usize {
-        self.exchange.drain_slots.running()
-    }
-
     /// A new request id.
     pub fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, zeros in the lower 16
         let unique = u128::from(self.next_unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
-    }
-}
-
-/// A call that ended without a reply: its error, and the headers of the attempt if there was one.
-struct FailedCall {
-    error: ApiError,
-    headers: Vec<(String, String)>,
-}
-
-impl From<ApiError> for Box<FailedCall> {
-    fn from(error: ApiError) -> Box<FailedCall> {
-        Box::new(FailedCall {
-            error,
-            headers: Vec::new(),
-        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::gateway::Gateway;
 use crate::price::{Price, Row};
 use crate::route::RouteTable;
 
@@ -25,8 +26,17 @@ pub struct PricedModel {
     pub row: Option<Arc<Row>>,
 }
 
+impl Gateway {
+    /// Listed models with their prices, and source and month of the price sheet.
+    pub fn prices(&self) -> (Vec<PricedModel>, String) {
+        let routes = self.access.routes.load();
+        let as_of = routes.prices_as_of().to_owned();
+        (priced_models(&routes), as_of)
+    }
+}
+
 /// All listed models in the order of their names.
-pub(super) fn priced_models(routes: &RouteTable) -> Vec<PricedModel> {
+fn priced_models(routes: &RouteTable) -> Vec<PricedModel> {
     routes
         .names()
         .map(|(name, deployment)| PricedModel {

@@ -1,12 +1,6 @@
-//! Reply to the listener: status, headers, and a body that is whole or a stream. A stream that is aborted must never look like
-//! one that ended.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+//! Reply to the listener: status, headers, and a body that is whole or a stream.
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use crate::dialect::{self, Dialect};
 use crate::domain::api_error::ApiError;
@@ -16,75 +10,16 @@ use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
+use crate::gateway::body_stream::{BodyStream, CapturedStream};
+use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::rate_limit_headers;
 use crate::route::Deployment;
 
 pub enum Body {
     Whole(Bytes),
     Stream(BodyStream),
-}
-
-/// Chunks of an event stream, each as soon as it is there.
-pub struct BodyStream {
-    chunks: mpsc::Receiver<Bytes>,
-    ended: Arc<AtomicBool>,
-}
-
-/// The stream was aborted before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("response aborted before its end")]
-pub struct BodyAborted;
-
-impl BodyStream {
-    /// Polls the next chunk; `None` only after a clean end.
-    pub fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BodyAborted>>> {
-        self.chunks.poll_recv(context).map(|chunk| match chunk {
-            Some(chunk) => Some(Ok(chunk)),
-            None if self.ended.load(Ordering::Acquire) => None,
-            None => Some(Err(BodyAborted)),
-        })
-    }
-}
-
-/// Sending half of a [`BodyStream`]. Dropped without `end`, it aborts the body.
-pub(super) struct BodySender {
-    chunks: mpsc::Sender<Bytes>,
-    ended: Arc<AtomicBool>,
-}
-
-/// Creates a stream that holds so many chunks for a slow client.
-pub(super) fn body_channel(chunks_max: usize) -> (BodySender, BodyStream) {
-    let (sender, receiver) = mpsc::channel(chunks_max);
-    let ended = Arc::new(AtomicBool::new(false));
-    (
-        BodySender {
-            chunks: sender,
-            ended: ended.clone(),
-        },
-        BodyStream {
-            chunks: receiver,
-            ended,
-        },
-    )
-}
-
-impl BodySender {
-    /// Waits for room; an error means that the client is gone.
-    pub async fn send(&self, chunk: Bytes) -> Result<(), BodyAborted> {
-        self.chunks.send(chunk).await.map_err(|_| BodyAborted)
-    }
-
-    /// Returns when the client is gone.
-    pub async fn closed(&self) {
-        self.chunks.closed().await;
-    }
-
-    pub fn end(self) {
-        self.ended.store(true, Ordering::Release);
-    }
+    /// a stream of a call that is captured
+    Captured(CapturedStream),
 }
 
 pub struct Reply {
@@ -161,6 +96,14 @@ impl Reply {
                 .push(("x-gatekeeper-route-params".into(), value));
         }
         self
+    }
+
+    /// Tells the outcome of a lookup that found nothing.
+    pub(super) fn with_lookup(self, plan: Option<&CachePlan>) -> Reply {
+        match plan {
+            Some(plan) => self.with_cache(&plan.note),
+            None => self,
+        }
     }
 
     /// Tells the outcome of the lookup in the cache.

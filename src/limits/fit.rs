@@ -52,7 +52,7 @@ pub(super) fn fit(rules: &[&Rule], text: &str) -> Fit {
     let Some(mut body) = Node::read(text) else {
         return Fit::default();
     };
-    let mut changed = Vec::new();
+    let (mut changed, mut is_changed) = (Vec::new(), false);
     for _ in 0..PASSES_MAX {
         let mut is_mended = false;
         for rule in rules {
@@ -60,11 +60,12 @@ pub(super) fn fit(rules: &[&Rule], text: &str) -> Fit {
                 is_mended |= remedy::mend(rule, &mut body, trail, &mut changed);
             }
         }
+        is_changed |= is_mended;
         if !is_mended {
             break;
         }
     }
-    let fitted = (!changed.is_empty()).then(|| {
+    let fitted = is_changed.then(|| {
         let mut out = String::with_capacity(text.len());
         body.write(&mut out);
         out

@@ -4,6 +4,7 @@
 
 mod fit;
 mod judge;
+mod media;
 mod names;
 mod path;
 mod remedy;
@@ -13,6 +14,7 @@ mod table;
 mod tree;
 
 pub use fit::{Fit, Violation};
+pub use media::relabel;
 pub use table::{Table, Target};
 
 #[cfg(test)]

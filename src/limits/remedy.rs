@@ -1,20 +1,18 @@
 //! Remedies: the smallest change after which a value no longer violates its rule. Content, tools and the format of the answer are
 //! never left out: without them the answer would be another one.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::judge;
+use super::media;
 use super::names;
 use super::path::{Path, Step};
 use super::rule::{Limit, Rule};
 use super::schema;
 use super::tree::Node;
-use crate::domain::image_type::image_type;
 
 /// Members without which a request means something else.
-const KEPT: [&str; 31] = [
+const KEPT: [&str; 33] = [
     "model",
     "messages",
     "input",
@@ -46,9 +44,9 @@ const KEPT: [&str; 31] = [
     "n",
     "image_url",
     "schema",
+    "conversation",
+    "previous_response_id",
 ];
-/// Base64 letters that hold the first bytes of an image.
-const HEAD_LETTERS: usize = 32;
 /// Text in place of a blank one that cannot be left out.
 const PLACEHOLDER: &str = ".";
 /// Message between a result and a turn that must not follow it.
@@ -142,6 +140,7 @@ impl Mender<'_, '_> {
             Limit::MaxCount { .. } if leaf.starts_with("cache") => self.remove(),
             Limit::OneOf(values) => self.choose(values),
             Limit::MediaTypes(types) => self.rename_media(types),
+            Limit::Types(kinds) => self.enclose(kinds),
             Limit::LessThan(_) | Limit::NotWith(_) => self.remove(),
             Limit::NotAfter(order) => self.separate(order),
             Limit::LastOneOf(roles) if has(roles, "user") => self.ask_last(),
@@ -298,6 +297,18 @@ impl Mender<'_, '_> {
         self.set_text(PLACEHOLDER)
     }
 
+    /// One text where a list is wanted. Both say the same, so that nothing is named.
+    fn enclose(&mut self, kinds: &[String]) -> bool {
+        let text = self.value().filter(|value| value.is_text());
+        let Some(json) = text.and_then(Node::json).filter(|_| kinds == ["array"]) else {
+            return false;
+        };
+        if let Some(node) = self.body.change(self.trail) {
+            node.replace(Node::written(Value::from(vec![json]).to_string()));
+        }
+        true
+    }
+
     fn clamp(&mut self, bar: f64) -> bool {
         if bar.fract() == 0.0 {
             self.set(format!("{bar:.0}"))
@@ -329,15 +340,13 @@ impl Mender<'_, '_> {
     /// Media type by the first bytes of an image, whatever its label says.
     fn media_type_of_bytes(&self) -> Option<&'static str> {
         let text = self.value().and_then(Node::string)?;
-        let data = match text.strip_prefix("data:") {
-            Some(rest) => rest.split_once(',')?.1.to_owned(),
+        match text.strip_prefix("data:") {
+            Some(rest) => media::type_of(rest.split_once(',')?.1),
             None => {
                 let (_, owner) = self.trail.split_last()?;
-                self.body.at(owner)?.member("data")?.string()?.into_owned()
+                media::type_of(&self.body.at(owner)?.member("data")?.string()?)
             }
-        };
-        let head = data.get(..HEAD_LETTERS).unwrap_or(&data);
-        image_type(&STANDARD.decode(head).ok()?)
+        }
     }
 
     /// The media type of the bytes, or the usual name of one, in place of another label.
@@ -415,12 +424,14 @@ impl Mender<'_, '_> {
         let Some(node) = self.body.change(self.trail) else {
             return false;
         };
-        if top_only {
-            schema::inline_references(node);
-            node.retain_members(|name| has(words, name));
-        } else {
-            schema::change_each(node, &mut |schema| schema::describe_others(schema, words));
-        }
+        schema::change(node, |node| {
+            if top_only {
+                schema::inline_references(node);
+                node.retain_members(|name| has(words, name));
+            } else {
+                schema::change_each(node, &mut |schema| schema::describe_others(schema, words));
+            }
+        });
         self.name("");
         true
     }
@@ -429,7 +440,7 @@ impl Mender<'_, '_> {
         let Some(node) = self.body.change(self.trail) else {
             return false;
         };
-        schema::change_each(node, &mut schema::close);
+        schema::change(node, |node| schema::change_each(node, &mut schema::close));
         self.name("");
         true
     }

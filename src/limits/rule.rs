@@ -153,10 +153,23 @@ pub(super) enum Limit {
 }
 
 impl RuleRow {
-    /// Rows of one name limit the same thing.
-    pub(super) fn name(&self) -> (String, String, String) {
-        let limit = format!("{:?}", std::mem::discriminant(&self.limit));
-        (self.endpoint.clone(), self.field.clone(), limit)
+    /// Rows of one name limit the same thing of the same models: one bar, or one list.
+    pub(super) fn name(&self) -> (String, String, String, Vec<String>) {
+        let limit = match &self.limit {
+            LimitRow::Min(_)
+            | LimitRow::Max(_)
+            | LimitRow::MinChars(_)
+            | LimitRow::MaxChars(_)
+            | LimitRow::MinItems(_)
+            | LimitRow::MaxItems(_) => format!("{:?}", std::mem::discriminant(&self.limit)),
+            other => format!("{other:?}"),
+        };
+        (
+            self.endpoint.clone(),
+            self.field.clone(),
+            limit,
+            self.models.clone(),
+        )
     }
 
     /// The rule; `None` if its pattern is not a regular expression. `is_borrowed`: stated for another vendor.

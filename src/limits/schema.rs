@@ -1,4 +1,4 @@
-//! JSON schemas inside a request: the schemas within a schema, and the limits that vendors set to them.
+//! JSON schemas inside a request, as values or written as texts: the schemas within a schema, and the limits that vendors set to them.
 
 use super::rule::Limit;
 use super::tree::Node;
@@ -54,17 +54,39 @@ fn depth(schema: &Node<'_>) -> usize {
 }
 
 pub(super) fn violates(limit: &Limit, schema: &Node<'_>) -> bool {
+    match schema.string() {
+        Some(text) => Node::read(&text).is_some_and(|schema| exceeds(limit, &schema)),
+        None => exceeds(limit, schema),
+    }
+}
+
+/// Changes a schema, also one that is written as a text.
+pub(super) fn change(node: &mut Node<'_>, change: impl FnOnce(&mut Node<'_>)) {
+    let text = node.string().map(std::borrow::Cow::into_owned);
+    let Some(text) = text else {
+        return change(node);
+    };
+    let Some(mut schema) = Node::read(&text) else {
+        return;
+    };
+    change(&mut schema);
+    let mut written = String::with_capacity(text.len());
+    schema.write(&mut written);
+    node.replace(Node::text_value(&written));
+}
+
+fn exceeds(limit: &Limit, schema: &Node<'_>) -> bool {
     let properties = |schema: &Node<'_>| schema.member("properties").map_or(0, Node::size);
     match limit {
         Limit::SchemaKeywords { words, top_only } => {
-            let has_other = |schema: &Node<'_>| {
+            let has_word = |schema: &Node<'_>| {
                 let mut names = schema.children().filter_map(|(name, _)| name);
                 names.any(|name| !words.iter().any(|word| word == name))
             };
             if *top_only {
-                schema.is_object() && has_other(schema)
+                schema.is_object() && has_word(schema)
             } else {
-                all(schema).into_iter().any(has_other)
+                all(schema).into_iter().any(has_word)
             }
         }
         Limit::AllRequired => all(schema).into_iter().any(|schema| {

@@ -280,3 +280,38 @@ fn believed_row_never_refuses_and_names_what_it_changes() {
         "{judged} judged, {changing} change"
     );
 }
+
+fn fitted((vendor, endpoint): (&str, &str), model: &str, body: &Value) -> Fit {
+    let models = [model];
+    let target = Target {
+        vendor,
+        endpoint,
+        models: &models,
+    };
+    Table::embedded().fit(target, &body.to_string())
+}
+
+#[test]
+fn lone_text_becomes_the_list_that_a_vendor_wants_without_a_name() {
+    let fit = fitted(("together", "chat"), "m", &json!({"stop": "END"}));
+    assert_eq!(fit.body.as_deref(), Some(r#"{"stop":["END"]}"#));
+    assert_eq!((fit.changed.len(), fit.refusal), (0, None));
+}
+
+#[test]
+fn rules_of_another_vendor_hold_beside_own_rules_of_the_same_kind() {
+    let body = json!({"frequency_penalty": 1, "logit_bias": {}, "stop": ["x"]});
+    let fit = fitted(("azure", "chat"), "gpt-5.2", &body);
+    assert_eq!(fit.refusal, None);
+    for name in ["frequency_penalty", "logit_bias", "stop"] {
+        assert!(fit.changed.iter().any(|changed| changed == name), "{name}");
+    }
+}
+
+#[test]
+fn conversation_that_a_stateless_vendor_never_kept_is_refused_and_not_left_out() {
+    let body = json!({"input": "go", "previous_response_id": "resp_1"});
+    let fit = fitted(("deepseek", "responses"), "deepseek-flash", &body);
+    assert_eq!((fit.body, fit.changed.len()), (None, 0));
+    assert!(fit.refusal.is_some());
+}

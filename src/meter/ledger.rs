@@ -15,6 +15,7 @@ use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
+use crate::meter::balance::WouldRefuse;
 use crate::meter::rate_limits::{RateLimitStatus, Tokens};
 use crate::meter::retries::{Retries, RunningRetry};
 use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, TightestBudget, UnloggedEnding};
@@ -73,7 +74,7 @@ pub struct Ledger {
     wal: Arc<Wal>,
     zone: Zone,
     /// read under the lock, so that no hold carries a time from before a set-back into later windows
-    time: Arc<Time>,
+    pub(super) time: Arc<Time>,
     /// counts budget changes and corrections, which may free budget without a settlement
     changes: watch::Sender<u64>,
     retries: Arc<Retries>,
@@ -138,42 +139,6 @@ impl Ledger {
             LedgerEvent::Hold(hold) => state.remainder(&hold.charges, at_ms),
             _ => None,
         };
-        Ok(HoldGrant {
-            id,
-            at_ms,
-            sequence,
-            allowance,
-            remainder,
-        })
-    }
-
-    /// Books a call that cost nothing: it is counted by the request limits of its caller and recorded, and takes no budget.
-    pub fn book_free(
-        &self,
-        claim: Claim<'_>,
-        ending: impl FnOnce(u64) -> CallResult,
-    ) -> Result<HoldGrant, HoldError> {
-        let mut state = self.lock();
-        let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
-        if !state.contains_all(claim.budgets) || !state.rate_limits.contains_all(claim.limits) {
-            return Err(HoldError::Denied(HoldDenial::Stale));
-        }
-        let hold = Hold {
-            at_ms,
-            ..claim.hold
-        };
-        let (id, none) = (hold.id, Tokens::default());
-        let checked = (state.rate_limits).check_room(claim.limits, &hold, none, boot_ms);
-        checked.map_err(|hit| HoldError::Denied(HoldDenial::RateLimited(hit)))?;
-        let remainder = state.remainder_of(claim.budgets, &hold, at_ms);
-        let allowance = state.rate_limits.take(claim.limits, &hold, none);
-        let ending = ending(at_ms);
-        let event = LedgerEvent::Settle(Settlement { hold, ending });
-        let sequence = self.wal.append(Arc::new(event)).map_err(|error| {
-            state.rate_limits.release(id, boot_ms);
-            HoldError::NotLogged(error)
-        })?;
-        state.rate_limits.settle(id, Some(0), boot_ms);
         Ok(HoldGrant {
             id,
             at_ms,
@@ -330,6 +295,12 @@ impl Ledger {
         self.notify_change();
     }
 
+    /// Sets what was settled elsewhere in a window of a new budget. Not logged, because the books already contain it.
+    pub fn open_balance(&self, charge: Charge, settled: Money) {
+        self.lock().restore_balance(charge, settled);
+        self.notify_change();
+    }
+
     /// Sets the alert threshold in percent of a budget's limit.
     pub fn set_threshold(&self, percent: u8) {
         self.lock().threshold_percent = percent;
@@ -388,6 +359,32 @@ impl Ledger {
 
     pub fn budget_status(&self, id: BudgetId) -> Option<BudgetStatus> {
         self.lock().budget_status(id, self.time.now_ms())
+    }
+
+    /// Status of a budget, and what it would have refused if it warns.
+    pub fn budget_report(&self, id: BudgetId) -> Option<(BudgetStatus, Option<WouldRefuse>)> {
+        let mut state = self.lock();
+        let status = state.budget_status(id, self.time.now_ms())?;
+        let would_refuse = (!status.blocks).then(|| state.would_refuse(id));
+        Some((status, would_refuse))
+    }
+
+    /// Requests that budgets which warn would have refused, by window.
+    pub fn would_refuse(&self) -> Vec<(Charge, WouldRefuse)> {
+        let state = self.lock();
+        let counted = state.balances.iter();
+        counted
+            .filter(|(_, balance)| balance.would_refuse.requests > 0)
+            .map(|(charge, balance)| (*charge, balance.would_refuse))
+            .collect()
+    }
+
+    /// Adds what was counted before the start.
+    pub fn restore_would_refuse(&self, counted: Vec<(Charge, WouldRefuse)>) {
+        let mut state = self.lock();
+        for (charge, refused) in counted {
+            state.restore_would_refuse(charge, refused);
+        }
     }
 
     /// Adds or updates a rate limit after the commit of the change. A new limit also counts the calls in flight to which it
@@ -468,7 +465,7 @@ impl Ledger {
     }
 
     /// A poisoned lock is safe to use: `apply` cannot panic, so a panic leaves the amounts consistent.
-    fn lock(&self) -> MutexGuard<'_, LedgerState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

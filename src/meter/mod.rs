@@ -3,8 +3,10 @@
 //! and never waits.
 
 mod alerts;
+mod balance;
 mod ceilings;
 pub mod estimates;
+mod free_call;
 mod ledger;
 mod rate_limits;
 mod retries;
@@ -13,7 +15,9 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod used_up;
+mod would_refuse;
 
+pub use crate::meter::balance::WouldRefuse;
 pub use crate::meter::ceilings::{Ceilings, ReportedBill};
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
 pub use crate::meter::retries::RunningRetry;

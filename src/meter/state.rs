@@ -11,19 +11,10 @@ use crate::domain::event::{CallResult, Charge, Hold, HoldId, LedgerEvent, Subjec
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
+use crate::meter::balance::Balance;
 use crate::meter::rate_limits::{RateLimitHit, RateLimits};
-use crate::meter::sent_alerts::{SentAlerts, THRESHOLD_PERCENT};
+use crate::meter::sent_alerts::THRESHOLD_PERCENT;
 use crate::store::KnownWindows;
-
-/// Amounts of one window of one budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Balance {
-    pub settled: Money,
-    held: Money,
-    /// number of open holds that charge it
-    holds: u32,
-    pub sent: SentAlerts,
-}
 
 /// Current limit and amounts of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -422,8 +413,7 @@ impl LedgerState {
             LedgerEvent::Hold(hold) => {
                 for charge in &hold.charges {
                     let balance = self.balances.entry(*charge).or_default();
-                    balance.held = balance.held.plus(hold.ceiling);
-                    balance.holds += 1;
+                    balance.hold(hold.ceiling);
                 }
                 self.holds.insert(hold.id, hold.clone());
                 Vec::new()
@@ -462,10 +452,9 @@ impl LedgerState {
         self.unlogged.remove(&id);
         let mut freed = Vec::with_capacity(hold.charges.len());
         for charge in &hold.charges {
+            let budget = self.budgets.get(&charge.budget).map(|state| &state.budget);
             let balance = self.balances.entry(*charge).or_default();
-            balance.held = balance.held.minus(hold.ceiling);
-            balance.settled = balance.settled.plus(cost);
-            balance.holds = balance.holds.saturating_sub(1);
+            balance.resolve(hold.ceiling, cost, budget);
             let is_droppable = balance.holds == 0 && !self.keeps_past;
             if is_droppable && self.is_past(*charge) {
                 self.balances.remove(charge);

@@ -12,7 +12,7 @@ use crate::store::backup::archive::{self, ArchiveError, BackupFacts};
 use crate::store::backup::restore::{self, RestoreOptions};
 use crate::store::disk::FolderDisk;
 use crate::store::seal::SealKey;
-use crate::store::{Options, Store};
+use crate::store::{Options, SealKeyCheck, Store};
 
 /// Wait for the books of a backup to settle; their log is empty.
 const CATCH_UP_MS: u64 = 10_000;
@@ -107,6 +107,7 @@ async fn check_in(file: &Path, folder: &Path) -> Result<BackupCheck, String> {
         disk_reserve_mb: 0,
         wait_for_disk: false,
         create: false,
+        seal_key: SealKeyCheck::Skip,
     })
     .map_err(|error| error.to_string())?;
     let verified = match store.verification(zone, CATCH_UP_MS).await {

@@ -8,11 +8,12 @@ use crate::config::{Config, Sync};
 use crate::control::Control;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
-use crate::meter::Ledger;
+use crate::meter::{Ledger, WouldRefuse};
 use crate::process::platform::Platform;
+use crate::process::seal_key::seal_key_check;
 use crate::process::start_error::StartError;
 use crate::store::disk::{Disk, FolderDisk};
-use crate::store::{Options, RecoveredState, Store, StoreError};
+use crate::store::{Options, RecoveredState, SealKeyCheck, Store, StoreError};
 
 /// Parts that share the data folder.
 pub(super) struct Instance {
@@ -32,7 +33,11 @@ impl Instance {
             Some(disk) => disk,
             None => folder_disk(config, create)?,
         };
-        let (store, recovered) = open_store(config, disk.clone(), &zone, create)?;
+        let seal_key = match create {
+            true => SealKeyCheck::Skip,
+            false => seal_key_check(config)?,
+        };
+        let (store, recovered) = open_store(config, disk.clone(), &zone, create, seal_key)?;
         let time = Arc::new(match store.anchor()? {
             Some(anchor) => Time::resume(platform.clock, anchor),
             None => Time::new(platform.clock),
@@ -73,6 +78,7 @@ fn open_store(
     disk: Arc<dyn Disk>,
     zone: &Zone,
     create: bool,
+    seal_key: SealKeyCheck,
 ) -> Result<(Store, RecoveredState), StoreError> {
     let (store, recovered) = Store::open(Options {
         disk,
@@ -81,6 +87,7 @@ fn open_store(
         disk_reserve_mb: config.ledger.disk_reserve_mb,
         wait_for_disk: config.ledger.sync == Sync::Disk,
         create,
+        seal_key,
     })?;
     for remark in &recovered.remarks {
         tracing::warn!(remark = %remark, "data folder opened with a remark");
@@ -110,6 +117,9 @@ fn recover_ledger(
 ) -> Result<Ledger, StartError> {
     let tenants = store.tenants()?;
     let ledger = Ledger::recover(store.wal(), zone.clone(), tenants.budgets, recovered, time)?;
+    let counted = store.would_refuse()?.into_iter();
+    let counted = counted.map(|(charge, requests, cost)| (charge, WouldRefuse { requests, cost }));
+    ledger.restore_would_refuse(counted.collect());
     for limit in &tenants.limits {
         // no call is running yet, so none counts towards the limit
         ledger.set_limit(limit, |_| false);

@@ -4,16 +4,37 @@
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigErrors};
-use crate::control::Control;
-use crate::process::route_source::RouteSource;
+use crate::control::{Control, Declarations, FileDeclarations};
+use crate::price::Sheet;
+use crate::process::route_catalogue;
 use crate::store::seal::SealKey;
+use crate::store::{Store, StoreError};
 use crate::upstream::{Egress, TlsFileError};
 
-/// Routes in force, and the control plane that records a reload.
+/// Declarations in force, and the control plane that records a reload.
 pub(super) struct ConfigReload {
-    pub routes: Arc<RouteSource>,
+    pub declarations: Arc<Declarations>,
     pub control: Control,
     pub seal_key: SealKey,
+}
+
+/// Providers and routes of the configuration and of the books.
+pub(super) fn declarations(
+    config: &Config,
+    store: &Store,
+    seal_key: &SealKey,
+    sheet: Arc<Sheet>,
+) -> Result<Arc<Declarations>, StoreError> {
+    let declarations = Declarations::open(store, of_file(config), seal_key.clone(), sheet)?;
+    route_catalogue::warn_of_names(&declarations.routes().load());
+    Ok(Arc::new(declarations))
+}
+
+fn of_file(config: &Config) -> FileDeclarations {
+    FileDeclarations {
+        providers: config.providers.clone(),
+        routing: config.routing.clone(),
+    }
 }
 
 /// Settings of outgoing connections, with the files of every destination read.
@@ -42,7 +63,8 @@ impl ConfigReload {
             tracing::error!(%error, "configuration not reloaded; its audit event cannot be written");
             return;
         }
-        self.routes.set_config(&config);
+        self.declarations.replace_file(of_file(&config)).await;
+        route_catalogue::warn_of_names(&self.declarations.routes().load());
         tracing::info!(
             providers = config.providers.len(),
             routes = config.routing.routes.len(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::control::PricesError;
 use crate::domain::api_error::ApiError;
+use crate::process::seal_key::SealKeyError;
 use crate::server::CertificateError;
 use crate::store::{AppendError, StoreError};
 use crate::upstream::TlsFileError;
@@ -32,6 +33,8 @@ pub enum StartError {
     Timezone(String),
     #[error("{0}")]
     Setup(#[from] ApiError),
+    #[error("{0}")]
+    SealKey(#[from] SealKeyError),
     #[error("{0}")]
     Prices(#[from] PricesError),
     #[error("unusable certificate {0}")]

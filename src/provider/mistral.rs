@@ -85,15 +85,39 @@ static EMBEDDINGS: CompatRules = CompatRules {
     one_choice: false,
 };
 
+/// Beginnings of the names of models that do not reason.
+const NOT_REASONING: [&str; 9] = [
+    "codestral",
+    "ministral",
+    "mistral-embed",
+    "mistral-large-2",
+    "mistral-large-3",
+    "mistral-tiny",
+    "open-",
+    "pixtral",
+    "voxtral",
+];
+
+/// Mistral's own models reason or do not; those of others that it serves take all efforts of its SDK 3.7.
+fn reasoning(model: &str) -> ReasoningStyle {
+    if NOT_REASONING.iter().any(|begin| model.starts_with(begin)) {
+        ReasoningStyle::None
+    } else if model.contains("glm") || model.contains("deepseek") {
+        ReasoningStyle::Effort(&Effort::ALL)
+    } else {
+        ReasoningStyle::Effort(&[Effort::None, Effort::High])
+    }
+}
+
 /// Call ids are nine letters or digits; a user turn directly after tool results is rejected.
-fn capabilities(_: &str) -> Capabilities {
+fn capabilities(model: &str) -> Capabilities {
     Capabilities {
         top_k: true,
         documents: false,
         user: false,
         user_after_results: false,
-        // all values of Mistral's SDK 3.7
-        reasoning: ReasoningStyle::Effort(&Effort::ALL),
+        reasoning: reasoning(model),
+        reasoning_by_model: true,
         ids: IdRule {
             min: 9,
             max: 9,

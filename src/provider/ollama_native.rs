@@ -17,7 +17,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Ollama, "/api/chat").with_framing(Framing::Lines),
-        Endpoint::embeddings("/v1/embeddings"),
+        Endpoint::embeddings("/v1/embeddings").borrowed(),
     ],
     place: PlaceRule::None,
     price: PriceRule::Free,

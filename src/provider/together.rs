@@ -6,7 +6,7 @@ use super::preset::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, PlaceRule, Preset, PriceRule,
     SupportedFields,
 };
-use crate::conversation::Capabilities;
+use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -39,8 +39,31 @@ static CHAT: CompatRules = CompatRules {
     one_choice: false,
 };
 
+/// Parts of the names of models that do not reason.
+const NOT_REASONING: [&str; 6] = [
+    "-instruct",
+    "/gemma-2",
+    "/gemma-3",
+    "/llama-",
+    "/meta-llama-",
+    "/qwen2",
+];
+
+fn reasoning(model: &str) -> ReasoningStyle {
+    let name = model.to_ascii_lowercase();
+    let is_silent = NOT_REASONING.iter().any(|part| name.contains(part));
+    // without a version of its own this one answers at once
+    if is_silent || name.ends_with("/deepseek-v3") {
+        ReasoningStyle::None
+    } else {
+        ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High])
+    }
+}
+
 fn capabilities(model: &str) -> Capabilities {
     Capabilities {
+        reasoning: reasoning(model),
+        reasoning_by_model: true,
         top_k: true,
         documents: false,
         user: false,

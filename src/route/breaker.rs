@@ -74,6 +74,11 @@ impl Breaker {
         }
     }
 
+    /// Returns `true` during the first cooldown since the last success.
+    pub fn is_first_cooldown(&self) -> bool {
+        self.opened == 1
+    }
+
     /// Rest of the cooldown.
     pub fn cooldown_ms(&self, now_ms: u64) -> u64 {
         self.open_until_ms

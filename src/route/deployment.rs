@@ -1,10 +1,11 @@
-//! A deployment: a model at a provider with its price; and the errors of names that lead to none.
+//! A deployment: a model at a provider with one of its API keys and its price; and the errors of names that lead to none.
 
 use std::sync::Arc;
 
 use crate::config::Provider;
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::provider_key::{DeploymentLimits, ProviderKey};
 use crate::price::{Price, PricingContext, Support};
 
 /// A model at a provider, with its price.
@@ -16,6 +17,8 @@ pub struct Deployment {
     pub price: Price,
     /// place whose list prices apply
     pub place: Option<String>,
+    /// number of the API key among those of the provider
+    pub key: usize,
 }
 
 impl Deployment {
@@ -25,6 +28,48 @@ impl Deployment {
             tier,
             place: self.place.as_deref(),
             ..PricingContext::default()
+        }
+    }
+
+    /// API key of its calls; `None` for a provider without.
+    pub fn credential(&self) -> Option<&ProviderKey> {
+        self.provider.api_keys.get(self.key)
+    }
+
+    /// Name of its API key, if the provider has several.
+    pub fn key_name(&self) -> Option<&str> {
+        let key = self.credential()?;
+        (self.provider.api_keys.len() > 1).then_some(key.name.as_str())
+    }
+
+    /// The deployments of the same model with each of the provider's API keys, of which this is one.
+    pub(super) fn with_each_key(self: &Arc<Deployment>) -> Vec<Arc<Deployment>> {
+        if self.provider.api_keys.len() <= 1 {
+            return vec![self.clone()];
+        }
+        let keys = 0..self.provider.api_keys.len();
+        keys.map(|key| {
+            Arc::new(Deployment {
+                key,
+                ..Deployment::clone(self)
+            })
+        })
+        .collect()
+    }
+
+    /// Bounds of its calls per minute, those of its provider and its API key.
+    pub(super) fn limits(&self) -> DeploymentLimits {
+        let key = self.credential().map(|key| key.limits);
+        self.provider.limits.tightened(key.unwrap_or_default())
+    }
+
+    /// Part of `parts` that its API key gets of the calls at the model.
+    pub(super) fn key_share(&self, parts: u64) -> u64 {
+        let keys = self.provider.api_keys.iter();
+        let total: u64 = keys.map(|key| u64::from(key.weight)).sum();
+        match self.credential() {
+            Some(key) => (parts * u64::from(key.weight) / total.max(1)).max(1),
+            None => parts,
         }
     }
 
@@ -46,10 +91,10 @@ impl Deployment {
             images: capabilities.images && is_possible("vision"),
             documents: capabilities.documents && is_possible("pdf"),
             json_schema: capabilities.json_schema && is_possible("json_schema"),
-            reasoning: if row.supports_reasoning() {
-                capabilities.reasoning
-            } else {
-                ReasoningStyle::None
+            reasoning: match row.capability("reasoning") {
+                Support::Yes => capabilities.reasoning,
+                Support::Unknown if capabilities.reasoning_by_model => capabilities.reasoning,
+                Support::Unknown | Support::No => ReasoningStyle::None,
             },
             ..capabilities
         }

@@ -1,21 +1,28 @@
-//! Health of one deployment, shared by all routes that lead to it: circuit breaker, calls in flight, and the time to first content.
+//! Health of one deployment, shared by all routes that lead to it: circuit breaker, calls in flight, calls and tokens of the last minute
+//! against their bounds, and the time to first content.
 //! Time is passed in; changes are returned, and the caller logs them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::attempt::FailureClass;
+use crate::domain::provider_key::DeploymentLimits;
 use crate::route::breaker::{Breaker, BreakerAdmission, BreakerState};
+use crate::route::minute::{CountedCall, MinuteWindow};
 
 /// Time after which a latency without new samples counts for a third.
 const LATENCY_DECAY_MS: f64 = 30_000.0;
 /// Time in which new samples replace old ones.
 const LATENCY_TAU_MS: f64 = 10_000.0;
+/// Time in which a deployment that fails and recovers again and again is one alert.
+const ALERT_PAUSE_MS: u64 = 300_000;
 
 #[derive(Debug)]
 pub struct Health {
     /// `provider/model`, or the target of a route with `*`
     pub name: String,
+    /// name of its API key, if its provider has several
+    pub key: Option<String>,
     in_flight: AtomicU32,
     opened: AtomicU64,
     state: Mutex<HealthState>,
@@ -25,6 +32,12 @@ pub struct Health {
 struct HealthState {
     breaker: Breaker,
     latency: Option<Latency>,
+    /// `None` without bounds
+    minute: Option<Box<MinuteWindow>>,
+    /// time of the last alert of a cooldown
+    alerted_ms: Option<u64>,
+    /// the end of the present cooldown is an alert too
+    is_alerted: bool,
 }
 
 /// Peak-sensitive moving average: a slower call counts at once, faster ones gradually.
@@ -44,14 +57,24 @@ pub struct HealthStatus {
     pub first_content_ms: Option<u64>,
     /// cooldowns since the start
     pub opened: u64,
+    pub limits: DeploymentLimits,
+    /// of the last minute; counted where there are bounds
+    pub requests: u64,
+    pub tokens: u64,
 }
 
 /// Change of the state, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthChange {
     pub deployment: String,
+    /// name of its API key, if its provider has several
+    pub key: Option<String>,
     pub state: BreakerState,
     pub cooldown_ms: u64,
+    /// failure that opened the breaker
+    pub class: Option<FailureClass>,
+    /// worth a message: the deployment left the rotation or returned to it, and does not do so every few minutes
+    pub is_alert: bool,
 }
 
 /// A call to a deployment; counted as in flight until dropped.
@@ -59,21 +82,46 @@ pub struct HealthChange {
 pub struct RunningCall {
     health: Arc<Health>,
     is_probe: bool,
+    /// the vendor may have received it
+    is_sent: bool,
+    counted: Option<CountedCall>,
+    /// usage, once it is known
+    tokens: Option<u64>,
 }
 
 impl Health {
-    pub fn new(name: String) -> Health {
+    pub fn new(name: String, key: Option<String>) -> Health {
         Health {
             name,
+            key,
             in_flight: AtomicU32::new(0),
             opened: AtomicU64::new(0),
             state: Mutex::default(),
         }
     }
 
+    /// Adds bounds; of several the smallest holds.
+    pub(super) fn tighten(&self, limits: DeploymentLimits) {
+        if !limits.is_bounded() {
+            return;
+        }
+        let mut state = self.lock();
+        match &mut state.minute {
+            Some(minute) => minute.tighten(limits),
+            none => *none = Some(Box::new(MinuteWindow::new(limits))),
+        }
+    }
+
     pub fn status(&self, now_ms: u64) -> HealthStatus {
-        let state = self.lock();
+        let mut state = self.lock();
+        let minute = state.minute.as_mut();
+        let (limits, (requests, tokens)) = minute.map_or_else(Default::default, |minute| {
+            (minute.limits(), minute.usage(now_ms))
+        });
         HealthStatus {
+            limits,
+            requests,
+            tokens,
             state: state.breaker.state(now_ms),
             cooldown_ms: state.breaker.cooldown_ms(now_ms),
             in_flight: self.in_flight(),
@@ -86,6 +134,20 @@ impl Health {
         self.lock().breaker.admission(now_ms) != BreakerAdmission::Cooling
     }
 
+    pub(super) fn has_room(&self, now_ms: u64, tokens: u64) -> bool {
+        let minute = &mut self.lock().minute;
+        let mut minutes = minute.iter_mut();
+        minutes.all(|minute| minute.has_room(now_ms, tokens))
+    }
+
+    pub(super) fn wait_ms(&self, now_ms: u64, tokens: u64) -> u64 {
+        let minute = &mut self.lock().minute;
+        let mut minutes = minute.iter_mut();
+        minutes
+            .next()
+            .map_or(0, |minute| minute.wait_ms(now_ms, tokens))
+    }
+
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
@@ -95,19 +157,26 @@ impl Health {
         self.lock().latency.map(|latency| latency.decayed(now_ms))
     }
 
-    /// Counts a call from now on; during a cooldown that is over it is the probe.
-    pub(super) fn begin(self: &Arc<Health>, now_ms: u64) -> RunningCall {
+    /// Counts a call from now on; during a cooldown that is over it is the probe. `None` if the bounds leave no room.
+    pub(super) fn begin(self: &Arc<Health>, now_ms: u64, tokens: u64) -> Option<RunningCall> {
         let mut state = self.lock();
+        let counted = match &mut state.minute {
+            Some(minute) => Some(minute.take(now_ms, tokens)?),
+            None => None,
+        };
         let is_probe = state.breaker.admission(now_ms) == BreakerAdmission::Probe;
         if is_probe {
             state.breaker.begin_probe();
         }
         drop(state);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        RunningCall {
+        Some(RunningCall {
             health: self.clone(),
             is_probe,
-        }
+            is_sent: false,
+            counted,
+            tokens: None,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HealthState> {
@@ -116,6 +185,16 @@ impl Health {
 }
 
 impl RunningCall {
+    /// The request goes to the vendor.
+    pub fn mark_sent(&mut self) {
+        self.is_sent = true;
+    }
+
+    /// Usage of the call, input and output together.
+    pub fn note_tokens(&mut self, tokens: u64) {
+        self.tokens = Some(tokens);
+    }
+
     /// The deployment answered; `first_content_ms` is unknown for an answer without content.
     pub fn succeeded(
         &mut self,
@@ -132,7 +211,10 @@ impl RunningCall {
             ));
         }
         let has_closed = state.breaker.succeeded(now_ms);
-        has_closed.then(|| self.change(BreakerState::Closed, 0))
+        has_closed.then(|| HealthChange {
+            is_alert: std::mem::take(&mut state.is_alerted),
+            ..self.change(BreakerState::Closed)
+        })
     }
 
     /// The deployment failed. A failure that is the request's own counts as an answer.
@@ -155,15 +237,30 @@ impl RunningCall {
             return None;
         }
         self.health.opened.fetch_add(1, Ordering::Relaxed);
-        let cooldown_ms = state.breaker.cooldown_ms(now_ms);
-        Some(self.change(BreakerState::Open, cooldown_ms))
+        let is_quiet = state
+            .alerted_ms
+            .is_none_or(|alerted_ms| now_ms.saturating_sub(alerted_ms) >= ALERT_PAUSE_MS);
+        let is_alert = is_quiet && state.breaker.is_first_cooldown();
+        if is_alert {
+            state.alerted_ms = Some(now_ms);
+            state.is_alerted = true;
+        }
+        Some(HealthChange {
+            cooldown_ms: state.breaker.cooldown_ms(now_ms),
+            class: Some(class),
+            is_alert,
+            ..self.change(BreakerState::Open)
+        })
     }
 
-    fn change(&self, state: BreakerState, cooldown_ms: u64) -> HealthChange {
+    fn change(&self, state: BreakerState) -> HealthChange {
         HealthChange {
             deployment: self.health.name.clone(),
+            key: self.health.key.clone(),
             state,
-            cooldown_ms,
+            cooldown_ms: 0,
+            class: None,
+            is_alert: false,
         }
     }
 }
@@ -173,6 +270,12 @@ impl Drop for RunningCall {
         self.health.in_flight.fetch_sub(1, Ordering::Relaxed);
         if self.is_probe {
             self.health.lock().breaker.cancel_probe();
+        }
+        if let Some(call) = self.counted.take()
+            && let Some(minute) = &mut self.health.lock().minute
+        {
+            let used = self.is_sent.then(|| self.tokens.unwrap_or(0));
+            minute.end(call, used);
         }
     }
 }
@@ -203,17 +306,17 @@ mod tests {
 
     #[test]
     fn running_calls_are_counted_and_a_dropped_probe_leaves_the_breaker_half_open() {
-        let health = Arc::new(Health::new("a/m".into()));
-        let mut call = health.begin(0);
+        let health = Arc::new(Health::new("a/m".into(), None));
+        let mut call = health.begin(0, 0).expect("no bounds");
         assert_eq!(health.status(0).in_flight, 1);
         let change = call.failed(0, FailureClass::BadCredential, None);
         assert_eq!(change.map(|change| change.state), Some(BreakerState::Open));
         drop(call);
         assert_eq!(health.status(0).in_flight, 0);
         assert!(!health.is_available(0) && health.is_available(60_000));
-        drop(health.begin(60_000));
+        drop(health.begin(60_000, 0));
         assert!(health.is_available(60_000), "the next call is the probe");
-        let mut probe = health.begin(60_000);
+        let mut probe = health.begin(60_000, 0).expect("no bounds");
         assert!(!health.is_available(60_000));
         let change = probe.succeeded(60_000, Some(3));
         assert_eq!(
@@ -224,9 +327,29 @@ mod tests {
     }
 
     #[test]
+    fn deployment_that_flaps_is_one_alert_in_five_minutes() {
+        let health = Arc::new(Health::new("a/m".into(), None));
+        let alerts = (0..60).flat_map(|round| {
+            let now_ms = round * 10_000;
+            let mut call = health.begin(now_ms, 0).expect("no bounds");
+            let down = call.failed(now_ms, FailureClass::RateLimited, Some(5));
+            let up = call.succeeded(now_ms + 5_000, None);
+            let changes = [down, up].map(|change| change.expect("a change"));
+            changes.map(|change| (round, change.state, change.is_alert))
+        });
+        let alerts: Vec<_> = alerts.filter(|(_, _, is_alert)| *is_alert).collect();
+        let (open, closed) = (BreakerState::Open, BreakerState::Closed);
+        let expected = [(0, open), (0, closed), (30, open), (30, closed)];
+        assert_eq!(alerts, expected.map(|(round, state)| (round, state, true)));
+    }
+
+    #[test]
     fn latency_rises_at_once_falls_gradually_and_fades_without_samples() {
-        let health = Arc::new(Health::new("a/m".into()));
-        let sample = |ms, now_ms| drop(health.begin(now_ms).succeeded(now_ms, Some(ms)));
+        let health = Arc::new(Health::new("a/m".into(), None));
+        let sample = |ms, now_ms| {
+            let mut call = health.begin(now_ms, 0).expect("no bounds");
+            drop(call.succeeded(now_ms, Some(ms)));
+        };
         assert_eq!(health.latency_ms(0), None);
         sample(100, 0);
         sample(2_000, 0);

@@ -5,21 +5,26 @@ mod breaker;
 mod cell;
 mod deployment;
 mod health;
+mod minute;
 mod models;
+mod moment;
 mod plan;
 mod progress;
 mod retry;
 mod routes;
+#[cfg(test)]
+mod simulation;
 mod strategy;
 mod table;
+mod turns;
 mod weighted;
 
 pub use breaker::BreakerState;
 pub use cell::RouteCell;
 pub use deployment::{Deployment, RouteError};
 pub use health::{Health, HealthChange, HealthStatus, RunningCall};
+pub use moment::{Moment, mix};
 pub use plan::{Candidate, Plan};
 pub use progress::{FailedAttempt, RouteProgress, Step};
 pub use routes::{Resolution, Route, Target, Unreachable};
-pub use strategy::{Moment, mix};
 pub use table::RouteTable;

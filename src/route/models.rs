@@ -11,7 +11,7 @@ use crate::price::{Factor, Mode, OwnPrice, Price, Sheet};
 use crate::route::deployment::{Deployment, RouteError};
 
 /// All configured model names with their deployments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ModelTable {
     providers: Vec<Arc<Provider>>,
     sheet: Arc<Sheet>,
@@ -189,6 +189,7 @@ impl ModelTable {
             price: self.price(provider, model),
             provider: provider.clone(),
             model: model.to_owned(),
+            key: 0,
         })
     }
 

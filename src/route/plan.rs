@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::config::{RetryPolicy, Strategy};
+use crate::config::{CallTimeouts, RetryPolicy, Strategy};
 use crate::domain::money::Money;
 use crate::route::deployment::Deployment;
+use crate::route::moment::Moment;
 use crate::route::routes::{Resolution, Route, Target};
+use crate::route::turns::Turns;
 
 /// A target that may serve the request.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub struct Candidate {
     pub target: Target,
     /// `None` for a model that is called by its own name
     pub route: Option<Arc<Route>>,
+    /// turns of the API keys of such a model, if there are several
+    pub(super) pool: Option<Arc<Turns>>,
     /// names by which an allow-list may grant the target, besides its own
     pub granted_by: Arc<[String]>,
     /// most that this request can cost there, for routes that choose by price
@@ -34,9 +38,48 @@ impl Candidate {
         &self.target.deployment
     }
 
-    pub(super) fn is_available(&self, boot_ms: u64) -> bool {
+    /// The candidate as one whose calls no health counts.
+    #[must_use]
+    pub fn without_health(mut self) -> Candidate {
+        self.target.health = None;
+        self
+    }
+
+    /// Returns `true` if the target neither cools down nor is at its bounds.
+    pub(super) fn is_available(&self, moment: Moment) -> bool {
         let health = self.target.health.as_ref();
-        health.is_none_or(|health| health.is_available(boot_ms))
+        health.is_none_or(|health| {
+            health.is_available(moment.boot_ms) && health.has_room(moment.boot_ms, moment.tokens)
+        })
+    }
+
+    /// Returns `true` if the target's bounds leave room for the request.
+    pub(super) fn has_room(&self, moment: Moment) -> bool {
+        let health = self.target.health.as_ref();
+        health.is_none_or(|health| health.has_room(moment.boot_ms, moment.tokens))
+    }
+
+    /// Time until the target's bounds leave room for the request.
+    pub(super) fn wait_ms(&self, moment: Moment) -> u64 {
+        let health = self.target.health.as_ref();
+        health.map_or(0, |health| health.wait_ms(moment.boot_ms, moment.tokens))
+    }
+
+    /// Strategy and turns of the choice among targets of the same name; `None` if there is nothing to choose.
+    pub(super) fn choice(&self) -> Option<(Strategy, &Turns)> {
+        match (&self.route, &self.pool) {
+            (Some(route), _) => Some((route.config.strategy, &route.turns)),
+            (None, Some(pool)) => Some((Strategy::Weighted, pool)),
+            (None, None) => None,
+        }
+    }
+
+    /// Timeouts of the target, else of its route, else of its provider.
+    pub fn timeouts(&self) -> CallTimeouts {
+        let route = self.route.as_ref().map(|route| route.config.timeouts);
+        let wider = route.unwrap_or_default();
+        let wider = wider.or(self.deployment().provider.timeouts);
+        self.target.timeouts.or(wider)
     }
 
     /// Name of the route; empty without one.
@@ -61,8 +104,17 @@ impl Candidate {
 impl Plan {
     /// Policy of the route that was asked for.
     pub(super) fn policy(&self) -> RetryPolicy {
-        self.route()
-            .map_or_else(RetryPolicy::single, |route| route.config.retry)
+        match (self.route(), self.targets.len()) {
+            (Some(route), _) => route.config.retry,
+            (None, 0 | 1) => RetryPolicy::single(),
+            (None, _) => RetryPolicy::of_keys(),
+        }
+    }
+
+    /// Turns and retry budget of the name that was asked for.
+    pub(super) fn turns(&self) -> Option<&Turns> {
+        let (_, turns) = self.targets.first()?.choice()?;
+        Some(turns)
     }
 
     /// Notes what the request can cost at most at each target, if the route chooses by price.
@@ -91,10 +143,11 @@ impl Resolution {
     /// The targets as candidates, all of which are granted by the same names.
     pub fn into_candidates(self) -> impl Iterator<Item = Candidate> {
         let granted_by: Arc<[String]> = self.granted_by.into();
-        let route = self.route;
+        let (route, pool) = (self.route, self.pool);
         self.targets.into_iter().map(move |target| Candidate {
             target,
             route: route.clone(),
+            pool: pool.clone(),
             granted_by: granted_by.clone(),
             ceiling: None,
         })

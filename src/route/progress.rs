@@ -1,13 +1,15 @@
 //! Progress of one request through its plan: the next target, and the decision after each failed attempt. Takes the class of a failure,
 //! returns a decision and its reason; it waits for nothing and sends nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::attempt::{Decision, FailureClass};
 use crate::route::health::RunningCall;
+use crate::route::moment::Moment;
 use crate::route::plan::{Candidate, Plan};
 use crate::route::retry::{RETRY_AFTER_MAX_MS, backoff_ms};
-use crate::route::strategy::{self, Moment, Turn};
+use crate::route::strategy::{self, Turn};
 
 /// An attempt that may be made now.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ struct Tries {
     attempts: u8,
     /// not again in this request
     excluded: bool,
+    /// as good as tried: another API key of the same model had a failure that is not the key's
+    is_shared: bool,
 }
 
 /// State of one request.
@@ -81,26 +85,38 @@ impl RouteProgress {
             next: None,
             next_place: None,
         };
-        if let Some(route) = progress.plan.route() {
-            route.retries.deposit();
+        if let Some(turns) = progress.plan.turns() {
+            turns.retries.deposit();
         }
-        if let Some((place, chosen)) = progress.choose_first(moment) {
-            progress.set_next(place, chosen, 0, moment);
+        while let Some((place, chosen)) = progress.choose_first(Turn::First, moment) {
+            if progress.set_next(place, chosen, 0, moment) {
+                break;
+            }
         }
         progress
     }
 
+    /// Time until the bounds of a target leave room for the request; `None` if no bound is in the way.
+    pub fn limited_ms(&self, moment: Moment) -> Option<u64> {
+        let waits = self
+            .plan
+            .targets
+            .iter()
+            .map(|target| target.wait_ms(moment));
+        waits.min().filter(|wait_ms| *wait_ms > 0)
+    }
+
     /// The first target: an available one, else an available fallback. If all cool down, the cooldowns do not count: a certain refusal
-    /// is no better than a likely one.
-    fn choose_first(&self, moment: Moment) -> Option<(Place, String)> {
+    /// is no better than a likely one. Bounds of calls per minute always count.
+    fn choose_first(&self, turn: Turn, moment: Moment) -> Option<(Place, String)> {
         for stage in [Stage::Targets, Stage::Fallbacks] {
-            if let Some((index, chosen)) = self.choose(stage, Turn::First, moment) {
-                let cooling = self.cooling(stage, moment);
-                return Some(((stage, index), with_cooling(chosen, cooling)));
+            if let Some((index, chosen)) = self.choose(stage, turn, moment) {
+                return Some(((stage, index), self.with_absent(chosen, stage, moment)));
             }
         }
-        let open = self.open(Stage::Targets);
-        let (index, chosen) = self.choose_among(Stage::Targets, &open, Turn::First, moment)?;
+        let mut open = self.open(Stage::Targets);
+        open.retain(|index| self.plan.targets[*index].has_room(moment));
+        let (index, chosen) = self.choose_among(Stage::Targets, &open, turn, moment)?;
         Some(((Stage::Targets, index), format!("{chosen}; all cool down")))
     }
 
@@ -119,6 +135,11 @@ impl RouteProgress {
         }
     }
 
+    /// Returns `true` if the policy allows more than one attempt.
+    pub fn has_attempts(&self) -> bool {
+        self.plan.policy().max_attempts > 1
+    }
+
     /// Number of attempts made.
     pub fn attempts(&self) -> u8 {
         self.attempts
@@ -132,15 +153,17 @@ impl RouteProgress {
         if let Some(tries) = self.current_tries() {
             tries.excluded = true;
         }
-        let stages = match stage {
-            Stage::Targets if self.attempts == 0 => &[Stage::Targets, Stage::Fallbacks][..],
-            _ => &[stage],
+        let find = |progress: &RouteProgress| match progress.attempts {
+            0 => progress.choose_first(Turn::Later, moment),
+            _ => {
+                let (index, chosen) = progress.choose(stage, Turn::Later, moment)?;
+                Some(((stage, index), chosen))
+            }
         };
-        let next = stages
-            .iter()
-            .find_map(|stage| Some((*stage, self.choose(*stage, Turn::Later, moment)?)));
-        if let Some((stage, (index, chosen))) = next {
-            self.set_next((stage, index), chosen, 0, moment);
+        while let Some((place, chosen)) = find(self) {
+            if self.set_next(place, chosen, 0, moment) {
+                break;
+            }
         }
     }
 
@@ -158,8 +181,8 @@ impl RouteProgress {
             let why = "every target and fallback was tried".to_owned();
             return (Decision::Exhausted, why);
         };
-        if let Some(route) = self.plan.route()
-            && !route.retries.withdraw(moment.boot_ms)
+        if let Some(turns) = self.plan.turns()
+            && !turns.retries.withdraw(moment.boot_ms)
         {
             return (
                 Decision::Exhausted,
@@ -167,12 +190,19 @@ impl RouteProgress {
             );
         }
         let decision = self.word(place);
-        if self.tries(place).is_some_and(|tries| tries.attempts > 0) {
+        if self.tries(place).is_some_and(Tries::is_made) {
             self.retries = self.retries.saturating_add(1);
         }
-        self.set_next(place, chosen, wait_ms, moment);
+        if !self.set_next(place, chosen, wait_ms, moment) {
+            let why = "the target that was left is at its bounds".to_owned();
+            return (Decision::Exhausted, why);
+        }
         let why = self.next.as_ref().map_or(String::new(), |step| {
-            let target = step.candidate.deployment().qualified();
+            let deployment = step.candidate.deployment();
+            let mut target = deployment.qualified();
+            if let Some(key) = deployment.key_name() {
+                target += &format!(" with key {key}");
+            }
             match step.wait.as_millis() {
                 0 => format!("{target} follows"),
                 wait_ms => format!("{target} follows after {wait_ms} ms"),
@@ -188,10 +218,13 @@ impl RouteProgress {
             FailureClass::Gateway => "the gateway failed".to_owned(),
             FailureClass::BadRequest => "every target would reject the request".to_owned(),
             FailureClass::ContextTooLong | FailureClass::ContentFiltered => return None,
-            class if !self.plan.policy().retry_on.contains(class) => match self.plan.route() {
-                Some(_) => format!("retry_on does not list {}", class.as_str()),
-                None => "a model called by its own name has one attempt".to_owned(),
-            },
+            class if !self.plan.policy().retry_on.contains(class) => {
+                match (self.plan.route(), self.plan.targets.len()) {
+                    (Some(_), _) => format!("retry_on does not list {}", class.as_str()),
+                    (None, 0 | 1) => "a model called by its own name has one attempt".to_owned(),
+                    (None, _) => "another API key would not help".to_owned(),
+                }
+            }
             _ => return None,
         };
         Some((Decision::GiveUp, why))
@@ -219,11 +252,14 @@ impl RouteProgress {
         if is_final || after_ms > RETRY_AFTER_MAX_MS {
             self.tries[stage as usize][index].excluded = true;
         }
+        if !FailureClass::OF_KEY.contains(&failed.class) {
+            self.share_failure((stage, index), is_final);
+        }
         if let Some((index, chosen)) = self.choose(stage, Turn::Later, moment) {
             return Some(((stage, index), chosen, 0));
         }
         let may_repeat = self.retries < self.plan.policy().max_retries;
-        if may_repeat && let Some((index, chosen)) = self.repeat(stage) {
+        if may_repeat && let Some((index, chosen)) = self.repeat(stage, moment) {
             let wait_ms = backoff_ms(self.retries + 1, moment.random);
             let is_same = Some((stage, index)) == self.current;
             let wait_ms = if is_same {
@@ -239,6 +275,22 @@ impl RouteProgress {
         }
     }
 
+    /// Notes a failure that the other API keys of the same model would have too.
+    fn share_failure(&mut self, (stage, index): Place, is_final: bool) {
+        let candidates = self.plan.candidates(stage);
+        let failed = candidates[index].deployment();
+        for (candidate, tries) in candidates.iter().zip(&mut self.tries[stage as usize]) {
+            let other = candidate.deployment();
+            if failed.provider.api_keys.len() > 1
+                && Arc::ptr_eq(&failed.provider, &other.provider)
+                && failed.model == other.model
+            {
+                tries.is_shared = true;
+                tries.excluded |= is_final;
+            }
+        }
+    }
+
     fn fall_back(&self, stage: Stage, moment: Moment) -> Option<(Place, String, u64)> {
         let (index, chosen) = self.choose(stage, Turn::Later, moment)?;
         Some(((stage, index), chosen, 0))
@@ -247,7 +299,7 @@ impl RouteProgress {
     /// Chooses an untried candidate that does not cool down.
     fn choose(&self, stage: Stage, turn: Turn, moment: Moment) -> Option<(usize, String)> {
         let candidates = self.plan.candidates(stage);
-        let is_available = |index: &usize| candidates[*index].is_available(moment.boot_ms);
+        let is_available = |index: &usize| candidates[*index].is_available(moment);
         let open: Vec<usize> = self.open(stage).into_iter().filter(is_available).collect();
         self.choose_among(stage, &open, turn, moment)
     }
@@ -255,14 +307,25 @@ impl RouteProgress {
     /// Untried candidates.
     fn open(&self, stage: Stage) -> Vec<usize> {
         let tries = self.tries[stage as usize].iter().enumerate();
-        let open = tries.filter(|(_, tries)| !tries.excluded && tries.attempts == 0);
+        let open = tries.filter(|(_, tries)| !tries.excluded && !tries.is_made());
         open.map(|(index, _)| index).collect()
     }
 
-    fn cooling(&self, stage: Stage, moment: Moment) -> usize {
-        let candidates = self.plan.candidates(stage).iter();
-        let cooling = candidates.filter(|candidate| !candidate.is_available(moment.boot_ms));
-        cooling.count()
+    /// The reason of a choice with the number of candidates that could not be chosen.
+    fn with_absent(&self, mut chosen: String, stage: Stage, moment: Moment) -> String {
+        let (mut cooling, mut limited) = (0, 0);
+        for candidate in self.plan.candidates(stage) {
+            match candidate.has_room(moment) {
+                true => cooling += usize::from(!candidate.is_available(moment)),
+                false => limited += 1,
+            }
+        }
+        for (count, state) in [(cooling, "cooling down"), (limited, "at its bounds")] {
+            if count > 0 {
+                chosen += &format!("; {count} {state}");
+            }
+        }
+        chosen
     }
 
     /// Chooses among the candidates of the first route and its lowest `order`.
@@ -275,7 +338,7 @@ impl RouteProgress {
     ) -> Option<(usize, String)> {
         let candidates = self.plan.candidates(stage);
         let first = &candidates[*open.first()?];
-        let Some(route) = &first.route else {
+        let Some(choice) = first.choice() else {
             return Some((open[0], "the only target".to_owned()));
         };
         let of_route = |index: &usize| candidates[*index].is_of_same_route(first);
@@ -286,16 +349,25 @@ impl RouteProgress {
             .into_iter()
             .filter(|index| order(index) == lowest)
             .collect();
-        strategy::choose(route, candidates, &eligible, turn, moment)
+        let (index, mut chosen) = strategy::choose(choice, candidates, &eligible, turn, moment)?;
+        if let Some(key) = candidates[index].deployment().key_name() {
+            chosen += &format!("; key {key}");
+        }
+        Some((index, chosen))
     }
 
     /// Chooses among the tried candidates that may be tried again: the least tried one.
-    fn repeat(&self, stage: Stage) -> Option<(usize, String)> {
+    fn repeat(&self, stage: Stage, moment: Moment) -> Option<(usize, String)> {
+        let candidates = self.plan.candidates(stage);
         let tries = self.tries[stage as usize].iter().enumerate();
         let (index, tries) = tries
-            .filter(|(_, tries)| !tries.excluded)
+            .filter(|(index, tries)| !tries.excluded && candidates[*index].has_room(moment))
             .min_by_key(|(_, tries)| tries.attempts)?;
-        Some((index, format!("tried {} times before", tries.attempts)))
+        let mut chosen = format!("tried {} times before", tries.attempts);
+        if let Some(key) = candidates[index].deployment().key_name() {
+            chosen += &format!("; key {key}");
+        }
+        Some((index, chosen))
     }
 
     /// The word for an attempt at this place after the current one.
@@ -315,20 +387,29 @@ impl RouteProgress {
         }
     }
 
-    fn set_next(&mut self, place: Place, chosen: String, wait_ms: u64, moment: Moment) {
-        let attempt = self.attempts.saturating_add(1);
-        self.next = self.candidate(place).map(|candidate| Step {
+    /// Makes the place the next one; `false` if other calls have reached its bounds meanwhile.
+    fn set_next(&mut self, place: Place, chosen: String, wait_ms: u64, moment: Moment) -> bool {
+        let (stage, index) = place;
+        let candidate = &self.plan.candidates(stage)[index];
+        let call = match &candidate.target.health {
+            None => None,
+            Some(health) => match health.begin(moment.boot_ms, moment.tokens) {
+                Some(call) => Some(call),
+                None => {
+                    self.tries[stage as usize][index].excluded = true;
+                    return false;
+                }
+            },
+        };
+        self.next = Some(Step {
             candidate: candidate.clone(),
-            attempt,
+            attempt: self.attempts.saturating_add(1),
             chosen,
             wait: Duration::from_millis(wait_ms),
-            call: candidate
-                .target
-                .health
-                .as_ref()
-                .map(|health| health.begin(moment.boot_ms)),
+            call,
         });
         self.next_place = Some(place);
+        true
     }
 
     fn candidate(&self, (stage, index): Place) -> Option<&Candidate> {
@@ -345,6 +426,12 @@ impl RouteProgress {
     }
 }
 
+impl Tries {
+    fn is_made(self) -> bool {
+        self.attempts > 0 || self.is_shared
+    }
+}
+
 impl Plan {
     fn candidates(&self, stage: Stage) -> &[Candidate] {
         match stage {
@@ -353,13 +440,6 @@ impl Plan {
             Stage::ContextFallbacks => &self.context_fallbacks,
             Stage::ContentFallbacks => &self.content_fallbacks,
         }
-    }
-}
-
-fn with_cooling(chosen: String, cooling: usize) -> String {
-    match cooling {
-        0 => chosen,
-        cooling => format!("{chosen}; {cooling} cooling down"),
     }
 }
 

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::config::{RouteConfig, RoutingConfig, TargetConfig};
+use crate::config::{CallTimeouts, Provider, RouteConfig, RoutingConfig, TargetConfig};
+use crate::domain::provider_key::DeploymentLimits;
 use crate::route::deployment::{Deployment, RouteError};
 use crate::route::health::Health;
 use crate::route::models::ModelTable;
-use crate::route::retry::RetryBudget;
-use crate::route::weighted::WeightedTurn;
+use crate::route::turns::{SHARE_PARTS, Turns};
 
 /// A route with the state that its calls share.
 #[derive(Debug)]
@@ -17,10 +17,7 @@ pub struct Route {
     pub config: RouteConfig,
     /// changes with every setting of the route
     version: [u8; 32],
-    pub(super) first_turn: WeightedTurn,
-    /// apart, so that failures do not shift the shares of first attempts
-    pub(super) later_turn: WeightedTurn,
-    pub(super) retries: RetryBudget,
+    pub(super) turns: Turns,
     /// by place
     targets: Vec<RouteTarget>,
 }
@@ -28,9 +25,10 @@ pub struct Route {
 /// A target as configured, with the state that its calls share.
 #[derive(Debug)]
 struct RouteTarget {
-    /// `None` in a route with `*`, and for a target that cannot be reached
-    deployment: Option<Arc<Deployment>>,
-    health: Arc<Health>,
+    /// one per API key; none in a route with `*`, and for a target that cannot be reached
+    deployments: Vec<Arc<Deployment>>,
+    /// by number of the API key
+    health: Vec<Arc<Health>>,
 }
 
 /// A deployment as the target of a name.
@@ -39,8 +37,14 @@ pub struct Target {
     pub deployment: Arc<Deployment>,
     /// place in the list of the route
     pub place: usize,
+    /// place in the turns of the name
+    pub(super) turn: usize,
+    /// of the target
     pub weight: u32,
+    /// weight of this deployment, among several API keys a part of the target's
+    pub(super) share: u64,
     pub order: u32,
+    pub timeouts: CallTimeouts,
     /// `None` for a model that is the target of no route
     pub health: Option<Arc<Health>>,
 }
@@ -50,6 +54,8 @@ pub struct Target {
 pub struct Resolution {
     /// `None` for a model that is called by its own name
     pub route: Option<Arc<Route>>,
+    /// turns of the API keys of such a model, if there are several
+    pub(super) pool: Option<Arc<Turns>>,
     /// names that grant every target, besides the target's own: what the client asked for, and the route behind it
     pub granted_by: Vec<String>,
     pub targets: Vec<Target>,
@@ -74,16 +80,24 @@ pub(super) struct Routes {
     default: Option<Arc<Route>>,
     pub aliases: BTreeMap<String, String>,
     pub unreachable: Vec<Unreachable>,
-    /// health of every target, shared by the routes that lead to it
-    health: BTreeMap<String, Arc<Health>>,
+    /// health of every target, by number of the API key; shared by the names that lead to it
+    health: BTreeMap<String, Vec<Arc<Health>>>,
+    /// turns of the API keys of each provider with several
+    pools: HashMap<String, Arc<Turns>>,
+    /// most API keys that any provider has
+    keys_max: usize,
 }
 
 impl Routes {
     pub fn new(config: &RoutingConfig, table: &ModelTable) -> Routes {
         let mut routes = Routes {
             aliases: config.aliases.clone(),
+            keys_max: keys_max(table),
             ..Routes::default()
         };
+        for provider in table.providers() {
+            routes.add_provider(provider, table);
+        }
         for config in &config.routes {
             let route = Arc::new(routes.build(config, table));
             match config.name.as_str() {
@@ -97,15 +111,53 @@ impl Routes {
         routes
     }
 
+    /// Models of a provider with several API keys, or with bounds, have a health although they may be the target of no route. Those that
+    /// the configuration does not list share one.
+    fn add_provider(&mut self, provider: &Arc<Provider>, table: &ModelTable) {
+        let keys = provider.api_keys.len();
+        if keys > 1 {
+            let turns = Arc::new(Turns::new(keys));
+            self.pools.insert(provider.name.clone(), turns);
+        }
+        let has_bounds = |deployment: &Arc<Deployment>| deployment.limits().is_bounded();
+        let names = provider.models.iter().map(String::as_str);
+        for model in names.chain(std::iter::once("*")) {
+            let qualified = format!("{}/{model}", provider.name);
+            let Ok(deployment) = table.resolve_model(&qualified) else {
+                continue;
+            };
+            let deployments = deployment.with_each_key();
+            if keys > 1 || deployments.iter().any(has_bounds) {
+                self.health_of(&qualified, &deployments, DeploymentLimits::default());
+            }
+        }
+    }
+
+    /// Health of each of these deployments of one model, with bounds beside their own.
+    fn health_of(
+        &mut self,
+        name: &str,
+        deployments: &[Arc<Deployment>],
+        limits: DeploymentLimits,
+    ) -> Vec<Arc<Health>> {
+        let known = self.health.entry(name.to_owned()).or_default();
+        for deployment in deployments.iter().skip(known.len()) {
+            let key = deployment.key_name().map(str::to_owned);
+            known.push(Arc::new(Health::new(name.to_owned(), key)));
+        }
+        for (health, deployment) in known.iter().zip(deployments) {
+            health.tighten(limits.tightened(deployment.limits()));
+        }
+        known.clone()
+    }
+
     fn build(&mut self, config: &RouteConfig, table: &ModelTable) -> Route {
         let targets = config.targets.iter();
         let targets: Vec<RouteTarget> = targets
             .map(|target| self.build_target(config, target, table))
             .collect();
         Route {
-            first_turn: WeightedTurn::new(targets.len()),
-            later_turn: WeightedTurn::new(targets.len()),
-            retries: RetryBudget::default(),
+            turns: Turns::new(targets.len() * self.keys_max),
             version: version(config),
             config: config.clone(),
             targets,
@@ -118,43 +170,92 @@ impl Routes {
         target: &TargetConfig,
         table: &ModelTable,
     ) -> RouteTarget {
-        let found = if route.name.contains('*') {
-            table.check_target(&target.model).map(|()| None)
+        let has_star = route.name.contains('*');
+        let found = if has_star {
+            table.check_target(&target.model).map(|()| Vec::new())
         } else {
-            table.resolve_model(&target.model).map(Some)
+            table
+                .resolve_model(&target.model)
+                .map(|deployment| deployment.with_each_key())
         };
-        let deployment = found.unwrap_or_else(|error| {
+        let deployments = found.unwrap_or_else(|error| {
             self.unreachable.push(Unreachable {
                 owner: format!("routes.{}", route.name),
                 name: target.model.clone(),
                 reason: reason(&error),
             });
-            None
+            Vec::new()
         });
-        let name = deployment
-            .as_ref()
-            .map_or_else(|| target.model.clone(), |deployment| deployment.qualified());
-        let health = self
-            .health
-            .entry(name.clone())
-            .or_insert_with(|| Arc::new(Health::new(name)));
+        // the keys of a target with `*` are those of its provider
+        let of_pattern = table.resolve_model(&target.model).ok();
+        let of_pattern = of_pattern.map_or(Vec::new(), |deployment| deployment.with_each_key());
+        let (name, of_target) = match deployments.first() {
+            Some(first) => (first.qualified(), &deployments),
+            None => (target.model.clone(), &of_pattern),
+        };
+        let mut health = self.health_of(&name, of_target, target.limits);
+        if health.is_empty() {
+            let only = Arc::new(Health::new(name.clone(), None));
+            only.tighten(target.limits);
+            self.health.insert(name, vec![only.clone()]);
+            health.push(only);
+        }
         RouteTarget {
-            deployment,
-            health: health.clone(),
+            deployments,
+            health,
         }
     }
 
-    /// Health of a deployment that is the target of a route.
-    pub fn health(&self, deployment: &Deployment) -> Option<&Arc<Health>> {
+    /// Health of a deployment that is the target of a route, or whose provider has several API keys or bounds.
+    fn health(&self, deployment: &Deployment) -> Option<&Arc<Health>> {
         if self.health.is_empty() {
             return None;
         }
-        self.health.get(&deployment.qualified())
+        let named = self.health.get(&deployment.qualified());
+        let named = named.or_else(|| self.health.get(&format!("{}/*", deployment.provider.name)));
+        named?.get(deployment.key)
+    }
+
+    /// The model itself as the target of a call by its own name, once per API key.
+    pub fn by_own_name(&self, asked: &str, deployment: &Arc<Deployment>) -> Resolution {
+        let deployments = deployment.with_each_key().into_iter();
+        let target = |deployment: Arc<Deployment>| Target {
+            place: 0,
+            turn: deployment.key,
+            weight: 1,
+            share: deployment.key_share(SHARE_PARTS),
+            order: 0,
+            timeouts: CallTimeouts::default(),
+            health: self.health(&deployment).cloned(),
+            deployment,
+        };
+        Resolution {
+            route: None,
+            pool: self.pools.get(&deployment.provider.name).cloned(),
+            granted_by: vec![asked.to_owned()],
+            targets: deployments.map(target).collect(),
+        }
+    }
+
+    /// The targets of a route; `star` is the part of the name that its `*` matched.
+    pub fn of_route(
+        &self,
+        route: &Arc<Route>,
+        star: Option<&str>,
+        table: &ModelTable,
+    ) -> Resolution {
+        Resolution {
+            // a name that a `*` matched grants nothing: the client chose it
+            granted_by: vec![route.config.name.clone()],
+            targets: route.targets(star, self.keys_max, table),
+            route: Some(route.clone()),
+            pool: None,
+        }
     }
 
     /// Health of every target, by name.
     pub fn all_health(&self) -> impl Iterator<Item = &Arc<Health>> {
-        self.health.values()
+        self.health.values().flatten()
     }
 
     /// The route of exactly this name.
@@ -192,28 +293,57 @@ impl Route {
         &self.version
     }
 
-    /// Targets with their deployments; `star` is the part of the name that the route's `*` matched.
-    pub(super) fn targets(&self, star: Option<&str>, table: &ModelTable) -> Vec<Target> {
-        let places = self.config.targets.iter().zip(&self.targets).enumerate();
-        let target = |(place, (config, own)): (usize, (&TargetConfig, &RouteTarget))| {
-            let deployment = match (&own.deployment, star) {
-                (Some(deployment), _) => deployment.clone(),
-                (None, Some(star)) => {
-                    let model = config.model.replacen('*', star, 1);
-                    table.resolve_model(&model).ok()?
-                }
-                (None, None) => return None,
-            };
-            Some(Target {
-                deployment,
-                place,
-                weight: config.weight,
-                order: config.order,
-                health: Some(own.health.clone()),
-            })
-        };
-        places.filter_map(target).collect()
+    /// Health of the deployments of each target, in the order of the list.
+    pub fn health(&self) -> impl Iterator<Item = (&TargetConfig, &[Arc<Health>])> {
+        let targets = self.targets.iter().map(|target| target.health.as_slice());
+        self.config.targets.iter().zip(targets)
     }
+
+    /// Targets with their deployments; `star` is the part of the name that the route's `*` matched.
+    fn targets(&self, star: Option<&str>, keys_max: usize, table: &ModelTable) -> Vec<Target> {
+        let mut targets = Vec::with_capacity(self.targets.len());
+        for (place, (config, own)) in self.config.targets.iter().zip(&self.targets).enumerate() {
+            let found;
+            let deployments = match (own.deployments.is_empty(), star) {
+                (false, _) => &own.deployments,
+                (true, Some(star)) => {
+                    let model = config.model.replacen('*', star, 1);
+                    found = table
+                        .resolve_model(&model)
+                        .map_or(Vec::new(), |deployment| deployment.with_each_key());
+                    &found
+                }
+                (true, None) => continue,
+            };
+            let weight = u64::from(config.weight);
+            targets.extend(deployments.iter().map(|deployment| {
+                Target {
+                    place,
+                    turn: place * keys_max + deployment.key,
+                    weight: config.weight,
+                    share: match keys_max {
+                        0 | 1 => weight,
+                        _ => deployment.key_share(weight * SHARE_PARTS),
+                    },
+                    order: config.order,
+                    timeouts: config.timeouts,
+                    health: own
+                        .health
+                        .get(deployment.key)
+                        .or(own.health.last())
+                        .cloned(),
+                    deployment: deployment.clone(),
+                }
+            }));
+        }
+        targets
+    }
+}
+
+fn keys_max(table: &ModelTable) -> usize {
+    let providers = table.providers().iter();
+    let keys = providers.map(|provider| provider.api_keys.len());
+    keys.max().unwrap_or(0).max(1)
 }
 
 fn version(config: &RouteConfig) -> [u8; 32] {

@@ -2,18 +2,9 @@
 
 use crate::config::Strategy;
 use crate::route::health::Health;
+use crate::route::moment::{Moment, mix};
 use crate::route::plan::Candidate;
-use crate::route::routes::Route;
-
-/// Facts of the moment and the request that a choice depends on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Moment {
-    pub boot_ms: u64,
-    /// any number
-    pub random: u64,
-    /// hash of the conversation, for routes with affinity
-    pub conversation: Option<u64>,
-}
+use crate::route::turns::Turns;
 
 /// Kind of the choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +15,7 @@ pub(super) enum Turn {
 
 /// Chooses among the candidates at these indexes, all of one route and one `order`.
 pub(super) fn choose(
-    route: &Route,
+    (strategy, turns): (Strategy, &Turns),
     candidates: &[Candidate],
     open: &[usize],
     turn: Turn,
@@ -34,45 +25,70 @@ pub(super) fn choose(
         let index = by_affinity(candidates, open, conversation)?;
         return Some((index, "affinity: the conversation's target".to_owned()));
     }
-    match route.config.strategy {
+    match strategy {
         Strategy::Ordered => {
             let index = *open.first()?;
             let place = candidates[index].target.place + 1;
+            let (index, _) = among_keys(turns, candidates, open, index, turn)?;
             Some((index, format!("ordered: place {place}")))
         }
-        Strategy::Weighted => by_weight(route, candidates, open, turn),
-        Strategy::LeastBusy => by_calls_in_flight(route, candidates, open, turn),
+        Strategy::Weighted => by_weight(turns, candidates, open, turn),
+        Strategy::LeastBusy => by_calls_in_flight(turns, candidates, open, turn),
         Strategy::Fastest => by_latency(candidates, open, moment),
-        Strategy::Cheapest => by_ceiling(candidates, open),
+        Strategy::Cheapest => {
+            let (index, chosen) = by_ceiling(candidates, open)?;
+            let (index, _) = among_keys(turns, candidates, open, index, turn)?;
+            Some((index, chosen))
+        }
+    }
+}
+
+/// Chooses among the open API keys of one target.
+fn among_keys(
+    turns: &Turns,
+    candidates: &[Candidate],
+    open: &[usize],
+    of: usize,
+    turn: Turn,
+) -> Option<(usize, String)> {
+    let place = candidates[of].target.place;
+    let of_place = |index: &usize| candidates[*index].target.place == place;
+    let keys: Vec<usize> = open.iter().copied().filter(of_place).collect();
+    match keys.as_slice() {
+        [only] => Some((*only, String::new())),
+        keys => by_weight(turns, candidates, keys, turn),
     }
 }
 
 fn by_weight(
-    route: &Route,
+    turns: &Turns,
     candidates: &[Candidate],
     open: &[usize],
     turn: Turn,
 ) -> Option<(usize, String)> {
     let turns = match turn {
-        Turn::First => &route.first_turn,
-        Turn::Later => &route.later_turn,
+        Turn::First => &turns.first,
+        Turn::Later => &turns.later,
     };
     let target = |index: &usize| &candidates[*index].target;
-    let place = turns.choose(
+    let number = turns.choose(
         open.iter()
-            .map(|index| (target(index).place, target(index).weight)),
+            .map(|index| (target(index).turn, target(index).share)),
     )?;
-    let index = *open.iter().find(|index| target(index).place == place)?;
-    let total: u64 = open
-        .iter()
-        .map(|index| u64::from(target(index).weight))
-        .sum();
-    let weight = target(&index).weight;
+    let index = *open.iter().find(|index| target(index).turn == number)?;
+    let has_keys = |index: &usize| target(index).deployment.key_name().is_some();
+    if open.iter().any(has_keys) {
+        let total: u64 = open.iter().map(|index| target(index).share).sum();
+        let percent = u128::from(target(&index).share) * 100 / u128::from(total.max(1));
+        return Some((index, format!("weighted: {percent} % of the calls")));
+    }
+    let weights = open.iter().map(|index| u64::from(target(index).weight));
+    let (weight, total) = (target(&index).weight, weights.sum::<u64>());
     Some((index, format!("weighted: weight {weight} of {total}")))
 }
 
 fn by_calls_in_flight(
-    route: &Route,
+    turns: &Turns,
     candidates: &[Candidate],
     open: &[usize],
     turn: Turn,
@@ -80,14 +96,14 @@ fn by_calls_in_flight(
     let load = |index: usize| {
         (
             in_flight(&candidates[index]),
-            candidates[index].target.weight,
+            candidates[index].target.share,
         )
     };
     // a/x < b/y without a division
-    let less = |(calls, weight): (u32, u32), (other, of): (u32, u32)| {
-        u64::from(calls) * u64::from(of) < u64::from(other) * u64::from(weight)
+    let less = |(calls, share): (u32, u64), (other, of): (u32, u64)| {
+        u128::from(calls) * u128::from(of) < u128::from(other) * u128::from(share)
     };
-    let loads: Vec<(usize, (u32, u32))> = open.iter().map(|index| (*index, load(*index))).collect();
+    let loads: Vec<(usize, (u32, u64))> = open.iter().map(|index| (*index, load(*index))).collect();
     let (_, least) = *loads
         .iter()
         .reduce(|best, one| if less(one.1, best.1) { one } else { best })?;
@@ -96,7 +112,7 @@ fn by_calls_in_flight(
         .filter(|(_, load)| !less(least, *load))
         .map(|(index, _)| *index)
         .collect();
-    let (index, _) = by_weight(route, candidates, &tied, turn)?;
+    let (index, _) = by_weight(turns, candidates, &tied, turn)?;
     Some((index, format!("least_busy: {} in flight", least.0)))
 }
 
@@ -152,10 +168,10 @@ fn by_ceiling(candidates: &[Candidate], open: &[usize]) -> Option<(usize, String
 fn by_affinity(candidates: &[Candidate], open: &[usize], conversation: u64) -> Option<usize> {
     let score = |index: &usize| {
         let target = &candidates[*index].target;
-        let hash = mix(conversation ^ mix(target.place as u64 + 1));
+        let hash = mix(conversation ^ mix(target.turn as u64 + 1));
         // uniform in (0, 1)
         let uniform = (hash >> 11) as f64 / (1_u64 << 53) as f64 + f64::EPSILON;
-        -f64::from(target.weight) / uniform.ln()
+        -(target.share as f64) / uniform.ln()
     };
     open.iter()
         .copied()
@@ -168,12 +184,4 @@ fn in_flight(candidate: &Candidate) -> u32 {
         .health
         .as_deref()
         .map_or(0, Health::in_flight)
-}
-
-/// Mixes the bits of a number (splitmix64).
-pub fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

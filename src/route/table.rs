@@ -9,7 +9,7 @@ use crate::price::Sheet;
 use crate::route::deployment::{Deployment, RouteError};
 use crate::route::health::Health;
 use crate::route::models::ModelTable;
-use crate::route::routes::{Resolution, Route, Routes, Target, Unreachable};
+use crate::route::routes::{Resolution, Route, Routes, Unreachable};
 
 /// All names that clients can ask for.
 #[derive(Debug)]
@@ -37,6 +37,22 @@ impl RouteTable {
         self
     }
 
+    /// The same names with health, turns and retry budgets of their own, all as at the start.
+    #[must_use]
+    pub fn isolated(&self) -> RouteTable {
+        let config = RoutingConfig {
+            routes: self
+                .all_routes()
+                .map(|route| route.config.clone())
+                .collect(),
+            aliases: self.routes.aliases.clone(),
+        };
+        RouteTable {
+            routes: Routes::new(&config, &self.models),
+            models: self.models.clone(),
+        }
+    }
+
     /// Resolves any name that a client may ask for.
     pub fn resolve(&self, asked: &str) -> Result<Resolution, RouteError> {
         if let Some(resolved) = self.named_route(asked) {
@@ -56,40 +72,23 @@ impl RouteTable {
             return self.reachable(resolved);
         }
         if let Some((route, star)) = self.routes.wildcard(asked) {
-            return self.reachable(self.of_route(route, Some(star)));
+            return self.reachable(self.routes.of_route(route, Some(star), &self.models));
         }
         match (
             self.models.resolve_model(asked),
             self.routes.default_route(),
         ) {
-            (Ok(deployment), _) => Ok(Resolution {
-                route: None,
-                granted_by: vec![asked.to_owned()],
-                targets: vec![Target {
-                    health: self.routes.health(&deployment).cloned(),
-                    deployment,
-                    place: 0,
-                    weight: 1,
-                    order: 0,
-                }],
-            }),
-            (Err(_), Some(route)) => self.reachable(self.of_route(route, Some(asked))),
+            (Ok(deployment), _) => Ok(self.routes.by_own_name(asked, &deployment)),
+            (Err(_), Some(route)) => {
+                self.reachable(self.routes.of_route(route, Some(asked), &self.models))
+            }
             (Err(error), None) => Err(error),
         }
     }
 
     fn named_route(&self, asked: &str) -> Option<Resolution> {
         let route = self.routes.exact(asked)?;
-        Some(self.of_route(route, None))
-    }
-
-    fn of_route(&self, route: &Arc<Route>, star: Option<&str>) -> Resolution {
-        Resolution {
-            // a name that a `*` matched grants nothing: the client chose it
-            granted_by: vec![route.config.name.clone()],
-            targets: route.targets(star, &self.models),
-            route: Some(route.clone()),
-        }
+        Some(self.routes.of_route(route, None, &self.models))
     }
 
     fn reachable(&self, resolved: Resolution) -> Result<Resolution, RouteError> {
@@ -99,7 +98,7 @@ impl RouteTable {
         }
     }
 
-    /// Fallbacks and aliases that lead nowhere.
+    /// Fallbacks, aliases and targets of mirrors that lead nowhere.
     fn lost_names(&self, config: &RoutingConfig) -> Vec<Unreachable> {
         let fallbacks = config.routes.iter().flat_map(|route| {
             let lists = [
@@ -123,7 +122,12 @@ impl RouteTable {
                 reason,
             })
         };
-        fallbacks.chain(aliases).filter_map(lost).collect()
+        let mirrors = config.routes.iter().filter_map(|route| {
+            let target = &route.mirror.as_ref()?.target;
+            Some((format!("routes.{}.mirror", route.name), target))
+        });
+        let names = fallbacks.chain(aliases).chain(mirrors);
+        names.filter_map(lost).collect()
     }
 
     /// Targets, fallbacks and aliases of the configuration that no call can reach.
@@ -144,6 +148,11 @@ impl RouteTable {
     /// All routes, those with `*` too.
     pub fn all_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.all()
+    }
+
+    /// Aliases with the names that they lead to.
+    pub fn aliases(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.routes.aliases.iter()
     }
 
     /// Names that clients can ask for besides models: routes without `*` and aliases, sorted.

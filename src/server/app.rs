@@ -9,9 +9,10 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, cache, clock,
-    instance as instance_facts, keys, ledger, me, openapi, organizations, prices, providers,
-    reasoning_memory, requests, resource, settings, sign_in, state, teams, usage, users,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, cache, captures, clock,
+    drills, instance as instance_facts, keys, ledger, me, openapi, organizations, prices,
+    providers, reasoning_memory, requests, resolution, resource, routes as api_routes, settings,
+    sign_in, state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -127,6 +128,7 @@ fn tenants() -> Vec<ApiResource> {
             .get(may::ReadTeams, teams::get)
             .patch(may::ManageTeams, teams::change)
             .delete(may::ChangeTeams, teams::delete),
+        resource("/v1/teams/{id}/capture").patch(may::ChangeCaptures, captures::change_team),
         resource("/v1/teams/{id}/members")
             .get(may::ReadUsers, users::members)
             .post(may::ChangeUsers, users::put_member),
@@ -144,7 +146,10 @@ fn tenants() -> Vec<ApiResource> {
             keys::get,
         ),
         resource("/v1/keys/{id}/rotate").post(may::ChangeKeys, keys::rotate),
+        resource("/v1/keys/{id}/capture").patch(may::ChangeCaptures, captures::change_key),
         resource("/v1/keys/verify").post(may::ReadKeys, keys::verify),
+        resource("/v1/keys/import").post(may::ImportKeys, keys::import),
+        resource("/v1/keys/{id}/resolve").get(may::ReadKeys, resolution::get),
         resource("/v1/keys/{id}")
             .get(may::ReadKeys, keys::get)
             .patch(may::ChangeKeys, keys::change)
@@ -166,6 +171,12 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/usage").get(may::ReadUsage, usage::get),
         resource("/v1/requests").get(may::ReadUsage, requests::list),
         resource("/v1/requests/{id}").get(may::ReadUsage, requests::get),
+        resource("/v1/requests/{id}/capture")
+            .get(may::ReadCaptures, captures::get)
+            .delete(may::PurgeCaptures, captures::purge_request),
+        resource("/v1/captures")
+            .get(may::ReadTeams, captures::list)
+            .delete(may::PurgeCaptures, captures::purge),
         resource("/v1/ledger/orphans").get(may::ReadLedger, ledger::orphans),
         resource("/v1/ledger/corrections").post(may::CorrectLedger, ledger::correct),
         resource("/v1/ledger/verify").get(may::ReadLedger, ledger::verify),
@@ -186,9 +197,37 @@ fn instance() -> Vec<ApiResource> {
             .get(may::ReadState, state::export)
             .post(may::ApplyState, state::apply),
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
-        resource("/v1/providers").get(may::ReadProviders, providers::list),
+        resource("/v1/providers")
+            .get(may::ReadProviders, providers::list)
+            .create(may::ChangeProviders, providers::create, providers::get),
+        resource("/v1/providers/{id}")
+            .get(may::ReadProviders, providers::get)
+            .patch(may::ChangeProviders, providers::change)
+            .delete(may::ChangeProviders, providers::delete),
         resource("/v1/providers/{id}/test").post(may::TestProviders, providers::test),
-        resource("/v1/settings").get(may::ReadSettings, settings::list),
+        resource("/v1/routes/{id}/drill").post(may::DrillRoutes, drills::run),
+        resource("/v1/routes/{id}/health").get(may::ReadRouteHealth, api_routes::health),
+        resource("/v1/routes")
+            .get(may::ReadRoutes, api_routes::list)
+            .create(may::ChangeRoutes, api_routes::create, api_routes::get),
+        resource("/v1/routes/{id}")
+            .get(may::ReadRoutes, api_routes::get)
+            .patch(may::ChangeRoutes, api_routes::change)
+            .delete(may::ChangeRoutes, api_routes::delete),
+        resource("/v1/aliases")
+            .get(may::ReadRoutes, api_routes::list_aliases)
+            .create(
+                may::ChangeRoutes,
+                api_routes::create_alias,
+                api_routes::get_alias,
+            ),
+        resource("/v1/aliases/{id}")
+            .get(may::ReadRoutes, api_routes::get_alias)
+            .patch(may::ChangeRoutes, api_routes::change_alias)
+            .delete(may::ChangeRoutes, api_routes::delete_alias),
+        resource("/v1/settings")
+            .get(may::ReadSettings, settings::list)
+            .patch(may::ChangeSettings, settings::change),
         resource("/v1/prices").get(may::ReadPrices, providers::prices),
         resource("/v1/prices/sheet")
             .get(may::ReadPrices, prices::get)

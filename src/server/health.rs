@@ -11,7 +11,7 @@ use crate::dialect::Dialect;
 use crate::domain::api_error::ApiError;
 use crate::domain::time::ClockStatus;
 use crate::domain::zone::Zone;
-use crate::route::{BreakerState, HealthStatus};
+use crate::route::{BreakerState, Health, HealthStatus};
 use crate::server::connection::Registry;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
@@ -124,6 +124,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     write_ledger_metrics(&mut text, worker);
     write_books_metrics(&mut text, worker);
     write_clock_metrics(&mut text, worker);
+    write_capture_metrics(&mut text, worker);
     write_degraded_metrics(&mut text, worker);
     // while the books reopen, the other metrics are still valid
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
@@ -143,6 +144,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         registry.write_metrics(&mut text);
     }
     worker.gateway.metrics().write(&mut text);
+    worker.gateway.mirrors().write(&mut text);
     write_cache_metrics(&mut text, worker);
     write_trace_metrics(&mut text, worker);
     write_route_metrics(&mut text, worker);
@@ -180,22 +182,41 @@ fn write_cache_metrics(text: &mut String, worker: &Worker) {
 fn write_route_metrics(text: &mut String, worker: &Worker) {
     let now_ms = worker.time.boot_ms();
     let routes = worker.gateway.routes();
+    let labels = |health: &Health| {
+        let mut labels = format!("deployment=\"{}\"", health.name.replace(['"', '\\'], "_"));
+        if let Some(key) = &health.key {
+            labels += &format!(",key=\"{key}\"");
+        }
+        labels
+    };
     let health: Vec<_> = routes
         .health()
-        .map(|health| (health.name.replace(['"', '\\'], "_"), health.status(now_ms)))
+        .map(|health| (labels(health), health.status(now_ms)))
         .collect();
     let mut write = |name: &str, kind: &str, value: fn(&HealthStatus) -> u64| {
         // writing to a String cannot fail
         if !health.is_empty() {
             let _ = writeln!(text, "# TYPE {name} {kind}");
         }
-        for (deployment, status) in &health {
+        for (labels, status) in &health {
             let value = value(status);
-            let _ = writeln!(text, "{name}{{deployment=\"{deployment}\"}} {value}");
+            let _ = writeln!(text, "{name}{{{labels}}} {value}");
         }
     };
     write("gatekeeper_deployment_available", "gauge", |status| {
         u64::from(status.state == BreakerState::Closed)
+    });
+    write(
+        "gatekeeper_deployment_breaker_state",
+        "gauge",
+        |status| match status.state {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
+        },
+    );
+    write("gatekeeper_deployment_cooldown_ms", "gauge", |status| {
+        status.cooldown_ms
     });
     write("gatekeeper_deployment_in_flight", "gauge", |status| {
         status.in_flight.into()
@@ -248,6 +269,28 @@ fn write_clock_metrics(text: &mut String, worker: &Worker) {
     gauge(text, "gatekeeper_clock_ahead_ms", clock.ahead_ms());
     let adopted = u8::from(clock.in_step());
     gauge(text, "gatekeeper_clock_adopted", adopted);
+}
+
+/// Captured calls: stored and dropped ones, and what they take.
+fn write_capture_metrics(text: &mut String, worker: &Worker) {
+    let stats = worker.control.capture_stats();
+    counter(text, "gatekeeper_captures_stored_total", stats.stored);
+    let name = "gatekeeper_captures_dropped_total";
+    // writing to a String cannot fail
+    let _ = writeln!(text, "# TYPE {name} counter");
+    for (reason, count) in [
+        ("queue_full", stats.dropped_queue_full),
+        ("disk", stats.dropped_disk),
+    ] {
+        let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
+    }
+    let discarded = stats.files_discarded;
+    counter(text, "gatekeeper_capture_files_discarded_total", discarded);
+    gauge(text, "gatekeeper_capture_queue_bytes", stats.queue_bytes);
+    let on = worker.control.captures_on();
+    gauge(text, "gatekeeper_captures_on", on);
+    gauge(text, "gatekeeper_capture_entries", stats.entries);
+    gauge(text, "gatekeeper_capture_bytes", stats.bytes);
 }
 
 /// One line per reason that `/readyz` states; none while the state is `ready`.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, ModelEntry, ModelPage, Operation};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::gateway::{self, Call, MAX_COST_HEADER, TAG_HEADER};
+use crate::gateway::{self, Call, MAX_COST_HEADER, MIRROR_HEADER, TAG_HEADER};
 use crate::server::extract::BodyLimits;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
@@ -86,6 +86,7 @@ async fn read_call(
             .cache()
             .and_then(|_| gateway::read_cache_headers(header)),
         max_cost: header(MAX_COST_HEADER).map(str::to_owned),
+        no_mirror: header(MIRROR_HEADER).is_some_and(|value| value.eq_ignore_ascii_case("off")),
         user: worker
             .gateway
             .user_header()

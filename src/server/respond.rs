@@ -37,6 +37,9 @@ fn response(reply: Reply) -> Option<HttpResponse> {
         Body::Stream(mut stream) => {
             response.streaming(poll_fn(move |context| stream.poll_next(context)))
         }
+        Body::Captured(mut stream) => {
+            response.streaming(poll_fn(move |context| stream.poll_next(context)))
+        }
     })
 }
 

@@ -43,8 +43,10 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         ledger: instance.ledger.clone(),
         pseudonyms: instance.control.pseudonyms().clone(),
         alerts: mpsc::channel(1).0,
+        deployment_alerts: mpsc::channel(1).0,
         seal_key: SealKey::of_secret(&Secret::new("0123456789abcdef0123456789abcdef")),
         memory: None,
+        captures: None,
         tracer: Tracer::off(),
         time: instance.time.clone(),
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::store::disk::DiskFile;
+use crate::store::error::StoreError;
 
 /// Page of a database file, in bytes.
 const PAGE: u64 = 4096;
@@ -68,4 +69,12 @@ impl redb::StorageBackend for Backend {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.track(self.file.write_at(offset, data))
     }
+}
+
+/// Turns a panic into an error: redb panics on damaged pages.
+pub(super) fn catch_panic<T>(
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(StoreError::Database("damaged pages".into())))
 }

@@ -38,6 +38,15 @@ pub enum StoreError {
          usage; nothing was written; set timezone = {stored:?}, or begin a new data folder"
     )]
     OtherZone { stored: String, configured: String },
+    #[error(
+        "{}, but credentials of providers in the books are sealed with the seal key {wanted}; nothing was written; put that key \
+         back: seal.key of the data folder, or the source that seal_key names",
+        present_seal_key(found.as_deref())
+    )]
+    SealKey {
+        wanted: String,
+        found: Option<String>,
+    },
     #[error("{0}")]
     Log(String),
     #[error(
@@ -46,6 +55,8 @@ pub enum StoreError {
     Prices(String),
     #[error("ceilings.json: {0}")]
     Ceilings(String),
+    #[error("captured calls: {0}")]
+    Captures(String),
     #[error("gatekeeper.redb: {0}")]
     Database(String),
     #[error("unreadable {kind} in the books: {reason}")]
@@ -87,3 +98,10 @@ from_database_errors!(
     redb::StorageError,
     redb::CommitError
 );
+
+fn present_seal_key(found: Option<&str>) -> String {
+    match found {
+        Some(found) => format!("the seal key is {found}"),
+        None => "the seal key is missing".to_owned(),
+    }
+}

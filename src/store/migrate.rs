@@ -44,6 +44,14 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
         },
         Step {
             from: 9,
+            apply: rollup_upgrade::add_latencies,
+        },
+        Step {
+            from: 10,
+            apply: bound_requests_and_import_keys,
+        },
+        Step {
+            from: 11,
             apply: add_cache_columns,
         },
     ],
@@ -63,7 +71,13 @@ fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// 9 to 10: records and roll-ups count answers of the cache, of which earlier ones have none; the number keeps earlier releases from
+/// 10 to 11: rows of teams and keys have a version with the most that a request may cost, and with the origin of the secret. The number
+/// keeps earlier releases from reading them.
+fn bound_requests_and_import_keys(_: &WriteTransaction) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// 11 to 12: records and roll-ups count answers of the cache, of which earlier ones have none; the number keeps earlier releases from
 /// reading them.
 fn add_cache_columns(_: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())

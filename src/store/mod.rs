@@ -1,7 +1,7 @@
 //! State on disk, and the only folder that knows redb: the books (`gatekeeper.redb`) with their writer thread, the write-ahead log
-//! (`ledger/`) with its sync thread, and the disposable files of the reasoning memory (`memory.redb`) and of the cache
-//! (`cache.redb`). Accepts and returns types of `domain`; it never decides about access, budgets or prices. Inside this folder
-//! paths name the file that has the item, never this list.
+//! (`ledger/`) with its sync thread, and the disposable files of the reasoning memory (`memory.redb`), the captured calls
+//! (`capture.redb`) and the cache (`cache.redb`). Accepts and returns types of `domain`; it never decides about access, budgets or
+//! prices. Inside this folder paths name the file that has the item, never this list.
 
 pub mod answer_cache;
 mod applied_sheet;
@@ -9,6 +9,7 @@ mod audit_state;
 mod backend;
 pub mod backup;
 mod books;
+pub mod captures;
 mod ceilings_file;
 mod codec;
 pub mod disk;
@@ -46,7 +47,7 @@ pub use books::verify::report::{Difference, Part, VerifyReport};
 pub use books::verify::verification::Verification;
 pub use ceilings_file::ceilings_in;
 pub use error::StoreError;
-pub use options::Options;
+pub use options::{Options, SealKeyCheck};
 pub use refusals::Refusals;
 pub use retention_cutoffs::RetentionCutoffs;
 pub use rollup::{RollupKey, RollupPeriod, RollupSums, StatedKey, StatedKind};

@@ -36,6 +36,7 @@ impl Store {
         let schema = inspection.schema()?;
         migrations.check(schema)?;
         let identity = inspection.identity(&options.zone)?;
+        inspection.check_seal_key(&options.seal_key)?;
         drop(inspection);
         let (log, mut replay) = SegmentedLog::open(&options, &identity)?;
         let upgrade = migrations.prepare(options.disk.as_ref(), schema)?;

@@ -16,4 +16,16 @@ pub struct Options {
     pub wait_for_disk: bool,
     /// create new books; existing ones are an error
     pub create: bool,
+    pub seal_key: SealKeyCheck,
+}
+
+/// Comparison of the seal key with that of the sealed credentials, before anything is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealKeyCheck {
+    /// the credentials are not needed
+    Skip,
+    /// there is no seal key
+    Absent,
+    /// id of the seal key
+    Id(String),
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::event::StatusClass;
 use crate::domain::id::KeyId;
+use crate::domain::latency::Latencies;
 use crate::domain::money::Money;
 
 /// Length of the period that one row sums up.
@@ -59,6 +60,8 @@ pub struct RollupSums {
     pub searches: u64,
     /// tokens of models that ran inside calls, in none of the counts above
     pub second_models: u64,
+    /// of calls that ended by themselves
+    pub latencies: Latencies,
     pub cost: Money,
     /// requests that the cache answered, at no cost; subset of `requests`
     pub cache_hits: u64,
@@ -71,6 +74,14 @@ impl RollupSums {
         self.combine(other, u64::saturating_add);
         self.cost = self.cost.plus(other.cost);
         self.saved = self.saved.plus(other.saved);
+    }
+
+    /// The same for the days of tags and users, which keep no latencies.
+    pub fn without_latencies(self) -> RollupSums {
+        RollupSums {
+            latencies: Latencies::default(),
+            ..self
+        }
     }
 
     /// Takes away sums that are a part of these.
@@ -97,5 +108,6 @@ impl RollupSums {
         ] {
             *count = combined(*count, of_other);
         }
+        self.latencies.combine(&other.latencies, combined);
     }
 }

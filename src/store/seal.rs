@@ -9,6 +9,7 @@ use std::path::Path;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use ring::hmac;
+use zeroize::Zeroizing;
 
 use crate::domain::secret::Secret;
 
@@ -40,18 +41,25 @@ impl SealKey {
 
     /// Reads the key of a data folder, or creates one that only its owner can read.
     pub fn in_folder(folder: &Path) -> io::Result<SealKey> {
-        let path = folder.join(KEY_FILE);
-        let mut written = String::new();
-        match File::open(&path) {
-            Ok(file) => file
-                .take(SECRET_BYTES_MAX)
-                .read_to_string(&mut written)
-                .map(drop)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                written = create(folder, &path)?
-            }
-            Err(error) => return Err(error),
+        match SealKey::present_in(folder)? {
+            Some(key) => Ok(key),
+            None => SealKey::of_text(&create(folder, &folder.join(KEY_FILE))?),
         }
+    }
+
+    /// Reads the key of a data folder; `None` if there is none.
+    pub fn present_in(folder: &Path) -> io::Result<Option<SealKey>> {
+        let file = match File::open(folder.join(KEY_FILE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut written = String::new();
+        file.take(SECRET_BYTES_MAX).read_to_string(&mut written)?;
+        SealKey::of_text(&written).map(Some)
+    }
+
+    fn of_text(written: &str) -> io::Result<SealKey> {
         let letters = written.trim();
         if letters.len() < SECRET_LETTERS_MIN {
             let message = format!(
@@ -76,6 +84,38 @@ impl SealKey {
         let mut key = [0; 32];
         key.copy_from_slice(hmac::sign(&self.0, purpose.as_bytes()).as_ref());
         key
+    }
+}
+
+/// Content sealed with a data key of its own.
+pub struct SealedRecord {
+    pub data_key: Vec<u8>,
+    pub content: Vec<u8>,
+}
+
+impl SealKey {
+    /// Seals a record with a new data key; `None` without random numbers. `about` names the record.
+    pub fn seal_record(&self, purpose: &str, about: &[u8], plain: &[u8]) -> Option<SealedRecord> {
+        let mut data_key = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *data_key).ok()?;
+        Some(SealedRecord {
+            content: Seal::new(*data_key).seal(about, plain)?,
+            data_key: Seal::new(self.for_purpose(purpose)).seal(about, &*data_key)?,
+        })
+    }
+
+    /// Opens a record; `None` if the key or `about` differ, or the bytes are damaged.
+    pub fn open_record(
+        &self,
+        purpose: &str,
+        about: &[u8],
+        (data_key, content): (&[u8], &[u8]),
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let opened = Seal::new(self.for_purpose(purpose)).open(about, data_key)?;
+        let data_key: Zeroizing<[u8; 32]> = Zeroizing::new(opened.try_into().ok()?);
+        Seal::new(*data_key)
+            .open(about, content)
+            .map(Zeroizing::new)
     }
 }
 
@@ -179,6 +219,30 @@ mod tests {
                 .to_string()
                 .contains("at least 32 letters")
         );
+    }
+
+    #[test]
+    fn record_has_a_data_key_of_its_own_and_opens_for_its_name_and_purpose_only() {
+        let key = SealKey::of_secret(&Secret::new("k".repeat(32)));
+        let seal = |about: &[u8]| {
+            let sealed = key.seal_record("credentials", about, b"sk-secret");
+            sealed.expect("random numbers")
+        };
+        let (sealed, again) = (seal(b"openai"), seal(b"openai"));
+        assert_ne!(sealed.data_key, again.data_key);
+        let parts = (&sealed.data_key[..], &sealed.content[..]);
+        let open = |key: &SealKey, purpose: &str, about: &[u8], parts| {
+            let opened = key.open_record(purpose, about, parts);
+            opened.map(|plain| plain.to_vec())
+        };
+        let plain = Some(b"sk-secret".to_vec());
+        assert_eq!(open(&key, "credentials", b"openai", parts), plain);
+        assert_eq!(open(&key, "credentials", b"other", parts), None);
+        assert_eq!(open(&key, "captures", b"openai", parts), None);
+        let other = SealKey::of_secret(&Secret::new("o".repeat(32)));
+        assert_eq!(open(&other, "credentials", b"openai", parts), None);
+        let swapped = (&again.data_key[..], &sealed.content[..]);
+        assert_eq!(open(&key, "credentials", b"openai", swapped), None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use super::error::{ConnectCause, TransportError};
 use super::fetch::{FetchRules, Fetcher};
 use super::pools::{PooledCall, Pools};
 use super::response::IncomingResponse;
+use super::script::Script;
+use crate::dialect::Dialect;
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::network::Network;
 
@@ -65,6 +67,7 @@ pub struct Client {
     egress: Egress,
     pools: Rc<Pools>,
     fetcher: Option<Fetcher>,
+    script: Option<Rc<dyn Script>>,
 }
 
 impl Client {
@@ -78,7 +81,27 @@ impl Client {
             egress: egress.clone(),
             pools: Pools::new(IDLE_MAX),
             fetcher,
+            script: None,
         }
+    }
+
+    /// The client with a script, which answers before a connection is made.
+    #[must_use]
+    pub fn with_script(&self, script: Rc<dyn Script>) -> Client {
+        Client {
+            script: Some(script),
+            ..self.clone()
+        }
+    }
+
+    /// Response of the script, if there is one and it answers for the deployment.
+    pub fn scripted(
+        &self,
+        deployment: &str,
+        dialect: Dialect,
+    ) -> Option<Result<IncomingResponse, TransportError>> {
+        let answer = self.script.as_ref()?.answer(deployment, dialect)?;
+        Some(answer.map(IncomingResponse::from))
     }
 
     /// The client of a destination, made at its first call.
@@ -95,7 +118,8 @@ impl Client {
             let connector =
                 Connector::new().connector(destination::connector(Rc::new(guard), proxy));
             let connector = connector.conn_keep_alive(IDLE_MAX);
-            build_client(connector, tls, self.egress.connect_timeout)
+            let own = destination.connect_timeout_ms.map(Duration::from_millis);
+            build_client(connector, tls, own.unwrap_or(self.egress.connect_timeout))
         };
         let begun = self.pools.begin(destination, url, load, build);
         begun.map_err(|error| TransportError::Connect {

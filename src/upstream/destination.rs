@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_rt::net::TcpStream;
 use actix_service::{Service, fn_service};
@@ -24,6 +25,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::domain::egress::Proxy;
 
+/// Longest time for which a name without an address is not asked for again: a zone may say an hour, and its outage would last as long.
+const NEGATIVE_MAX: Duration = Duration::from_secs(5);
+
 /// DNS resolver with the system's name servers, which are read on the first lookup.
 struct DnsResolver(OnceCell<Option<TokioResolver>>);
 
@@ -35,10 +39,21 @@ impl DnsResolver {
                     tracing::warn!(%error, "resolver settings unreadable; only IP addresses and hosts entries resolve");
                     (ResolverConfig::default(), ResolverOpts::default())
                 });
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build().ok()
+                bounded_resolver(config, options, NEGATIVE_MAX)
             })
             .as_ref()
     }
+}
+
+/// Resolver that asks again for a name without an address after a bounded time.
+fn bounded_resolver(
+    config: ResolverConfig,
+    mut options: ResolverOpts,
+    negative_max: Duration,
+) -> Option<TokioResolver> {
+    options.negative_max_ttl = Some(negative_max);
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder.with_options(options).build().ok()
 }
 
 impl Resolve for DnsResolver {
@@ -184,5 +199,77 @@ async fn open_tunnel(
         status => Err(io::Error::other(format!(
             "the proxy refused the connection with status {status}"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ProtocolConfig};
+
+    use super::*;
+
+    /// Answers queries: that the name does not exist, to be believed for an hour, or with 127.0.0.1.
+    fn serve(socket: UdpSocket, exists: Arc<AtomicBool>) {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let mut end = 12;
+            while query[end] != 0 {
+                end += usize::from(query[end]) + 1;
+            }
+            let question = &query[12..end + 5];
+            let is_a = question[question.len() - 4..] == [0, 1, 0, 1];
+            let exists = exists.load(Ordering::SeqCst);
+            let flags = if exists { [0x81, 0x80] } else { [0x81, 0x83] };
+            let (answers, authorities) = (u8::from(exists && is_a), u8::from(!exists));
+            let mut answer = query[..2].to_vec();
+            answer.extend(flags);
+            answer.extend([0, 1, 0, answers, 0, authorities, 0, 0]);
+            answer.extend(question);
+            if exists && is_a {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+            }
+            if !exists {
+                // SOA with a minimum of 3,600 s
+                answer.extend([0xc0, 12, 0, 6, 0, 1, 0, 0, 0x0e, 0x10, 0, 22, 0, 0]);
+                answer.extend([0; 16]);
+                answer.extend([0, 0, 0x0e, 0x10]);
+            }
+            assert!(length >= end);
+            let _ = socket.send_to(&answer, from);
+        }
+    }
+
+    #[test]
+    fn name_whose_zone_heals_resolves_again_however_long_its_absence_may_be_kept() {
+        actix_rt::System::new().block_on(async {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+            let mut connection = ConnectionConfig::new(ProtocolConfig::Udp);
+            connection.port = socket.local_addr().expect("bound").port();
+            let exists = Arc::new(AtomicBool::new(false));
+            let server = exists.clone();
+            std::thread::spawn(move || serve(socket, server));
+            let address = IpAddr::from([127, 0, 0, 1]);
+            let server = NameServerConfig::new(address, true, vec![connection]);
+            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+            let negative_max = Duration::from_millis(100);
+            let resolver = bounded_resolver(config, ResolverOpts::default(), negative_max);
+            let resolver = resolver.expect("a resolver");
+            let found = |found: Result<_, _>| {
+                let found: hickory_resolver::lookup_ip::LookupIp = found.ok()?;
+                found.iter().next()
+            };
+            assert_eq!(found(resolver.lookup_ip("model.test.").await), None);
+            exists.store(true, Ordering::SeqCst);
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while found(resolver.lookup_ip("model.test.").await) != Some(address) {
+                assert!(Instant::now() < deadline, "the name does not resolve again");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod fetch;
 mod pools;
 mod response;
+mod script;
 
 pub use client::{Client, Egress, OutgoingRequest};
 pub use connection::{TlsFileError, connect_tls};
@@ -16,3 +17,4 @@ pub use destination::look_up;
 pub use error::{ConnectCause, TransportError};
 pub use fetch::{FetchRules, Fetcher};
 pub use response::IncomingResponse;
+pub use script::{Script, ScriptedResponse};

@@ -61,6 +61,19 @@ impl IncomingResponse {
         }
     }
 
+    /// A complete response of JSON.
+    pub(super) fn of_bytes(status: u16, body: Bytes) -> IncomingResponse {
+        let chunks = futures_util::stream::once(std::future::ready(Ok(body)));
+        IncomingResponse {
+            status,
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            chunks: Box::pin(chunks.fuse()),
+            outstanding: None,
+            decoder: Ok(None),
+            _call: None,
+        }
+    }
+
     /// Ties the call at its pool to the response.
     pub(super) fn of(mut self, call: PooledCall) -> IncomingResponse {
         self._call = Some(call);

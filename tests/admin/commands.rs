@@ -32,7 +32,7 @@ fn budget_is_set_raised_and_removed_by_the_name_of_its_owner() {
         .assert_status(402)
         .error_message();
     assert!(
-        message.contains("team support has used $0 of its $0.0001 monthly budget"),
+        message.contains("team support has used $0.00 of its $0.0001 monthly budget"),
         "{message}"
     );
     let command = message.split('`').nth(1).expect("a command");

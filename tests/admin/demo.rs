@@ -153,8 +153,24 @@ fn demo_steps_show_cost_reason_and_both_refusals() {
     command(folder.path(), &["budgets", "list"])
         .assert_exit_code(0)
         .assert_stdout(&["team support", "$0.05"]);
+    command(folder.path(), &["doctor"])
+        .assert_exit_code(0)
+        .assert_stdout(&[
+            "the demo's own",
+            "gatekeeper-demo",
+            "running and ready",
+            "0 faults",
+        ]);
     let refused = key("support").chat(&hello("simulator-small"));
     assert_eq!(refused.assert_status(402).error_type(), "budget_exceeded");
+    let message = refused.error_message();
+    let amounts = message.split('$').skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+        rest[..end.unwrap_or(rest.len())].trim_end_matches('.')
+    });
+    for amount in amounts {
+        assert!(amount.len() <= "0.000019".len(), "{amount} in {message}");
+    }
     let refused = key("marketing").chat(&hello("simulator-large"));
     assert_eq!(refused.assert_status(403).error_type(), "model_not_allowed");
     demo.interrupt();

@@ -341,3 +341,45 @@ fn timezone_change_after_first_booking_is_refused() {
     gatekeeper.start();
     assert_eq!(gatekeeper.usage()["total"]["requests"], 1);
 }
+
+#[test]
+fn warn_budget_counts_what_a_blocking_one_would_have_refused_over_a_restart() {
+    let upstream = Upstream::start();
+    let mut gateway = start_gateway(&upstream, "");
+    let (team, key) = team(
+        &mut gateway,
+        &json!([
+            {"limit": "0.0003", "period": "total", "action": "warn"},
+            {"limit": "1", "period": "total", "action": "block"},
+        ]),
+    );
+    let counted = |gateway: &InProcessGateway| {
+        let budgets = budgets(gateway, &team);
+        let member = |budget: &Value| {
+            (
+                budget["would_refuse_requests"].clone(),
+                budget["would_refuse"].clone(),
+            )
+        };
+        let warning = budgets.iter().find(|budget| budget["action"] == "warn");
+        let blocking = budgets.iter().find(|budget| budget["action"] == "block");
+        assert_eq!(
+            member(blocking.expect("a budget")),
+            (Value::Null, Value::Null)
+        );
+        member(warning.expect("a budget"))
+    };
+    assert_eq!(counted(&gateway), (json!(0), json!("0")));
+    for _ in 0..4 {
+        gateway.user(&key).chat(&call()).assert_status(200);
+    }
+    // two of 0.00011 fit, and what a refused one costs is not spent
+    assert_eq!(counted(&gateway), (json!(2), json!("0.00022")));
+    gateway.stop();
+    gateway.start();
+    assert_eq!(counted(&gateway), (json!(2), json!("0.00022")));
+    gateway.user(&key).chat(&call()).assert_status(200);
+    assert_eq!(counted(&gateway), (json!(3), json!("0.00033")));
+    let listed = gateway.admin().get("/v1/budgets?action=warn").json();
+    assert_eq!(listed["data"][0]["would_refuse_requests"], 3);
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
 use gatekeeper::store::disk::Disk;
-use gatekeeper::store::{Options, Store, StoreError};
+use gatekeeper::store::{Options, SealKeyCheck, Store, StoreError};
 
 use super::expected_books::{ExpectedBooks, block_on, restart_time};
 use super::workload::Workload;
@@ -64,6 +64,7 @@ fn try_start(
         disk_reserve_mb: 0,
         wait_for_disk,
         create,
+        seal_key: SealKeyCheck::Skip,
     };
     let (store, recovered) = match Store::open(options) {
         Ok(store) => store,

@@ -10,7 +10,7 @@ use gatekeeper::domain::event::LedgerEvent;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
 use gatekeeper::store::disk::Disk;
-use gatekeeper::store::{Options, RecoveredState, Store, StoreError};
+use gatekeeper::store::{Options, RecoveredState, SealKeyCheck, Store, StoreError};
 
 use super::expected_books::{ExpectedBooks, block_on, restart_time};
 use super::workload::Workload;
@@ -46,6 +46,7 @@ impl CutSeries {
             disk_reserve_mb: 0,
             wait_for_disk: self.wait_for_disk,
             create,
+            seal_key: SealKeyCheck::Skip,
         }
     }
 

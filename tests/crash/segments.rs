@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::store::disk::Disk;
-use gatekeeper::store::{Options, RecoveredState, Store, StoreError};
+use gatekeeper::store::{Options, RecoveredState, SealKeyCheck, Store, StoreError};
 
 use super::expected_books::{ExpectedBooks, block_on};
 use super::workload::Workload;
@@ -26,6 +26,7 @@ fn open(disk: &Arc<SimulatedDisk>, create: bool) -> Result<(Store, RecoveredStat
         disk_reserve_mb: 0,
         wait_for_disk: true,
         create,
+        seal_key: SealKeyCheck::Skip,
     })
 }
 

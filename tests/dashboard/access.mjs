@@ -98,8 +98,8 @@ export async function access(kit, stage) {
 }
 
 export async function firstStart(kit, stage, binary) {
-  await kit.test("the link of setup makes the owner, who makes a key and sees the first request arrive", async () => {
-    const empty = await Empty.start(binary, await stage.simulator());
+  await kit.test("the link of setup makes the owner, who adds a provider, makes a key and sees the first request arrive", async () => {
+    const empty = await Empty.start(binary);
     try {
       const page = await kit.open(empty, {}, await empty.setupLink());
       await page.screenshot({ path: `${kit.screens}/first-start-light.png` });
@@ -112,6 +112,20 @@ export async function firstStart(kit, stage, binary) {
       await page.getByRole("heading", { name: "First steps" }).waitFor();
       await page.screenshot({ path: `${kit.screens}/first-steps-light.png` });
       await kit.axe(page, "first steps");
+      await page.getByRole("button", { name: "Add a provider" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByRole("button", { name: "Add provider" }).click();
+      await dialog.locator(".error:visible", { hasText: "api_key" }).waitFor();
+      await dialog.getByLabel("Type").selectOption("openai_compatible");
+      await dialog.getByLabel("Name", { exact: true }).fill("local");
+      await dialog.getByLabel("Address").fill(await stage.simulator());
+      await dialog.getByLabel("Models").fill("simulator-small");
+      await dialog.getByLabel("Dollars per million input tokens").fill("1");
+      await dialog.getByLabel("Dollars per million output tokens").fill("5");
+      await page.screenshot({ path: `${kit.screens}/add-provider-light.png` });
+      await kit.axe(page, "add a provider");
+      await dialog.getByRole("button", { name: "Add provider" }).click();
+      await page.getByText("Configured: local.").waitFor();
       await page.getByRole("main").getByRole("link", { name: "Create a key" }).click();
       await page.getByLabel("Name", { exact: true }).fill("first");
       await page.getByLabel("Team", { exact: true }).fill("pioneers");

@@ -13,14 +13,14 @@ export async function cache(kit, stage, binary) {
     const page = await kit.enter(cached);
     await kit.test("the settings show the cache with its answers and its savings, and purge it", async () => {
       await kit.show(page, "settings");
-      const line = page.locator("[data-cache]");
+      const line = page.locator("li", { hasText: "answers kept for equal" });
       await line.waitFor();
       const text = await line.innerText();
-      if (!/1 answer kept/.test(text) || !/2 requests answered from it, \$[\d.]+ saved/.test(text)) throw new Error(text);
-      await page.getByRole("button", { name: "Purge the cache of answers" }).click();
+      if (!/1 stored/.test(text) || !/answered 2 requests and saved \$[\d.]+/.test(text)) throw new Error(text);
+      await page.getByRole("button", { name: "Purge cache" }).click();
       await page.getByRole("button", { name: "Purge", exact: true }).click();
-      await page.getByText("1 answer purged").waitFor();
-      await page.getByText("0 answers kept").waitFor();
+      await page.getByText("1 entries purged").waitFor();
+      await page.locator("li", { hasText: "0 stored" }).filter({ hasText: "answers kept" }).waitFor();
       equal((await cached.api("GET", "/v1/cache")).json.entries, 0, "entries");
     });
   } finally {

@@ -4,6 +4,7 @@
 import { mkdirSync } from "node:fs";
 import { access, firstStart } from "./access.mjs";
 import { cache } from "./cache.mjs";
+import { captures } from "./captures.mjs";
 import { components, readme } from "./components.mjs";
 import { keys } from "./keys.mjs";
 import { Kit, equal } from "./kit.mjs";
@@ -23,6 +24,7 @@ async function trials() {
   await themes(kit, stage);
   await narrow(kit, stage);
   await states(kit, stage);
+  await captures(kit, stage);
   await access(kit, stage);
   const page = await kit.enter(stage);
   await reports(kit, stage, page);

@@ -82,12 +82,12 @@ export class Stage extends Instance {
   }
 }
 
-/** An instance that nobody has set up yet, with a simulator as its provider. */
+/** An instance that nobody has set up yet, without a provider. */
 export class Empty extends Instance {
-  static async start(binary, simulator) {
+  static async start(binary) {
     const empty = new Empty();
     empty.binary = binary;
-    empty.prepare = () => writeFileSync(join(empty.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n`);
+    empty.prepare = () => writeFileSync(join(empty.folder, "gatekeeper.toml"), "");
     return empty.spawn(binary, ["serve", "--create"]);
   }
 

@@ -2,6 +2,7 @@
 //! signals to its process id. Its `Drop` asserts that the books agree and that the process never panicked.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -285,6 +286,23 @@ impl Gatekeeper {
             .args(arguments)
             .output()
             .expect("the binary runs")
+    }
+
+    /// The same with a text on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> std::process::Output {
+        let mut child = gatekeeper_command()
+            .current_dir(self.folder())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // a command that reads nothing closes it
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().expect("the binary ends")
     }
 
     /// Output of the current start.

@@ -118,6 +118,13 @@ impl Provider {
         self
     }
 
+    /// Leaves the credential to a line of the section.
+    #[must_use]
+    pub fn without_credential(mut self) -> Provider {
+        self.credential = &[];
+        self
+    }
+
     /// Adds any further line to the section.
     #[must_use]
     pub fn line(mut self, line: &str) -> Provider {

@@ -196,19 +196,22 @@ fn endpoint(path: &str) -> Option<(&'static str, Option<String>)> {
         "completions" => ("chat", None),
         "responses" => ("responses", None),
         "messages" => ("messages", None),
-        "embeddings" => ("embeddings", None),
+        "embeddings" | "embed" => ("embeddings", None),
+        "invoke" if before.as_ref().is_some_and(|model| model.contains("embed")) => {
+            ("embeddings", before)
+        }
         "converse" | "converse-stream" => ("converse", before),
         "invoke" | "invoke-with-response-stream" => ("invoke", before),
         "chat" if path.ends_with("/v2/chat") => ("cohere_chat", None),
         "chat" => ("ollama_chat", None),
         last => {
             let (model, method) = last.split_once(':')?;
-            (
-                method
-                    .ends_with("enerateContent")
-                    .then_some("generate_content")?,
-                Some(model.to_owned()),
-            )
+            let endpoint = match method {
+                "generateContent" | "streamGenerateContent" => "generate_content",
+                "embedContent" | "batchEmbedContents" => "embeddings",
+                _ => return None,
+            };
+            (endpoint, Some(model.to_owned()))
         }
     })
 }

@@ -1,6 +1,8 @@
 //! `POST /v1/embeddings` to vendors with formats of their own: bodies, batches, order, usage, encodings, and what is refused before
 //! the call.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::fixture::{Chat, Fixture, assert_refusal_at};
@@ -44,11 +46,13 @@ fn vector(text: &Value) -> Value {
     json!([number, 0.5])
 }
 
-fn vendor(request: &ReceivedRequest) -> Script {
+/// Answers at the path of any vendor.
+pub(super) fn vendor(request: &ReceivedRequest) -> Script {
     let body = request.json();
     let texts = |member: &str| body[member].as_array().cloned().unwrap_or_default();
     let cohere: Vec<Value> = texts("texts").iter().map(vector).collect();
     let answer = match request.path().rsplit('/').next().unwrap_or_default() {
+        "embeddings" => list(&body),
         "embed" => {
             let tokens = 3 * cohere.len();
             json!({"id": "e", "embeddings": {"float": cohere}, "texts": body["texts"],
@@ -71,6 +75,36 @@ fn vendor(request: &ReceivedRequest) -> Script {
         }
     };
     Script::json(200, &answer)
+}
+
+/// OpenAI's list, in the encoding that is asked for; a token id counts as the number of a text.
+fn list(body: &Value) -> Value {
+    let inputs = match &body["input"] {
+        Value::Array(inputs) => inputs.clone(),
+        one => vec![one.clone()],
+    };
+    let entry = |(index, input): (usize, &Value)| {
+        let vector = match input {
+            Value::Array(ids) => json!([ids[0].as_f64(), 0.5]),
+            text => vector(text),
+        };
+        let embedding = match body["encoding_format"].as_str() {
+            Some("base64") => json!(base64(&vector)),
+            _ => vector,
+        };
+        json!({"object": "embedding", "index": index, "embedding": embedding})
+    };
+    let data: Vec<Value> = inputs.iter().enumerate().map(entry).collect();
+    let tokens = 3 * data.len();
+    json!({"object": "list", "data": data, "model": body["model"], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+}
+
+/// Floats of 32 bits, little-endian.
+fn base64(vector: &Value) -> String {
+    let numbers = vector.as_array().expect("numbers").iter();
+    let bytes =
+        numbers.flat_map(|number| (number.as_f64().expect("a number") as f32).to_le_bytes());
+    STANDARD.encode(bytes.collect::<Vec<u8>>())
 }
 
 fn texts(count: usize) -> Vec<String> {
@@ -137,6 +171,19 @@ fn embeddings_are_split_at_the_vendors_maximum_with_order_and_usage_kept() {
         }
         let record = fixture.assert_recorded();
         assert_eq!(record.assert_ended("ok", &[]).input(), 3 * count as u64);
+    }
+}
+
+/// One vector in a list without a type, as the third generation of Cohere's models answers in InvokeModel.
+#[test]
+fn embedding_of_one_text_is_one_vector_at_each_native_vendor() {
+    let fixture = fixture();
+    for model in [GEMINI, COHERE, TITAN, BEDROCK_COHERE] {
+        let body = json!({"model": model, "input": "t3"});
+        let answer = fixture.user().post(PATH, &body).assert_status(200).json();
+        let vectors = answer["data"].as_array().expect("a list");
+        assert_eq!(vectors.len(), 1, "{model}");
+        assert_eq!(vectors[0]["embedding"], json!([3.0, 0.5]), "{model}");
     }
 }
 

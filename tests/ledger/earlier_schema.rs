@@ -110,6 +110,15 @@ fn folder_of_schema_5_has_the_usage_columns_of_its_records() {
     }
     assert!(expected[0] > 0, "{expected:?}");
     assert_eq!(counts(&gateway.usage()["total"]), expected);
+    // and the days of tags and users are
+    let by_tag = gateway
+        .admin()
+        .get("/v1/usage?start=2026-11-01&end=2026-12-31&group_by=tag");
+    let by_tag = by_tag.assert_status(200).json();
+    let nightly = by_tag["data"]
+        .as_array()
+        .and_then(|rows| rows.iter().find(|row| row["tag"] == "nightly"));
+    assert_eq!(nightly.map(|row| &row["requests"]), Some(&json!(4)));
     gateway.skip_books_check();
     let verified = gateway.admin().get("/v1/ledger/verify");
     assert_eq!(verified.assert_status(200).json()["agrees"], json!(true));

@@ -5,6 +5,7 @@ mod earlier_schema;
 mod explain;
 mod export;
 mod failures;
+mod latencies;
 mod orphans;
 mod refusals;
 mod requests;

@@ -22,18 +22,23 @@ const RECORDS: TableDefinition<(u128, u8), Bytes> = TableDefinition::new("record
 const OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
 const CORRECTIONS: TableDefinition<(u128, u8, u32), Bytes> = TableDefinition::new("corrections");
 
-/// A gateway with five served calls.
+const STATED: TableDefinition<(u64, u8, &str, u64), Bytes> = TableDefinition::new("stated_days");
+const STATED_COUNTS: TableDefinition<(u64, u8), u64> = TableDefinition::new("stated_counts");
+
+/// A gateway with five served calls, all with one tag and two of a user.
 fn fixture() -> (Upstream, Gatekeeper) {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "100");
     let key = gatekeeper.key_of(&team);
-    for _ in 0..5 {
-        gatekeeper
-            .user(&key)
-            .chat(&Call::chat().at_most(50).body())
-            .assert_status(200);
+    for number in 0..5 {
+        let mut body = Call::chat().at_most(50).body();
+        if number < 2 {
+            body["user"] = json!("ann");
+        }
+        let user = gatekeeper.user(&key).with("x-gatekeeper-tag", "nightly");
+        user.chat(&body).assert_status(200);
     }
     (upstream, gatekeeper)
 }
@@ -81,6 +86,21 @@ fn change_hour(books: &Database) {
         .expect("the table")
         .insert(key.value(), [2, 1, 0, 0, 0, 0, 0].as_slice())
         .expect("inserts");
+    change.commit().expect("commits");
+}
+
+/// Takes the only row of a kind (0: tags, 1: users) away, with or without its count.
+fn remove_stated(books: &Database, kind: u8, with_count: bool) {
+    let change = books.begin_write().expect("a transaction");
+    {
+        let mut days = change.open_table(STATED).expect("the table");
+        days.retain(|(_, number, ..), _| number != kind)
+            .expect("removes");
+        let mut counts = change.open_table(STATED_COUNTS).expect("the table");
+        counts
+            .retain(|(_, number), _| number != kind || !with_count)
+            .expect("removes");
+    }
     change.commit().expect("commits");
 }
 
@@ -179,6 +199,26 @@ fn verify_exit_code_names_first_difference() {
     assert!(
         code == Some(11) && output.contains("rollups: hour"),
         "the exit code is that of the first difference: {code:?} {output}"
+    );
+}
+
+#[test]
+fn verify_recounts_the_days_of_tags_and_users() {
+    let (code, output) = verify_after(|books| remove_stated(books, 0, true));
+    assert!(
+        code == Some(12)
+            && output.contains("tag nightly of key_")
+            && output.contains("its records have +5 requests, +50 input"),
+        "{code:?} {output}"
+    );
+    let (code, output) = verify_after(|books| remove_stated(books, 1, false));
+    assert!(
+        code == Some(12)
+            && output.contains(" user ")
+            && output.contains("its records have +2 requests")
+            && output.contains("number of users of the day")
+            && output.contains("it says 1, the day has rows of 0"),
+        "{code:?} {output}"
     );
 }
 
@@ -328,7 +368,11 @@ fn verify_during_writes_reports_no_difference() {
             run_workers(
                 8,
                 8,
-                |_| gatekeeper.user(key).connect(),
+                |number| {
+                    let tag = format!("t{}", number % 3);
+                    let user = gatekeeper.user(key);
+                    user.with("x-gatekeeper-tag", &tag).connect()
+                },
                 |connection, number| {
                     while !stop.load(Ordering::SeqCst) {
                         let call = Call::chat().at_most(50).streamed(number % 2 == 0);

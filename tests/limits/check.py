@@ -29,6 +29,7 @@ NUMBERS = ["max_chars", "min_chars", "max_key_chars", "min", "max", "max_items",
 FLAGS = ["not_blank", "all_required", "additional_properties_false"]
 VALUES = ["one_of", "types", "media_types", "schema_keywords", "betas", "only_at", "first_one_of", "last_one_of"]
 OTHERS = ["pattern", "not_with", "not_after", "less_than"]
+SCHEMAS = ["schema_keywords", "all_required", "additional_properties_false", "max_depth", "max_properties"]
 LIMITS = NAMES + NUMBERS + FLAGS + VALUES + OTHERS
 
 MEMBERS = {"vendor", "endpoint", "models", "but_models", "field", "when", "per", "which", "scope", "served_at",
@@ -220,6 +221,9 @@ def one_refuses(rule, value, trail, body):
         return isinstance(value, list) and bool(value) and value[place].get("role") not in bar
     if limit == "not_after":
         return isinstance(value, list) and follows(value, bar)
+    if limit in SCHEMAS and text:
+        # a schema that is written as a text
+        value = json.loads(value)
     if limit == "schema_keywords":
         inside = [value] if rule.get("scope") == "top" else list(subschemas(value))
         return any(isinstance(s, dict) and any(word not in bar for word in s) for s in inside)

@@ -95,7 +95,7 @@ writeFileSync(
   `listen = "127.0.0.1:${gatePort}"\ndata = "data"\n[sign_in.oidc]\nissuer = "http://127.0.0.1:${issuerPort}"\nclient_id = "gatekeeper"\n` +
     `client_secret = "file:${join(folder, "secret")}"\nrole_claim = "groups"\nrole_map = { "ai-admins" = "owner", "look" = "viewer" }\n`,
 );
-const provider = await startProvider(issuerPort, `${gate}/sign-in/oidc/callback`);
+let provider = await startProvider(issuerPort, `${gate}/sign-in/oidc/callback`);
 execFileSync(BINARY, ["init"], { cwd: folder, stdio: "ignore" });
 const server = spawn(BINARY, ["serve"], { cwd: folder, stdio: "ignore" });
 
@@ -120,6 +120,13 @@ try {
   await again.signIn(`${gate}/sign-in/oidc`);
   const viewer = await actor(again);
   judge("roles of the latest sign-in", viewer.memberships?.[0]?.role === "viewer" && viewer.actor === owner.actor, JSON.stringify(viewer));
+  // the provider comes back with another key
+  provider.close();
+  provider.closeAllConnections();
+  provider = await startProvider(issuerPort, `${gate}/sign-in/oidc/callback`);
+  const rotated = new Browser();
+  const afterwards = await rotated.signIn(`${gate}/sign-in/oidc`);
+  judge("sign-in after the provider rotated its key", afterwards.status === 200 && (await actor(rotated)).actor === owner.actor, `${afterwards.status} ${afterwards.text}`);
   groups.value = ["nothing"];
   const refused = await new Browser().signIn(`${gate}/sign-in/oidc`);
   judge("no mapped group, no session", refused.status === 403 && refused.text.includes("no role"), `${refused.status} ${refused.text}`);

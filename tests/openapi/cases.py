@@ -66,6 +66,11 @@ def objects(demo, suffix):
     key = demo.call("POST", "/v1/keys", {"name": f"key {suffix}", "team": team})["id"]
     admin = demo.call("POST", "/v1/keys", {"name": f"admin {suffix}", "admin": True, "role": "viewer"})["id"]
     user = {"email": f"{suffix}@example.org", "memberships": [{"role": "viewer", "team": team}]}
+    provider = {"name": f"lan-{suffix}", "type": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "price": "free"}
+    demo.call("POST", "/v1/providers", provider | {"api_key": "sk-example", "models": [f"m-{suffix}"]})
+    for name in [suffix, f"target-{suffix}"]:
+        demo.call("POST", "/v1/routes", {"name": f"route-{name}", "targets": ["simulator-small"]})
+    demo.call("POST", "/v1/aliases", {"name": f"alias-{suffix}", "target": f"route-target-{suffix}"})
     return organization, team, demo.call("POST", "/v1/users", user)["id"], [key, admin]
 
 
@@ -85,9 +90,14 @@ def configuration(demo):
             "/v1/users/{id}/invitation": [user],
             "/v1/keys/{id}": keys,
             "/v1/keys/{id}/rotate": keys[:1],
+            "/v1/keys/{id}/resolve": keys[:1],
+            "/v1/routes/{id}/drill": ["simulator-small"],
             "/v1/requests/{id}": [request],
             "/v1/audit/proofs/{id}": ["1"],
             "/v1/providers/{id}/test": ["simulator"],
+            "/v1/providers/{id}": ["simulator", f"lan-{suffix}"],
+            "/v1/routes/{id}": [f"route-{suffix}", f"route-target-{suffix}"],
+            "/v1/aliases/{id}": [f"alias-{suffix}"],
         }
         for path, known in ids.items():
             for method in methods:

@@ -72,6 +72,123 @@ fn header_limits_the_cost_of_a_request() {
     assert_eq!(fixture.counts(), [2, 0, 0]);
 }
 
+/// Fixture without budgets, with a key that has this bound.
+fn bounded_key(
+    fixture: &mut Fixture,
+    team: &str,
+    key: serde_json::Value,
+) -> crate::harness::client::HttpClient {
+    let team = fixture
+        .gateway
+        .team(&json!({"name": team, "max_cost_usd": "0.02"}));
+    let mut new = json!({"name": "bounded", "team": team.id});
+    new["max_cost_usd"] = key;
+    let key = fixture.gateway.key(&new);
+    fixture.gateway.user(&key)
+}
+
+#[test]
+fn key_and_team_settings_limit_the_cost_of_a_request_and_the_lowest_counts() {
+    let mut fixture = Fixture::new("[routes.smart]\ntargets = [\"a/m-small\"]\n");
+    let body = chat("smart", false);
+    let refusal = |user: &crate::harness::client::HttpClient, body: &serde_json::Value| {
+        let refused = user.post("/v1/chat/completions", body);
+        assert_eq!(refused.assert_status(402).error_type(), "budget_exceeded");
+        assert!(
+            refused.error_message().contains("may cost $"),
+            "{}",
+            refused.error_message()
+        );
+        refused.json()["error"]["param"].clone()
+    };
+    let user = bounded_key(&mut fixture, "tight", json!("0.0001"));
+    assert_eq!(refusal(&user, &body), "max_cost_usd");
+    assert_eq!(
+        refusal(
+            &user.clone().with("x-gatekeeper-max-cost-usd", "0.00001"),
+            &body
+        ),
+        "x-gatekeeper-max-cost-usd"
+    );
+    // a header cannot raise what the key allows
+    assert_eq!(
+        refusal(&user.clone().with("x-gatekeeper-max-cost-usd", "1"), &body),
+        "max_cost_usd"
+    );
+    let user = bounded_key(&mut fixture, "by-team", serde_json::Value::Null);
+    user.post("/v1/chat/completions", &body).assert_status(200);
+    let mut long = body.clone();
+    long["max_tokens"] = json!(1_000_000);
+    assert_eq!(refusal(&user, &long), "max_cost_usd");
+    // no budget, and the client names no cap: the gateway writes one that fits
+    let mut open = body.clone();
+    open.as_object_mut()
+        .expect("an object")
+        .remove("max_tokens");
+    let user = bounded_key(&mut fixture, "open", json!("0.001"));
+    user.post("/v1/chat/completions", &open).assert_status(200);
+    let sent = fixture.a.last_request().json();
+    let cap = sent["max_tokens"]
+        .as_u64()
+        .or(sent["max_completion_tokens"].as_u64());
+    assert!(cap.is_some_and(|cap| (1..200).contains(&cap)), "{sent}");
+}
+
+#[test]
+fn clamp_lowers_the_cap_to_what_the_setting_affords() {
+    let upstream = Upstream::start();
+    let setup = Gatekeeper::without_providers()
+        .ledger("budget_overrun = \"clamp\"")
+        .provider(&Provider::openai("a", &upstream));
+    let mut gateway = setup.start_in_process();
+    let team = gateway.team(&json!({"name": "t"}));
+    let key = json!({"name": "tight", "team": team.id, "max_cost_usd": "0.001"});
+    let key = gateway.key(&key);
+    let mut long = chat("a/m-small", false);
+    long["max_tokens"] = json!(100_000);
+    let response = gateway.user(&key).post("/v1/chat/completions", &long);
+    response.assert_status(200);
+    let cap = upstream.last_request().json()["max_tokens"].as_u64();
+    assert!(cap.is_some_and(|cap| (1..200).contains(&cap)), "{cap:?}");
+}
+
+#[test]
+fn bound_of_a_key_is_changed_and_removed_and_audited() {
+    let mut fixture = Fixture::new("[routes.smart]\ntargets = [\"a/m-small\"]\n");
+    let team = fixture.gateway.team(&json!({"name": "t"}));
+    let key = fixture
+        .gateway
+        .key(&json!({"name": "k", "team": team.id, "max_cost_usd": "0.5"}));
+    let path = format!("/v1/keys/{}", key.id);
+    let admin = fixture.gateway.admin();
+    assert_eq!(admin.get(&path).json()["max_cost_usd"], "0.5");
+    admin
+        .patch(&path, &json!({"max_cost_usd": "0.25"}))
+        .assert_status(200);
+    let changed = admin.patch(&path, &json!({"max_cost_usd": null}));
+    assert_eq!(
+        changed.assert_status(200).json()["max_cost_usd"],
+        json!(null)
+    );
+    admin
+        .patch(&path, &json!({"max_cost_usd": -1}))
+        .assert_status(400);
+    let details: Vec<serde_json::Value> = fixture
+        .gateway
+        .audit()
+        .iter()
+        .filter(|event| event["action"] == "key.change")
+        .map(|event| event["detail"]["max_cost_usd"].clone())
+        .collect();
+    assert_eq!(
+        details,
+        [
+            json!({"from": "0.5", "to": "0.25"}),
+            json!({"from": "0.25", "to": null})
+        ]
+    );
+}
+
 #[test]
 fn provider_headers_and_user_header_are_used() {
     let upstream = Upstream::start();

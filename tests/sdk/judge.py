@@ -1,5 +1,6 @@
 """Independent judge as the upstream: llmock plays seven vendors, breaks calls on demand, and grades the reaction of its
-client, which is the gateway. The gateway's clients are the official SDKs with their usual retries. Usage: judge.py BINARY
+client, which is the gateway. Each case runs twice: the vendor's model by its own name, with the official SDKs and their usual retries;
+then a route of that model, with the gateway's retries and SDKs that repeat nothing. Usage: judge.py BINARY
 """
 
 import json
@@ -76,7 +77,8 @@ def config(port, folder, judge):
         f'price = {{ input = "1.00", output = "5.00" }}\nmodels = ["{model}"]\n'
         for name, path, model, _ in VENDORS
     )
-    return f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\n{providers}'
+    routes = "".join(f'[routes.routed-{name}]\ntargets = ["{name}/{model}"]\n' for name, _, model, _ in VENDORS)
+    return f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\n{providers}{routes}'
 
 
 def said(client, model, prompt, stream):
@@ -116,14 +118,18 @@ def main(binary):
         team = ask("POST", f"{url}/v1/teams", admin, {"name": "judged", "models": ["*"]})["id"]
         key = ask("POST", f"{url}/v1/keys", admin, {"name": "judged", "team": team, "models": ["*"]})["key"]
         clients = {
-            "openai": openai.OpenAI(base_url=f"{url}/v1", api_key=key, timeout=60),
-            "anthropic": anthropic.Anthropic(base_url=url, api_key=key, timeout=60),
+            ("openai", False): openai.OpenAI(base_url=f"{url}/v1", api_key=key, timeout=60),
+            ("anthropic", False): anthropic.Anthropic(base_url=url, api_key=key, timeout=60),
+            ("openai", True): openai.OpenAI(base_url=f"{url}/v1", api_key=key, timeout=60, max_retries=0),
+            ("anthropic", True): anthropic.Anthropic(base_url=url, api_key=key, timeout=60, max_retries=0),
         }
-        for name, _, model, client in VENDORS:
+        cases = [(routed, *vendor) for routed in (False, True) for vendor in VENDORS]
+        for routed, name, _, model, client in cases:
+            model, name = (f"routed-{name}", f"route to {name}") if routed else (model, name)
             for what, fault, stream in FAULTS:
                 judge.asked("POST", "/_llmock/scenario", {"behaviors": [fault] if fault else []}) if fault else None
                 try:
-                    text = said(clients[client], model, f"{name}: {what}", stream)
+                    text = said(clients[client, routed], model, f"{name}: {what}", stream)
                     assert text and (text == "refused") == (what == "a 400"), f"it said {text!r}"
                     passed += 1
                     print(f"{name}, {what}: passed", flush=True)
@@ -135,7 +141,7 @@ def main(binary):
             print(f"    {finding['severity']}: {finding['code']}: {finding['title']} {finding['path']}")
         counts = {name: verdict[name] for name in ("calls", "attempts", "faults_injected", "errors", "warnings")}
         print(f"FIGURE llmock's verdict: {json.dumps(counts)}")
-        verdict_good = verdict["passed"] and verdict["faults_injected"] >= len(VENDORS) * 8
+        verdict_good = verdict["passed"] and verdict["faults_injected"] >= len(VENDORS) * 16
         passed, failed = passed + verdict_good, failed + (not verdict_good)
         print(f"llmock's verdict: {'passed' if verdict_good else 'FAILED'}")
     finally:

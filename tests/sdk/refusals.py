@@ -1,5 +1,5 @@
 """Final refusals, counted at the listener: OpenAI's and Anthropic's SDKs in Python and JavaScript, with their usual retries, ask once where
-repeating cannot help, and Claude Code with a mistyped key ends soon and shows the reason.
+repeating cannot help, and Claude Code and Codex with a mistyped or a disabled key end soon and show the reason.
 Usage: refusals.py BINARY [FOLDER-OF-AGENTS]
 """
 
@@ -17,7 +17,7 @@ from stage import ask
 
 HERE = Path(__file__).parent
 # the refusals of the gateway, by the word that the client's error must have in it
-CASES = ("authentication_error", "model_not_allowed", "model_not_found", "budget_exceeded", "not_supported")
+CASES = ("authentication_error", "key_disabled", "model_not_allowed", "model_not_found", "budget_exceeded", "not_supported")
 CLIENTS = ("openai", "anthropic")
 AGENT_SECONDS = 20
 
@@ -63,7 +63,10 @@ def keys_of(stage):
     narrow = ask("POST", f"{stage.url}/v1/teams", stage.admin, {"name": "narrow", "models": ["gemini-3-agent-test"]})["id"]
     narrow = ask("POST", f"{stage.url}/v1/keys", stage.admin, {"name": "narrow", "team": narrow})["key"]
     wrong = stage.key[:-1] + ("a" if stage.key[-1] != "a" else "b")
-    return {"authentication_error": wrong, "model_not_allowed": narrow, "budget_exceeded": poor}
+    team = ask("POST", f"{stage.url}/v1/teams", stage.admin, {"name": "former", "models": ["*"]})["id"]
+    former = ask("POST", f"{stage.url}/v1/keys", stage.admin, {"name": "former", "team": team})
+    ask("PATCH", f"{stage.url}/v1/keys/{former['id']}", stage.admin, {"disabled": True})
+    return {"authentication_error": wrong, "key_disabled": former["key"], "model_not_allowed": narrow, "budget_exceeded": poor}
 
 
 def model_of(case, client):
@@ -74,6 +77,8 @@ def model_of(case, client):
 
 def tells(error, client, case):
     """The error of the client names the case; Anthropic's shape has a type of its own."""
+    if case == "key_disabled":
+        return "401" in error and "disabled" in error
     types = {
         "model_not_allowed": "permission_error",
         "model_not_found": "not_found_error",
@@ -127,6 +132,25 @@ def claude_call(stage, listener, modules, key):
     return done.stdout + done.stderr, time.monotonic() - began
 
 
+def codex_call(stage, listener, modules, key):
+    """Output of Codex with this key, and its seconds."""
+    home, project = stage.home()
+    settings = home / ".codex"
+    settings.mkdir()
+    (settings / "config.toml").write_text(
+        'model = "gpt-agent-test"\nmodel_provider = "gate"\napproval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
+        f'web_search = "disabled"\n[model_providers.gate]\nname = "gate"\nbase_url = "{listener.url}/v1"\nenv_key = "GATE_KEY"\n'
+        'wire_api = "responses"\n[analytics]\nenabled = false\n'
+    )
+    environment = stage.environment(home, CODEX_HOME=str(settings), GATE_KEY=key)
+    began = time.monotonic()
+    done = subprocess.run(
+        [f"{modules}/.bin/codex", "exec", "--skip-git-repo-check", "Hello"], env=environment, cwd=project, text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
+    )
+    return done.stdout + done.stderr, time.monotonic() - began
+
+
 def checks(stage, listener, modules):
     """(name, fault or nothing) of each check."""
     keys = keys_of(stage)
@@ -142,15 +166,17 @@ def checks(stage, listener, modules):
                 elif not tells(error, client, case):
                     fault = f"its error does not tell why: {error[:500]}"
                 yield f"{language} {client}: {case} is asked once", fault
-    if not modules or not Path(modules, ".bin", "claude").exists():
-        print("SKIPPED refusals: claude code is not installed", flush=True)
-        return
-    before = listener.count
-    said, seconds = claude_call(stage, listener, modules, keys["authentication_error"])
-    print(f"FIGURE claude code with a mistyped key: {seconds:.1f} s, {listener.count - before} calls", flush=True)
-    # ten times the usual time; before the header it was ten times more
-    fault = None if seconds < AGENT_SECONDS and "key" in said.lower() else f"{seconds:.0f} s: {said[:1000]}"
-    yield "claude code with a mistyped key ends soon and shows the reason", fault
+    for name, program, agent in (("claude code", "claude", claude_call), ("codex", "codex", codex_call)):
+        if not modules or not Path(modules, ".bin", program).exists():
+            print(f"SKIPPED refusals: {name} is not installed", flush=True)
+            continue
+        for state, case, word in (("mistyped", "authentication_error", "key"), ("disabled", "key_disabled", "disabled")):
+            before = listener.count
+            said, seconds = agent(stage, listener, modules, keys[case])
+            print(f"FIGURE {name} with a {state} key: {seconds:.1f} s, {listener.count - before} calls", flush=True)
+            # ten times the usual time; before the header it was ten times more
+            fault = None if seconds < AGENT_SECONDS and word in said.lower() else f"{seconds:.0f} s: {said[:1000]}"
+            yield f"{name} with a {state} key ends soon and shows the reason", fault
 
 
 def main(binary, modules=None):

@@ -279,10 +279,7 @@ def converse(body, request):
 
 
 def invoke(body, request):
-    """Claude's own body: the version and betas in place of headers, and no model and stream. Embeddings have bodies of their own."""
-    for name, judge in (("amazon.titan-embed", titan_embed), ("cohere.embed", cohere_embed)):
-        if name in request["model"]:
-            return judge(body)
+    """Claude's own body: the version and betas in place of headers, and no model and stream."""
     own = {name: value for name, value in body.items() if name not in ("anthropic_version", "anthropic_beta")}
     found = [] if body.get("anthropic_version") == "bedrock-2023-05-31" else [".anthropic_version: required"]
     found += [f".{name}: unknown" for name in ("model", "stream") if name in own]
@@ -294,17 +291,36 @@ def invoke(body, request):
 TITAN = {"inputText": (str, True), "dimensions": (typing.Literal[256, 512, 1024], False), "normalize": (bool, False), "embeddingTypes": (list[str], False)}
 
 
-def titan_embed(body):
-    return member_faults(body, TITAN, "")
-
-
-def cohere_embed(body):
-    """Cohere's first request for embeddings without the model, which is in the path."""
+def bedrock_embeddings(body, request):
+    """Titan's body, or Cohere's first one without the model, which is in the path."""
+    if "titan" in request["model"]:
+        return member_faults(body, TITAN, "")
     import cohere
 
-    hints = typing.get_type_hints(cohere.Client.embed, include_extras=True)
-    members = {name: (hint, name == "texts") for name, hint in hints.items() if name not in ("return", "request_options", "model")}
-    return member_faults(body, members, "")
+    return member_faults(body, embed_members(cohere.Client.embed, {"texts"}, {"model"}), "")
+
+
+def cohere_embeddings(body, request):
+    import cohere
+
+    return member_faults(body, embed_members(cohere.ClientV2.embed, {"model", "input_type"}, set()), "")
+
+
+def embed_members(method, required, absent):
+    hints = typing.get_type_hints(method, include_extras=True)
+    return {name: (hint, name in required) for name, hint in hints.items() if name not in {"return", "request_options", *absent}}
+
+
+def gemini_embeddings(body, request):
+    """A batch as the SDK writes it: its settings of one content stand beside each content."""
+    from google.genai import types as google
+
+    member = {
+        "model": (str, True), "content": (google.Content, True), "taskType": (str, False), "title": (str, False),
+        "outputDimensionality": (int, False),
+    }
+    found = member_faults(body, {"requests": (list, True)}, "")
+    return found + [fault for one in body.get("requests", []) for fault in member_faults(one, member, ".requests[]")]
 
 
 def messages(body, request):
@@ -429,6 +445,7 @@ JUDGES = {
     ("openai", "chat"): openai_chat, ("openai", "responses"): openai_responses, ("openai", "embeddings"): openai_embeddings,
     ("azure", "chat"): openai_chat, ("azure", "responses"): openai_responses, ("azure", "embeddings"): openai_embeddings,
     ("anthropic", "messages"): messages, ("bedrock", "converse"): converse, ("bedrock", "invoke"): invoke,
+    ("bedrock", "embeddings"): bedrock_embeddings, ("cohere", "embeddings"): cohere_embeddings, ("gemini", "embeddings"): gemini_embeddings,
     ("gemini", "generate_content"): generate_content, ("mistral", "chat"): mistral_chat, ("mistral", "embeddings"): mistral_embeddings,
     ("groq", "chat"): groq_chat, ("cohere", "cohere_chat"): cohere_chat, ("together", "chat"): together_chat,
     ("ollama", "ollama_chat"): ollama_chat, ("openrouter", "chat"): openrouter_chat, ("together", "embeddings"): together_embeddings,

@@ -193,7 +193,7 @@ fn provider_is_tested_without_a_model_call() {
     let names = viewer.get("/v1/providers").assert_status(200).json();
     assert_eq!(
         names["data"][0],
-        json!({"object": "provider", "name": name})
+        json!({"object": "provider", "id": name, "name": name})
     );
     viewer
         .post(&format!("/v1/providers/{name}/test"), &json!({}))

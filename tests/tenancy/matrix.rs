@@ -99,7 +99,11 @@ fn body_of(row: &EndpointRow) -> Value {
     match (row.method.as_str(), row.path.as_str()) {
         ("POST", "/v1/teams/{id}/members") => json!({"user": "usr_999", "role": "viewer"}),
         ("POST", "/v1/keys/verify") => json!({"key": "sk-gk-none"}),
+        ("PATCH", path) if path.ends_with("/capture") => json!({"on": false}),
         ("PATCH", "/v1/teams/{id}") => json!({"tags": ["x"]}),
+        ("PATCH", "/v1/providers/{id}") => json!({"models": ["x"]}),
+        ("PATCH", "/v1/routes/{id}") => json!({"strategy": "ordered"}),
+        ("PATCH", "/v1/aliases/{id}") => json!({"target": "x"}),
         ("PATCH", _) => name,
         _ => json!({}),
     }
@@ -331,7 +335,8 @@ fn role_table_of_the_document_is_the_compiled_one() {
 fn table() -> String {
     let mut text = String::from(
         "# Roles\n\nWritten by a test from the compiled tables (`GK_WRITE_TABLES=1`); `gatekeeper roles` and `gatekeeper endpoints` print the \
-         same.\n\n`scope`: everything in the scope of the role. `own`: the personal keys of the user and what they did. Empty: 403.\n\n## \
+         same.\n\n`scope`: everything in the scope of the role. `own`: the personal keys of the user and what they did. `granted`: \
+         captured calls of the teams for which an owner names the role. Empty: 403.\n\n## \
          Actions\n\n",
     );
     let names: Vec<String> = Role::ALL

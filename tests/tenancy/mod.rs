@@ -1,6 +1,7 @@
 //! Organizations, teams, users, roles and keys, as several administrators use them at once.
 
 mod canaries;
+mod declarations;
 mod declared_state;
 mod idempotency;
 mod key_life;

@@ -9,15 +9,21 @@ import { go, href } from "../router.js";
 
 /** @param {HTMLElement} host @param {AbortSignal} signal @param {() => void} arrived draws the page with data */
 export async function firstSteps(host, signal, arrived) {
+  await draw(host, signal);
+  void wait(signal, arrived).catch(() => {});
+}
+
+/** @param {HTMLElement} host @param {AbortSignal} signal */
+async function draw(host, signal) {
   const [providers, keys] = await Promise.all([list("/v1/providers", {}, 200, signal), may("changeKeys") ? list("/v1/keys", { limit: 200 }, 200, signal) : { data: [] }]);
+  const add = async () => (await import("./provider.js")).addProvider(signal, () => draw(host, signal));
   const names = providers.data.map((one) => one.name).join(", ");
   host.replaceChildren(h("h2", "First steps"), h("ol.steps",
-    step(providers.data.length > 0, "A provider", providers.data.length ? `Configured: ${names}.` : ["The configuration file names providers and where their keys are; ", h("code", "gatekeeper check"), " checks it."],
-      providers.data.length > 0 && h("a.btn.slim", { href: href("models") }, "Test it")),
+    step(providers.data.length > 0, "A provider", providers.data.length ? `Configured: ${names}.` : "A vendor's API key, or the address of a server of your own. The key is stored sealed.",
+      providers.data.length > 0 ? h("a.btn.slim", { href: href("models") }, "Test it") : may("changeInstance") && h("button.btn.main", { click: add }, "Add a provider")),
     step(keys.data.length > 0, "A key", keys.data.length ? `${count(keys.data.length)} made; another application gets its own.` : "It lets one application call models, within a budget of its own.",
       may("changeKeys") && h(`a.btn${keys.data.length ? ".slim" : ".main"}`, { href: href("keys", { create: "1" }) }, "Create a key")),
     step(false, "The first request", "It shows up here within a second. The key's dialog has the lines to paste.", h("a.btn.slim", { href: href("try") }, "Try it"))));
-  void wait(signal, arrived).catch(() => {});
 }
 
 /** @param {boolean} done @param {string} name @param {any} text @param {Node | false} action */

@@ -100,7 +100,7 @@ export async function show({ main, query, signal }) {
     const [word, tone] = state(key);
     return h("tr", { "aria-selected": String(picked.has(key.id)) },
       h("td.check", may("changeKeys") && h("input", { type: "checkbox", "aria-label": `Choose ${key.name}`, checked: picked.has(key.id), on: { change: () => { if (!picked.delete(key.id)) picked.add(key.id); draw(); } } })),
-      h("th", { scope: "row" }, h("span.name", key.name), h("div.small.faint", `${teamOf(key)}, …${key.hint}`, key.parent && `, child of ${keys.find((one) => one.id === key.parent)?.name ?? key.parent}`)),
+      h("th", { scope: "row" }, h("span.name", key.name), h("div.small.faint", `${teamOf(key)}, …${key.hint}`, key.parent && `, child of ${keys.find((one) => one.id === key.parent)?.name ?? key.parent}`, key.imported && ", imported")),
       h("td", key.budgets.length ? h("div.mid", key.budgets.map((budget) => budgetRow(budget))) : h("span.faint", "team budget only")),
       h("td", h(`span.tag${tone && `.${tone}`}`, word)),
       h("td.mute", key.models?.length ? key.models.join(", ") : "all of the team"),

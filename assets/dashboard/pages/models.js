@@ -2,11 +2,12 @@
 
 import { may } from "../access.js";
 import { call, get, list, url } from "../api.js";
-import { h } from "../dom.js";
+import { h, icon } from "../dom.js";
 import { count, duration, pico } from "../format.js";
 import { deployments, readMetrics } from "../metrics.js";
 import { empty, money, places, problem, searchBox, skeleton } from "../parts.js";
 import { remember } from "../router.js";
+import { addProvider, changeKey, removeProvider } from "./provider.js";
 
 export const title = "Models & providers";
 
@@ -19,18 +20,21 @@ export async function show({ main, query, signal }) {
   let next = "";
   const health = h("section.card.flush", { "aria-label": "Deployments of routes", hidden: true });
   const [summary, providers, filters, table, more] = [h("p"), h("div", skeleton(120)), h("search.filters"), h("div.scroll", skeleton(300)), h("div.more", { hidden: true })];
-  main.append(h("header.head", h("h1", title), summary), h("section.card.flush", { "aria-label": "Providers" }, providers), health, filters, h("section.card.flush", { "aria-label": "Models" }, table, more));
+  const add = may("changeInstance") && h("button.btn.slim", { click: () => addProvider(signal, changed) }, icon("plus"), "Add a provider");
+  main.append(h("header.head", h("h1", title), summary, add), h("section.card.flush", { "aria-label": "Providers" }, providers), health, filters, h("section.card.flush", { "aria-label": "Models" }, table, more));
 
   async function drawProviders() {
     const { data } = await list("/v1/providers", {}, 200, signal);
     if (!data.length) {
-      providers.replaceChildren(empty("No provider", "The configuration file names providers; see `gatekeeper check`."));
+      providers.replaceChildren(empty("No provider", "Add one here, with `gatekeeper providers add`, or in the configuration file."));
       return;
     }
     providers.replaceChildren(h("div.scroll", h("table.tbl",
       h("thead", h("tr", ["Provider", "Address", "Credential", "Price"].map((name) => h("th", { scope: "col" }, name)), h("th.num", { scope: "col" }, may("changeInstance") ? "Test" : ""))),
       h("tbody", data.map(provider)))));
   }
+
+  const changed = async () => { await Promise.all([drawProviders(), read()]); };
 
   /** State of the deployments that routes name; without routes there is nothing to show. */
   async function drawHealth() {
@@ -57,7 +61,8 @@ export async function show({ main, query, signal }) {
     const price = typeof one.price === "string" ? (one.price === "own" ? "own prices" : one.price) : one.price?.sheet ? "list prices" : one.price ? `$${one.price.input_per_million} in, $${one.price.output_per_million} out per million` : "–";
     return h("tr", h("th", { scope: "row" }, h("span.name", one.name), h("div.small.faint", one.type)), h("td.mute", one.base_url ?? "–"),
       h("td", one.has_credential === undefined ? "–" : h(`span.tag.${one.has_credential ? "ok" : ""}`, one.has_credential ? "set" : "none needed")), h("td.mute", price),
-      h("td.num", verdict, " ", may("changeInstance") && h("button.btn.slim", { "aria-label": `Test ${one.name}`, click: () => void test() }, "Test")));
+      h("td.num", one.fault && h("span.tag.bad", { title: one.fault }, "not in force"), verdict, " ", may("changeInstance") && [h("button.btn.slim", { "aria-label": `Test ${one.name}`, click: () => void test() }, "Test"), one.managed_by_file === false && [" ",
+        h("button.btn.slim", { "aria-label": `Key of ${one.name}`, click: () => changeKey(one.name, signal, changed) }, "Key …"), " ", h("button.btn.slim.danger", { "aria-label": `Remove ${one.name}`, click: () => removeProvider(one.name, signal, changed) }, "Remove …")]]));
   }
 
   async function read() {

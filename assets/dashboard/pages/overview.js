@@ -119,6 +119,8 @@ function banners(month, metrics, signal, again) {
         void again();
       }) }, "Correct all")));
   }
+  const captured = metrics?.one("captures_on") ?? 0;
+  if (captured) notes.push(h("div.note.info.capture-on", icon("info"), h("p", h("b", "Prompt capture is on"), ` for ${count(captured)} ${captured === 1 ? "team or key" : "teams and keys"}: prompts and answers are stored.`), h("a.btn.slim", { href: href("settings") }, "Settings")));
   return notes;
 }
 

@@ -1,6 +1,7 @@
 // Requests: live tail with filters, and one request explained beside it.
 
 import { download, get, url } from "../api.js";
+import { captureBanner, capturedCall } from "../captures.js";
 import { h, icon, s } from "../dom.js";
 import { compact, count, duration, fullDay, instant, pico, time, usd, usdExact, usdLimit } from "../format.js";
 import { choice, copy, empty, iconButton, money, places, problem, skeleton } from "../parts.js";
@@ -32,7 +33,7 @@ export async function show({ main, query, signal }) {
   let generation = 0;
   const [state, tools, filters, list, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(400)), h("div.more", { hidden: true })];
   const split = h("div.split.solo", h("section.card.flush", { "aria-label": "Requests" }, list, more));
-  main.append(h("header.head", h("h1", title), state, tools), filters, split);
+  main.append(h("header.head", h("h1", title), state, tools), captureBanner(signal), filters, split);
 
   const keep = () => remember({ ...filter, id: chosen });
 
@@ -114,7 +115,7 @@ export async function show({ main, query, signal }) {
     return h(`tr.pick${row.fresh ? ".fresh" : ""}`, { "aria-selected": String(row.id === chosen), "data-id": row.id, click: () => choose(row.id) },
       h("td.mute.desk", h("time", { datetime: row.at, title: instant(at) }, time(at))),
       h("td", h("button.link.name", { "aria-label": `Request for ${name}, ${row.status}` }, name),
-        row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${keyOf(row)}`)),
+        row.flags?.includes("captured") && h("span.tag.info.gap", { title: "Prompt capture was on" }, "captured"), row.attempt > 1 && h("span.tag.gap", { title: `${row.attempt} attempts` }, `× ${row.attempt}`), h("div.small.mute.phone", `${time(at)}, ${keyOf(row)}`)),
       h("td.desk", keyOf(row), " ", h("span.faint.wide", teamOf(row))),
       h("td", badge(row)),
       h("td.num.opt", { title: tokens ? `${count(usage.input_tokens ?? 0)} in, ${count(usage.output_tokens ?? 0)} out` : "" }, tokens ? `${compact(usage.input_tokens ?? 0)} → ${compact(usage.output_tokens ?? 0)}` : "–"),
@@ -137,7 +138,7 @@ export async function show({ main, query, signal }) {
     split.append(aside);
     try {
       const record = await get(`/v1/requests/${encodeURIComponent(chosen)}`, signal);
-      aside.replaceChildren(...detail(record, () => choose("")));
+      aside.replaceChildren(...detail(record, () => choose(""), signal));
     } catch (error) {
       if (!signal.aborted) aside.replaceChildren(h("header", h("h2", "Request"), iconButton("Close", "close", () => choose(""), ".bare.push")), h("section", problem(error)));
     }
@@ -184,8 +185,8 @@ function badge(row) {
   return h(`span.tag${tone && `.${tone}`}`, word, row.code && h("span.wide", row.code));
 }
 
-/** What is known of one request: its last attempt or its refusal, and how it came to that. @param {any} record @param {() => void} close */
-function detail(record, close) {
+/** What is known of one request: its last attempt or its refusal, and how it came to that. @param {any} record @param {() => void} close @param {AbortSignal} signal */
+function detail(record, close, signal) {
   const { attempts } = record;
   const row = { ...(attempts[attempts.length - 1] ?? record.refusal), key_name: record.key_name, team_name: record.team_name };
   const id = h("code.small", row.id);
@@ -199,6 +200,7 @@ function detail(record, close) {
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
     row.flags?.length > 0 && h("section", h("h3", "Flags"), h("div.row", row.flags.map((flag) => h("span.tag.info", flag)))),
+    capturedCall(row, signal),
     h("section", facts(row, record)),
   ].filter(Boolean);
 }

@@ -2,8 +2,9 @@
 
 import { may, roleNames } from "../access.js";
 import { call, get, list } from "../api.js";
+import { drawStored } from "../captures.js";
 import { h, icon } from "../dom.js";
-import { count, instant, pico, plural, since, usdExact, zoneName } from "../format.js";
+import { count, instant, since, zoneName } from "../format.js";
 import { instanceCards } from "./instance.js";
 import { confirmed, copy, empty, field, fieldError, modal, problem, select, skeleton, toast } from "../parts.js";
 
@@ -80,30 +81,6 @@ export async function show({ main, signal }) {
       h("button.btn.slim.push", { "aria-label": `End session of ${one.user} from ${one.address}`, click: async () => { await call("DELETE", `/v1/sessions/${one.id}`, undefined, signal); await drawSessions(); } }, "End")))) : h("p.small.mute", "No session; you came with a key."));
   }
 
-  async function drawContent() {
-    content.replaceChildren(h("div.stack", ...await cached(), h("p.small", h("b", "Reasoning memory"), ": encrypted reasoning that some vendors want to see again, by team, never readable here."),
-      may("changeInstance") && h("p.row", h("button.btn.slim.danger", { click: () => confirmed("Purge the reasoning memory?", "Running conversations with tools lose their stored reasoning; models then think anew.", "Purge", async () => {
-        const purged = await call("DELETE", "/v1/reasoning-memory", undefined, signal);
-        toast(`${count(purged.entries)} entries purged`);
-      }) }, "Purge …"))));
-  }
-
-  /** Cache of answers: size, what it saved this month, and its purge. */
-  async function cached() {
-    if (!may("readInstance")) return [];
-    const [cache, usage] = await Promise.all([get("/v1/cache", signal), get("/v1/usage", signal)]);
-    const { cache_hits: hits, saved_cost_usd: saved } = usage.total;
-    const text = cache.enabled
-      ? `: ${plural(cache.entries, "answer")} kept, encrypted, in ${(cache.file_bytes / 1048576).toFixed(1)} of ${count(cache.size_bytes_max / 1048576)} MiB. This month ${plural(hits, "request")} answered from it, ${usdExact(pico(saved))} saved.`
-      : ": off. A route turns it on with cache = \"exact\" or \"semantic\".";
-    return [h("p.small", { "data-cache": "" }, h("b", "Cache of answers"), text),
-      cache.enabled && may("changeInstance") ? h("p.row", h("button.btn.slim.danger", { "aria-label": "Purge the cache of answers", click: () => confirmed("Purge the cache of answers?", "Every request is answered by its vendor again, at its cost, until answers are kept anew.", "Purge", async () => {
-        const purged = await call("DELETE", "/v1/cache?all=true", undefined, signal);
-        toast(`${plural(purged.entries, "answer")} purged`);
-        await drawContent();
-      }) }, "Purge …")) : ""];
-  }
-
   async function drawAbout() {
     const clock = may("readInstance") ? await get("/v1/clock", signal) : null;
     about.replaceChildren(h("dl.facts", [["You", `${actor.email ?? actor.name}, ${roleNames()}`], ["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ...(clock ? [["Clock", clock.in_step ? "in step" : "jumped; see Overview"]] : [])].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
@@ -132,7 +109,7 @@ export async function show({ main, signal }) {
   }
 
   /** @type {[() => void | Promise<void>, HTMLElement][]} */
-  const cards = [[drawSessions, sessions], [drawContent, content], [drawAbout, about]];
+  const cards = [[drawSessions, sessions], [() => drawStored(content, signal), content], [drawAbout, about]];
   if (may("readInstance")) cards.push([drawInstance, upkeep]);
   if (may("readUsers")) cards.push([drawPeople, people]);
   await Promise.all(cards.map(async ([draw, place]) => {

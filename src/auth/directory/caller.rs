@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::budget::Owner;
+use crate::domain::capture::KeepDays;
 use crate::domain::id::{BudgetId, LimitId};
+use crate::domain::money::Money;
 use crate::domain::tenant::{Organization, Team, User, VirtualKey};
 
 /// A virtual key with its ancestors, team and organization.
@@ -22,6 +24,8 @@ pub struct Caller {
     /// rate limits, in the same order
     pub limits: Vec<LimitId>,
     pub last_use: Arc<LastUse>,
+    /// retention of the captured calls; `None`: nothing is captured
+    pub capture: Option<KeepDays>,
 }
 
 /// Time of the last call of a key, shared by all snapshots of the directory.
@@ -76,6 +80,12 @@ impl Caller {
     /// The key and its ancestors; a restriction of any of them applies to the key.
     pub fn keys(&self) -> impl Iterator<Item = &VirtualKey> + Clone {
         std::iter::once(&self.key).chain(&self.parents)
+    }
+
+    /// Most that one request may cost by the settings of the key, its ancestors and its team.
+    pub fn max_cost(&self) -> Option<Money> {
+        let keys = self.keys().filter_map(|key| key.max_cost);
+        keys.chain(self.team.max_cost).min()
     }
 
     /// The key, its ancestors, its team and its organization as owners of budgets and limits, in this order.

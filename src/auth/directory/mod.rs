@@ -3,6 +3,7 @@
 //! secrets. Deleted objects stay in it for their names, and are in no list.
 
 mod caller;
+mod imported;
 #[cfg(test)]
 pub mod samples;
 mod sharded_map;
@@ -16,12 +17,14 @@ use tokio::sync::watch;
 
 use crate::auth::directory::sharded_map::{ShardKey, ShardedMap};
 use crate::domain::budget::{Budget, Owner};
+use crate::domain::capture::CaptureSetting;
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId, UserId};
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, User, VirtualKey};
 use crate::store::{RowChange, Store, StoreError, Tenants};
 
 pub use caller::{Caller, LastUse};
+pub use imported::ImportedSecrets;
 
 /// Budgets and rate limits of one owner, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +59,8 @@ impl ShardKey for (Above, KeyId) {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     callers: ShardedMap<SecretHash, Arc<Caller>>,
+    /// callers with secrets of another gateway
+    imported: ImportedSecrets,
     admins: ShardedMap<SecretHash, Arc<AdminKey>>,
     keys: ShardedMap<KeyId, Arc<Caller>>,
     teams: ShardedMap<TeamId, Arc<Team>>,
@@ -63,6 +68,8 @@ pub struct Directory {
     users: ShardedMap<UserId, Arc<User>>,
     admin_keys: ShardedMap<AdminKeyId, Arc<AdminKey>>,
     limits: ShardedMap<Owner, Arc<OwnerLimits>>,
+    /// settings of prompt capture, of teams and keys
+    captures: ShardedMap<Owner, Arc<CaptureSetting>>,
     budget_owners: ShardedMap<BudgetId, Owner>,
     limit_owners: ShardedMap<LimitId, Owner>,
     /// last uses as they were stored when the process began
@@ -85,6 +92,7 @@ impl Directory {
             .chain(tenants.admin_keys.into_iter().map(RowChange::AdminKey))
             .chain(tenants.budgets.into_iter().map(RowChange::Budget))
             .chain(tenants.limits.into_iter().map(RowChange::Limit))
+            .chain(tenants.captures.into_iter().map(RowChange::Capture))
             .chain(tenants.keys.into_iter().map(RowChange::Key));
         directory.update(rows);
         directory
@@ -101,7 +109,22 @@ impl Directory {
     /// Caller of the virtual key with this hash, even if disabled or expired; not if deleted. The hash may be the one before a
     /// rotation.
     pub fn caller(&self, hash: &SecretHash) -> Option<&Arc<Caller>> {
-        self.callers.get(hash)
+        self.callers
+            .get(hash)
+            .or_else(|| self.imported.caller(hash))
+    }
+
+    /// Keyed hash under which the caller of an imported secret is found; takes the SHA-256 of the secret. `None` before the seal key is
+    /// read.
+    pub fn imported_hash(&self, sha256: &SecretHash) -> Option<SecretHash> {
+        self.imported.keyed(sha256)
+    }
+
+    /// The directory with the key of its keyed hashes. Until it has one, no imported secret is found.
+    #[must_use]
+    pub fn with_import_key(mut self, key: &[u8; 32]) -> Directory {
+        self.imported = self.imported.with_key(key);
+        self
     }
 
     /// Administrative key with this hash, even if disabled; not if deleted.
@@ -217,6 +240,22 @@ impl Directory {
         limits.map(|limits| (**limits).clone()).unwrap_or_default()
     }
 
+    /// Setting of prompt capture of a team or key itself.
+    pub fn capture_of(&self, owner: Owner) -> CaptureSetting {
+        let setting = self.captures.get(&owner);
+        setting.map_or_else(|| CaptureSetting::off(owner), |setting| (**setting).clone())
+    }
+
+    /// Settings of prompt capture of live teams and keys.
+    pub fn captures(&self) -> impl Iterator<Item = &CaptureSetting> {
+        let settings = self.captures.values().map(|setting| &**setting);
+        settings.filter(|setting| match setting.owner {
+            Owner::Organization(_) => false,
+            Owner::Team(id) => self.live_team(id).is_some(),
+            Owner::Key(id) => self.live_key(id).is_some(),
+        })
+    }
+
     /// Budgets from an id on.
     pub fn budgets_from(&self, first: BudgetId) -> impl Iterator<Item = &Budget> {
         self.budget_owners
@@ -285,6 +324,13 @@ impl DirectoryCell {
     /// Loads the directory of an open store.
     pub fn open(store: &Store) -> Result<DirectoryCell, StoreError> {
         Ok(DirectoryCell::new(Directory::build(store.tenants()?)))
+    }
+
+    /// Sets the key of the keyed hashes of imported secrets, before the first call.
+    pub fn set_import_key(&self, key: &[u8; 32]) {
+        let _one_at_a_time = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = (*self.current.load_full()).clone().with_import_key(key);
+        self.current.store(Arc::new(directory));
     }
 
     pub fn load(&self) -> Guard<Arc<Directory>> {

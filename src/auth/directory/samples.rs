@@ -36,11 +36,13 @@ fn key(id: u64, name: &str, generated: &GeneratedKey) -> VirtualKey {
         user: None,
         name: name.into(),
         secret_hash: generated.hash,
+        imported: false,
         hint: generated.hint.clone(),
         previous: None,
         models: AllowList::All,
         labels: Labels::default(),
         endpoints: None,
+        max_cost: None,
         expires_ms: None,
         disabled: false,
         created_ms: 0,
@@ -104,6 +106,7 @@ fn team() -> Team {
         models: AllowList::All,
         labels: Labels::default(),
         endpoints: None,
+        max_cost: None,
         member_keys: MemberKeyRules::default(),
         created_ms: 0,
         deleted_ms: None,
@@ -139,6 +142,7 @@ pub fn sample() -> Sample {
     let [first, old] = [(); 2].map(|()| generate_owner().expect("randomness"));
     let expires_ms = 5_000_000_000;
     let tenants = Tenants {
+        captures: Vec::new(),
         organizations: vec![organization()],
         teams: vec![team()],
         keys: vec![

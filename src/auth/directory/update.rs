@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Above, Caller, Directory, LastUse, OwnerLimits};
 use crate::domain::budget::{Budget, Owner};
+use crate::domain::capture::CaptureSetting;
 use crate::domain::id::{BudgetId, KeyId, LimitId};
 use crate::domain::limit::RateLimit;
-use crate::domain::tenant::{AdminKey, PARENTS_MAX, VirtualKey};
+use crate::domain::tenant::{AdminKey, PARENTS_MAX, SecretHash, VirtualKey};
 use crate::store::RowChange;
 
 /// Keys whose callers are to be rebuilt, with the new row of a changed key. In the order of ids a parent comes before its children.
@@ -51,6 +52,9 @@ impl Directory {
             RowChange::BudgetRemoved(id) => self.remove_budget(id, concerned),
             RowChange::Limit(limit) => self.put_limit(limit, concerned),
             RowChange::LimitRemoved(id) => self.remove_limit(id, concerned),
+            RowChange::Capture(setting) => self.put_capture(setting, concerned),
+            // amounts belong to the ledger
+            RowChange::OpeningBalance(..) => {}
             RowChange::Prices(_) => {}
         }
     }
@@ -144,11 +148,23 @@ impl Directory {
         }
     }
 
+    fn put_capture(&mut self, setting: CaptureSetting, concerned: &mut Concerned) {
+        self.concern_owner(setting.owner, concerned);
+        if setting.is_empty() {
+            self.captures.remove(&setting.owner);
+        } else {
+            self.captures.insert(setting.owner, Arc::new(setting));
+        }
+    }
+
     /// Replaces a caller. A key without its ancestors, team or organization cannot be charged, so it is left out and refused.
     fn put_caller(&mut self, key: VirtualKey) {
         let old = self.keys.remove(&key.id);
-        for hash in old.iter().flat_map(|old| hashes(&old.key)) {
-            self.callers.remove(&hash);
+        for (hash, imported) in old.iter().flat_map(|old| hashes(&old.key)) {
+            match imported {
+                true => self.imported.remove(&hash),
+                false => drop(self.callers.remove(&hash)),
+            }
         }
         let last_use = old.map_or_else(|| self.stored_use(key.id), |old| old.last_use.clone());
         let Some(caller) = self.caller_of(key, last_use) else {
@@ -156,8 +172,11 @@ impl Directory {
         };
         let (key, caller) = (caller.key.clone(), Arc::new(caller));
         if key.deleted_ms.is_none() {
-            for hash in hashes(&key) {
-                self.callers.insert(hash, caller.clone());
+            for (hash, imported) in hashes(&key) {
+                match imported {
+                    true => self.imported.insert(hash, caller.clone()),
+                    false => self.callers.insert(hash, caller.clone()),
+                }
             }
         }
         self.keys.insert(key.id, caller);
@@ -206,8 +225,13 @@ impl Directory {
             budgets: Vec::new(),
             limits: Vec::new(),
             last_use,
+            capture: None,
         };
         let owners: Vec<Owner> = caller.owners().collect();
+        // the nearest setting counts: of the key, its ancestors, the team
+        caller.capture = owners
+            .iter()
+            .find_map(|owner| self.captures.get(owner)?.keep);
         for limits in owners.iter().filter_map(|owner| self.limits.get(owner)) {
             caller
                 .budgets
@@ -232,8 +256,9 @@ impl Directory {
     }
 }
 
-/// Hash of the secret and of the one before the last rotation.
-fn hashes(key: &VirtualKey) -> impl Iterator<Item = [u8; 32]> + use<> {
-    let previous = key.previous.as_ref().map(|previous| previous.secret_hash);
-    std::iter::once(key.secret_hash).chain(previous)
+/// Hash of the secret and of the one before the last rotation, each with its origin: `true` for an imported secret.
+fn hashes(key: &VirtualKey) -> impl Iterator<Item = (SecretHash, bool)> + use<> {
+    let previous = key.previous.as_ref();
+    let previous = previous.map(|previous| (previous.secret_hash, previous.imported));
+    std::iter::once((key.secret_hash, key.imported)).chain(previous)
 }

@@ -262,6 +262,32 @@ mod tests {
     }
 
     #[test]
+    fn token_within_the_clock_skew_is_accepted() {
+        let signer = Signer::new();
+        let keys = signer.keys("k-1");
+        for claims in [
+            with("exp", json!(NOW_S - SKEW_S + 1)),
+            with("iat", json!(NOW_S + SKEW_S)),
+            with("nbf", json!(NOW_S + SKEW_S)),
+        ] {
+            let token = signer.token(&es256(), &claims);
+            assert!(verify(&token, &keys, &expected()).is_ok(), "{claims}");
+        }
+    }
+
+    #[test]
+    fn token_of_a_rotated_key_is_accepted_with_the_new_keys_only() {
+        let (old, new) = (Signer::new(), Signer::new());
+        let header = json!({"alg": "ES256", "kid": "k-2"});
+        let token = new.token(&header, &claims());
+        let refused = verify(&token, &old.keys("k-1"), &expected());
+        assert_eq!(refused, Err(TokenError::UnknownKey));
+        assert!(verify(&token, &new.keys("k-2"), &expected()).is_ok());
+        let reused = verify(&token, &old.keys("k-2"), &expected());
+        assert_eq!(reused, Err(TokenError::Signature));
+    }
+
+    #[test]
     fn token_with_any_wrong_claim_is_refused() {
         let signer = Signer::new();
         let keys = signer.keys("k-1");

@@ -53,7 +53,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if providers.is_empty() {
         print(&render_settings(&loaded))?;
         return Err(Failure::runtime(
-            "no providers configured; add a [providers.NAME] section with its api_key",
+            "no providers configured in the file; add a [providers.NAME] section with its api_key, or add one at the running server with \
+             `gatekeeper providers add`",
         ));
     }
     let folder = &loaded.config.folder;

@@ -22,8 +22,11 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let now_ms = SystemClock { boot: None }.wall_ms();
     let mut findings = Vec::new();
     if config.providers.is_empty() {
-        let remedy = "add a [providers.NAME] section with its api_key";
-        findings.push(Finding::warning("providers", format!("none; {remedy}")));
+        let remedy = "add a [providers.NAME] section with its api_key, or see `gatekeeper providers list` for those of the server";
+        findings.push(Finding::warning(
+            "providers",
+            format!("none in the file; {remedy}"),
+        ));
     }
     for provider in &config.providers {
         let check = format!("provider {}", provider.name);

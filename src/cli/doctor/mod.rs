@@ -33,8 +33,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let loaded = config::load(&args.settings.overrides())?;
-    let findings = process::block_on(examine(loaded, args.offline));
+    let mut loaded = config::load(&args.settings.overrides())?;
+    let demo = args.settings.demo_folder(&loaded.config.folder);
+    let is_demo = demo.is_some();
+    loaded.config.folder = demo.unwrap_or(loaded.config.folder);
+    let findings = process::block_on(examine(loaded, is_demo, args.offline));
     if args.json {
         print_json(&findings.to_json())?;
     } else {
@@ -50,14 +53,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn examine(loaded: LoadedConfig, offline: bool) -> Findings {
+/// The demo has no configuration file, and its provider runs in its own process.
+async fn examine(loaded: LoadedConfig, is_demo: bool, offline: bool) -> Findings {
     let config = &loaded.config;
     let mut findings = Findings::default();
-    findings.add(configuration(&loaded));
+    findings.add(match is_demo {
+        true => Finding::ok("configuration", "the demo's own"),
+        false => configuration(&loaded),
+    });
     let sheet = price_sheet::in_force(&config.folder).await;
     findings.extend(machine::examine(config, &sheet.as_of));
     findings.extend(server::examine(config).await);
-    if !offline {
+    if !offline && !is_demo {
         findings.extend(destinations::examine(config).await);
     }
     findings

@@ -1,7 +1,10 @@
-//! `gatekeeper import`: translates the configuration of another gateway. Reads and writes local files alone; must never print a secret.
+//! `gatekeeper import`: takes over the configuration and the keys of another gateway. Must never print a secret.
 
 mod deployment;
+mod input;
 mod litellm;
+mod litellm_key;
+mod litellm_keys;
 mod rates;
 mod remarks;
 mod toml_file;
@@ -12,7 +15,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::failure::Failure;
+use crate::cli::import::input::read;
 use crate::cli::output::print;
+use crate::process;
 
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -20,6 +25,8 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub enum Command {
     /// Translate LiteLLM's config.yaml into gatekeeper.toml, and list what has no counterpart
     Litellm(LitellmArgs),
+    /// Take over LiteLLM's virtual keys by the hashes of their secrets; clients keep their keys
+    LitellmKeys(litellm_keys::LitellmKeysArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -35,8 +42,15 @@ pub struct LitellmArgs {
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
-    let Command::Litellm(args) = command;
-    let translated = litellm::translate(&read(&args.file)?).map_err(|(line, cause)| {
+    match command {
+        Command::Litellm(args) => translate(&args),
+        Command::LitellmKeys(args) => process::block_on(litellm_keys::run(args)),
+    }
+}
+
+fn translate(args: &LitellmArgs) -> Result<(), Failure> {
+    let text = read(&args.file, FILE_BYTES_MAX)?;
+    let translated = litellm::translate(&text).map_err(|(line, cause)| {
         Failure::runtime(format!("{}:{line}: {cause}", args.file.display()))
     })?;
     match &args.out {
@@ -61,19 +75,6 @@ pub fn run(command: Command) -> Result<(), Failure> {
         return Err(Failure::runtime("not everything could be translated"));
     }
     Ok(())
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    use std::io::Read;
-    let mut text = String::new();
-    let failed = |cause: String| Failure::runtime(format!("{}: {cause}", path.display()));
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| failed(format!("failed to read the file ({error}); check its path")))?;
-    if read as u64 > FILE_BYTES_MAX {
-        return Err(failed("file larger than 4 MiB; check the path".to_owned()));
-    }
-    Ok(text)
 }
 
 /// Writes a new file; an existing one is never replaced.

@@ -33,9 +33,12 @@ pub fn state_of(key: &Value, style: &Style) -> KeyState {
 
 /// Keys, and the owners above them.
 pub struct KeyTenants {
-    pub keys: Vec<Value>,
-    /// all keys, teams and organizations by id
-    owners: HashMap<String, Value>,
+    /// all keys, teams and organizations
+    objects: Vec<Value>,
+    /// positions of the keys of the list
+    keys: Vec<usize>,
+    /// positions by id
+    owners: HashMap<String, usize>,
     /// cost of this month by key
     spent: HashMap<String, Value>,
 }
@@ -43,24 +46,43 @@ pub struct KeyTenants {
 impl KeyTenants {
     /// All keys, or those of one team.
     pub async fn fetch(admin: &AdminClient, team: Option<&str>) -> Result<KeyTenants, Failure> {
-        let mut keys = admin.list("/v1/keys").await?;
+        let mut objects = admin.list("/v1/keys").await?;
+        let mut keys: Vec<usize> = (0..objects.len()).collect();
         let teams = admin.list("/v1/teams").await?;
-        let organizations = admin.list("/v1/organizations").await?;
-        let owners = keys.iter().chain(&teams).chain(&organizations);
-        let owners = owners
-            .map(|owner| (cell(&owner["id"]), owner.clone()))
-            .collect();
         if let Some(team) = team {
-            let team = resolve::find("team", &resolve::named(teams), team)?;
-            keys.retain(|key| key["team"] == team["id"]);
+            let team = resolve::find("team", &resolve::named(teams.clone()), team)?;
+            keys.retain(|index| objects[*index]["team"] == team["id"]);
         }
+        objects.extend(teams);
+        objects.extend(admin.list("/v1/organizations").await?);
         let usage = admin.get("/v1/usage?group_by=key").await?;
         let cost = |row: &Value| (cell(&row["key"]), row["cost_usd"].clone());
         Ok(KeyTenants {
-            keys,
-            owners,
             spent: rows(&usage["data"]).iter().map(cost).collect(),
+            ..KeyTenants::of(objects, keys)
         })
+    }
+
+    fn of(objects: Vec<Value>, keys: Vec<usize>) -> KeyTenants {
+        let positions = objects.iter().enumerate();
+        KeyTenants {
+            owners: positions
+                .map(|(index, owner)| (cell(&owner["id"]), index))
+                .collect(),
+            objects,
+            keys,
+            spent: HashMap::new(),
+        }
+    }
+
+    /// Keys of the list.
+    pub fn keys(&self) -> impl Iterator<Item = &Value> {
+        self.keys.iter().map(|index| &self.objects[*index])
+    }
+
+    fn owner(&self, id: &Value) -> Option<&Value> {
+        let index = self.owners.get(id.as_str()?)?;
+        self.objects.get(*index)
     }
 
     pub fn render(&self, keys: &[&Value], style: &Style) -> String {
@@ -88,13 +110,14 @@ impl KeyTenants {
             Some((owner, budget)) => self.budget_cells(key, owner, budget, style),
             None => (Cell::default(), Cell::toned(Tone::Dim, "none")),
         };
-        let spent = self.spent.get(&cell(&key["id"]));
+        let spent = key["id"].as_str().and_then(|id| self.spent.get(id));
         let (expires, limits) = (&key["expires_at"], limits(&key["limits"]));
         vec![
             self.name(key).into(),
             Cell::toned(Tone::Dim, cell(&key["id"])),
             Cell::toned(Tone::Dim, format!("…{}", cell(&key["hint"]))),
             match state_of(key, style) {
+                KeyState::Active if key["imported"] == true => "active, imported".into(),
                 KeyState::Active => "active".into(),
                 KeyState::Disabled => Cell::toned(Tone::Bad, "disabled"),
                 KeyState::Expired => Cell::toned(Tone::Warning, "expired"),
@@ -121,7 +144,7 @@ impl KeyTenants {
 
     /// `team/key`, and the parent of a child key: `eng/laptop < eng/shared`.
     fn name(&self, key: &Value) -> String {
-        let name = |id: &Value| self.owners.get(&cell(id)).map(|owner| cell(&owner["name"]));
+        let name = |id: &Value| self.owner(id).map(|owner| cell(&owner["name"]));
         let team = name(&key["team"]).unwrap_or_else(|| cell(&key["team"]));
         let own = format!("{team}/{}", cell(&key["name"]));
         match name(&key["parent"]) {
@@ -144,7 +167,7 @@ impl KeyTenants {
     fn chain<'a>(&'a self, key: &'a Value) -> Vec<&'a Value> {
         let mut chain = vec![key];
         let mut next = key;
-        while let Some(parent) = self.owners.get(&cell(&next["parent"])) {
+        while let Some(parent) = self.owner(&next["parent"]) {
             // a list of the server has no cycle; the bound only makes the loop end in any case
             if chain.len() > self.owners.len() {
                 break;
@@ -152,8 +175,8 @@ impl KeyTenants {
             chain.push(parent);
             next = parent;
         }
-        chain.extend(self.owners.get(&cell(&key["team"])));
-        chain.extend(self.owners.get(&cell(&key["organization"])));
+        chain.extend(self.owner(&key["team"]));
+        chain.extend(self.owner(&key["organization"]));
         chain
     }
 
@@ -215,21 +238,16 @@ mod tests {
             "disabled": false, "created_at": "2026-11-02T00:00:00Z"});
         let team = json!({"id": "team_1", "object": "team", "name": "eng", "models": ["gpt-5*"],
             "budgets": budget("10", "2.5")});
-        let owners = [key.clone(), team];
         KeyTenants {
-            keys: vec![key],
-            owners: owners
-                .into_iter()
-                .map(|owner| (cell(&owner["id"]), owner))
-                .collect(),
             spent: HashMap::from([("key_1".to_owned(), json!("7.5"))]),
+            ..KeyTenants::of(vec![key, team], vec![0])
         }
     }
 
     #[test]
     fn key_row_shows_inherited_models_and_the_tightest_budget() {
         let tenants = tenants();
-        let keys: Vec<&Value> = tenants.keys.iter().collect();
+        let keys: Vec<&Value> = tenants.keys().collect();
         let text = tenants.render(&keys, &Style::default());
         for expected in [
             "eng/laptop",

@@ -8,13 +8,13 @@ use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
 use super::admin::AdminClient;
-use super::changes::{ChangeArgs, ModelsChangeArgs, require_change};
+use super::changes::{ChangeArgs, MaxCostArgs, ModelsChangeArgs, require_change};
 use super::failure::Failure;
 use super::resolve;
 use crate::cli::parse::{BudgetArgument, LimitArguments, expiry, expiry_change, model_list};
 use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
-use crate::cli::values::{budgets, cell, limits, models};
+use crate::cli::values::{budgets, cell, limits, max_cost, models};
 use crate::process;
 use list::{KeyState, KeyTenants, state_of};
 
@@ -59,11 +59,13 @@ pub struct CreateArgs {
     budget: Vec<BudgetArgument>,
     #[command(flatten)]
     limits: LimitArguments,
+    #[command(flatten)]
+    max_cost: MaxCostArgs,
     /// Expiry: 7d, 12h, 30m or an instant such as 2026-12-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<String>,
     /// Create an administrative key, which cannot call models: an owner's, or one with --role
-    #[arg(long, requires = "name", conflicts_with_all = ["parent", "models", "budget", "rpm", "tpm", "max_parallel"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["parent", "models", "budget", "rpm", "tpm", "max_parallel", "max_cost"])]
     admin: bool,
     /// Role of an administrative key: owner, auditor or viewer; admin, auditor or viewer with --organization; admin or viewer with --team
     #[arg(long, requires = "admin")]
@@ -98,6 +100,8 @@ pub struct UpdateArgs {
     expires: Option<Value>,
     #[command(flatten)]
     changes: ChangeArgs,
+    #[command(flatten)]
+    max_cost: MaxCostArgs,
     #[command(flatten)]
     server: ResourceArgs,
 }
@@ -200,6 +204,7 @@ fn virtual_key(args: &CreateArgs, owner: &str) -> Result<Value, Failure> {
         body["team"] = json!(team);
     }
     args.limits.add_to(&mut body);
+    args.max_cost.add_to(&mut body);
     Ok(body)
 }
 
@@ -266,10 +271,11 @@ fn render_terms(key: &Value, style: &Style) -> String {
         at => style.date(at),
     };
     format!(
-        "  models   {}\n  budgets  {}\n  limits   {}\n  expires  {expires}\n",
+        "  models   {}\n  budgets  {}\n  limits   {}\n{}  expires  {expires}\n",
         models(&key["models"]),
         budgets(&key["budgets"], style),
         limits(&key["limits"]),
+        max_cost(key, style),
     )
 }
 
@@ -281,10 +287,9 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
         args.state
             .is_none_or(|state| state_of(key, &style) == state)
     };
-    let keys: Vec<&Value> = tenants.keys.iter().filter(is_shown).collect();
-    let list = keys.iter().copied().cloned().collect();
-    args.server.show_list(&list, |style| {
-        if tenants.keys.is_empty() {
+    let keys: Vec<&Value> = tenants.keys().filter(is_shown).collect();
+    args.server.show_rows(&keys, |style| {
+        if tenants.keys().next().is_none() {
             return "no keys yet; create one with `gatekeeper keys create --team NAME`\n"
                 .to_owned();
         }
@@ -299,12 +304,13 @@ async fn update(args: UpdateArgs) -> Result<(), Failure> {
     let mut body = json!({});
     args.models.add_to(&mut body);
     args.changes.add_to(&mut body);
+    args.max_cost.add_to(&mut body);
     if let Some(expires) = &args.expires {
         body["expires"] = expires.clone();
     }
     require_change(
         &body,
-        "--models, --budget, --no-budgets, --rpm, --tpm, --max-parallel or --expires",
+        "--models, --budget, --no-budgets, --rpm, --tpm, --max-parallel, --max-cost or --expires",
     )?;
     let key = change(&args.key, &args.server, &body).await?;
     args.server.show(&key, |style| {

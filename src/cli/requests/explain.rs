@@ -324,6 +324,9 @@ fn describe_flag(flag: &str) -> &'static str {
         "clamped" => {
             "impossible counts were reported, such as more cached tokens than the prompt has; the excess is not billed"
         }
+        "captured" => {
+            "prompt capture was on; `gatekeeper captures show REQUEST` has prompt and answer until they expire"
+        }
         _ => "unknown flag; update this command",
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::resolve;
 use crate::cli::style::{Style, Tone};
 use crate::cli::table::{Cell, Column};
-use crate::cli::values::cell;
+use crate::cli::values::{cell, rows};
 
 /// Filters of the request log.
 #[derive(Clone, Debug, clap::Args)]
@@ -92,20 +92,32 @@ fn name(request: &Value, kind: &str) -> String {
     }
 }
 
-/// Status; the error code of a refusal, the reason of a provider that failed.
+/// Outcome, and the mark of a call whose prompt is captured.
 fn status(request: &Value) -> Cell {
+    let (tone, outcome) = outcome(request);
+    let is_captured = rows(&request["flags"])
+        .iter()
+        .any(|flag| flag == "captured");
+    match is_captured {
+        true => Cell::toned(tone, format!("{outcome}, captured")),
+        false => Cell::toned(tone, outcome),
+    }
+}
+
+/// Status; the error code of a refusal, the reason of a provider that failed.
+fn outcome(request: &Value) -> (Tone, String) {
     let status = cell(&request["status"]);
     let reason = request["upstream_error_detail"].as_str();
     match reason.and_then(|detail| detail.split_once(": ")) {
-        Some(("error_status", status)) => return Cell::toned(Tone::Bad, status),
-        Some((reason, _)) => return Cell::toned(Tone::Bad, reason),
+        Some(("error_status", status)) => return (Tone::Bad, status.to_owned()),
+        Some((reason, _)) => return (Tone::Bad, reason.to_owned()),
         None => {}
     }
     match (status.as_str(), request["code"].as_str()) {
-        ("ok", _) => Cell::toned(Tone::Good, status),
-        ("refused", Some(code)) => Cell::toned(Tone::Warning, code),
-        ("client_gone" | "refused", _) => Cell::toned(Tone::Warning, status),
-        _ => Cell::toned(Tone::Bad, status),
+        ("ok", _) => (Tone::Good, status),
+        ("refused", Some(code)) => (Tone::Warning, code.to_owned()),
+        ("client_gone" | "refused", _) => (Tone::Warning, status),
+        _ => (Tone::Bad, status),
     }
 }
 
@@ -137,8 +149,11 @@ mod tests {
             "upstream_error_detail": "error_status: status 503", "key": "key_1", "provider": "openai", "model": "gpt-5.1",
             "usage": {"input_tokens": 0, "output_tokens": 0}, "net_cost_usd": "0", "total_ms": 9});
         let style = Style::default();
+        let mut captured = served.clone();
+        captured["flags"] = json!(["captured"]);
         let mut table = Table::new(columns());
         table.row(row(&served, &style));
+        table.row(row(&captured, &style));
         table.row(row(&refused, &style));
         table.row(row(&failed, &style));
         table.row(row(&overloaded, &style));
@@ -146,6 +161,7 @@ mod tests {
         for expected in [
             "eng/laptop",
             "openai/gpt-5.1  1,200   40  $0.01      2.3  req_1",
+            "ok, captured     eng/laptop",
             "budget_exceeded  team_1/key_1",
             "dns              team_1/key_1",
             "status 503       team_1/key_1",

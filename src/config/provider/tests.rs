@@ -11,10 +11,11 @@ use crate::price::OwnRates;
 const KEY: &str = "sk-canary-0123456789";
 
 fn resolved(text: &str) -> Result<Config, ConfigErrors> {
-    let environment = |name: &str| {
-        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]
-            .contains(&name)
-            .then(|| KEY.to_owned())
+    let environment = |name: &str| match name {
+        "OPENAI_API_KEY" | "ANTHROPIC_API_KEY" => Some(KEY.to_owned()),
+        "MODELS_ADDRESS" => Some("https://models.example.internal/v1".to_owned()),
+        "MODELS_ADDRESS_WITH_QUERY" => Some("https://models.example.internal/v1?a=b".to_owned()),
+        _ => None,
     };
     parse(
         Path::new("gatekeeper.toml"),
@@ -41,6 +42,33 @@ fn chat_url(provider: &Provider, model: &str, streamed: bool) -> String {
 }
 
 #[test]
+fn base_url_and_header_values_are_read_from_the_environment() {
+    let section = |address: &str| {
+        format!(
+            "[providers.lan]\ntype = \"openai_compatible\"\nbase_url = \"env:{address}\"\nprice = \"free\"\n\
+             headers = {{ x-org = \"env:OPENAI_API_KEY\" }}"
+        )
+    };
+    let lan = provider(&section("MODELS_ADDRESS")).expect("a provider");
+    assert_eq!(lan.base_url, "https://models.example.internal/v1");
+    let header = lan
+        .headers
+        .first()
+        .map(|(name, value)| (name.as_str(), value.expose()));
+    assert_eq!(header, Some(("x-org", KEY)));
+    for (address, expected) in [
+        ("MISSING", "MISSING"),
+        ("MODELS_ADDRESS_WITH_QUERY", "query"),
+    ] {
+        let errors = errors(&section(address));
+        assert!(
+            errors.contains(expected) && errors.contains("base_url"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
 fn vendor_needs_only_its_api_key() {
     let config = resolved(
         r#"
@@ -57,7 +85,10 @@ fn vendor_needs_only_its_api_key() {
         .find(|provider| provider.name == "openai")
         .expect("openai");
     assert_eq!(openai.base_url, "https://api.openai.com/v1");
-    assert_eq!(openai.api_key.as_ref().map(|key| key.expose()), Some(KEY));
+    assert_eq!(
+        openai.api_keys.first().map(|key| key.secret.expose()),
+        Some(KEY)
+    );
     assert!(matches!(openai.price, PriceSetting::Sheet(_)));
 }
 
@@ -80,7 +111,7 @@ fn openai_compatible_provider_needs_base_url_and_price() {
         PriceSetting::Own(OwnRates::fixed(250_000, 5_000_000))
     );
     assert_eq!(
-        (lan.models.as_slice(), lan.api_key.is_none()),
+        (lan.models.as_slice(), lan.api_keys.is_empty()),
         (["llama-4".to_owned()].as_slice(), true)
     );
     assert_eq!(
@@ -206,7 +237,7 @@ fn bedrock_is_called_with_an_api_key_or_signed_for_a_region() {
         keyed.base_url,
         "https://bedrock-runtime.eu-west-1.amazonaws.com"
     );
-    assert!(keyed.api_key.is_some() && keyed.signer.is_none());
+    assert!(!keyed.api_keys.is_empty() && keyed.signer.is_none());
     let model = "arn%3Aaws%3Abedrock%3Ax%2Feu.anthropic.claude-opus-5%3A0";
     assert_eq!(
         chat_url(
@@ -249,10 +280,58 @@ fn assert_signed(provider: &Provider) {
         (
             signer.region.as_str(),
             signer.service,
-            provider.api_key.is_none()
+            provider.api_keys.is_empty()
         ),
         ("us-gov-west-1", "bedrock", true)
     );
     let token = signer.keys.session_token.as_ref();
     assert_eq!(token.map(|token| token.expose()), Some(KEY));
+}
+
+#[test]
+fn api_keys_have_names_weights_and_bounds_of_their_own() {
+    let config = resolved(
+        "[providers.openai]\nrpm = 50\napi_keys = [\"env:OPENAI_API_KEY\", { key = \"env:ANTHROPIC_API_KEY\", name = \"eu\", weight = 3, tpm = 9 }, \
+         \"env:OPENAI_API_KEY\"]\n",
+    )
+    .expect("three keys");
+    let provider = &config.providers[0];
+    let keys: Vec<_> = provider
+        .api_keys
+        .iter()
+        .map(|key| (key.name.as_str(), key.weight, key.limits.tpm))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            ("OPENAI_API_KEY", 1, None),
+            ("eu", 3, Some(9)),
+            ("OPENAI_API_KEY-2", 1, None)
+        ]
+    );
+    assert_eq!(provider.limits.rpm, Some(50));
+    let literal = "sk-proj-0123456789abcdef";
+    for (lines, expected) in [
+        (
+            "api_key = \"env:OPENAI_API_KEY\"\napi_keys = [\"env:OPENAI_API_KEY\"]".to_owned(),
+            "both api_key and api_keys present; remove one",
+        ),
+        ("api_keys = []".to_owned(), "0 keys; use 1 to 100"),
+        (
+            format!("api_keys = [\"{literal}\"]"),
+            "invalid secret source",
+        ),
+        (
+            "api_keys = [{ weight = 2 }]".to_owned(),
+            "missing key; write { key = \"env:NAME\" }",
+        ),
+        (
+            "api_keys = [{ key = \"env:OPENAI_API_KEY\", wait = 2 }]".to_owned(),
+            "unknown key; the keys are key, name, weight, rpm, tpm",
+        ),
+    ] {
+        let message = errors(&format!("[providers.openai]\n{lines}\n"));
+        assert!(message.contains(expected), "{expected}: {message}");
+        assert!(!message.contains(literal), "{message}");
+    }
 }

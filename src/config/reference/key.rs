@@ -23,6 +23,8 @@ pub(super) enum KeyKind {
     String,
     /// source of a secret: `env:NAME`, `file:/path` or `credential:NAME`
     Secret,
+    /// an array of sources of secrets, or tables with such a source
+    Secrets,
     Boolean,
     Integer {
         min: u64,

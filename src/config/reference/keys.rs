@@ -88,6 +88,12 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         keys: super::cache_keys::CACHE,
     },
     SectionReference {
+        name: "capture",
+        summary: "Bounds of prompt capture, which is off until `gatekeeper captures on` turns it on for a team or key. Captured calls are \
+                  sealed, in `capture.redb`, in no backup; `gatekeeper captures purge` deletes them. See `docs/captures.md`.",
+        keys: CAPTURE,
+    },
+    SectionReference {
         name: "providers.NAME",
         summary: "One section per provider. `NAME` (1 to 40 of `a-z`, `0-9`, `-`, `_`) prefixes models (`NAME/model`) and appears in reports. \
                   Types: {types}.",
@@ -402,6 +408,37 @@ const ALERTS: &[KeyReference] = &[
         Toml("[]"),
         "",
         "Private addresses and ranges that the webhook's host name may resolve to.",
+    ),
+];
+
+const CAPTURE: &[KeyReference] = &[
+    key(
+        "enabled",
+        Boolean,
+        Toml("true"),
+        "",
+        "`false`: capture cannot be turned on, and the file is removed.",
+    ),
+    key(
+        "size_mb",
+        range(8, 1_000_000),
+        Toml("1024"),
+        "MiB",
+        "Size of the file; the oldest captured calls are deleted first.",
+    ),
+    key(
+        "queue_mb",
+        range(1, 1_024),
+        Toml("32"),
+        "MiB",
+        "Captured calls that are running or not yet written. Further calls are not captured; they are counted.",
+    ),
+    key(
+        "image_kb",
+        range(1, 32_768),
+        Toml("64"),
+        "KiB",
+        "Images and other media above this size are stored as their SHA-256.",
     ),
 ];
 

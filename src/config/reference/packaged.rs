@@ -130,7 +130,7 @@ fn value(section: &str, key: &KeyReference) -> String {
         KeyKind::Integer { min, .. } => min.to_string(),
         KeyKind::Boolean => "false".to_owned(),
         KeyKind::Choice(words) | KeyKind::ChoiceOrTable(words) => format!("\"{}\"", words[0]),
-        KeyKind::Strings | KeyKind::Targets => "[]".to_owned(),
+        KeyKind::Strings | KeyKind::Targets | KeyKind::Secrets => "[]".to_owned(),
         KeyKind::StringTable | KeyKind::Table | KeyKind::Tables => "{}".to_owned(),
         KeyKind::Amount => "\"1.00\"".to_owned(),
         KeyKind::String => "\"\"".to_owned(),

@@ -2,9 +2,9 @@
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
 use super::key::KeyKind::{
-    Amount, Boolean, Choice, ChoiceOrTable, Secret, String, StringTable, Strings, Tables,
+    Amount, Boolean, Choice, ChoiceOrTable, Secret, Secrets, String, StringTable, Strings, Tables,
 };
-use super::key::{KeyReference, key};
+use super::key::{DAY_S, KeyReference, key, range};
 
 pub(super) const PROVIDER: &[KeyReference] = &[
     key(
@@ -20,6 +20,65 @@ pub(super) const PROVIDER: &[KeyReference] = &[
         Absent,
         "",
         "API key; required by most types unless `base_url` is set.",
+    ),
+    key(
+        "api_keys",
+        Secrets,
+        Absent,
+        "",
+        "Several API keys instead of `api_key`, at most 100: `[{ key = \"env:A\", weight = 2 }, \"file:/path\"]`. Each is a deployment of \
+         its own for cooldowns and bounds; a key that is rejected, limited or without quota is followed by another. A table also takes \
+         `name` (default: the end of the source), `rpm` and `tpm`.",
+    ),
+    key(
+        "rpm",
+        range(1, 1_000_000_000),
+        Absent,
+        "requests",
+        "Bound of the requests per minute of each deployment, that is of each model and API key. Those of a key and of a route's target \
+         count too; the smallest holds. A deployment at its bound gets no calls; if no other is left, the call is refused with 429.",
+    ),
+    key(
+        "tpm",
+        range(1, 1_000_000_000),
+        Absent,
+        "tokens",
+        "Bound of the tokens per minute of each deployment, input and output together; a call in flight counts by its input.",
+    ),
+    key(
+        "connect_timeout_s",
+        range(1, 300),
+        Derived("that of `[limits]`"),
+        "s",
+        "Time to connect to this provider.",
+    ),
+    key(
+        "head_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "From the request to the head of the response; local models may need minutes to load.",
+    ),
+    key(
+        "first_content_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "From the request to the first content of a stream.",
+    ),
+    key(
+        "idle_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "Between two chunks of a response.",
+    ),
+    key(
+        "call_timeout_s",
+        range(1, DAY_S),
+        Derived("that of `[limits]`"),
+        "s",
+        "Of one attempt, to its last byte.",
     ),
     key(
         "base_url",

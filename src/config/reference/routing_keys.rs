@@ -11,7 +11,8 @@ pub(super) const ROUTE: &[KeyReference] = &[
         Absent,
         "",
         "Deployments in turn, at most 100: `provider/model`, or a model that one provider lists. In a route with `*`, `*` stands for \
-         the part of the name that it matched.",
+         the part of the name that it matched. A table with `model` also takes `weight` (default 1), `order` (default 0), `rpm` and \
+         `tpm` of each deployment behind the target, and the five timeouts below for this target alone.",
     ),
     key(
         "strategy",
@@ -54,30 +55,37 @@ pub(super) const ROUTE: &[KeyReference] = &[
         "Attempts of one request, fallbacks included.",
     ),
     key(
+        "connect_timeout_s",
+        range(1, 300),
+        Derived("that of the provider or of `[limits]`"),
+        "s",
+        "Time to connect to a target of this route.",
+    ),
+    key(
         "head_timeout_s",
         range(1, DAY_S),
-        Derived("that of `[limits]`"),
+        Derived("that of the provider or of `[limits]`"),
         "s",
         "From the request to the head of the response, for the targets of this route.",
     ),
     key(
         "first_content_timeout_s",
         range(1, DAY_S),
-        Derived("that of `[limits]`"),
+        Derived("that of the provider or of `[limits]`"),
         "s",
         "From the request to the first content of a stream.",
     ),
     key(
         "idle_timeout_s",
         range(1, DAY_S),
-        Derived("that of `[limits]`"),
+        Derived("that of the provider or of `[limits]`"),
         "s",
         "Between two chunks of a response.",
     ),
     key(
         "call_timeout_s",
         range(1, DAY_S),
-        Derived("that of `[limits]`"),
+        Derived("that of the provider or of `[limits]`"),
         "s",
         "Of one attempt, to its last byte.",
     ),
@@ -122,5 +130,13 @@ pub(super) const ROUTE: &[KeyReference] = &[
         Toml("[]"),
         "",
         "Routes or models tried in turn if a target's content filter rejects the request.",
+    ),
+    key(
+        "mirror",
+        Table,
+        Absent,
+        "",
+        "Copies of a share of the requests to another deployment: `{ target = \"openai/gpt-5.1\", share = 0.01, budget = \"bud_7\" }`. \
+         `budget` is the id of a budget of a key, which pays for the copies.",
     ),
 ];

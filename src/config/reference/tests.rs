@@ -79,7 +79,9 @@ fn invalid_value(kind: KeyKind) -> (String, String) {
             "\"?\"".to_owned(),
             format!("use {}", words(choices, " or ")),
         ),
-        KeyKind::Strings | KeyKind::Targets => ("1".to_owned(), "expected an array".to_owned()),
+        KeyKind::Strings | KeyKind::Targets | KeyKind::Secrets => {
+            ("1".to_owned(), "expected an array".to_owned())
+        }
         KeyKind::Amount => ("true".to_owned(), "expected an amount".to_owned()),
         KeyKind::StringTable | KeyKind::Table | KeyKind::Tables => {
             ("1".to_owned(), "expected a table".to_owned())

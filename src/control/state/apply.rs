@@ -269,12 +269,15 @@ impl Walk<'_> {
             models: wanted.models,
             endpoints: wanted.endpoints,
             labels: wanted.labels,
+            max_cost: wanted.max_cost,
             expires_ms: wanted.expires_ms,
             budgets: wanted.budgets,
             limits: wanted.limits,
         };
+        let secret = generated.secret.clone();
+        let stored = keys::StoredSecret::of(generated);
         let (created, _) = self.step(change, step, |change| {
-            keys::insert(change, grant, origin, new, &generated)
+            keys::insert(change, grant, origin, new, stored)
         })?;
         let id = created.id;
         if disabled {
@@ -290,7 +293,7 @@ impl Walk<'_> {
         self.plan.secrets.push(NewSecret {
             name: name.to_owned(),
             id,
-            secret: generated.secret,
+            secret,
         });
         Ok(())
     }
@@ -322,6 +325,7 @@ fn new_team(wanted: WantedTeam) -> NewTeam {
         endpoints: wanted.endpoints,
         labels: wanted.labels,
         member_keys: wanted.member_keys,
+        max_cost: wanted.max_cost,
         budgets: wanted.budgets,
         limits: wanted.limits,
     }

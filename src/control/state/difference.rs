@@ -41,6 +41,7 @@ pub(super) fn of_team(
         name: None,
         models: models(&wanted.models, &found.models),
         endpoints: (wanted.endpoints != found.endpoints).then(|| wanted.endpoints.clone()),
+        max_cost: (wanted.max_cost != found.max_cost).then_some(wanted.max_cost),
         budgets: budgets(&wanted.budgets, &limits.budgets),
         limits: rate_limits(&wanted.limits, &limits.limits),
         details: TeamDetails {
@@ -50,6 +51,7 @@ pub(super) fn of_team(
     };
     let differs = update.models.is_some()
         || update.endpoints.is_some()
+        || update.max_cost.is_some()
         || update.budgets.is_some()
         || update.limits.is_some()
         || update.details != TeamDetails::default();
@@ -66,6 +68,7 @@ pub(super) fn of_key(
         name: None,
         models: models(&wanted.models, &found.models),
         endpoints: (wanted.endpoints != found.endpoints).then(|| wanted.endpoints.clone()),
+        max_cost: (wanted.max_cost != found.max_cost).then_some(wanted.max_cost),
         labels: labels(&wanted.labels, &found.labels),
         expires_ms: (wanted.expires_ms != found.expires_ms).then_some(wanted.expires_ms),
         disabled: (wanted.disabled != found.disabled).then_some(wanted.disabled),
@@ -75,6 +78,7 @@ pub(super) fn of_key(
     };
     let differs = update.models.is_some()
         || update.endpoints.is_some()
+        || update.max_cost.is_some()
         || !update.labels.is_empty()
         || update.expires_ms.is_some()
         || update.disabled.is_some()

@@ -10,6 +10,7 @@ use crate::control::plane::Control;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::{OrganizationId, TeamId};
 use crate::domain::limit::RateLimit;
+use crate::domain::money::Money;
 use crate::domain::tenant::{Endpoint, Labels, Organization, Team, VirtualKey};
 
 impl Control {
@@ -65,6 +66,7 @@ fn team(directory: &Directory, team: &Team) -> Value {
     put(&mut members, "member_key_budget", budget);
     let keys_max = rules.keys_max.map(|count| json!(count));
     put(&mut members, "member_keys_max", keys_max);
+    put_max_cost(&mut members, team.max_cost);
     put_limits(&mut members, &directory.limits_of(Owner::Team(team.id)));
     put(&mut members, "keys", list(keys(directory, team.id)));
     members.into()
@@ -86,6 +88,7 @@ fn key(directory: &Directory, key: &VirtualKey) -> Value {
     put(&mut members, "models", texts(key.models.texts()));
     put_endpoints(&mut members, key.endpoints.as_deref());
     put_labels(&mut members, &key.labels);
+    put_max_cost(&mut members, key.max_cost);
     let expires = key.expires_ms.map(|at_ms| json!(instant(at_ms)));
     put(&mut members, "expires_at", expires);
     put(
@@ -95,6 +98,11 @@ fn key(directory: &Directory, key: &VirtualKey) -> Value {
     );
     put_limits(&mut members, &directory.limits_of(Owner::Key(key.id)));
     members.into()
+}
+
+fn put_max_cost(members: &mut Members, max_cost: Option<Money>) {
+    let most = max_cost.map(|most| json!(most.to_string()));
+    put(members, "max_cost_usd", most);
 }
 
 /// Absent: all models are allowed.

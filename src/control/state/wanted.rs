@@ -2,6 +2,7 @@
 
 use crate::control::input::{Budgets, Models, Name};
 use crate::control::limits::Limits;
+use crate::domain::money::Money;
 use crate::domain::tenant::{Endpoint, Labels, MemberKeyRules};
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ pub struct WantedTeam {
     pub endpoints: Option<Vec<Endpoint>>,
     pub labels: Labels,
     pub member_keys: MemberKeyRules,
+    pub max_cost: Option<Money>,
     pub budgets: Budgets,
     pub limits: Limits,
     pub keys: Vec<WantedKey>,
@@ -35,6 +37,7 @@ pub struct WantedKey {
     pub models: Models,
     pub endpoints: Option<Vec<Endpoint>>,
     pub labels: Labels,
+    pub max_cost: Option<Money>,
     pub expires_ms: Option<u64>,
     pub disabled: bool,
     pub budgets: Budgets,

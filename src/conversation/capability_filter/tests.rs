@@ -1,7 +1,7 @@
 //! Requests fitted to capabilities: dropped fields, reasoning, media and system turns.
 
 use super::*;
-use crate::conversation::{Sampling, Turn};
+use crate::conversation::{Sampling, Turn, raw};
 
 const FIELD_NAMES: FieldNames = FieldNames {
     messages: "messages",

@@ -307,8 +307,11 @@ struct BilledUnits {
 impl From<CohereAnswer> for EmbeddedBatch {
     fn from(answer: CohereAnswer) -> EmbeddedBatch {
         let json = answer.embeddings.get();
-        let by_type = serde_json::from_str(json).map(|VectorsByType { float }| float);
-        let vectors = by_type.or_else(|_| serde_json::from_str(json));
+        // a list of one vector would be read as the one member of the struct
+        let vectors = match json.starts_with('{') {
+            true => serde_json::from_str(json).map(|VectorsByType { float }| float),
+            false => serde_json::from_str(json),
+        };
         let billed = answer.meta.and_then(|meta| meta.billed_units);
         let tokens = billed.and_then(|billed| billed.input_tokens);
         EmbeddedBatch {

@@ -13,7 +13,7 @@ use crate::dialect::responses::tools::{TOOL_SEARCH, Table, Tools};
 use crate::domain::api_error::ApiError;
 
 /// Fields that are read elsewhere, or that another vendor can do without.
-const READ: [&str; 17] = [
+const READ: [&str; 16] = [
     "model",
     "input",
     "instructions",
@@ -24,7 +24,6 @@ const READ: [&str; 17] = [
     "service_tier",
     "user",
     "safety_identifier",
-    "metadata",
     "client_metadata",
     "prompt_cache_key",
     "prompt_cache_options",
@@ -129,6 +128,7 @@ fn member(
         "store" => {}
         // a conversation is sent completely or refused
         "truncation" if request.member(name) == Some("\"disabled\"") => {}
+        "metadata" if request.member(name) == Some("{}") => {}
         "top_logprobs" if request.member(name) == Some("0") => {}
         name if READ.contains(&name) => {}
         name => chat.drop_param(name),

@@ -13,6 +13,7 @@ use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger};
 
+#[derive(Clone)]
 pub(in crate::gateway) struct AdmissionControl {
     pub limits: Limits,
     pub overrun: Overrun,

@@ -29,6 +29,7 @@ use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::deadlines::Deadlines;
+use crate::gateway::origin::RequestOrigin;
 use crate::gateway::request::compat;
 use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::fitting::{CapBounds, Fitter};
@@ -46,6 +47,7 @@ pub(super) struct NewAttempt {
     pub deadlines: Deadlines,
     /// most that the attempt may cost, as the client asks
     pub max_cost: Option<Money>,
+    pub origin: RequestOrigin,
     pub id: HoldId,
 }
 
@@ -73,6 +75,7 @@ impl AdmissionControl {
             step,
             deadlines,
             max_cost,
+            origin,
             id,
         } = attempt;
         let deployment = step.candidate.deployment().clone();
@@ -95,6 +98,7 @@ impl AdmissionControl {
             step,
             deadlines,
             max_cost,
+            origin,
             id,
             endpoint,
             url: String::new(),
@@ -146,6 +150,8 @@ impl AdmissionControl {
         let restored = admission.restored.clone();
         if endpoint.fits_passthrough() {
             admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+        }
+        if Passthrough::may_change(&request, endpoint) {
             let (bytes, headers) = (request.body.len(), headers.clone());
             let fit = move || {
                 let passthrough = Passthrough {
@@ -156,7 +162,7 @@ impl AdmissionControl {
                     known_only: false,
                     restored: restored.as_deref(),
                 };
-                fit_passthrough(passthrough)
+                passthrough.body(None).map(|fitted| fitted.changed)
             };
             admission.changed = self.work.run(bytes, fit).await?;
         }
@@ -404,12 +410,4 @@ fn serving_endpoint(
         is_own.then(|| fitter.endpoint_for(&request.body)).flatten()
     });
     Ok(other.unwrap_or(endpoint))
-}
-
-/// Paths that change where the vendor borrows the client's dialect; 400 where the vendor would refuse.
-fn fit_passthrough(passthrough: Passthrough<'_>) -> Result<Vec<String>, ApiError> {
-    let fitter = Fitter::new(passthrough.deployment, passthrough.endpoint);
-    let changed = passthrough.body(None)?.changed;
-    fitter.check_policy(&changed)?;
-    Ok(changed)
 }

@@ -8,7 +8,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::ceiling::CeilingFactor;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
-use crate::gateway::call::MAX_COST_HEADER;
+use crate::gateway::call::MaxCost;
 use crate::gateway::request::UNKNOWN_MODEL_TOKENS;
 use crate::gateway::request::fitting::CapBounds;
 use crate::meter::TightestBudget;
@@ -117,11 +117,11 @@ pub(super) fn choose(
     })
 }
 
-/// Lowers the cap so that the request costs at most what the client names; refuses it where that is not possible or, for a cap of the
-/// client's own, not wanted.
+/// Lowers the cap so that the request costs at most what a header or setting allows; refuses it where that is not possible or, for a
+/// cap of the client's own, not wanted.
 pub(super) fn within(
     cap: CapDecision,
-    most: Money,
+    most: MaxCost,
     request: &Request,
     bounds: &RequestBounds,
     deployment: &Deployment,
@@ -132,18 +132,27 @@ pub(super) fn within(
         bounds,
         deployment,
     };
-    let wanted = cap.tokens.unwrap_or(0);
-    let bound = policy.ceiling(wanted)?;
-    if bound <= most && !cap.guessed {
+    // without a cap, the model's longest answer
+    let longest = || {
+        deployment
+            .price
+            .max_output()
+            .unwrap_or(UNKNOWN_MODEL_TOKENS)
+    };
+    let wanted = cap.tokens.unwrap_or_else(longest);
+    let second_models = policy.second_models()?;
+    let bound = policy.ceiling(wanted)?.plus(second_models);
+    if bound <= most.amount && !cap.guessed {
         return Ok(cap);
     }
-    let affordable = policy.affordable(most)?.min(wanted.max(1));
-    let ceiling = policy.ceiling(affordable)?;
+    let left = most.amount.minus(second_models);
+    let affordable = policy.affordable(left)?.min(wanted.max(1));
+    let ceiling = policy.ceiling(affordable)?.plus(second_models);
     let may_lower = request.output_cap.is_none() || overrun == Overrun::Clamp;
     let is_unchanged = request
         .output_cap
         .is_some_and(|named| named.tokens == affordable);
-    if ceiling > most || affordable == 0 || !(may_lower || is_unchanged) {
+    if ceiling > most.amount || affordable == 0 || !(may_lower || is_unchanged) {
         return Err(too_dear(bound, most));
     }
     Ok(CapDecision {
@@ -156,11 +165,11 @@ pub(super) fn within(
     })
 }
 
-fn too_dear(bound: Money, most: Money) -> ApiError {
+fn too_dear(bound: Money, MaxCost { amount, param }: MaxCost) -> ApiError {
     let message = format!(
-        "the request may cost ${bound}, and {MAX_COST_HEADER} allows ${most}; name a smaller max_tokens or allow more"
+        "the request may cost ${bound}, and {param} allows ${amount}; name a smaller max_tokens or allow more"
     );
-    ApiError::new(ErrorCode::BudgetExceeded, message).with_param(MAX_COST_HEADER)
+    ApiError::new(ErrorCode::BudgetExceeded, message).with_param(param)
 }
 
 /// Most that the request can cost at a deployment, by the client's own output cap or the model's longest answer; `None` where nothing

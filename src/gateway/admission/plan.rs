@@ -11,6 +11,7 @@ use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::gateway::admission::output_cap::{CapDecision, RequestBounds};
 use crate::gateway::deadlines::Deadlines;
+use crate::gateway::origin::RequestOrigin;
 use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::request::{compat, known_members};
@@ -26,8 +27,9 @@ pub(in crate::gateway) struct Admission {
     pub request: Arc<Request>,
     pub step: Step,
     pub deadlines: Deadlines,
-    /// most that the attempt may cost, as the client asks
+    /// most that the attempt may cost, as the client's header asks
     pub max_cost: Option<Money>,
+    pub origin: RequestOrigin,
     pub id: HoldId,
     pub endpoint: &'static Endpoint,
     pub url: String,
@@ -57,7 +59,8 @@ impl Admission {
 
     /// Note about the choice; empty for the one attempt at a model called by its own name.
     pub fn note(&self) -> AttemptNote {
-        if self.step.candidate.route.is_none() && self.step.attempt == 1 {
+        let has_key = self.deployment().key_name().is_some();
+        if self.step.candidate.route.is_none() && self.step.attempt == 1 && !has_key {
             return AttemptNote::default();
         }
         AttemptNote {

@@ -36,25 +36,25 @@ pub(super) fn budget_exceeded(
         String::new()
     };
     let message = format!(
-        "{} has used {} of its {} {} budget{}{} ({}). This request to {} can cost up to {}{output}{factor}, {} is left. \
+        "{} has used ${} of its {} {} budget{}{} ({}). This request to {} can cost up to ${}{output}{factor}, ${} is left. \
          {} your administrator to raise the budget: `gatekeeper budgets raise {} AMOUNT`",
         admission.caller.describe_owner(budget.owner),
-        usd(status.settled),
+        status.settled.short(),
         usd(status.limit),
         budget.period.as_str(),
         models(budget),
         resets(status, zone),
         budget.id,
         admission.deployment().qualified(),
-        usd(cap.ceiling),
-        usd(left),
+        cap.ceiling.short_up(),
+        left.short_down(),
         remedy(input_fits(admission, left)),
         budget.id,
     );
     ApiError::new(ErrorCode::BudgetExceeded, message)
 }
 
-/// `$5`, `$4.50`, `$0.000019`: whole dollars without a point, every digit that the amount has.
+/// A limit as it was set: `$5`, `$4.50`, `$0.000019`.
 fn usd(amount: Money) -> String {
     let digits = amount.to_string();
     match digits.split_once('.') {
@@ -71,10 +71,10 @@ pub(super) fn budget_used_up(
     zone: &Zone,
 ) -> ApiError {
     let message = format!(
-        "{} has used {} of its {} {} budget{} ({}). Ask your administrator to raise the budget: \
+        "{} has used ${} of its {} {} budget{} ({}). Ask your administrator to raise the budget: \
          `gatekeeper budgets raise {} AMOUNT`",
         caller.describe_owner(budget.owner),
-        usd(status.settled),
+        status.settled.short(),
         usd(status.limit),
         budget.period.as_str(),
         resets(status, zone),

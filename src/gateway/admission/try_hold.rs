@@ -13,6 +13,7 @@ use crate::gateway::admission::output_cap::{self, CapDecision};
 use crate::gateway::admission::plan::Admission;
 use crate::gateway::admission::queue::QueueTicket;
 use crate::gateway::admission::refusal;
+use crate::gateway::call::MaxCost;
 use crate::gateway::rate_limit_headers;
 use crate::gateway::request::{UNKNOWN_MODEL_TOKENS, known_members};
 use crate::meter::estimates::TextSize;
@@ -41,13 +42,16 @@ impl AdmissionControl {
         let tightest = self.ledger.tightest_budget(&claim);
         let tightest = tightest.map(|tightest| tightest.fitting(factor));
         let cap = output_cap::choose(request, bounds, deployment, tightest, self.overrun)
-            .and_then(|cap| match admission.max_cost {
-                Some(most) => {
-                    let most = factor.fitting(most);
-                    output_cap::within(cap, most, request, bounds, deployment, self.overrun)
-                }
-                None => Ok(cap),
-            })
+            .and_then(
+                |cap| match MaxCost::of(admission.max_cost, &admission.caller) {
+                    Some(most) => {
+                        let amount = factor.fitting(most.amount);
+                        let most = MaxCost { amount, ..most };
+                        output_cap::within(cap, most, request, bounds, deployment, self.overrun)
+                    }
+                    None => Ok(cap),
+                },
+            )
             .map(|cap| cap.multiplied(factor))
             .map_err(AdmissionError::Refused)?;
         if cap.binding && admission.needs_known_members() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::cache::{CacheNote, CacheOutcome};
 use crate::gateway::caching::recorder::{CacheAttempt, CacheRecorder, CacheUse};
 
+#[derive(Clone)]
 pub(in crate::gateway) struct CachePlan {
     pub note: CacheNote,
     /// `None`: the cache takes no part

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
+use crate::domain::event::Flags;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::caching::recorder::CacheAttempt;
-use crate::gateway::exchange::call_facts::CallFacts;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::facts::CallFacts;
 use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
@@ -38,8 +39,7 @@ impl AdmittedAttempt {
         granted: GrantedAdmission,
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
-        route: SharedProgress,
-        cache: Option<Box<CacheAttempt>>,
+        (route, marks, cache): (SharedProgress, Flags, Option<Box<CacheAttempt>>),
     ) -> AdmittedAttempt {
         let GrantedAdmission {
             mut admission,
@@ -49,6 +49,7 @@ impl AdmittedAttempt {
         let known_members_only = cap.binding && admission.needs_known_members();
         let facts = CallFacts {
             team: admission.team(),
+            marks,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             ceiling_factor: cap.factor,
@@ -66,6 +67,7 @@ impl AdmittedAttempt {
             deployment: admission.deployment().clone(),
             route,
             cache,
+            origin: admission.origin,
         };
         let (note, call) = (admission.note(), admission.step.call.take());
         AdmittedAttempt {

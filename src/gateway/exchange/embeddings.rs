@@ -41,7 +41,7 @@ pub(super) async fn relay(
     headers: &[(String, String)],
     mut guard: InflightGuard,
 ) -> Result<Reply, AttemptFailure> {
-    attempt.hold.sent_at = Some(Instant::now());
+    attempt.hold.mark_sent(Instant::now());
     attempt.hold.output_is_final = true;
     let headers = http::upstream_headers(headers, false);
     let mut answers = Vec::with_capacity(embeddings.batches.len());
@@ -80,10 +80,10 @@ async fn send(
     let (context, deadlines) = (&attempt.context, &facts.deadlines);
     let deadline = attempt.hold.call_deadline();
     let (url, body) = (&attempt.url, batch.body.clone());
-    let head_timeout = deadlines.head_wait(Instant::now());
+    let timeouts = deadlines.sending(Instant::now());
     let now_ms = context.time.wall_ms();
     let deployment = &facts.deployment;
-    let sent = http::send(client, deployment, url, headers, body, head_timeout, now_ms);
+    let sent = http::send(client, deployment, url, headers, body, timeouts, now_ms);
     let incoming = sent.await.map_err(BatchFailure::Unsent)?;
     if !(200..300).contains(&incoming.status) {
         return Err(BatchFailure::Rejected(Box::new(incoming)));

@@ -10,6 +10,7 @@ use crate::domain::event::Status;
 use crate::gateway::admission::refusal;
 use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart, FailurePhase};
+use crate::gateway::exchange::secrets;
 use crate::gateway::inflight::InflightGuard;
 use crate::meter::Receipt;
 use crate::store::AppendError;
@@ -72,6 +73,7 @@ pub(super) fn bad_response(message: String) -> AttemptFailure {
 
 /// Failure for an error inside a response with status 200.
 pub(super) fn in_band(provider: &Provider, error: &UpstreamError) -> AttemptFailure {
+    let error = &secrets::masked_error(provider, error);
     let class = match provider
         .preset
         .failure_class(error.status, &error.kind, &error.message)

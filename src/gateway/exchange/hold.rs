@@ -1,4 +1,4 @@
-//! Open hold of one attempt and the facts it is settled from. However the call ends, a panic or a vanished client included, the
+//! Open hold of one attempt. However the call ends, a panic or a vanished client included, the
 //! hold is resolved exactly once: by `settle` or `release`, else when this value is dropped. What the log does not take, the
 //! ledger keeps and retries.
 
@@ -17,11 +17,13 @@ use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::money::Money;
 use crate::domain::usage::{ReportedUsage, Usage};
 use crate::gateway::caching::recorder::{AnswerForm, RecordedAnswer};
-use crate::gateway::exchange::call_facts::CallFacts;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::disconnect_flag::DisconnectFlag;
+use crate::gateway::exchange::facts::CallFacts;
 use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart};
 use crate::gateway::exchange::settler::Settler;
+use crate::gateway::mirror_stats::MirroredCall;
+use crate::gateway::origin::RequestOrigin;
 use crate::meter::{HoldGrant, Receipt, ReportedBill};
 use crate::price::{Bill, PriceUnknown};
 use crate::route::{FailedAttempt, HealthChange, RunningCall};
@@ -82,6 +84,14 @@ impl OpenHold {
         &self.facts.deployment.provider.name
     }
 
+    /// The request goes to the vendor.
+    pub fn mark_sent(&mut self, now: Instant) {
+        self.sent_at = Some(now);
+        if let Some(call) = &mut self.call {
+            call.mark_sent();
+        }
+    }
+
     pub fn is_resolved(&self) -> bool {
         self.resolved
     }
@@ -98,6 +108,9 @@ impl OpenHold {
         };
         result.status = status;
         let (first, bill, flags) = (!self.resolved, result.cost, result.flags);
+        if let Some(call) = &mut self.call {
+            call.note_tokens(result.usage.in_total() + result.usage.out_total);
+        }
         if first {
             self.trace_attempt(&result);
         }
@@ -106,6 +119,9 @@ impl OpenHold {
         self.resolved = true;
         let receipt = settled?;
         self.grant.allowance = receipt.allowance.or(self.grant.allowance.take());
+        if first && self.facts.origin == RequestOrigin::Mirror {
+            self.note_mirrored(status, bill);
+        }
         self.learn(status);
         let is_reported = !flags.has(Flags::ESTIMATED) && !flags.has(Flags::UNPRICED);
         if first && is_reported && !self.facts.guessed {
@@ -115,6 +131,17 @@ impl OpenHold {
             self.note_success();
         }
         Ok(receipt)
+    }
+
+    fn note_mirrored(&self, status: Status, cost: Money) {
+        let call = MirroredCall {
+            status,
+            cost,
+            total_ms: self.elapsed_ms(),
+            first_content_ms: self.first_content_ms,
+        };
+        let target = self.facts.deployment.qualified();
+        self.settler.mirrors.note(target, call);
     }
 
     /// Teaches the ceilings of the deployment what the call cost.
@@ -140,7 +167,14 @@ impl OpenHold {
             .call
             .as_mut()
             .and_then(|call| call.succeeded(now_ms, first_content_ms));
-        log_health(change);
+        self.log_health(change);
+    }
+
+    /// Logs a change of a live deployment's health.
+    fn log_health(&self, change: Option<HealthChange>) {
+        if self.facts.origin != RequestOrigin::Drill {
+            self.settler.note_health(change);
+        }
     }
 
     /// Decides about the next attempt and notes the failure, before the settlement that stores the note.
@@ -150,7 +184,7 @@ impl OpenHold {
             .call
             .as_mut()
             .and_then(|call| call.failed(now_ms, failure.class, failure.retry_after_s));
-        log_health(change);
+        self.log_health(change);
         // a client that is gone gets no further attempt
         if self.disconnect.is_set() || self.resolved {
             return;
@@ -264,7 +298,7 @@ impl OpenHold {
         let result = CallResult {
             ended_ms: self.grant.at_ms.saturating_add(self.elapsed_ms()),
             status,
-            flags,
+            flags: flags.with(self.facts.origin.flag()).with(self.facts.marks),
             usage,
             cost: Money::ZERO,
             lines: Vec::new(),
@@ -385,20 +419,6 @@ impl OpenHold {
     fn is_rejected(&self) -> bool {
         self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
     }
-}
-
-/// Logs a change of a deployment's health: one line per change.
-fn log_health(change: Option<HealthChange>) {
-    let Some(change) = change else {
-        return;
-    };
-    let (deployment, state) = (change.deployment.as_str(), change.state.as_str());
-    tracing::warn!(
-        deployment,
-        state,
-        cooldown_ms = change.cooldown_ms,
-        "deployment health changed"
-    );
 }
 
 impl Drop for OpenHold {

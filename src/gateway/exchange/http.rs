@@ -2,13 +2,13 @@
 //! else that describes the client's connection.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::domain::secret::Secret;
 use crate::gateway::call::is_forwarded;
-use crate::gateway::deadlines::Deadlines;
+use crate::gateway::deadlines::{Deadlines, SendTimeouts};
 use crate::provider::RequestToSign;
 use crate::route::Deployment;
 use crate::upstream::{Client, IncomingResponse, OutgoingRequest, TransportError};
@@ -54,7 +54,7 @@ pub(super) async fn send(
     url: &str,
     headers: &[(String, String)],
     body: Bytes,
-    head_timeout: Duration,
+    timeouts: SendTimeouts,
     now_ms: u64,
 ) -> Result<IncomingResponse, TransportError> {
     let credential = credential(deployment, url, &body, now_ms);
@@ -81,12 +81,16 @@ pub(super) async fn send(
             .iter()
             .map(|(name, value)| (*name, value.expose())),
     );
+    let mut connection = Cow::Borrowed(&deployment.provider.connection);
+    if timeouts.connect_ms.is_some() {
+        connection.to_mut().connect_timeout_ms = timeouts.connect_ms;
+    }
     let request = OutgoingRequest {
         url,
-        connection: &deployment.provider.connection,
+        connection: &connection,
         headers: sent,
         body,
-        head_timeout_ms: head_timeout.as_millis() as u64,
+        head_timeout_ms: timeouts.head.as_millis() as u64,
     };
     client.post(request, is_wanted).await
 }
@@ -112,8 +116,8 @@ fn credential(
         };
         return signer.sign(&request, now_ms);
     }
-    let key = provider.api_key.as_ref();
-    key.and_then(|key| provider.preset.credential.header(key))
+    let key = deployment.credential();
+    key.and_then(|key| provider.preset.credential.header(&key.secret))
         .into_iter()
         .collect()
 }

@@ -2,12 +2,13 @@
 //! typed [`Outcome`](outcome::Outcome); renders no error and logs no refusal.
 
 mod attempt;
-mod call_facts;
 pub(super) mod context;
 mod disconnect_flag;
 mod drain;
 mod drain_slots;
+pub(super) mod early_reply;
 mod embeddings;
+mod facts;
 mod failure;
 mod failure_log;
 mod hold;
@@ -17,6 +18,7 @@ pub(in crate::gateway) mod provider_test;
 mod read_step;
 mod rejection;
 mod response;
+mod secrets;
 mod send;
 pub(super) mod settler;
 pub(super) mod shared_progress;

@@ -9,6 +9,8 @@ use crate::gateway::reply::Reply;
 /// Outcome of one attempt.
 pub(in crate::gateway) enum Outcome {
     Reply(Reply),
+    /// the client had the head already and got the response through it
+    Relayed,
     Failed(Box<AttemptFailure>),
 }
 

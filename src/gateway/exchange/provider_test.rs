@@ -1,4 +1,4 @@
-//! Test of a provider: one call that no vendor bills, an empty body, which shows whether the address answers and takes the
+//! Test of a provider: one call per API key that no vendor bills, an empty body, which shows whether the address answers and takes the
 //! credential. It never goes to a model.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::config::Provider;
 use crate::dialect::{Dialect, Operation};
+use crate::gateway::deadlines::SendTimeouts;
 use crate::gateway::exchange::http;
 use crate::price::Price;
 use crate::route::Deployment;
@@ -23,6 +24,8 @@ pub struct ProviderTest {
     /// status of the answer
     pub status: Option<u16>,
     pub total_ms: u64,
+    /// name of the API key that the answer is about, if the provider has several
+    pub key: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ impl ProviderVerdict {
     }
 }
 
-/// Tests a provider; `None` if it has no endpoint for conversations.
+/// Tests a provider with each of its API keys until one fails; `None` if it has no endpoint for conversations.
 pub async fn run(
     client: &Client,
     provider: &Arc<Provider>,
@@ -70,23 +73,35 @@ pub async fn run(
     let model = provider.models.first().map_or(ANY_MODEL, String::as_str);
     let preset = provider.preset;
     let endpoint = preset.endpoint(Operation::Conversation, Dialect::Chat, model)?;
-    let deployment = Deployment {
+    let mut deployment = Deployment {
         provider: provider.clone(),
         model: model.to_owned(),
         price: Price::Free,
         place: None,
+        key: 0,
     };
     let url = provider.url(endpoint, model, false);
-    let began = Instant::now();
-    let body = Bytes::from_static(b"{}");
-    let sent = http::send(client, &deployment, &url, &[], body, timeout, now_ms).await;
-    let (verdict, status) = match sent {
-        Ok(incoming) => (ProviderVerdict::of(incoming.status), Some(incoming.status)),
-        Err(error) => (ProviderVerdict::Unreachable(error.to_string()), None),
+    let timeouts = SendTimeouts {
+        connect_ms: None,
+        head: timeout,
     };
-    Some(ProviderTest {
-        verdict,
-        status,
-        total_ms: began.elapsed().as_millis() as u64,
-    })
+    loop {
+        let began = Instant::now();
+        let body = Bytes::from_static(b"{}");
+        let sent = http::send(client, &deployment, &url, &[], body, timeouts, now_ms).await;
+        let (verdict, status) = match sent {
+            Ok(incoming) => (ProviderVerdict::of(incoming.status), Some(incoming.status)),
+            Err(error) => (ProviderVerdict::Unreachable(error.to_string()), None),
+        };
+        let is_last = deployment.key + 1 >= provider.api_keys.len();
+        if verdict != ProviderVerdict::Ok || is_last {
+            return Some(ProviderTest {
+                verdict,
+                status,
+                total_ms: began.elapsed().as_millis() as u64,
+                key: deployment.key_name().map(str::to_owned),
+            });
+        }
+        deployment.key += 1;
+    }
 }

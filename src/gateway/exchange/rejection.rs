@@ -5,9 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use memchr::memmem;
 
-use crate::config::Provider;
 use crate::dialect::{self, Dialect, UpstreamError};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
@@ -16,6 +14,7 @@ use crate::gateway::exchange::failure;
 use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart, FailurePhase};
 use crate::gateway::exchange::response::reply_head;
+use crate::gateway::exchange::secrets;
 use crate::gateway::inflight::InflightGuard;
 use crate::gateway::reply::{self, Body, Reply};
 use crate::route::Deployment;
@@ -23,10 +22,6 @@ use crate::upstream::{IncomingResponse, TransportError};
 
 /// Bound of an error body; a longer one is not forwarded.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
-/// Shorter values of headers, such as a name of an API version, are no secrets.
-const SECRET_BYTES_MIN: usize = 12;
-/// Text in place of a secret.
-const MASK: &[u8] = b"[credential]";
 /// Longest wait for an error body.
 const ERROR_WAIT_MS: u64 = 10_000;
 
@@ -82,7 +77,7 @@ impl UpstreamRejection {
         let head = (incoming.status, incoming.headers.clone());
         let body = incoming.read_body(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
         let body = match tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), body).await {
-            Ok(Ok(body)) => Ok(without_secrets(&deployment.provider, body)),
+            Ok(Ok(body)) => Ok(secrets::masked_body(&deployment.provider, body)),
             Ok(Err(TransportError::TooLarge(_))) => {
                 Err("the upstream's reason is too long to be passed on")
             }
@@ -122,7 +117,7 @@ impl UpstreamRejection {
     pub fn failure(&self, deployment: &Deployment) -> AttemptFailure {
         let provider = &deployment.provider;
         let status = self.status;
-        log_credential_rejection(&provider.name, status);
+        log_credential_rejection(deployment, status);
         let (code, message) = (&self.error.kind, &self.error.message);
         let class = provider.preset.failure_class(Some(status), code, message);
         let failure = if is_for_the_client(status) {
@@ -185,37 +180,16 @@ impl UpstreamRejection {
     }
 }
 
-/// The body without the provider's own secrets: a vendor may repeat the credential that it rejects.
-fn without_secrets(provider: &Provider, body: Bytes) -> Bytes {
-    let headers = provider.headers.iter().map(|(_, value)| value);
-    let mut body = body;
-    for secret in headers.chain(&provider.api_key) {
-        let secret = secret.expose().as_bytes();
-        if secret.len() < SECRET_BYTES_MIN || memmem::find(&body, secret).is_none() {
-            continue;
-        }
-        let mut masked = Vec::with_capacity(body.len());
-        let mut from = 0;
-        for at in memmem::find_iter(&body, secret) {
-            masked.extend_from_slice(&body[from..at]);
-            masked.extend_from_slice(MASK);
-            from = at + secret.len();
-        }
-        masked.extend_from_slice(&body[from..]);
-        body = masked.into();
-    }
-    body
-}
-
 /// Returns `true` for a rejection that the client can mend; not for one of a proxy, or of a vendor's model behind it.
 fn is_for_the_client(status: u16) -> bool {
     matches!(status, 400 | 405..=499) && !matches!(status, 407 | 408 | 424)
 }
 
-fn log_credential_rejection(provider: &str, status: u16) {
+fn log_credential_rejection(deployment: &Deployment, status: u16) {
     if matches!(status, 401..=403) {
         tracing::error!(
-            provider = %provider,
+            provider = %deployment.provider.name,
+            key = deployment.key_name(),
             status,
             "provider rejected the gateway's credential; check its api_key and its account"
         );

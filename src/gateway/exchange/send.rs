@@ -55,7 +55,7 @@ pub(super) async fn send(
         guard,
     };
     if response.is_stream() {
-        Box::pin(StreamRelay::new(response).begin()).await.into()
+        Box::pin(StreamRelay::new(response).begin()).await
     } else {
         unary::relay(response).await.into()
     }
@@ -70,22 +70,29 @@ async fn dispatch(
     guard: &mut InflightGuard,
 ) -> Result<IncomingResponse, AttemptFailure> {
     let now = Instant::now();
-    let head_timeout = attempt.hold.facts.deadlines.head_wait(now);
+    let timeouts = attempt.hold.facts.deadlines.sending(now);
     let deployment = attempt.hold.facts.deployment.clone();
     let same_dialect = attempt.endpoint.dialect == attempt.request.dialect;
     let headers =
         http::upstream_headers(headers, same_dialect && attempt.endpoint.wrapper.is_none());
-    attempt.hold.sent_at = Some(now);
+    attempt.hold.mark_sent(now);
     let now_ms = attempt.context.time.wall_ms();
-    let sent = http::send(
-        client,
-        &deployment,
-        &attempt.url,
-        &headers,
-        body,
-        head_timeout,
-        now_ms,
-    );
+    let scripted = client.scripted(&deployment.qualified(), attempt.endpoint.dialect);
+    let sent = async {
+        if let Some(scripted) = scripted {
+            return scripted;
+        }
+        let sent = http::send(
+            client,
+            &deployment,
+            &attempt.url,
+            &headers,
+            body,
+            timeouts,
+            now_ms,
+        );
+        sent.await
+    };
     let result = tokio::select! {
         biased;
         result = sent => result,

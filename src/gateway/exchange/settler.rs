@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attempt::FailureClass;
 use crate::domain::event::{CallResult, HoldId, Progress};
 use crate::domain::id::RequestId;
 use crate::gateway::admission::queue::Queue;
 use crate::gateway::alert_outbox::AlertOutbox;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::mirror_stats::MirrorStats;
 use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
-use crate::route::RouteCell;
+use crate::route::{HealthChange, RouteCell};
 use crate::store::AppendError;
 
 /// Longest wait of a record for the disk with `ledger.sync = "disk"`.
@@ -25,11 +27,31 @@ pub(in crate::gateway) struct Settler {
     pub estimates: Arc<Estimates>,
     pub alerts: AlertOutbox,
     pub metrics: Metrics,
+    pub mirrors: Arc<MirrorStats>,
     /// prices of models that ran inside a call
     pub routes: Arc<RouteCell>,
 }
 
 impl Settler {
+    /// A settler whose counters and estimates are at their start.
+    pub fn new(
+        alerts: AlertOutbox,
+        ceilings: Arc<Ceilings>,
+        queue: Arc<Queue>,
+        routes: Arc<RouteCell>,
+    ) -> Settler {
+        Settler {
+            ledger: alerts.ledger.clone(),
+            ceilings,
+            queue,
+            estimates: Arc::default(),
+            alerts,
+            metrics: Metrics::default(),
+            mirrors: Arc::default(),
+            routes,
+        }
+    }
+
     /// Settles a hold. On an error the ledger keeps the result and retries; the reply must not be finished. `first` is false
     /// for a retry, which counts in no metric.
     pub fn settle(
@@ -75,6 +97,25 @@ impl Settler {
         match released {
             Ok(freed) => self.queue.wake(&freed),
             Err(error) => log_unreleased(id.request, &error),
+        }
+    }
+
+    /// Logs a change of a deployment's health, one line per change, and hands the alerts among them over.
+    pub fn note_health(&self, change: Option<HealthChange>) {
+        let Some(change) = change else {
+            return;
+        };
+        tracing::warn!(
+            deployment = change.deployment.as_str(),
+            key = change.key.as_deref(),
+            state = change.state.as_str(),
+            class = change.class.map(FailureClass::as_str),
+            cooldown_ms = change.cooldown_ms,
+            "deployment health changed"
+        );
+        // a full queue leaves the line in the log
+        if change.is_alert {
+            let _is_queued = self.alerts.deployments.try_send(change);
         }
     }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::domain::attempt::Decision;
 use crate::domain::time::Time;
+use crate::gateway::exchange::early_reply::EarlyReply;
 use crate::meter::RunningRetry;
-use crate::route::{FailedAttempt, Moment, RouteProgress, Step, mix};
+use crate::route::{FailedAttempt, Moment, Plan, RouteProgress, Step, mix};
 use crate::trace::RequestTrace;
 
 #[derive(Clone)]
@@ -15,6 +16,10 @@ pub(in crate::gateway) struct SharedProgress {
     time: Arc<Time>,
     /// seed of the jitter
     seed: u64,
+    /// estimate of the input
+    tokens: u64,
+    /// present for a stream of which one attempt may replace another
+    early: Option<EarlyReply>,
 }
 
 /// Parts of a request that live until its last attempt has ended.
@@ -26,21 +31,59 @@ struct RequestProgress {
 }
 
 impl SharedProgress {
+    /// Starts with the choice of the first target at this moment.
     pub fn new(
-        progress: RouteProgress,
+        plan: Plan,
+        moment: Moment,
         time: Arc<Time>,
         seed: u64,
         trace: Option<Arc<RequestTrace>>,
     ) -> SharedProgress {
         SharedProgress {
             shared: Arc::new(RequestProgress {
-                progress: Mutex::new(progress),
+                progress: Mutex::new(RouteProgress::new(plan, moment)),
                 trace,
                 retry: OnceLock::new(),
             }),
             time,
             seed,
+            tokens: moment.tokens,
+            early: None,
         }
+    }
+
+    /// Progress of another request, which is not traced, with the same clock and jitter.
+    pub fn with_plan(&self, plan: Plan) -> SharedProgress {
+        let moment = Moment {
+            boot_ms: self.boot_ms(),
+            ..Moment::default()
+        };
+        SharedProgress::new(plan, moment, self.time.clone(), self.seed, None)
+    }
+
+    /// The reply whose head may go out before an attempt has content.
+    pub(super) fn early(&self) -> Option<EarlyReply> {
+        self.early.clone()
+    }
+
+    /// The same progress with a reply whose head may go out early.
+    #[must_use]
+    pub fn with_early(&self, early: EarlyReply) -> SharedProgress {
+        SharedProgress {
+            early: Some(early),
+            ..self.clone()
+        }
+    }
+
+    /// Returns `true` if a failed attempt may be followed by another.
+    pub fn has_attempts(&self) -> bool {
+        self.lock().has_attempts()
+    }
+
+    /// Time until the bounds of a target leave room for the request; `None` if no bound is in the way.
+    pub fn limited_ms(&self) -> Option<u64> {
+        let moment = self.moment();
+        self.lock().limited_ms(moment)
     }
 
     /// The next attempt, if there is one.
@@ -89,6 +132,7 @@ impl SharedProgress {
             boot_ms: self.time.boot_ms(),
             random: mix(self.seed ^ u64::from(self.attempts())),
             conversation: None,
+            tokens: self.tokens,
         }
     }
 

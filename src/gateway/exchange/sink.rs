@@ -1,10 +1,11 @@
-//! Destination of relayed events: a buffer until the first content, the client's body, or nothing once the client is gone.
+//! Destination of relayed events: a buffer until the first content, with or without a client that waits for it, the client's body, or
+//! nothing once the client is gone.
 
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::gateway::reply::BodySender;
+use crate::gateway::body_stream::BodySender;
 
 /// Events without content are buffered until the first content, but no longer than this after the upstream's head.
 const BUFFER_TIME: Duration = Duration::from_secs(2);
@@ -18,6 +19,11 @@ pub(super) enum Sink {
         until: Instant,
         bytes: BytesMut,
     },
+    /// the same for a client that has the head of the reply
+    Early {
+        client: BodySender,
+        bytes: BytesMut,
+    },
     Client(BodySender),
     /// the client is gone; the upstream is read for its usage only
     Discard,
@@ -25,7 +31,8 @@ pub(super) enum Sink {
 
 /// Reason why a sink takes no more.
 pub(super) enum SinkEnd {
-    BufferDue,
+    /// the client must not wait longer for the head
+    HeadDue,
     ClientGone,
 }
 
@@ -37,25 +44,41 @@ impl Sink {
         }
     }
 
+    pub fn early(client: BodySender, bytes: BytesMut) -> Sink {
+        Sink::Early { client, bytes }
+    }
+
+    /// Keeps the client's connection alive; the events that are buffered stay so.
+    pub async fn ping(&mut self, ping: Bytes, stall: Duration) -> Result<(), SinkEnd> {
+        match self {
+            Sink::Client(client) | Sink::Early { client, .. } => send(client, ping, stall).await,
+            Sink::Buffer { .. } | Sink::Discard => Ok(()),
+        }
+    }
+
     /// Takes a chunk; a client that reads nothing for `stall` is gone.
     pub async fn deliver(&mut self, chunk: Bytes, stall: Duration) -> Result<(), SinkEnd> {
         if chunk.is_empty() {
             return Ok(());
         }
         match self {
-            Sink::Buffer { bytes, .. } => bytes.extend_from_slice(&chunk),
-            Sink::Discard => {}
-            Sink::Client(client) => {
-                let Ok(Ok(())) = tokio::time::timeout(stall, client.send(chunk)).await else {
-                    return Err(SinkEnd::ClientGone);
-                };
+            Sink::Buffer { bytes, .. } | Sink::Early { bytes, .. } => {
+                bytes.extend_from_slice(&chunk);
+                Ok(())
             }
+            Sink::Discard => Ok(()),
+            Sink::Client(client) => send(client, chunk, stall).await,
         }
-        Ok(())
     }
 
-    pub fn is_client(&self) -> bool {
-        matches!(self, Sink::Client(_))
+    /// Returns `true` for a client that waits for events.
+    pub fn has_client(&self) -> bool {
+        matches!(self, Sink::Client(_) | Sink::Early { .. })
+    }
+
+    /// Returns `true` while another attempt can replace the response.
+    pub fn is_buffered(&self) -> bool {
+        matches!(self, Sink::Buffer { .. } | Sink::Early { .. })
     }
 
     /// Returns once the sink takes no more: the buffer's time is over, or the client is gone.
@@ -63,9 +86,9 @@ impl Sink {
         match self {
             Sink::Buffer { until, .. } => {
                 tokio::time::sleep_until((*until).into()).await;
-                SinkEnd::BufferDue
+                SinkEnd::HeadDue
             }
-            Sink::Client(client) => {
+            Sink::Client(client) | Sink::Early { client, .. } => {
                 client.closed().await;
                 SinkEnd::ClientGone
             }
@@ -76,15 +99,20 @@ impl Sink {
     /// Returns `true` if buffered events must go out now.
     pub fn is_due(&self, content: bool) -> bool {
         match self {
-            Sink::Buffer { bytes, .. } => content || bytes.len() > BUFFER_BYTES_MAX,
+            Sink::Buffer { bytes, .. } | Sink::Early { bytes, .. } => {
+                content || bytes.len() > BUFFER_BYTES_MAX
+            }
             Sink::Client(_) | Sink::Discard => false,
         }
     }
 
-    pub fn into_buffered(self) -> Bytes {
+    /// The buffered events, and the client that waits for them.
+    pub fn into_buffered(self) -> (BytesMut, Option<BodySender>) {
         match self {
-            Sink::Buffer { bytes, .. } => bytes.freeze(),
-            Sink::Client(_) | Sink::Discard => Bytes::new(),
+            Sink::Buffer { bytes, .. } => (bytes, None),
+            Sink::Early { client, bytes } => (bytes, Some(client)),
+            Sink::Client(client) => (BytesMut::new(), Some(client)),
+            Sink::Discard => (BytesMut::new(), None),
         }
     }
 
@@ -93,5 +121,12 @@ impl Sink {
         if let Sink::Client(client) = self {
             client.end();
         }
+    }
+}
+
+async fn send(client: &BodySender, chunk: Bytes, stall: Duration) -> Result<(), SinkEnd> {
+    match tokio::time::timeout(stall, client.send(chunk)).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(SinkEnd::ClientGone),
     }
 }

@@ -4,27 +4,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
+use crate::gateway::body_stream::{BodySender, body_channel};
 use crate::gateway::caching::recorder::AnswerForm;
 use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::early_reply::{CHUNKS, EarlyReply};
 use crate::gateway::exchange::failure;
 use crate::gateway::exchange::hold::OpenHold;
-use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart, FailurePhase};
+use crate::gateway::exchange::outcome::{AttemptFailure, DeliveredPart, FailurePhase, Outcome};
 use crate::gateway::exchange::read_step::{ReadStep, next_step};
 use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply_head};
 use crate::gateway::exchange::sink::{Sink, SinkEnd};
 use crate::gateway::exchange::stream_failure::StreamFailure;
 use crate::gateway::inflight::InflightGuard;
-use crate::gateway::reply::{self, Body, BodySender, Reply};
+use crate::gateway::reply::{self, Body, Reply};
 use crate::meter::Receipt;
 use crate::provider::OnDisconnect;
 use crate::upstream::{IncomingResponse, TransportError};
 
-/// Chunks that may wait for a slow client; then the upstream is read no further.
-const CHUNKS: usize = 16;
 /// Interval at which a stream's progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
 /// After the terminal event: time for the upstream to end its body; after an error: time to report its usage while a client
@@ -46,8 +46,10 @@ pub(super) struct StreamRelay {
 enum RelayEnd {
     /// the response is complete up to its terminal event
     Complete,
-    /// buffered events are due: the first content is among them, or the buffer is full or old enough
+    /// buffered events are due: the first content is among them, or the buffer is full
     BufferDue,
+    /// the client must not wait longer for the head
+    HeadDue,
     ClientGone,
     /// the process stops, or the key was revoked
     Ended,
@@ -76,13 +78,24 @@ impl StreamRelay {
     }
 
     /// Buffers events without content, so that a stream which fails at once is still a failure of the attempt.
-    pub async fn begin(mut self) -> Result<Reply, AttemptFailure> {
-        let mut sink = Sink::buffer();
-        let end = self.relay(&mut sink).await;
+    /// A client that has waited for two seconds gets the head; where another attempt is possible, it gets no events before content.
+    pub async fn begin(mut self) -> Outcome {
+        let early = self.hold.facts.route.early();
+        let mut sink = match early.as_ref().and_then(EarlyReply::take_body) {
+            Some(client) => Sink::early(client, BytesMut::new()),
+            None => Sink::buffer(),
+        };
+        let mut end = self.relay(&mut sink).await;
+        if let (RelayEnd::HeadDue, Some(early)) = (&end, &early) {
+            let client = early.send_head(self.head());
+            let (buffered, _) = sink.into_buffered();
+            sink = Sink::early(client, buffered);
+            end = self.relay(&mut sink).await;
+        }
         let (status, failed) = match end {
-            RelayEnd::Complete => return Ok(self.start_stream(sink.into_buffered(), true)),
-            RelayEnd::BufferDue | RelayEnd::ClientGone => {
-                return Ok(self.start_stream(sink.into_buffered(), false));
+            RelayEnd::Complete => return self.start_stream(sink, true).await,
+            RelayEnd::BufferDue | RelayEnd::HeadDue | RelayEnd::ClientGone => {
+                return self.start_stream(sink, false).await;
             }
             RelayEnd::Ended => (
                 Status::Broken,
@@ -95,11 +108,29 @@ impl StreamRelay {
             }) => (early_status, failure),
         };
         self.note_usage();
-        Err(failure::settled(&mut self.hold, status, failed))
+        if let (Some(early), (_, Some(client))) = (early, sink.into_buffered()) {
+            early.put_back(client);
+        }
+        failure::settled(&mut self.hold, status, failed).into()
     }
 
-    /// Sends the head. The rest is forwarded by a task that ends by itself, whatever the client or the upstream does.
-    fn start_stream(self, first: Bytes, complete: bool) -> Reply {
+    /// Sends the head, unless the client has one. The rest is forwarded by a task that ends by itself, whatever the client or the
+    /// upstream does.
+    async fn start_stream(self, sink: Sink, complete: bool) -> Outcome {
+        let (first, client) = sink.into_buffered();
+        if let Some(client) = client {
+            self.pump(client, first.freeze(), complete).await;
+            return Outcome::Relayed;
+        }
+        let mut reply = self.head();
+        let (client, body) = body_channel(CHUNKS);
+        reply.body = Body::Stream(body);
+        tokio::task::spawn_local(self.pump(client, first.freeze(), complete));
+        Outcome::Reply(reply)
+    }
+
+    /// Head of the reply.
+    fn head(&self) -> Reply {
         let mut reply = reply_head(&self.hold, self.incoming.status, &self.incoming.headers);
         reply::put_remainder(&mut reply.headers, self.hold.grant.remainder);
         put_output_cap(&mut reply, &self.hold);
@@ -112,9 +143,6 @@ impl StreamRelay {
                 *value = "text/event-stream".into();
             }
         }
-        let (client, body) = reply::body_channel(CHUNKS);
-        reply.body = Body::Stream(body);
-        tokio::task::spawn_local(self.pump(client, first, complete));
         reply
     }
 
@@ -137,7 +165,7 @@ impl StreamRelay {
             other => other,
         };
         match end {
-            RelayEnd::ClientGone | RelayEnd::BufferDue | RelayEnd::Complete => {
+            RelayEnd::ClientGone | RelayEnd::BufferDue | RelayEnd::HeadDue | RelayEnd::Complete => {
                 self.client_gone().await
             }
             RelayEnd::Ended => {
@@ -190,7 +218,7 @@ impl StreamRelay {
         loop {
             let left_ms = idle_ms.saturating_sub(silent_ms);
             let deadline = self.deadline();
-            let wait_ms = if sink.is_client() {
+            let wait_ms = if sink.has_client() {
                 ping_ms.min(left_ms)
             } else {
                 left_ms
@@ -208,8 +236,7 @@ impl StreamRelay {
                         let step = ReadStep::Transport(TransportError::IdleTimeout(silent_ms));
                         return RelayEnd::Failed(self.failure(step));
                     }
-                    self.deliver(sink, dialect::ping(self.stream.dialect()))
-                        .await
+                    self.ping(sink).await
                 }
                 ReadStep::Events { bytes, content } => {
                     silent_ms = 0;
@@ -260,7 +287,7 @@ impl StreamRelay {
                 // without a client, nobody waits for the error
                 let wait_ms = match sink {
                     Sink::Discard => self.hold.facts.deadlines.idle_ms,
-                    Sink::Client(_) | Sink::Buffer { .. } => TRAILER_WAIT_MS,
+                    Sink::Client(_) | Sink::Buffer { .. } | Sink::Early { .. } => TRAILER_WAIT_MS,
                 };
                 self.read_trailing_usage(wait_ms).await;
                 return failed;
@@ -345,6 +372,12 @@ impl StreamRelay {
         Ok(sink.deliver(chunk, stall).await?)
     }
 
+    async fn ping(&self, sink: &mut Sink) -> Result<(), RelayEnd> {
+        let stall = Duration::from_millis(self.context.limits.client_stall_ms);
+        let ping = dialect::ping(self.stream.dialect());
+        Ok(sink.ping(ping, stall).await?)
+    }
+
     /// Copies what was read so far into the hold, whose guard settles.
     fn note_usage(&mut self) {
         self.hold.report = self.stream.report();
@@ -359,8 +392,7 @@ impl StreamRelay {
     }
 
     fn log_progress(&mut self, sink: &Sink) {
-        let is_buffered = matches!(sink, Sink::Buffer { .. });
-        if is_buffered || self.progress_logged.elapsed() < PROGRESS {
+        if sink.is_buffered() || self.progress_logged.elapsed() < PROGRESS {
             return;
         }
         self.progress_logged = Instant::now();
@@ -384,7 +416,7 @@ impl Drop for StreamRelay {
 impl From<SinkEnd> for RelayEnd {
     fn from(end: SinkEnd) -> RelayEnd {
         match end {
-            SinkEnd::BufferDue => RelayEnd::BufferDue,
+            SinkEnd::HeadDue => RelayEnd::HeadDue,
             SinkEnd::ClientGone => RelayEnd::ClientGone,
         }
     }

@@ -47,11 +47,11 @@ async fn forward(
     let body = context.work.run(bytes, splice).await;
     let body = body.map_err(|error| AttemptFailure::defect(&error.message))?;
     let (deadlines, now) = (&admission.deadlines, Instant::now());
-    let head_timeout = deadlines.head_wait(now);
+    let timeouts = deadlines.sending(now);
     let deadline = deadlines.call_deadline(now);
     let now_ms = context.time.wall_ms();
     let url = &admission.url;
-    let sent = http::send(client, deployment, url, headers, body, head_timeout, now_ms);
+    let sent = http::send(client, deployment, url, headers, body, timeouts, now_ms);
     let incoming = sent
         .await
         .map_err(|error| failure::transport(provider, &error).1)?;

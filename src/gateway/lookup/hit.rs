@@ -7,7 +7,7 @@ use crate::dialect::{self, ResponseMeta};
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::Attribution;
 use crate::domain::cache::{CacheNote, CacheOutcome};
-use crate::domain::event::{CallResult, Flags, Hold, HoldId, Progress, Status, Subject};
+use crate::domain::event::{CallResult, Hold, HoldId, Progress, Status, Subject};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::gateway::admission::refusal;
@@ -112,7 +112,7 @@ fn book(
     runner.settler.ledger.book_free(claim, |at_ms| CallResult {
         ended_ms: at_ms,
         status: Status::Ok,
-        flags: Flags::default(),
+        flags: routed.marks,
         usage: Usage::default(),
         cost: Money::ZERO,
         lines: Vec::new(),

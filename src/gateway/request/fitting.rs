@@ -166,10 +166,14 @@ pub(in crate::gateway) fn client_name(path: &str, names: &FieldNames) -> String 
     let mut parts = path.split('.');
     let root = parts.next().unwrap_or_default();
     let leaf = path.rsplit('.').next().unwrap_or_default();
-    let is_format = ["response_format", "output_config.format", "text.format"]
-        .iter()
-        .any(|format| path.starts_with(format))
-        || leaf.starts_with("response");
+    let formats = [
+        "response_format",
+        "output_config.format",
+        "text.format",
+        "outputConfig",
+    ];
+    let is_format =
+        formats.iter().any(|format| path.starts_with(format)) || leaf.starts_with("response");
     let known = match root {
         "messages" | "contents" | "input" | "system" | "systemInstruction" => names.messages,
         "tools" | "functions" => "tools",

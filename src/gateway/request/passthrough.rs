@@ -1,5 +1,5 @@
-//! Body of a request whose vendor speaks the client's dialect: the client's bytes with few edits, fitted to the vendor where the
-//! dialect is another's.
+//! Body of a request whose vendor speaks the client's dialect: the client's bytes with few edits, images with the labels of their
+//! bytes, fitted to the vendor where the dialect is another's.
 
 use bytes::Bytes;
 
@@ -7,6 +7,7 @@ use crate::dialect::{self, Dialect, Edit, Request};
 use crate::domain::api_error::ApiError;
 use crate::gateway::request::fitting::{FittedBody, Fitter};
 use crate::gateway::request::{compat, known_members};
+use crate::limits;
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 
@@ -24,14 +25,34 @@ pub(in crate::gateway) struct Passthrough<'a> {
 }
 
 impl Passthrough<'_> {
-    /// The body with the output cap that the gateway chose.
+    /// Returns true if the body may go up with other changes than the edits of every request.
+    pub fn may_change(request: &Request, endpoint: &Endpoint) -> bool {
+        endpoint.fits_passthrough() || has_media(request)
+    }
+
+    /// The body with the output cap that the gateway chose. Refuses changes where the configuration forbids them; a right label in
+    /// place of a wrong one is none of these.
     pub fn body(self, output_cap: Option<u64>) -> Result<FittedBody, ApiError> {
-        let body = self.spliced(output_cap);
+        let (body, relabeled) = self.labeled(self.spliced(output_cap));
         if !self.endpoint.fits_passthrough() {
-            let changed = Vec::new();
+            let changed = relabeled;
             return Ok(FittedBody { body, changed });
         }
-        Fitter::new(self.deployment, self.endpoint).fit(body)
+        let fitter = Fitter::new(self.deployment, self.endpoint);
+        let mut fitted = fitter.fit(body)?;
+        fitter.check_policy(&fitted.changed)?;
+        fitted.changed.extend(relabeled);
+        Ok(fitted)
+    }
+
+    /// Inline images with the labels of their bytes, and the paths of the labels that changed.
+    fn labeled(self, body: Bytes) -> (Bytes, Vec<String>) {
+        let text = std::str::from_utf8(&body).ok();
+        let text = text.filter(|_| has_media(self.request));
+        match text.and_then(limits::relabel) {
+            Some((labeled, paths)) => (labeled.into(), paths),
+            None => (body, Vec::new()),
+        }
     }
 
     /// The client's bytes with the edits that pass-through allows: model name, usage report, output cap, foreign reasoning, and the
@@ -74,4 +95,9 @@ impl Passthrough<'_> {
         }
         request.spliced(&edits)
     }
+}
+
+/// An image without a label counts as a document.
+fn has_media(request: &Request) -> bool {
+    request.input.images > 0 || request.input.documents > 0
 }

@@ -89,10 +89,13 @@ impl TranslatedRequest {
         } else {
             Vec::new()
         };
-        media_types::label(&mut chat);
+        let is_relabeled = media_types::label(&mut chat);
         chat.output_cap = chat.output_cap.map(|cap| fitter.cap_bounds().apply(cap));
         chat.fit(&capabilities, names, &deployment.qualified())?;
         fitter.check_policy(&chat.dropped)?;
+        if is_relabeled || leaves_blanks_out(&chat, endpoint.dialect) {
+            chat.drop_param(names.messages);
+        }
         if request.dialect == Dialect::Messages
             && let Some(user) = &chat.user
         {
@@ -238,6 +241,14 @@ impl TranslatedRequest {
         ResponseStream::translated(self.endpoint.dialect, request, meta, self.names, options)
             .ok_or_else(|| "a response cannot be translated".to_owned())
     }
+}
+
+/// Claude and Converse take no text of whitespace alone; an empty one says nothing.
+fn leaves_blanks_out(chat: &ChatRequest, upstream: Dialect) -> bool {
+    let is_blank = |content: &Content| matches!(content, Content::Text(text) if !text.is_empty() && text.trim().is_empty());
+    let mut blocks = chat.turns.iter().flat_map(|turn| &turn.blocks);
+    matches!(upstream, Dialect::Messages | Dialect::Converse)
+        && blocks.any(|block| is_blank(&block.content))
 }
 
 fn embedded_bytes(content: &Content) -> usize {

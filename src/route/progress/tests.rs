@@ -1,7 +1,5 @@
 //! Scripts of failures against plans: the decision after each attempt, its target and its wait.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::config::{RouteConfig, RoutingConfig, Strategy, TargetConfig};
 use crate::domain::attempt::FailureClass::*;
@@ -13,6 +11,7 @@ const MOMENT: Moment = Moment {
     boot_ms: 0,
     random: 100,
     conversation: None,
+    tokens: 0,
 };
 
 fn target(model: &str, weight: u32, order: u32) -> TargetConfig {
@@ -20,6 +19,8 @@ fn target(model: &str, weight: u32, order: u32) -> TargetConfig {
         model: model.to_owned(),
         weight,
         order,
+        limits: Default::default(),
+        timeouts: Default::default(),
     }
 }
 
@@ -37,6 +38,7 @@ fn route(name: &str, targets: &[&str]) -> RouteConfig {
         fallbacks: Vec::new(),
         context_fallbacks: Vec::new(),
         content_fallbacks: Vec::new(),
+        mirror: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::domain::api_error::ApiError;
 use crate::domain::money::{Money, MoneyError};
@@ -184,6 +185,16 @@ impl Fields {
             .map(object)
             .collect::<Result<_, _>>()
             .map(Some)
+    }
+
+    /// The members that were not taken, for a call whose members another table lists.
+    pub fn into_members(self) -> Result<Map<String, Value>, ApiError> {
+        let member = |(name, value): (String, Box<RawValue>)| {
+            let value = serde_json::from_str(value.get())
+                .map_err(|error| ApiError::invalid(format!("`{name}` is invalid: {error}")))?;
+            Ok((name, value))
+        };
+        self.members.into_iter().map(member).collect()
     }
 
     /// 400 that names the member; `problem` continues the name.

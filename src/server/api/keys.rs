@@ -1,12 +1,14 @@
-//! `/v1/keys`: virtual keys, and administrative keys by way of `admin_keys`: list, create, get, change, delete, verify. A secret is
+//! `/v1/keys`: virtual keys, and administrative keys by way of `admin_keys`: list, create, get, change, delete, verify, import. A secret is
 //! rendered once, in the answer to its creation.
 
 use crate::auth::role::may;
+use crate::control::key_import::ImportedKey;
 use crate::control::keys::{KeyChange, KeyFilter, KeyParent, NewVirtualKey};
 use crate::control::rotation::{GRACE_DEFAULT_MS, GRACE_MAX_MS};
 use crate::domain::api_error::ApiError;
 use crate::domain::id::{AdminKeyId, KeyId};
 use crate::domain::secret::Secret;
+use crate::domain::tenant::SecretHash;
 use crate::server::api::admin_keys;
 use crate::server::api::body::Fields;
 use crate::server::api::budget_fields::take_budgets;
@@ -16,7 +18,7 @@ use crate::server::api::limit_fields::take_limits;
 use crate::server::api::list_query::{Deletion, ListQuery, next, parse_deletion};
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::{
-    take_endpoints, take_labels, take_models, take_name, take_optional_name,
+    take_endpoints, take_labels, take_max_cost, take_models, take_name, take_optional_name,
 };
 use crate::server::api::views::{KeyJson, KeyStatusJson, List};
 
@@ -61,7 +63,7 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeKeys)?;
     let new = parse_new(fields, call.control.now_ms())?;
     let (key, secret) = call.control.create_key(&grant, new).await?;
-    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
+    Ok(ApiReply::created(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version()))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -71,7 +73,7 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadKeys)?;
     let id = known(KeyId::parse(&call.id), "key")?;
     let key = call.control.key(&grant, id).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version))
+    Ok(ApiReply::ok(&KeyJson::of(&key))?.with_version(&key.version()))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -82,7 +84,7 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let update = parse_change(&call.body, call.control.now_ms())?;
     let changed = call.control.change_key(&grant, id, update).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version))
+    Ok(ApiReply::ok(&KeyJson::of(&changed))?.with_version(&changed.version()))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -102,7 +104,15 @@ pub(crate) async fn rotate(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(KeyId::parse(&call.id), "key")?;
     let grace_ms = parse_grace(&call.body)?;
     let (key, secret) = call.control.rotate_key(&grant, id, grace_ms).await?;
-    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version))
+    Ok(ApiReply::ok(&KeyJson::of(&key).with_secret(&secret))?.with_version(&key.version()))
+}
+
+/// `POST /v1/keys/import`: a key of another gateway, by the SHA-256 of its secret.
+pub(crate) async fn import(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ImportKeys)?;
+    let new = parse_imported(&call.body, call.control.now_ms())?;
+    let key = call.control.import_key(&grant, new).await?;
+    Ok(ApiReply::created(&KeyJson::of(&key))?.with_version(&key.version()))
 }
 
 /// `POST /v1/keys/verify`: status of the key with the secret in the body.
@@ -114,19 +124,73 @@ pub(crate) async fn verify(call: ApiCall) -> Result<ApiReply, ApiError> {
 }
 
 fn parse_new(mut fields: Fields, now_ms: u64) -> Result<NewVirtualKey, ApiError> {
-    let new = NewVirtualKey {
-        name: take_name(&mut fields)?,
-        parent: take_parent(&mut fields)?,
-        user: fields.take("user", "the id or the e-mail address of a user")?,
-        models: take_models(&mut fields)?.unwrap_or_default(),
-        endpoints: take_endpoints(&mut fields)?.flatten(),
-        labels: take_labels(&mut fields)?.into_new(),
-        expires_ms: take_expiry(&mut fields, now_ms)?.flatten(),
-        budgets: take_budgets(&mut fields)?.unwrap_or_default(),
-        limits: take_limits(&mut fields)?.unwrap_or_default(),
+    let parent = take_parent(&mut fields)?;
+    let user = fields.take("user", "the id or the e-mail address of a user")?;
+    let new = take_new(&mut fields, parent, user, now_ms)?;
+    fields.finish()?;
+    Ok(new)
+}
+
+fn take_new(
+    fields: &mut Fields,
+    parent: KeyParent,
+    user: Option<String>,
+    now_ms: u64,
+) -> Result<NewVirtualKey, ApiError> {
+    Ok(NewVirtualKey {
+        name: take_name(fields)?,
+        parent,
+        user,
+        models: take_models(fields)?.unwrap_or_default(),
+        endpoints: take_endpoints(fields)?.flatten(),
+        labels: take_labels(fields)?.into_new(),
+        max_cost: take_max_cost(fields)?.flatten(),
+        expires_ms: take_expiry(fields, now_ms)?.flatten(),
+        budgets: take_budgets(fields)?.unwrap_or_default(),
+        limits: take_limits(fields)?.unwrap_or_default(),
+    })
+}
+
+fn parse_imported(body: &[u8], now_ms: u64) -> Result<ImportedKey, ApiError> {
+    const HINT_CHARS_MAX: usize = 4;
+    let mut fields = Fields::of_body(body)?;
+    let sha256: String = fields.require("sha256", "64 hexadecimal digits")?;
+    let sha256 = parse_sha256(&sha256).ok_or_else(|| {
+        fields.invalid(
+            "sha256",
+            "must be the SHA-256 of a secret, 64 hexadecimal digits",
+        )
+    })?;
+    let hint: String = fields
+        .take("hint", "the last characters of the secret")?
+        .unwrap_or_default();
+    if hint.len() > HINT_CHARS_MAX || !hint.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let problem = format!("must be at most {HINT_CHARS_MAX} visible characters");
+        return Err(fields.invalid("hint", problem));
+    }
+    let disabled: Option<bool> = fields.take("disabled", "true or false")?;
+    let spent = fields.take_money("spent_usd")?;
+    let team = KeyParent::Team(fields.require("team", TEAM)?);
+    let new = ImportedKey {
+        key: take_new(&mut fields, team, None, now_ms)?,
+        sha256,
+        hint,
+        disabled: disabled.unwrap_or(false),
+        spent: spent.unwrap_or_default(),
     };
     fields.finish()?;
     Ok(new)
+}
+
+fn parse_sha256(text: &str) -> Option<SecretHash> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(hash)
 }
 
 fn take_parent(fields: &mut Fields) -> Result<KeyParent, ApiError> {
@@ -149,6 +213,7 @@ fn parse_change(body: &[u8], now_ms: u64) -> Result<KeyChange, ApiError> {
         models: take_models(&mut fields)?,
         endpoints: take_endpoints(&mut fields)?,
         labels: take_labels(&mut fields)?,
+        max_cost: take_max_cost(&mut fields)?,
         expires_ms: take_expiry(&mut fields, now_ms)?,
         disabled: fields.take_not_null("disabled", "true or false")?,
         now: fields.take("now", "true or false")?.unwrap_or(false),

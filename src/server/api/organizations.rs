@@ -29,14 +29,14 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeOrganizations)?;
     let new = parse_new(&call.body)?;
     let created = call.control.create_organization(&grant, new).await?;
-    Ok(ApiReply::created(&OrganizationJson::of(&created))?.with_version(&created.version))
+    Ok(ApiReply::created(&OrganizationJson::of(&created))?.with_version(&created.version()))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadOrganizations)?;
     let id = known(OrganizationId::parse(&call.id), "organization")?;
     let organization = call.control.organization(&grant, id).await?;
-    Ok(ApiReply::ok(&OrganizationJson::of(&organization))?.with_version(&organization.version))
+    Ok(ApiReply::ok(&OrganizationJson::of(&organization))?.with_version(&organization.version()))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -44,7 +44,7 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(OrganizationId::parse(&call.id), "organization")?;
     let update = parse_change(&call.body)?;
     let changed = call.control.change_organization(&grant, id, update).await?;
-    Ok(ApiReply::ok(&OrganizationJson::of(&changed))?.with_version(&changed.version))
+    Ok(ApiReply::ok(&OrganizationJson::of(&changed))?.with_version(&changed.version()))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {

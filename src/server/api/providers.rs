@@ -1,29 +1,119 @@
-//! `/v1/providers`: names of the configured providers, with what only roles of the instance see; test of one; `/v1/prices`.
+//! `/v1/providers`: list, create, get, change, delete and test. Roles of an organization or team see names only. `/v1/prices`.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::config::{PriceSetting, Provider};
+use crate::control::DeclaredObject;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::role::Scope;
 use crate::gateway::{PricedModel, ProviderVerdict};
 use crate::price::Row;
 use crate::server::api::call::ApiCall;
+use crate::server::api::declaration_fields::{add_declaration, parse_change, parse_new};
 use crate::server::api::list_query::ListQuery;
 use crate::server::api::reply::ApiReply;
 
 /// `GET /v1/providers`: roles of an organization or team see names only.
 pub(crate) async fn list(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadProviders)?;
+    let (in_force, declared) = known(&call, &grant)?;
+    let out_of_force = declared.iter().filter(|declared| {
+        !in_force
+            .iter()
+            .any(|provider| provider.name == declared.row.name)
+    });
     let detailed = grant.covers_all(Scope::Instance);
-    let providers = call.gateway.providers();
-    let data: Vec<Value> = providers
-        .iter()
-        .map(|provider| provider_json(provider, detailed))
-        .collect();
+    let listed = in_force.iter().map(|provider| {
+        let declared = declared.iter().find(|one| one.row.name == provider.name);
+        provider_json(Some(provider), declared, detailed)
+    });
+    let faulty = out_of_force.map(|declared| provider_json(None, Some(declared), detailed));
+    let data: Vec<Value> = listed.chain(faulty).collect();
     ApiReply::ok(&json!({ "data": data, "next": null }))
+}
+
+/// `GET /v1/providers/{id}`.
+pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ReadProviders)?;
+    show(&call, &grant, &call.id, None)
+}
+
+/// `POST /v1/providers`.
+pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ChangeProviders)?;
+    let (name, members) = parse_new(&call.body)?;
+    let created = call.control.create_provider(&grant, &name, members).await?;
+    let shown = show(
+        &call,
+        &call.grant(may::ReadProviders)?,
+        &name,
+        Some(created),
+    )?;
+    Ok(ApiReply {
+        status: 201,
+        ..shown
+    })
+}
+
+/// `PATCH /v1/providers/{id}`.
+pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ChangeProviders)?;
+    let members = parse_change(&call.body)?;
+    let changed = call.control.change_provider(&grant, &call.id, members);
+    let changed = changed.await?;
+    show(
+        &call,
+        &call.grant(may::ReadProviders)?,
+        &call.id,
+        Some(changed),
+    )
+}
+
+/// `DELETE /v1/providers/{id}`.
+pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ChangeProviders)?;
+    call.control.delete_provider(&grant, &call.id).await?;
+    Ok(ApiReply::deleted())
+}
+
+type KnownProviders = (Vec<Arc<Provider>>, Vec<DeclaredObject>);
+
+/// Providers in force, and those declared through the API.
+fn known(call: &ApiCall, grant: &Grant<may::ReadProviders>) -> Result<KnownProviders, ApiError> {
+    let declared = call.control.declared_providers(grant)?;
+    Ok((call.gateway.providers(), declared))
+}
+
+/// The provider of a name; `edited` is its declaration as an edit has left it.
+fn show(
+    call: &ApiCall,
+    grant: &Grant<may::ReadProviders>,
+    name: &str,
+    edited: Option<DeclaredObject>,
+) -> Result<ApiReply, ApiError> {
+    let (in_force, declared) = known(call, grant)?;
+    let provider = in_force.iter().find(|provider| provider.name == name);
+    let stored = declared.into_iter().find(|one| one.row.name == name);
+    let declared = edited.or(stored);
+    if provider.is_none() && declared.is_none() {
+        return Err(unknown_provider());
+    }
+    let detailed = grant.covers_all(Scope::Instance);
+    let provider = provider.map(Arc::as_ref);
+    let reply = ApiReply::ok(&provider_json(provider, declared.as_ref(), detailed))?;
+    Ok(match &declared {
+        Some(declared) => reply.with_version(&declared.version),
+        None => reply,
+    })
+}
+
+fn unknown_provider() -> ApiError {
+    let message = "unknown provider; list them to see which exist";
+    ApiError::new(ErrorCode::NotFound, message)
 }
 
 /// `POST /v1/providers/{id}/test`.
@@ -31,10 +121,7 @@ pub(crate) async fn test(call: ApiCall) -> Result<ApiReply, ApiError> {
     call.grant(may::TestProviders)?;
     let mut providers = call.gateway.providers().into_iter();
     let provider = providers.find(|provider| provider.name == call.id);
-    let provider = provider.ok_or_else(|| {
-        let message = "unknown provider; list them to see which exist";
-        ApiError::new(ErrorCode::NotFound, message)
-    })?;
+    let provider = provider.ok_or_else(unknown_provider)?;
     let tested = call.gateway.test_provider(&call.client, &provider).await;
     let tested = tested.ok_or_else(|| {
         let message = "this provider has no endpoint for conversations to test";
@@ -52,12 +139,22 @@ pub(crate) async fn test(call: ApiCall) -> Result<ApiReply, ApiError> {
         "status": tested.status,
         "reason": reason,
         "total_ms": tested.total_ms,
+        "key": tested.key,
     }))
 }
 
-fn provider_json(provider: &Arc<Provider>, detailed: bool) -> Value {
-    let mut json = json!({ "object": "provider", "name": provider.name });
-    if detailed {
+fn provider_json(
+    provider: Option<&Provider>,
+    declared: Option<&DeclaredObject>,
+    detailed: bool,
+) -> Value {
+    let stored = declared.map(|declared| declared.row.name.as_str());
+    let name = provider.map(|provider| provider.name.as_str()).or(stored);
+    let mut json = json!({ "object": "provider", "id": name, "name": name });
+    if !detailed {
+        return json;
+    }
+    if let Some(provider) = provider {
         let price = match provider.price {
             PriceSetting::Sheet(vendor) => json!({ "sheet": vendor }),
             PriceSetting::Free => json!("free"),
@@ -69,8 +166,8 @@ fn provider_json(provider: &Arc<Provider>, detailed: bool) -> Value {
         json["has_credential"] = json!(provider.has_credential());
         json["price"] = price;
         json["models"] = json!(provider.models);
-        json["managed_by_file"] = json!(true);
     }
+    add_declaration(&mut json, declared);
     json
 }
 

@@ -12,7 +12,7 @@ use crate::server::api::call::ApiCall;
 use crate::server::api::limit_fields::take_limits;
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::{
-    take_endpoints, take_labels, take_member_keys, take_models, take_name,
+    take_endpoints, take_labels, take_max_cost, take_member_keys, take_models, take_name,
 };
 
 /// `GET /v1/state`: the document that `apply` finds without a difference. It has no secret.
@@ -64,6 +64,7 @@ fn team(fields: &mut Fields) -> Result<WantedTeam, ApiError> {
         endpoints: take_endpoints(fields)?.flatten(),
         labels: take_labels(fields)?.into_new(),
         member_keys: take_member_keys(fields)?.into_new(),
+        max_cost: take_max_cost(fields)?.flatten(),
         budgets: take_budgets(fields)?.unwrap_or_default(),
         limits: take_limits(fields)?.unwrap_or_default(),
         keys: take_list(fields, "keys", key)?,
@@ -79,6 +80,7 @@ fn key(fields: &mut Fields) -> Result<WantedKey, ApiError> {
         models: take_models(fields)?.unwrap_or_default(),
         endpoints: take_endpoints(fields)?.flatten(),
         labels: take_labels(fields)?.into_new(),
+        max_cost: take_max_cost(fields)?.flatten(),
         expires_ms: take_instant(fields)?,
         disabled: disabled.unwrap_or(false),
         budgets: take_budgets(fields)?.unwrap_or_default(),

@@ -11,7 +11,8 @@ use crate::server::api::limit_fields::take_limits;
 use crate::server::api::list_query::{ListQuery, next, parse_cascade};
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::{
-    take_endpoints, take_labels, take_member_keys, take_models, take_name, take_optional_name,
+    take_endpoints, take_labels, take_max_cost, take_member_keys, take_models, take_name,
+    take_optional_name,
 };
 use crate::server::api::views::{List, TeamJson};
 
@@ -34,14 +35,14 @@ pub(crate) async fn create(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ChangeTeams)?;
     let new = parse_new(&call.body)?;
     let created = call.control.create_team(&grant, new).await?;
-    Ok(ApiReply::created(&TeamJson::of(&created))?.with_version(&created.version))
+    Ok(ApiReply::created(&TeamJson::of(&created))?.with_version(&created.version()))
 }
 
 pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
     let grant = call.grant(may::ReadTeams)?;
     let id = known(TeamId::parse(&call.id), "team")?;
     let team = call.control.team(&grant, id).await?;
-    Ok(ApiReply::ok(&TeamJson::of(&team))?.with_version(&team.version))
+    Ok(ApiReply::ok(&TeamJson::of(&team))?.with_version(&team.version()))
 }
 
 pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -49,7 +50,7 @@ pub(crate) async fn change(call: ApiCall) -> Result<ApiReply, ApiError> {
     let id = known(TeamId::parse(&call.id), "team")?;
     let update = parse_change(&call.body)?;
     let changed = call.control.change_team(&grant, id, update).await?;
-    Ok(ApiReply::ok(&TeamJson::of(&changed))?.with_version(&changed.version))
+    Ok(ApiReply::ok(&TeamJson::of(&changed))?.with_version(&changed.version()))
 }
 
 pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
@@ -69,6 +70,7 @@ fn parse_new(body: &[u8]) -> Result<NewTeam, ApiError> {
         endpoints: take_endpoints(&mut fields)?.flatten(),
         labels: take_labels(&mut fields)?.into_new(),
         member_keys: take_member_keys(&mut fields)?.into_new(),
+        max_cost: take_max_cost(&mut fields)?.flatten(),
         budgets: take_budgets(&mut fields)?.unwrap_or_default(),
         limits: take_limits(&mut fields)?.unwrap_or_default(),
     };
@@ -82,6 +84,7 @@ fn parse_change(body: &[u8]) -> Result<TeamChange, ApiError> {
         name: take_optional_name(&mut fields)?,
         models: take_models(&mut fields)?,
         endpoints: take_endpoints(&mut fields)?,
+        max_cost: take_max_cost(&mut fields)?,
         budgets: take_budgets(&mut fields)?,
         limits: take_limits(&mut fields)?,
         details: TeamDetails {

@@ -1,8 +1,9 @@
-//! Members that several resources share: `name`, `models`, `model`. Body members in, typed values of `control/` out.
+//! Members that several resources share: `name`, `models`, `model`, `max_cost_usd`. Body members in, typed values of `control/` out.
 
 use crate::control::input::{Models, Name, parse_pattern};
 use crate::control::labels::{LabelsChange, MemberKeysChange};
 use crate::domain::api_error::ApiError;
+use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::tenant::Endpoint;
 use crate::server::api::body::Fields;
@@ -59,6 +60,11 @@ pub(super) fn take_endpoints(
     endpoints.sort_unstable();
     endpoints.dedup();
     Ok(Some(Some(endpoints)))
+}
+
+/// Bound of a request's cost. `Some(None)`: null, none.
+pub(super) fn take_max_cost(fields: &mut Fields) -> Result<Option<Option<Money>>, ApiError> {
+    fields.take_nullable_money("max_cost_usd")
 }
 
 /// `tags` and `metadata`.

@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::auth::directory::Directory;
 use crate::auth::role::may;
@@ -11,6 +11,7 @@ use crate::control::reports::{
     Dimension, GroupValue, ReportInterval, StatedValue, UsageQuery, UsageReport, UsageRow,
 };
 use crate::domain::api_error::ApiError;
+use crate::domain::latency::{BOUNDS_MS, Histogram, Latencies};
 use crate::domain::zone::Zone;
 use crate::server::api::accept::ReportFormat;
 use crate::server::api::call::ApiCall;
@@ -65,6 +66,10 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
         "second_model_tokens",
         "cache_hits",
         "saved_cost_usd",
+        "duration_p50_ms",
+        "duration_p95_ms",
+        "first_content_p50_ms",
+        "first_content_p95_ms",
     ]);
     columns
 }
@@ -104,6 +109,7 @@ fn usage_json(
     };
     let mut total = Map::new();
     insert_sums(&mut total, &report.total);
+    insert_histograms(&mut total, &report.total);
     UsageJson {
         object: "usage",
         start: rfc3339(query.start_ms),
@@ -190,6 +196,38 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
     members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());
     members.insert("saved_cost_usd".to_owned(), sums.saved.to_string().into());
+    for (name, histogram, percent) in quantiles(sums) {
+        members.insert(name.to_owned(), histogram.quantile_ms(percent).into());
+    }
+}
+
+/// Columns of latencies, each with its histogram and its percentage; null without a call that ended by itself.
+fn quantiles(sums: &RollupSums) -> [(&'static str, &Histogram, u64); 4] {
+    let Latencies {
+        duration,
+        first_content,
+    } = &sums.latencies;
+    [
+        ("duration_p50_ms", duration, 50),
+        ("duration_p95_ms", duration, 95),
+        ("first_content_p50_ms", first_content, 50),
+        ("first_content_p95_ms", first_content, 95),
+    ]
+}
+
+/// Histograms of the total: upper bounds of the buckets, the last one open, and the latencies in each.
+fn insert_histograms(members: &mut Map<String, Value>, sums: &RollupSums) {
+    members.insert("latency_bounds_ms".to_owned(), json!(BOUNDS_MS));
+    let Latencies {
+        duration,
+        first_content,
+    } = &sums.latencies;
+    for (name, histogram) in [
+        ("duration_histogram", duration),
+        ("first_content_histogram", first_content),
+    ] {
+        members.insert(name.to_owned(), json!(histogram.buckets()));
+    }
 }
 
 #[cfg(test)]

@@ -36,12 +36,17 @@ pub(crate) struct BudgetJson<'a> {
     spent: Option<String>,
     held: Option<String>,
     remaining: Option<String>,
+    /// requests of the window that a budget which warns would have refused if it blocked, and their cost; null if it blocks
+    would_refuse_requests: Option<u64>,
+    would_refuse: Option<String>,
     resets_at: Option<String>,
 }
 
 impl BudgetJson<'_> {
-    pub fn of(BudgetWithStatus { budget, status }: &BudgetWithStatus) -> BudgetJson<'_> {
-        let status = status.as_ref();
+    pub fn of(with_status: &BudgetWithStatus) -> BudgetJson<'_> {
+        let BudgetWithStatus { budget, .. } = with_status;
+        let status = with_status.status.as_ref();
+        let warning = with_status.would_refuse;
         BudgetJson {
             id: budget.id.to_string(),
             limit: status
@@ -53,6 +58,8 @@ impl BudgetJson<'_> {
             spent: status.map(|status| status.settled.to_string()),
             held: status.map(|status| status.held.to_string()),
             remaining: status.map(|status| status.remaining().to_string()),
+            would_refuse_requests: warning.map(|refused| refused.requests),
+            would_refuse: warning.map(|refused| refused.cost.to_string()),
             resets_at: status.and_then(|status| status.resets_at_ms).map(rfc3339),
         }
     }
@@ -181,6 +188,8 @@ pub(crate) struct TeamJson<'a> {
     /// highest monthly budget of a member's personal key; null: none is needed
     member_key_budget: Option<String>,
     member_keys_max: u32,
+    /// most that one request of its keys may cost
+    max_cost_usd: Option<String>,
     #[serde(flatten)]
     limits: LimitsJson<'a>,
     created_at: String,
@@ -200,6 +209,7 @@ impl TeamJson<'_> {
             labels: LabelsJson::of(&record.labels),
             member_key_budget: rules.monthly_budget.map(|limit| limit.to_string()),
             member_keys_max: rules.keys_max.unwrap_or(MEMBER_KEYS_DEFAULT),
+            max_cost_usd: record.max_cost.map(|most| most.to_string()),
             limits: LimitsJson::of(owner),
             created_at: rfc3339(record.created_ms),
         }
@@ -227,9 +237,13 @@ pub(crate) struct KeyJson<'a> {
     allowed_endpoints: Option<Vec<&'static str>>,
     #[serde(flatten)]
     labels: LabelsJson<'a>,
+    /// most that one request may cost
+    max_cost_usd: Option<String>,
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
+    /// the secret comes from another gateway
+    imported: bool,
     /// secret before the last rotation, and the end of its grace period
     previous_hint: Option<&'a str>,
     previous_until: Option<String>,
@@ -262,9 +276,11 @@ impl<'k> KeyJson<'k> {
             models: record.models.texts(),
             allowed_endpoints: endpoint_words(record.endpoints.as_deref()),
             labels: LabelsJson::of(&record.labels),
+            max_cost_usd: record.max_cost.map(|most| most.to_string()),
             expires_at: record.expires_ms.map(rfc3339),
             disabled: record.disabled,
             hint: &record.hint,
+            imported: record.imported,
             previous_hint: previous.map(|previous| previous.hint.as_str()),
             previous_until: previous.map(|previous| rfc3339(previous.until_ms)),
             last_used_at: owner.last_used_ms.map(rfc3339),

@@ -4,12 +4,13 @@ use redb::{Database, ReadableDatabase, TableError};
 
 use crate::domain::zone::Zone;
 use crate::store::books::database::FILE;
+use crate::store::books::declarations;
 use crate::store::books::overlay::Overlay;
 use crate::store::books::tables::META;
 use crate::store::books::time_zone;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
-use crate::store::options::Options;
+use crate::store::options::{Options, SealKeyCheck};
 
 /// The books, open for reading only.
 pub(in crate::store) struct Inspection(Database);
@@ -41,6 +42,25 @@ impl Inspection {
             time_zone::check(&self.0, zone)?;
         }
         Ok(identity)
+    }
+
+    /// Refuses a seal key that cannot open the credentials in the books.
+    pub(in crate::store) fn check_seal_key(&self, check: &SealKeyCheck) -> Result<(), StoreError> {
+        let found = match check {
+            SealKeyCheck::Skip => return Ok(()),
+            SealKeyCheck::Absent => None,
+            SealKeyCheck::Id(id) => Some(id),
+        };
+        let declarations = declarations::read_all(&self.0)?;
+        let credentials = declarations.iter().flat_map(|row| &row.credentials);
+        let mut wanted = credentials.map(|credential| &credential.seal_key_id);
+        match wanted.find(|wanted| Some(*wanted) != found) {
+            None => Ok(()),
+            Some(wanted) => Err(StoreError::SealKey {
+                wanted: wanted.clone(),
+                found: found.cloned(),
+            }),
+        }
     }
 
     fn number(&self, name: &'static str) -> Result<u64, StoreError> {

@@ -4,10 +4,12 @@
 
 pub(in crate::store) mod alerts;
 pub(in crate::store) mod audit;
+mod capture_settings;
 pub(in crate::store) mod clock;
 mod concurrent_postings;
 mod creations;
 pub(in crate::store) mod database;
+mod declarations;
 pub(in crate::store) mod feed;
 pub(in crate::store) mod inspection;
 pub(in crate::store) mod last_backup;
@@ -19,6 +21,7 @@ pub(in crate::store) mod recovery;
 mod retention;
 pub(in crate::store) mod rollup_upgrade;
 mod rollups;
+mod settings;
 mod sign_in;
 pub(in crate::store) mod slot;
 mod stated_usage;
@@ -27,5 +30,6 @@ pub(in crate::store) mod tables;
 pub(in crate::store) mod tenants;
 pub(in crate::store) mod time_zone;
 pub(in crate::store) mod verify;
+mod would_refuse;
 pub(in crate::store) mod writer;
 pub(in crate::store) mod yielding;

@@ -9,6 +9,7 @@ use redb::{Database, ReadableTable, WriteTransaction};
 use crate::domain::event::{
     Charge, Correction, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status, StatusClass,
 };
+use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
@@ -234,7 +235,10 @@ pub(in crate::store) fn rollup_key(settlement: &Settlement, start_ms: u64) -> Ro
 }
 
 /// Tag and end user of a record, where the client stated them.
-fn stated_keys(settlement: &Settlement, start_ms: u64) -> impl Iterator<Item = StatedKey> {
+pub(in crate::store) fn stated_keys(
+    settlement: &Settlement,
+    start_ms: u64,
+) -> impl Iterator<Item = StatedKey> {
     let subject = &settlement.hold.subject;
     let (attribution, key) = (&subject.attribution, subject.key);
     let tag = attribution.tag.as_ref().map(|tag| tag.as_str().to_owned());
@@ -272,9 +276,25 @@ pub(in crate::store) fn sums_of(settlement: &Settlement) -> RollupSums {
         audio: usage.audio_tokens(),
         searches: usage.searches(),
         second_models: second_models.fold(0, u64::saturating_add),
+        latencies: latencies_of(settlement),
         cost: settlement.ending.cost,
         cache_hits: cache.map_or(0, |note| u64::from(note.outcome.is_hit())),
         saved: cache.map_or(Money::ZERO, |note| note.saved),
+    }
+}
+
+/// A call that a crash ended has no latency.
+pub(in crate::store) fn latencies_of(settlement: &Settlement) -> Latencies {
+    let ending = &settlement.ending;
+    if ending.status == Status::Orphaned {
+        return Latencies::default();
+    }
+    let duration_ms = ending.ended_ms.saturating_sub(settlement.hold.at_ms);
+    Latencies {
+        duration: Histogram::of(duration_ms),
+        first_content: ending
+            .first_content_ms
+            .map_or_else(Histogram::default, Histogram::of),
     }
 }
 

@@ -1,19 +1,24 @@
-//! Upgrade of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models: adds them from the records
-//! that are kept. Roll-ups of deleted records keep zeros. Must never change a count or a cost that a roll-up has.
+//! Upgrades of roll-ups without counts of cache writes, reasoning, images, sound, searches and second models, without latencies, and of
+//! books without days of tags and users: add them from the records that are kept. Roll-ups of deleted records keep zeros. Must never
+//! change a count or a cost that a roll-up has.
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
-use crate::domain::event::Settlement;
+use crate::domain::event::{Correction, Settlement};
+use crate::domain::latency::Latencies;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::store::books::post::{rollup_key, sums_of};
-use crate::store::books::tables::{DAYS, HOURS, RECORDS, REFUSED, RollupTable, TIMEZONE, WORDS};
+use crate::store::books::post::{latencies_of, rollup_key, stated_keys, sums_of};
+use crate::store::books::stated_usage;
+use crate::store::books::tables::{
+    CORRECTIONS, DAYS, HOURS, RECORDS, REFUSED, RollupTable, STATED_DAYS, TIMEZONE, WORDS,
+};
 use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
-use crate::store::rollup::{RollupKey, RollupSums};
+use crate::store::rollup::{RollupKey, RollupSums, StatedKey};
 
 /// Counts of the roll-ups of one hour or day.
 struct PeriodCounts {
@@ -22,10 +27,27 @@ struct PeriodCounts {
     rows: BTreeMap<RollupKey, RollupSums>,
 }
 
-/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
-/// memory at once.
+/// Adds counts of cache writes, reasoning, images, sound, searches and second models.
 pub(in crate::store) fn add_usage_columns(
     transaction: &WriteTransaction,
+) -> Result<(), StoreError> {
+    add_counts(transaction, usage_columns)
+}
+
+/// Adds latencies, and the days of tags and users to books that have none.
+pub(in crate::store) fn add_latencies(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    add_counts(transaction, |record| RollupSums {
+        latencies: latencies_of(record),
+        ..RollupSums::default()
+    })?;
+    add_stated_days(transaction, &stored_zone(transaction)?)
+}
+
+/// Adds the counts of every record to its hour and its day. Records are stored in order of time, so that one hour and one day are in
+/// memory at once.
+fn add_counts(
+    transaction: &WriteTransaction,
+    counts: fn(&Settlement) -> RollupSums,
 ) -> Result<(), StoreError> {
     let zone = stored_zone(transaction)?;
     let records = transaction.open_table(RECORDS)?;
@@ -37,11 +59,47 @@ pub(in crate::store) fn add_usage_columns(
         }
         let record = Settlement::decode(bytes.value())?;
         let at_ms = record.hold.at_ms;
-        hours.add(transaction, &record, || zone.hour(at_ms))?;
-        days.add(transaction, &record, || zone.day(at_ms))?;
+        let added = counts(&record);
+        hours.add(transaction, (&record, &added), || zone.hour(at_ms))?;
+        days.add(transaction, (&record, &added), || zone.day(at_ms))?;
     }
     hours.flush(transaction)?;
     days.flush(transaction)
+}
+
+/// Fills the days of tags and users, in order of time, a day at once; a record counts with its corrections.
+fn add_stated_days(transaction: &WriteTransaction, zone: &Zone) -> Result<(), StoreError> {
+    if !transaction.open_table(STATED_DAYS)?.is_empty()? {
+        return Ok(());
+    }
+    let records = transaction.open_table(RECORDS)?;
+    let corrections = transaction.open_table(CORRECTIONS)?;
+    let mut day = Window {
+        start_ms: 0,
+        end_ms: 0,
+    };
+    let mut rows: BTreeMap<StatedKey, RollupSums> = BTreeMap::new();
+    for row in records.iter()? {
+        let (id, bytes) = row?;
+        let (request, attempt) = id.value();
+        if attempt == REFUSED {
+            continue;
+        }
+        let record = Settlement::decode(bytes.value())?;
+        if !day.contains(record.hold.at_ms) {
+            stated_usage::write(transaction, &std::mem::take(&mut rows))?;
+            day = zone.day(record.hold.at_ms);
+        }
+        let mut sums = sums_of(&record);
+        for entry in corrections.range((request, attempt, 0)..=(request, attempt, u32::MAX))? {
+            let entry = Correction::decode(entry?.1.value())?;
+            sums.cost = sums.cost.plus(entry.amount);
+        }
+        for key in stated_keys(&record, day.start_ms) {
+            rows.entry(key).or_default().add(&sums);
+        }
+    }
+    stated_usage::write(transaction, &rows)
 }
 
 impl PeriodCounts {
@@ -59,7 +117,7 @@ impl PeriodCounts {
     fn add(
         &mut self,
         transaction: &WriteTransaction,
-        record: &Settlement,
+        (record, added): (&Settlement, &RollupSums),
         window: impl Fn() -> Window,
     ) -> Result<(), StoreError> {
         if !self.window.contains(record.hold.at_ms) {
@@ -67,7 +125,7 @@ impl PeriodCounts {
             self.window = window();
         }
         let key = rollup_key(record, self.window.start_ms);
-        self.rows.entry(key).or_default().add(&new_counts(record));
+        self.rows.entry(key).or_default().add(added);
         Ok(())
     }
 
@@ -96,9 +154,10 @@ impl PeriodCounts {
     }
 }
 
-/// Counts of a record that roll-ups before this schema lack.
-fn new_counts(record: &Settlement) -> RollupSums {
+/// Counts of a record that roll-ups before schema 9 lack.
+fn usage_columns(record: &Settlement) -> RollupSums {
     RollupSums {
+        latencies: Latencies::default(),
         requests: 0,
         tokens_in: 0,
         cached_in: 0,

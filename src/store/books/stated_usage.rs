@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableDatabase, ReadableTable, Table, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, Table, TableError, WriteTransaction};
 
 use crate::domain::id::KeyId;
 use crate::store::books::store::Store;
@@ -84,15 +84,36 @@ fn write_bounded(
             Some(bytes) => RollupSums::decode(bytes.value())?,
             None => RollupSums::default(),
         };
-        sums.add(added);
+        sums.add(&added.without_latencies());
         days.insert(key, sums.encode()?.as_slice())?;
     }
     Ok(())
 }
 
+/// The row that a value is in: its own, or that of all values beyond the bound of its day.
+pub(in crate::store) fn filed_as(
+    read: &ReadTransaction,
+    row: StatedKey,
+) -> Result<StatedKey, StoreError> {
+    let (days, counts) = match (read.open_table(STATED_DAYS), read.open_table(STATED_COUNTS)) {
+        (Ok(days), Ok(counts)) => (days, counts),
+        (Err(TableError::TableDoesNotExist(_)), _) | (_, Err(TableError::TableDoesNotExist(_))) => {
+            return Ok(row);
+        }
+        (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+    };
+    let count = counts.get((row.start_ms, row.kind as u8))?;
+    let is_full = count.is_some_and(|count| count.value() >= VALUES_MAX);
+    if !is_full || has_row(&days, &row)? {
+        return Ok(row);
+    }
+    let value = OTHER.to_owned();
+    Ok(StatedKey { value, ..row })
+}
+
 /// True if the day has a row of this value, of any key.
 fn has_row(
-    days: &Table<'_, (u64, u8, &'static str, u64), &'static [u8]>,
+    days: &impl ReadableTable<(u64, u8, &'static str, u64), &'static [u8]>,
     row: &StatedKey,
 ) -> Result<bool, StoreError> {
     let (start_ms, kind, value) = (row.start_ms, row.kind as u8, row.value.as_str());

@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 10;
+pub(in crate::store) const SCHEMA: u64 = 12;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,
@@ -48,9 +48,15 @@ pub(in crate::store) const PRICES: TableDefinition<&str, &[u8]> = TableDefinitio
 /// SHA-256 of actor and idempotency key → creation; absent before the first
 pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("creations");
+/// (kind, name) → declaration of the API; absent before the first
+pub(in crate::store) const DECLARATIONS: TableDefinition<(u8, &str), &[u8]> =
+    TableDefinition::new("declarations");
 pub(in crate::store) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
 pub(in crate::store) const RATE_LIMITS: TableDefinition<u64, &[u8]> =
     TableDefinition::new("rate_limits");
+/// (kind, id) of a team or key → setting of prompt capture; absent before the first
+pub(in crate::store) const CAPTURE_SETTINGS: TableDefinition<(u8, u64), &[u8]> =
+    TableDefinition::new("capture_settings");
 /// names in use, by (scope, name)
 pub(in crate::store) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
 /// sequence → event as a JSON line, of the open segment
@@ -93,6 +99,11 @@ pub(in crate::store) type BalanceTable = TableDefinition<'static, (u64, u64), &'
 pub(in crate::store) const BALANCES: BalanceTable = TableDefinition::new("balances");
 /// the part of each balance that comes from deleted records
 pub(in crate::store) const CARRIED: BalanceTable = TableDefinition::new("carried");
+/// (budget, window start) → requests and pico-dollars that a budget which warns would have refused; absent before the first
+pub(in crate::store) const WOULD_REFUSE: TableDefinition<(u64, u64), (u64, i128)> =
+    TableDefinition::new("would_refuse");
+/// name → value of a setting that was changed through the API; absent before the first
+pub(in crate::store) const SETTINGS: TableDefinition<&str, u64> = TableDefinition::new("settings");
 /// alerts sent: (budget, window start, kind) → message, empty once delivered
 pub(in crate::store) const ALERTS: TableDefinition<(u64, u64, u8), &str> =
     TableDefinition::new("alerts");

@@ -1,6 +1,7 @@
 //! Rows of the control plane: typed reads, and `ChangeTransaction`, one write transaction on the writer's thread. A change is stored
 //! together with its audit event or not at all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,11 +12,13 @@ use redb::{
 
 use crate::audit::note::Signer;
 use crate::domain::budget::Budget;
-use crate::domain::event::{Correction, HoldId, Settlement};
+use crate::domain::capture::CaptureSetting;
+use crate::domain::event::{Charge, Correction, HoldId, Settlement};
 use crate::domain::id::{
     AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId, UserId,
 };
 use crate::domain::limit::RateLimit;
+use crate::domain::money::Money;
 use crate::domain::tenant::{AdminKey, Organization, Team, User, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::store::applied_sheet::AppliedSheet;
@@ -24,8 +27,8 @@ use crate::store::books::post;
 use crate::store::books::records::{self, Record};
 use crate::store::books::store::Store;
 use crate::store::books::tables::{
-    ADMIN_KEYS, BUDGETS, CORRECTIONS, KEY_USES, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
-    RATE_LIMITS, RECORDS, RESTORED, TEAMS, USERS,
+    ADMIN_KEYS, BALANCES, BUDGETS, CARRIED, CORRECTIONS, KEY_USES, KEYS, META, NAMES,
+    ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, RESTORED, TEAMS, USERS,
 };
 use crate::store::codec::StoredValue;
 use crate::store::error::StoreError;
@@ -44,6 +47,7 @@ pub struct Tenants {
     pub key_uses: Vec<(KeyId, u64)>,
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
+    pub captures: Vec<CaptureSetting>,
 }
 
 /// A row of a tenant or its limits as a change left it.
@@ -58,6 +62,10 @@ pub enum RowChange {
     BudgetRemoved(BudgetId),
     Limit(RateLimit),
     LimitRemoved(LimitId),
+    /// an empty one is removed
+    Capture(CaptureSetting),
+    /// amount that a window of a budget had before its first record
+    OpeningBalance(Charge, Money),
     /// price sheet in place of the embedded one; `None`: the embedded one again
     Prices(Option<AppliedSheet>),
 }
@@ -129,6 +137,7 @@ impl Store {
             key_uses: key_uses(&read.open_table(KEY_USES)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
             limits: all(&read.open_table(RATE_LIMITS)?)?,
+            captures: Store::capture_settings_in(&read)?,
         })
     }
 
@@ -280,6 +289,15 @@ impl ChangeTransaction<'_> {
         self.rows.push(RowChange::BudgetRemoved(id));
         self.transaction.open_table(BUDGETS)?.remove(id.0)?;
         self.remove_alerts(id)
+    }
+
+    /// Adds to a window of a budget what was spent before the first record. It is kept like the part of deleted records, so that the
+    /// books agree with themselves.
+    pub fn open_balance(&mut self, charge: Charge, amount: Money) -> Result<(), StoreError> {
+        self.rows.push(RowChange::OpeningBalance(charge, amount));
+        let sums = BTreeMap::from([(charge, amount)]);
+        post::add_money(self.transaction, CARRIED, &sums)?;
+        post::add_money(self.transaction, BALANCES, &sums)
     }
 
     pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {

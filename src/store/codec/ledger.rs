@@ -10,6 +10,7 @@ use crate::domain::event::{
     CallResult, Correction, CostLine, Flags, HoldId, LedgerEvent, LineUnit, PriceCard, Settlement,
 };
 use crate::domain::id::RequestId;
+use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::money::Money;
 use crate::store::codec::cache::{CacheRow, CacheVersion, cache_row};
 use crate::store::codec::hold::{
@@ -395,21 +396,28 @@ impl StoredValue for Correction {
 
 /// Requests, refused requests, input, cached input, output, cost.
 type RollupRowV2 = (u64, u64, u64, u64, u64, i128);
+/// Position and number of latencies of each bucket that is not empty.
+type Buckets = Vec<(u8, u64)>;
 
 impl StoredValue for RollupSums {
     const KIND: &'static str = "roll-up";
-    const VERSION: u8 = 4;
-    /// sums, details, answers of the cache and the cost that they saved
-    type Row = (RollupRowV2, [u64; 6], (u64, i128));
+    const VERSION: u8 = 5;
+    /// sums, details, latencies, answers of the cache and the cost that they saved
+    type Row = (RollupRowV2, [u64; 6], Buckets, Buckets, (u64, i128));
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<RollupSums, String> {
+        type RowV4 = (RollupRowV2, [u64; 6], Buckets, Buckets);
+        let uncached = |(sums, details, duration, first_content): RowV4| {
+            RollupSums::from_row((sums, details, duration, first_content, (0, 0)))
+        };
+        let without_latencies = |sums, details| uncached((sums, details, Vec::new(), Vec::new()));
         match version {
-            2 => read_row(bytes)
-                .and_then(|row: RollupRowV2| RollupSums::from_row((row, [0; 6], (0, 0)))),
+            2 => read_row(bytes).and_then(|row: RollupRowV2| without_latencies(row, [0; 6])),
             3 => read_row(bytes).and_then(|(sums, details): (RollupRowV2, [u64; 6])| {
-                RollupSums::from_row((sums, details, (0, 0)))
+                without_latencies(sums, details)
             }),
-            4 => read_row(bytes).and_then(RollupSums::from_row),
+            4 => read_row(bytes).and_then(uncached),
+            5 => read_row(bytes).and_then(RollupSums::from_row),
             other => Err(unknown_version::<RollupSums>(other)),
         }
     }
@@ -431,11 +439,20 @@ impl StoredValue for RollupSums {
             self.searches,
             self.second_models,
         ];
+        let buckets = |histogram: &Histogram| histogram.filled().collect::<Buckets>();
+        let latencies = (
+            buckets(&self.latencies.duration),
+            buckets(&self.latencies.first_content),
+        );
         let cached = (self.cache_hits, self.saved.pico());
-        write_row(&(sums, details, cached), into)
+        write_row(&(sums, details, latencies.0, latencies.1, cached), into)
     }
 
-    fn from_row((sums, details, (cache_hits, saved)): Self::Row) -> Result<RollupSums, String> {
+    fn from_row(row: Self::Row) -> Result<RollupSums, String> {
+        let (sums, details, duration, first_content, (cache_hits, saved)) = row;
+        let histogram = |buckets: Buckets| {
+            Histogram::of_filled(buckets).ok_or_else(|| "unknown bucket of a latency".to_owned())
+        };
         let (requests, refused, tokens_in, cached_in, tokens_out, cost) = sums;
         let [
             cache_writes,
@@ -457,6 +474,10 @@ impl StoredValue for RollupSums {
             audio,
             searches,
             second_models,
+            latencies: Latencies {
+                duration: histogram(duration)?,
+                first_content: histogram(first_content)?,
+            },
             cost: Money::from_pico(cost),
             cache_hits,
             saved: Money::from_pico(saved),

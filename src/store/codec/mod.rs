@@ -3,7 +3,9 @@
 
 mod audit;
 mod cache;
+mod capture;
 mod creation;
+mod declaration;
 mod hold;
 mod ledger;
 mod note;

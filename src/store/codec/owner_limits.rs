@@ -12,7 +12,7 @@ use crate::domain::pattern::Pattern;
 use crate::store::codec::{StoredValue, write_row};
 
 /// Kind (0 organization, 1 team, 2 key) and id.
-fn owner_row(owner: Owner) -> (u8, u64) {
+pub(super) fn owner_row(owner: Owner) -> (u8, u64) {
     match owner {
         Owner::Organization(id) => (0, id.0),
         Owner::Team(id) => (1, id.0),
@@ -20,7 +20,7 @@ fn owner_row(owner: Owner) -> (u8, u64) {
     }
 }
 
-fn owner_of(kind: u8, number: u64) -> Result<Owner, String> {
+pub(super) fn owner_of(kind: u8, number: u64) -> Result<Owner, String> {
     match kind {
         0 => Ok(Owner::Organization(OrganizationId(number))),
         1 => Ok(Owner::Team(TeamId(number))),

@@ -141,6 +141,9 @@ pub(in crate::store) struct TeamRow {
     deleted_ms: Option<u64>,
 }
 
+/// Version 5: the members of version 4, then the most that a request may cost, in pico-dollars.
+type TeamRow5 = (TeamRow, Option<i128>);
+
 /// Version 3: id, organization, name, models, time of creation. Version 2 has no list for all models.
 type TeamRow3 = (u64, u64, String, Option<Vec<String>>, u64);
 type TeamRow2 = (u64, u64, String, Vec<String>, u64);
@@ -155,6 +158,7 @@ fn plain_team((id, organization, name, models, created_ms): TeamRow3) -> Team {
         labels: Labels::default(),
         endpoints: None,
         member_keys: MemberKeyRules::default(),
+        max_cost: None,
         created_ms,
         deleted_ms: None,
     }
@@ -162,8 +166,8 @@ fn plain_team((id, organization, name, models, created_ms): TeamRow3) -> Team {
 
 impl StoredValue for Team {
     const KIND: &'static str = "team";
-    const VERSION: u8 = 4;
-    type Row = TeamRow;
+    const VERSION: u8 = 5;
+    type Row = TeamRow5;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = TeamRow {
@@ -178,10 +182,10 @@ impl StoredValue for Team {
             created_ms: self.created_ms,
             deleted_ms: self.deleted_ms,
         };
-        write_row(&row, into)
+        write_row(&(row, self.max_cost.map(Money::pico)), into)
     }
 
-    fn from_row(row: TeamRow) -> Result<Team, String> {
+    fn from_row((row, max_cost): TeamRow5) -> Result<Team, String> {
         Ok(Team {
             id: TeamId(row.id),
             organization: OrganizationId(row.organization),
@@ -193,6 +197,7 @@ impl StoredValue for Team {
                 monthly_budget: row.member_key_budget.map(Money::from_pico),
                 keys_max: row.member_keys_max,
             },
+            max_cost: max_cost.map(Money::from_pico),
             created_ms: row.created_ms,
             deleted_ms: row.deleted_ms,
         })
@@ -206,7 +211,8 @@ impl StoredValue for Team {
                 Ok(plain_team((id, organization, name, models, created_ms)))
             }
             3 => read_row(bytes).map(plain_team),
-            4 => read_row(bytes).and_then(Team::from_row),
+            4 => read_row(bytes).and_then(|row: TeamRow| Team::from_row((row, None))),
+            5 => read_row(bytes).and_then(Team::from_row),
             other => Err(unknown_version::<Team>(other)),
         }
     }
@@ -247,6 +253,27 @@ pub(in crate::store) struct KeyRow {
     disabled: bool,
     created_ms: u64,
     deleted_ms: Option<u64>,
+}
+
+/// Version 5: the members of version 4, then these.
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct KeyRow5 {
+    row: KeyRow,
+    /// pico-dollars
+    max_cost: Option<i128>,
+    imported: bool,
+    previous_imported: bool,
+}
+
+impl From<KeyRow> for KeyRow5 {
+    fn from(row: KeyRow) -> KeyRow5 {
+        KeyRow5 {
+            row,
+            max_cost: None,
+            imported: false,
+            previous_imported: false,
+        }
+    }
 }
 
 impl PlainKeyRow<Vec<String>> {
@@ -295,9 +322,13 @@ fn previous_row(previous: &PreviousSecret) -> ([u8; 32], String, u64) {
     (previous.secret_hash, hint, previous.until_ms)
 }
 
-fn previous_of((secret_hash, hint, until_ms): ([u8; 32], String, u64)) -> PreviousSecret {
+fn previous_of(
+    (secret_hash, hint, until_ms): ([u8; 32], String, u64),
+    imported: bool,
+) -> PreviousSecret {
     PreviousSecret {
         secret_hash,
+        imported,
         hint,
         until_ms,
     }
@@ -305,8 +336,8 @@ fn previous_of((secret_hash, hint, until_ms): ([u8; 32], String, u64)) -> Previo
 
 impl StoredValue for VirtualKey {
     const KIND: &'static str = "virtual key";
-    const VERSION: u8 = 4;
-    type Row = KeyRow;
+    const VERSION: u8 = 5;
+    type Row = KeyRow5;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = KeyRow {
@@ -327,10 +358,25 @@ impl StoredValue for VirtualKey {
             created_ms: self.created_ms,
             deleted_ms: self.deleted_ms,
         };
+        let row = KeyRow5 {
+            row,
+            max_cost: self.max_cost.map(Money::pico),
+            imported: self.imported,
+            previous_imported: self
+                .previous
+                .as_ref()
+                .is_some_and(|previous| previous.imported),
+        };
         write_row(&row, into)
     }
 
-    fn from_row(row: KeyRow) -> Result<VirtualKey, String> {
+    fn from_row(newest: KeyRow5) -> Result<VirtualKey, String> {
+        let KeyRow5 {
+            row,
+            max_cost,
+            imported,
+            previous_imported,
+        } = newest;
         Ok(VirtualKey {
             id: KeyId(row.id),
             team: TeamId(row.team),
@@ -339,11 +385,15 @@ impl StoredValue for VirtualKey {
             user: row.user.map(UserId),
             name: row.name,
             secret_hash: row.secret_hash,
+            imported,
             hint: row.hint,
-            previous: row.previous.map(previous_of),
+            previous: row
+                .previous
+                .map(|previous| previous_of(previous, previous_imported)),
             models: models_of(row.models),
             labels: row.labels.into_labels(),
             endpoints: endpoints_of(row.endpoints)?,
+            max_cost: max_cost.map(Money::from_pico),
             expires_ms: row.expires_ms,
             disabled: row.disabled,
             created_ms: row.created_ms,
@@ -355,13 +405,14 @@ impl StoredValue for VirtualKey {
         match version {
             2 => {
                 let row: PlainKeyRow<Vec<String>> = read_row(bytes)?;
-                VirtualKey::from_row(row.with_version_3_models().into())
+                VirtualKey::from_row(KeyRow::from(row.with_version_3_models()).into())
             }
             3 => {
                 let row: PlainKeyRow<Option<Vec<String>>> = read_row(bytes)?;
-                VirtualKey::from_row(row.into())
+                VirtualKey::from_row(KeyRow::from(row).into())
             }
-            4 => read_row(bytes).and_then(VirtualKey::from_row),
+            4 => read_row(bytes).and_then(|row: KeyRow| VirtualKey::from_row(row.into())),
+            5 => read_row(bytes).and_then(VirtualKey::from_row),
             other => Err(unknown_version::<VirtualKey>(other)),
         }
     }

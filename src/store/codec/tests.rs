@@ -12,6 +12,7 @@ use crate::domain::event::{
     Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
@@ -204,7 +205,7 @@ fn codec_rollup_of_version_2_is_read_with_zeros() {
     };
     let decoded = RollupSums::decode(&[2, 1, 2, 3, 4, 5, 12]).expect("version 2");
     assert_eq!(decoded, sums);
-    let all = RollupSums {
+    let details = RollupSums {
         cache_writes: 7,
         reasoning: 8,
         images: 9,
@@ -215,8 +216,20 @@ fn codec_rollup_of_version_2_is_read_with_zeros() {
         saved: Money::from_pico(14),
         ..sums
     };
+    let version_3 = [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12];
+    assert_eq!(RollupSums::decode(&version_3).expect("version 3"), details);
+    let all = RollupSums {
+        latencies: Latencies {
+            duration: Histogram::of(1_000),
+            first_content: Histogram::of(30),
+        },
+        ..details
+    };
     let bytes = all.encode().expect("encodes");
-    assert_eq!(bytes, [4, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 13, 28]);
+    let version_5 = [
+        5, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 1, 10, 1, 1, 1, 1, 13, 28,
+    ];
+    assert_eq!(bytes, version_5);
     assert_eq!(RollupSums::decode(&bytes).expect("decodes"), all);
     let of_version_3 = [3, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12];
     let before = RollupSums::decode(&of_version_3).expect("version 3");

@@ -17,7 +17,7 @@ use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::tests::memory_disk::MemoryDisk;
 use crate::store::tests::{log_call, wait_until_posted};
-use crate::store::{Options, RecoveredState, Store};
+use crate::store::{Options, RecoveredState, SealKeyCheck, Store};
 
 const BOOKS: &str = "gatekeeper.redb";
 const SIZES: TableDefinition<(u128, u8), u64> = TableDefinition::new("sizes");
@@ -71,6 +71,7 @@ fn options(disk: &MemoryDisk, create: bool) -> Options {
         disk_reserve_mb: 0,
         wait_for_disk: false,
         create,
+        seal_key: SealKeyCheck::Skip,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::domain::time::Time;
-use crate::store::backend::Backend;
+use crate::store::backend::{Backend, catch_panic};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::reasoning_memory::pending::{Id, PendingWrites};
@@ -158,14 +158,6 @@ impl MemoryState {
         transaction.commit()?;
         Ok((database, size))
     }
-}
-
-/// Turns a panic into an error: redb panics on damaged pages.
-pub(super) fn catch_panic<T>(
-    work: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    outcome.unwrap_or_else(|_| Err(StoreError::Database("damaged pages".into())))
 }
 
 fn read_entry(database: &Database, id: &Id) -> Result<Option<Vec<u8>>, StoreError> {

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use redb::ReadableTable;
 
+use crate::store::backend::catch_panic;
 use crate::store::error::StoreError;
-use crate::store::reasoning_memory::file::{
-    AGES, ENTRIES, FILE, MemoryState, StoredSize, age_key, catch_panic,
-};
+use crate::store::reasoning_memory::file::{AGES, ENTRIES, FILE, MemoryState, StoredSize, age_key};
 use crate::store::reasoning_memory::pending::{BATCH_MAX, Id, PendingEntry, PurgeReply};
 
 /// Pause between two commits, so that entries share one.

@@ -391,6 +391,7 @@ async fn change_team(store: &Store, number: u64, with_event: bool) {
         labels: Labels::default(),
         endpoints: None,
         member_keys: MemberKeyRules::default(),
+        max_cost: None,
         created_ms: number,
         deleted_ms: None,
     };

@@ -20,7 +20,8 @@ use crate::domain::zone::Zone;
 use crate::store::codec::tests::{sample_hold, sample_settlement};
 use crate::store::disk::FolderDisk;
 use crate::store::{
-    Options, Record, RecordIndex, RecoveredState, RequestLogEntry, Scan, Store, StoreError,
+    Options, Record, RecordIndex, RecoveredState, RequestLogEntry, Scan, SealKeyCheck, Store,
+    StoreError,
 };
 
 pub(super) fn options(folder: &Path, create: bool) -> Options {
@@ -31,6 +32,7 @@ pub(super) fn options(folder: &Path, create: bool) -> Options {
         disk_reserve_mb: 0,
         wait_for_disk: false,
         create,
+        seal_key: SealKeyCheck::Skip,
     }
 }
 

@@ -2,6 +2,7 @@
 //! gateway process with all providers. A cell works or is refused with a reason; anything else fails.
 
 mod clients;
+mod embeddings;
 mod upstreams;
 
 use std::fmt::Write as _;
@@ -332,6 +333,7 @@ with 0 rules the fake takes everything. A request that the fake took is also jud
 prompt, the image's bytes, the schemas of tool or answer, or the word to think; and the ledger's row has the tokens that the upstream
 reported. *refused*: a clear error before anything was sent, which begins as shown. Where a provider is spoken to in the
 client's own dialect, the request goes there as it came, fitted to the vendor's limits where the dialect is another vendor's.
+Embeddings: the client got each text's own vector at its place, in its encoding, and the tokens that the upstream counted.
 No live account was used.
 
 ¹ The vendor counts the thoughts of its models and does not tell them in this dialect.
@@ -400,13 +402,17 @@ fn every_client_dialect_works_at_every_provider() {
             observed.push((client, row, cells));
         }
     }
+    let embeddings = embeddings::section().unwrap_or_else(|more| {
+        faults.extend(more);
+        String::new()
+    });
     assert!(
         faults.is_empty(),
         "{} cells do not work:\n{}",
         faults.len(),
         faults.join("\n")
     );
-    assert_table("MATRIX.md", &written(&observed));
+    assert_table("MATRIX.md", &(written(&observed) + &embeddings));
 }
 
 #[test]

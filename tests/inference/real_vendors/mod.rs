@@ -3,6 +3,7 @@
 
 mod answers;
 mod list_prices;
+mod reasoning;
 mod requests;
 mod returned_reasoning;
 mod schemas;

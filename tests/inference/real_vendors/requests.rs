@@ -408,32 +408,60 @@ fn instructions_after_the_last_turn_reach_mistral_as_the_users() {
     }
 }
 
+/// Of a vendor's own clients too, and of bodies that are only fitted; the change is named, and no `unsupported = "error"` forbids it.
 #[test]
 fn image_label_follows_the_first_bytes_where_a_body_is_not_translated() {
     const JPEG: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////////////////////////////";
     let fixture = fixture();
     say(&fixture, Say::Text, false);
-    for label in ["image/jpg", "", "application/octet-stream"] {
-        let source = json!({"type": "base64", "media_type": label, "data": JPEG});
-        let turns = json!([{"role": "user", "content": [{"type": "image", "source": source}]}]);
-        let body = with(
-            messages("bedrock/anthropic.claude-opus-4-6-v1", json!({})),
-            json!({"messages": turns}),
-        );
-        let (sent, _) = taken(&fixture, Client::Messages, &body);
-        let source = &sent["messages"][0]["content"][0]["source"];
-        assert_eq!(source["media_type"], "image/jpeg", "{label}");
+    for label in ["image/jpg", "", "application/octet-stream", "image/png"] {
         let url = format!("data:{label};base64,{JPEG}");
+        let source = json!({"type": "base64", "media_type": label, "data": JPEG});
+        let block = json!({"type": "image", "source": source});
         let part = json!({"type": "image_url", "image_url": {"url": url}});
-        let turns = json!([{"role": "user", "content": [part]}]);
-        let body = chat("mistral/mistral-medium-3-5", json!({"messages": turns}));
-        let (sent, _) = taken(&fixture, Client::Chat, &body);
-        let url = sent["messages"][0]["content"][0]["image_url"]["url"].clone();
-        let url = url.as_str().expect("a URL");
-        assert!(
-            url.starts_with("data:image/jpeg;base64,/9j/"),
-            "{label}: {url}"
-        );
+        let item = json!({"type": "input_image", "image_url": url});
+        for (client, field, content, model) in [
+            (
+                Client::Messages,
+                "messages",
+                &block,
+                "anthropic/claude-sonnet-4-6",
+            ),
+            (
+                Client::Messages,
+                "messages",
+                &block,
+                "bedrock/anthropic.claude-opus-4-6-v1",
+            ),
+            (Client::Chat, "messages", &part, "openai/gpt-4.1"),
+            (
+                Client::Chat,
+                "messages",
+                &part,
+                "mistral/mistral-medium-3-5",
+            ),
+            (Client::Chat, "messages", &part, "openai_compatible/local"),
+            (Client::Responses, "input", &item, "openai/gpt-5.4"),
+        ] {
+            let mut body = json!({"model": model, field: [{"role": "user", "content": [content]}]});
+            if client == Client::Messages {
+                body["max_tokens"] = json!(2_000);
+            }
+            let (sent, response) = taken(&fixture, client, &body);
+            let right = |text: &str| text.replace(label, "image/jpeg");
+            let written = sent[field][0]["content"][0].to_string();
+            let expected = match client {
+                Client::Messages => {
+                    let mut block = block.clone();
+                    block["source"]["media_type"] = json!("image/jpeg");
+                    block.to_string()
+                }
+                _ if label.is_empty() => content.to_string().replace("data:;", "data:image/jpeg;"),
+                _ => right(&content.to_string()),
+            };
+            assert_eq!(written, expected, "{model}");
+            assert_eq!(dropped(&response).len(), 1, "{model} {label}");
+        }
     }
 }
 

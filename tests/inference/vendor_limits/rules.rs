@@ -1,44 +1,36 @@
 //! A generator over `assets/vendor-limits.json`: for each row that a client can reach, requests of each dialect just inside and just
-//! outside its limit. The vendor takes them, with every change named, or the gateway says 400 before the call.
+//! outside its limit. The vendor takes them, with every change named, or the gateway says 400 before the call; clients of the vendor's
+//! own dialect get its own verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::verdict::{is_own, outcome, own_outcome, probe_faults};
 use super::{
-    base, blank, caches, call_id, choice, effort, effort_with_tools, fixture_of, format, image,
-    many_tools, outcome, output_cap, probe_faults, stop, strict_tool, tool_name, unknown_member,
-    user, with,
+    base, blank, caches, call_id, choice, distinct_stops, effort, effort_with_tools, fixture_of,
+    format, image, many_tools, output_cap, stop, strict_tool, tool_name, unknown_member, user,
+    with,
 };
 use crate::inference::matrix::{Client, Say, script};
 
 const TABLE: &str = include_str!("../../../assets/vendor-limits.json");
 
-/// A request of a dialect, and the value that must arrive or be named.
-struct Case {
-    body: Value,
-    trace: Option<Value>,
-}
-
 /// Requests of one client at the limit of a row; none where the client cannot say it.
-fn cases(client: Client, row: &Value) -> Vec<Case> {
+fn cases(client: Client, row: &Value) -> Vec<Value> {
     let field = row["field"].as_str().expect("a path");
     let leaf = field.rsplit('.').next().unwrap_or_default();
     let leaf = leaf.trim_end_matches("[]");
     let (limit, bar) = (row["limit"].as_str().expect("a limit"), &row["value"]);
     let values = around(limit, bar);
     let plain = |write: fn(Client, &Value) -> Value| {
-        let case = |value: &Value| Case {
-            body: write(client, value),
-            trace: None,
-        };
-        values.iter().map(case).collect::<Vec<Case>>()
+        let case = |value: &Value| write(client, value);
+        values.iter().map(case).collect::<Vec<Value>>()
     };
     match (leaf, limit) {
-        ("temperature" | "top_p" | "topP" | "p", "one_of" | "not_with") => {
-            let words = ["low", "high"].map(|word| effort_with_tools(client, &json!(word)));
-            words.map(|body| Case { body, trace: None }).into()
-        }
+        ("temperature" | "top_p" | "topP" | "p", "one_of" | "not_with") => ["low", "high"]
+            .map(|word| effort_with_tools(client, &json!(word)))
+            .into(),
         (_, "min" | "max") => numbers(client, leaf, &values),
         (_, "max_items" | "not_blank" | "min_chars") if leaf.starts_with("stop") => plain(stops),
         ("tools" | "functionDeclarations" | "functions", "max_items") => plain(many_tools),
@@ -50,10 +42,7 @@ fn cases(client: Client, row: &Value) -> Vec<Case> {
         ("description", "max_chars") => plain(described),
         ("reasoning_effort" | "effort" | "think", "one_of") => efforts(client),
         ("tool_choice" | "toolChoice", _) => ["required", "none", "named"]
-            .map(|word| Case {
-                body: choice(client, &json!(word)),
-                trace: None,
-            })
+            .map(|word| choice(client, &json!(word)))
             .into(),
         (_, "media_types") => plain(image),
         ("text", "not_blank" | "min_chars") => plain(blank),
@@ -62,7 +51,6 @@ fn cases(client: Client, row: &Value) -> Vec<Case> {
             strict_tool(client, &json!(true)),
             format(client, &json!(true)),
         ]
-        .map(|body| Case { body, trace: None })
         .into(),
         (_, "max_depth" | "max_properties") => plain(large_schema),
         ("messages" | "contents", "last_one_of" | "first_one_of" | "not_after") => turns(client),
@@ -97,38 +85,27 @@ fn around(limit: &str, bar: &Value) -> Vec<Value> {
 }
 
 /// Numbers by their usual names; a client without the member has no case.
-fn numbers(client: Client, leaf: &str, values: &[Value]) -> Vec<Case> {
+fn numbers(client: Client, leaf: &str, values: &[Value]) -> Vec<Value> {
     let write = |name: &'static str| {
-        let case = |value: &Value| Case {
-            body: with(client, name, value.clone()),
-            trace: Some(value.clone()),
-        };
+        let case = |value: &Value| with(client, name, value.clone());
         values.iter().map(case).collect()
     };
     match (leaf, client) {
         ("max_tokens" | "max_completion_tokens" | "max_output_tokens", _)
-        | ("maxTokens" | "maxOutputTokens" | "num_predict", _) => {
-            let case = |value: &Value| Case {
-                body: output_cap(client, value),
-                trace: Some(value.clone()),
-            };
-            values.iter().map(case).collect()
-        }
+        | ("maxTokens" | "maxOutputTokens" | "num_predict", _) => values
+            .iter()
+            .map(|value| output_cap(client, value))
+            .collect(),
         ("temperature", _) => write("temperature"),
         ("top_p" | "topP" | "p", _) => write("top_p"),
         ("top_k" | "topK" | "k", Client::Messages) => write("top_k"),
         ("frequency_penalty" | "frequencyPenalty", Client::Chat) => write("frequency_penalty"),
         ("presence_penalty" | "presencePenalty", Client::Chat) => write("presence_penalty"),
-        ("n" | "candidateCount", Client::Chat) => {
-            let mut cases: Vec<Case> = write("n");
-            // one choice is what a request without the member gets
-            cases[0].trace = cases[0].trace.take().filter(|count| *count != 1);
-            cases
-        }
+        ("n" | "candidateCount", Client::Chat) => write("n"),
         ("top_logprobs" | "logprobs", Client::Chat) => {
-            let mut cases: Vec<Case> = write("top_logprobs");
+            let mut cases: Vec<Value> = write("top_logprobs");
             for case in &mut cases {
-                case.body["logprobs"] = json!(true);
+                case["logprobs"] = json!(true);
             }
             cases
         }
@@ -137,7 +114,7 @@ fn numbers(client: Client, leaf: &str, values: &[Value]) -> Vec<Case> {
                 let mut body = base(client);
                 body["max_tokens"] = json!(60_000);
                 body["thinking"] = json!({"type": "enabled", "budget_tokens": value});
-                Case { body, trace: None }
+                body
             };
             values.iter().map(case).collect()
         }
@@ -145,11 +122,11 @@ fn numbers(client: Client, leaf: &str, values: &[Value]) -> Vec<Case> {
     }
 }
 
-fn efforts(client: Client) -> Vec<Case> {
+fn efforts(client: Client) -> Vec<Value> {
     let words = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
     let words = words.iter().map(|word| json!(word));
     let bodies = words.flat_map(|word| [effort(client, &word), effort_with_tools(client, &word)]);
-    bodies.map(|body| Case { body, trace: None }).collect()
+    bodies.collect()
 }
 
 fn described(client: Client, text: &Value) -> Value {
@@ -164,7 +141,7 @@ fn described(client: Client, text: &Value) -> Value {
 /// So many stop sequences, or the one.
 fn stops(client: Client, value: &Value) -> Value {
     let sequences = match value.as_u64() {
-        Some(count) => json!(vec!["x"; count as usize]),
+        Some(count) => json!(distinct_stops(count)),
         None => json!([value]),
     };
     stop(client, &sequences)
@@ -196,7 +173,7 @@ fn large_schema(client: Client, count: &Value) -> Value {
 }
 
 /// Conversations whose first, last or neighboring roles are unusual.
-fn turns(client: Client) -> Vec<Case> {
+fn turns(client: Client) -> Vec<Value> {
     let name = if client == Client::Responses {
         "input"
     } else {
@@ -210,15 +187,12 @@ fn turns(client: Client) -> Vec<Case> {
         &["user", "system"],
     ];
     let turn = |role: &&str| json!({"role": role, "content": format!("as {role}")});
-    let case = |order: &[&str]| Case {
-        body: with(client, name, order.iter().map(turn).collect()),
-        trace: None,
-    };
+    let case = |order: &[&str]| with(client, name, order.iter().map(turn).collect());
     orders.into_iter().map(case).collect()
 }
 
 /// Members of the chat dialect that a vendor refuses.
-fn refused(client: Client, names: &Value) -> Vec<Case> {
+fn refused(client: Client, names: &Value) -> Vec<Value> {
     let sample = |name: &str| {
         Some(match name {
             "logit_bias" => json!({}),
@@ -245,7 +219,7 @@ fn refused(client: Client, names: &Value) -> Vec<Case> {
         if name == "top_logprobs" {
             body["logprobs"] = json!(true);
         }
-        Some(Case { body, trace: None })
+        Some(body)
     };
     names.filter_map(case).collect()
 }
@@ -279,25 +253,6 @@ fn model_of(row: &Value) -> String {
         .replace('*', "")
 }
 
-fn is_own(vendor: &str, client: Client) -> bool {
-    matches!(
-        (vendor, client),
-        ("openai" | "azure", Client::Chat | Client::Responses) | ("anthropic", Client::Messages)
-    )
-}
-
-/// The value stands somewhere in a body.
-fn holds(body: &Value, trace: &Value) -> bool {
-    match body {
-        Value::Array(values) => values.iter().any(|value| holds(value, trace)),
-        Value::Object(members) => members.values().any(|value| holds(value, trace)),
-        value => match (value.as_f64(), trace.as_f64()) {
-            (Some(value), Some(trace)) => (value - trace).abs() < 1e-9,
-            _ => value == trace,
-        },
-    }
-}
-
 #[test]
 fn each_limit_of_a_vendor_is_kept_or_said_to_clients_of_all_dialects() {
     let file: Value = serde_json::from_str(TABLE).expect("the table");
@@ -308,25 +263,24 @@ fn each_limit_of_a_vendor_is_kept_or_said_to_clients_of_all_dialects() {
         models.entry(vendor).or_default().insert(model_of(row));
     }
     let fixture = fixture_of(&models);
-    fixture.upstream.respond_with(script(Say::Text, false));
+    fixture.upstream.respond_with(script(Say::Json, false));
     let (mut reached, mut taken, mut refused) = (0, 0, 0);
     let (mut faults, mut seen) = (Vec::new(), BTreeSet::new());
     for row in rows {
         let vendor = row["vendor"].as_str().expect("a vendor");
         let model = format!("{vendor}/{}", model_of(row));
         let mut is_reached = false;
-        for client in Client::ALL
-            .into_iter()
-            .filter(|client| !is_own(vendor, *client))
-        {
-            for Case { body, trace } in cases(client, row) {
+        for client in Client::ALL {
+            let ask = match is_own(vendor, client) {
+                true => own_outcome,
+                false => outcome,
+            };
+            for body in cases(client, row) {
                 is_reached = true;
                 if !seen.insert((model.clone(), format!("{client:?} {body}"))) {
                     continue;
                 }
-                match outcome(&fixture, client, &model, &body, |sent, named| {
-                    named || trace.as_ref().is_none_or(|trace| holds(sent, trace))
-                }) {
+                match ask(&fixture, client, &model, &body) {
                     Ok(true) => taken += 1,
                     Ok(false) => refused += 1,
                     Err(fault) => faults.push(format!(

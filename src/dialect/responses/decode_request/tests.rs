@@ -186,7 +186,13 @@ fn settings_are_decoded_and_the_rest_is_dropped() {
     );
     assert_eq!(
         chat.dropped,
-        ["text.verbosity", "truncation", "top_logprobs", "x_new"]
+        [
+            "text.verbosity",
+            "metadata",
+            "truncation",
+            "top_logprobs",
+            "x_new"
+        ]
     );
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Body {
     pub is_required: bool,
 }
 
-fn body(schema: Value, example: Value) -> Body {
+pub(super) fn body(schema: Value, example: Value) -> Body {
     Body {
         schema,
         example,
@@ -19,7 +19,7 @@ fn body(schema: Value, example: Value) -> Body {
     }
 }
 
-type Members = Vec<(&'static str, Value)>;
+pub(super) type Members = Vec<(&'static str, Value)>;
 
 fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 64 })
@@ -41,6 +41,13 @@ fn endpoints() -> Value {
 fn dollars() -> Value {
     let text = json!({ "type": "string", "pattern": "^[0-9]{1,9}(\\.[0-9]{1,12})?$" });
     json!({ "anyOf": [text, { "type": "number", "minimum": 0 }] })
+}
+
+fn max_cost() -> Value {
+    described(
+        nullable(dollars()),
+        "most that one request may cost; null for no bound",
+    )
 }
 
 fn period() -> Value {
@@ -94,7 +101,7 @@ fn label_members() -> Members {
     ]
 }
 
-fn with(own: Members, shared: impl IntoIterator<Item = Members>) -> Members {
+pub(super) fn with(own: Members, shared: impl IntoIterator<Item = Members>) -> Members {
     own.into_iter()
         .chain(shared.into_iter().flatten())
         .collect()
@@ -129,6 +136,7 @@ fn team_members() -> Members {
         ("allowed_endpoints", endpoints()),
         ("member_key_budget", nullable(dollars())),
         ("member_keys_max", keys_max),
+        ("max_cost_usd", max_cost()),
     ];
     with(own, [label_members(), limit_members()])
 }
@@ -201,6 +209,7 @@ fn key_members() -> Members {
         ("models", models()),
         ("allowed_endpoints", endpoints()),
         ("expires", described(nullable(text()), expires)),
+        ("max_cost_usd", max_cost()),
     ];
     with(own, [label_members(), limit_members()])
 }
@@ -255,6 +264,42 @@ pub(super) fn changed_key() -> Body {
         closed(&[], &with(own, [key_members()])),
         json!({ "disabled": false }),
     )
+}
+
+pub(super) fn imported_key() -> Body {
+    let digits = json!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" });
+    let hint = json!({ "type": "string", "maxLength": 4, "pattern": "^[!-~]*$" });
+    let spent = "spent in the present window of each budget over all models";
+    let own = vec![
+        ("sha256", described(digits, "SHA-256 of the secret")),
+        (
+            "hint",
+            described(nullable(hint), "last characters of the secret"),
+        ),
+        ("team", text()),
+        ("disabled", nullable(flag())),
+        ("spent_usd", described(nullable(dollars()), spent)),
+    ];
+    body(
+        closed(&["sha256", "team", "name"], &with(own, [key_members()])),
+        json!({ "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "hint": "Ab3x",
+            "team": "support", "name": "chatbot", "budget_limit": "50", "budget_period": "monthly", "spent_usd": "12.5" }),
+    )
+}
+
+pub(super) fn drill() -> Body {
+    let live = "targets that do not fail are really called; needs max_cost_usd";
+    let members = [
+        ("live", described(nullable(flag()), live)),
+        (
+            "max_cost_usd",
+            described(nullable(dollars()), "bound of all calls together"),
+        ),
+    ];
+    Body {
+        is_required: false,
+        ..body(closed(&[], &members), json!({ "live": false }))
+    }
 }
 
 pub(super) fn rotation() -> Body {

@@ -2,10 +2,14 @@
 //! read. Every endpoint but the dashboard's files and the aliases of SDKs is in it; a test compares the two tables.
 
 mod bodies;
+mod captures;
+mod declaration_bodies;
 mod operations;
 mod parameters;
 mod replies;
+mod routing_replies;
 mod schema;
+mod settings_reply;
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -20,6 +24,13 @@ const DESCRIPTION: &str = "Control plane and model endpoints of this gateway. A 
                            itself; an administrative key administers. Objects outside the scope of a role are unknown (404).";
 const DEFINITIONS: &str = "/components/schemas";
 
+/// Operations of every resource.
+fn all_operations() -> Vec<Operation> {
+    let mut operations = operations::all();
+    operations.extend(captures::operations());
+    operations
+}
+
 /// Document of these endpoints.
 pub(in crate::server) fn document(endpoints: &[EndpointRow]) -> Value {
     let mut settings = SchemaSettings::draft2020_12().for_serialize();
@@ -27,7 +38,7 @@ pub(in crate::server) fn document(endpoints: &[EndpointRow]) -> Value {
     settings.meta_schema = None;
     let mut generator = settings.into_generator();
     let mut paths: Map<String, Value> = Map::new();
-    for operation in operations::all() {
+    for operation in all_operations() {
         let row = endpoints.iter().find(|row| is_of(row, &operation));
         let Some(row) = row else { continue };
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));

@@ -4,8 +4,11 @@ use schemars::SchemaGenerator;
 use serde_json::Value;
 
 use super::bodies::{self, Body};
+use super::declaration_bodies;
 use super::parameters::{self as query, PAGE, Parameter};
 use super::replies::{self, list, log, of};
+use super::routing_replies;
+use super::settings_reply;
 use crate::server::api::budgets::OwnedBudgetJson;
 use crate::server::api::request_json::RequestJson;
 use crate::server::api::usage::UsageJson;
@@ -33,7 +36,11 @@ pub(super) struct Operation {
     pub replies: Vec<(u16, Reply)>,
 }
 
-fn operation(method: &'static str, path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn operation(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+) -> Operation {
     Operation {
         method,
         path,
@@ -45,7 +52,7 @@ fn operation(method: &'static str, path: &'static str, summary: &'static str) ->
     }
 }
 
-fn get(path: &'static str, summary: &'static str) -> Operation {
+pub(super) fn get(path: &'static str, summary: &'static str) -> Operation {
     operation("GET", path, summary)
 }
 
@@ -90,7 +97,7 @@ impl Operation {
             .collect()
     }
 
-    fn query(mut self, parameters: &[Parameter]) -> Operation {
+    pub fn query(mut self, parameters: &[Parameter]) -> Operation {
         self.query.extend(parameters);
         self
     }
@@ -100,7 +107,7 @@ impl Operation {
         self
     }
 
-    fn body(mut self, body: fn() -> Body) -> Operation {
+    pub fn body(mut self, body: fn() -> Body) -> Operation {
         self.body = Some(body);
         self
     }
@@ -111,7 +118,7 @@ impl Operation {
         operation.answers(201, schema)
     }
 
-    fn answers(self, status: u16, schema: ReplySchema) -> Operation {
+    pub fn answers(self, status: u16, schema: ReplySchema) -> Operation {
         self.answers_in(status, JSON, schema)
     }
 
@@ -140,6 +147,7 @@ pub(super) fn all() -> Vec<Operation> {
         ledger(),
         audit(),
         instance(),
+        declarations(),
         models(),
     ];
     groups.into_iter().flatten().collect()
@@ -228,9 +236,18 @@ fn keys() -> Vec<Operation> {
         post("/v1/keys/{id}/rotate", "Give a key a new secret")
             .body(bodies::rotation)
             .answers(200, of::<KeyJson>),
+        get(
+            "/v1/keys/{id}/resolve",
+            "What a model name leads to for a key",
+        )
+        .query(&[query::RESOLVED_NAME])
+        .answers(200, replies::resolution),
         post("/v1/keys/verify", "Status of the key with a secret")
             .body(bodies::secret_of_key)
             .answers(200, of::<KeyStatusJson>),
+        post("/v1/keys/import", "Take over a key of another gateway")
+            .body(bodies::imported_key)
+            .answers(201, of::<KeyJson>),
         get("/v1/me", "Status of the key of the call").answers(200, replies::me),
         get("/v1/me/requests", "Requests of the key of the call")
             .query(&request_filters())
@@ -356,13 +373,34 @@ fn audit() -> Vec<Operation> {
 
 fn instance() -> Vec<Operation> {
     vec![
-        get("/v1/providers", "Configured providers").answers(200, replies::providers),
+        get("/v1/providers", "List providers").answers(200, replies::providers),
+        post(
+            "/v1/providers",
+            "Create a provider; its credential is stored sealed",
+        )
+        .creates(declaration_bodies::new_provider, replies::provider),
+        get("/v1/providers/{id}", "Get a provider").answers(200, replies::provider),
+        patch("/v1/providers/{id}", "Change a provider")
+            .body(declaration_bodies::changed_provider)
+            .answers(200, replies::provider),
+        delete("/v1/providers/{id}", "Delete a provider"),
         post("/v1/providers/{id}/test", "Call a provider without a model")
             .answers(200, replies::provider_test),
         get("/v1/prices", "Models that resolve here, with their rates")
             .query(&PAGE)
             .query(&[query::PROVIDER, query::MODEL])
             .answers(200, replies::prices),
+        get(
+            "/v1/routes/{id}/health",
+            "Health of the deployments of a route",
+        )
+        .answers(200, routing_replies::route_health),
+        post(
+            "/v1/routes/{id}/drill",
+            "Requests through a route whose targets fail by a script",
+        )
+        .body(bodies::drill)
+        .answers(200, replies::drill),
         get("/v1/prices/sheet", "Price sheet in force").answers(200, replies::price_sheet),
         get("/v1/prices/sheet/text", "Price sheet in force, as a file").answers_text(),
         post(
@@ -377,7 +415,6 @@ fn instance() -> Vec<Operation> {
             "Go back to the embedded price sheet",
         )
         .answers(200, replies::price_sheet),
-        get("/v1/settings", "Settings of the configuration file").answers(200, replies::settings),
         post(
             "/v1/alerts/test",
             "Send a test message to the webhook of alerts",
@@ -402,6 +439,39 @@ fn instance() -> Vec<Operation> {
             .answers(200, replies::health)
             .answers(503, replies::health),
         get("/openapi.json", "This document").answers(200, replies::any),
+    ]
+}
+
+fn declarations() -> Vec<Operation> {
+    vec![
+        get(
+            "/v1/settings",
+            "Settings of the configuration file and of the books",
+        )
+        .answers(200, settings_reply::settings),
+        operation(
+            "PATCH",
+            "/v1/settings",
+            "Change settings that the file does not set",
+        )
+        .body(declaration_bodies::settings)
+        .answers(200, settings_reply::settings),
+        get("/v1/routes", "List routes").answers(200, routing_replies::routes),
+        post("/v1/routes", "Create a route")
+            .creates(declaration_bodies::new_route, routing_replies::route),
+        get("/v1/routes/{id}", "Get a route").answers(200, routing_replies::route),
+        patch("/v1/routes/{id}", "Change a route")
+            .body(declaration_bodies::changed_route)
+            .answers(200, routing_replies::route),
+        delete("/v1/routes/{id}", "Delete a route"),
+        get("/v1/aliases", "List aliases").answers(200, routing_replies::aliases),
+        post("/v1/aliases", "Create an alias")
+            .creates(declaration_bodies::new_alias, routing_replies::alias),
+        get("/v1/aliases/{id}", "Get an alias").answers(200, routing_replies::alias),
+        patch("/v1/aliases/{id}", "Change an alias")
+            .body(declaration_bodies::changed_alias)
+            .answers(200, routing_replies::alias),
+        delete("/v1/aliases/{id}", "Delete an alias"),
     ]
 }
 

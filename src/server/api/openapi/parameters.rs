@@ -55,6 +55,10 @@ pub(super) const TEAM: Parameter = parameter("team", "an id or a name");
 pub(super) const USER: Parameter = parameter("user", "an id or an e-mail address");
 pub(super) const EMAIL: Parameter = parameter("email", "an e-mail address");
 pub(super) const KEY: Parameter = parameter("key", "the id of a key");
+pub(super) const PURGED_KEY: Parameter = parameter("key", "captured calls of the key with this id");
+pub(super) const PURGED_TEAM: Parameter =
+    parameter("team", "captured calls of the team with this id");
+pub(super) const PURGED_ALL: Parameter = of("all", "all captured calls", flag);
 pub(super) const PARENT: Parameter = parameter("parent", "the id of a key");
 pub(super) const NAME: Parameter = parameter("name", "a name");
 pub(super) const TAG: Parameter = parameter("tag", "a tag");
@@ -71,6 +75,8 @@ pub(super) const ENTRY: Parameter = parameter("entry", "the id of a cache entry"
 pub(super) const OTHER_ENTRY: Parameter = parameter("other", "the id of a cache entry");
 pub(super) const ASKED_MODEL: Parameter = parameter("model", "a name that clients ask for");
 pub(super) const ALL: Parameter = of("all", "everything", flag);
+pub(super) const RESOLVED_NAME: Parameter =
+    parameter("model", "the name of a route, an alias or a model");
 pub(super) const START: Parameter = parameter("start", "a date, or an instant in RFC 3339");
 pub(super) const END: Parameter =
     parameter("end", "a date, or an instant in RFC 3339; not included");

@@ -72,6 +72,56 @@ fn session_members() -> Value {
     ])
 }
 
+pub(super) fn drill(_: &mut SchemaGenerator) -> Value {
+    let outcome = object(&[
+        ("class", text_schema()),
+        ("failing", words(&["first", "all"])),
+        ("request", nullable(text_schema())),
+        ("client", any_object()),
+        ("took_ms", count()),
+        ("cost_usd", money()),
+        ("attempts", array(any_object())),
+    ]);
+    object(&[
+        ("object", constant("drill")),
+        ("route", text_schema()),
+        ("is_route", flag()),
+        ("live", flag()),
+        ("team", text_schema()),
+        ("key", text_schema()),
+        ("cost_usd", money()),
+        ("data", array(outcome)),
+    ])
+}
+
+pub(super) fn resolution(_: &mut SchemaGenerator) -> Value {
+    let target = object(&[
+        (
+            "list",
+            words(&[
+                "targets",
+                "fallbacks",
+                "context_fallbacks",
+                "content_fallbacks",
+            ]),
+        ),
+        ("name", text_schema()),
+        ("target", nullable(text_schema())),
+        ("weight", nullable(count())),
+        ("order", nullable(count())),
+        ("allowed", flag()),
+        ("reason", nullable(text_schema())),
+    ]);
+    object(&[
+        ("object", constant("resolution")),
+        ("name", text_schema()),
+        ("key", text_schema()),
+        ("route", nullable(text_schema())),
+        ("strategy", nullable(text_schema())),
+        ("targets", array(target)),
+    ])
+}
+
 pub(super) fn session(_: &mut SchemaGenerator) -> Value {
     session_members()
 }
@@ -255,21 +305,45 @@ pub(super) fn audit_verification(_: &mut SchemaGenerator) -> Value {
     ])
 }
 
-/// Roles of an organization or a team see names only.
-pub(super) fn providers(_: &mut SchemaGenerator) -> Value {
+/// An object of the configuration. Roles of an organization or a team see its name only.
+pub(super) fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
+    let mut declared = object(&[
+        ("object", constant(kind)),
+        ("id", text_schema()),
+        ("name", text_schema()),
+    ]);
+    let credential = object(&[
+        ("members", array(text_schema())),
+        ("seal_key_id", text_schema()),
+        ("created_at", instant()),
+    ]);
+    let shared = [
+        ("managed_by_file", flag()),
+        ("members", any_object()),
+        ("credentials", array(credential)),
+        ("created_at", instant()),
+        ("fault", nullable(text_schema())),
+    ];
+    for (name, schema) in members.iter().chain(&shared) {
+        declared["properties"][name] = schema.clone();
+    }
+    declared
+}
+
+pub(super) fn provider(_: &mut SchemaGenerator) -> Value {
     let price = json!({ "anyOf": [text_schema(), object(&[("sheet", text_schema())])] });
-    let mut provider = object(&[("object", constant("provider")), ("name", text_schema())]);
-    for (name, schema) in [
+    let members = [
         ("type", text_schema()),
         ("base_url", text_schema()),
         ("has_credential", flag()),
         ("price", price),
         ("models", array(text_schema())),
-        ("managed_by_file", flag()),
-    ] {
-        provider["properties"][name] = schema;
-    }
-    page(provider)
+    ];
+    declared("provider", &members)
+}
+
+pub(super) fn providers(generator: &mut SchemaGenerator) -> Value {
+    page(provider(generator))
 }
 
 pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
@@ -281,6 +355,7 @@ pub(super) fn provider_test(_: &mut SchemaGenerator) -> Value {
         ("status", nullable(count())),
         ("reason", nullable(text_schema())),
         ("total_ms", count()),
+        ("key", nullable(text_schema())),
     ])
 }
 
@@ -352,17 +427,6 @@ pub(super) fn price_sheet_change(_: &mut SchemaGenerator) -> Value {
         ("removed", array(text_schema())),
         ("changed", array(row)),
     ])
-}
-
-pub(super) fn settings(_: &mut SchemaGenerator) -> Value {
-    page(object(&[
-        ("object", constant("setting")),
-        ("name", text_schema()),
-        ("value", nullable(text_schema())),
-        ("secret", flag()),
-        ("pending", flag()),
-        ("managed_by_file", flag()),
-    ]))
 }
 
 pub(super) fn alert_test(_: &mut SchemaGenerator) -> Value {

@@ -38,6 +38,7 @@ async fn subject(instance: &TestControl, team: &str) -> Subject {
         endpoints: None,
         labels: Labels::default(),
         member_keys: MemberKeyRules::default(),
+        max_cost: None,
         budgets: Budgets::default(),
         limits: Limits::default(),
     };
@@ -54,6 +55,7 @@ async fn subject(instance: &TestControl, team: &str) -> Subject {
         models,
         endpoints: None,
         labels: Labels::default(),
+        max_cost: None,
         expires_ms: None,
         budgets,
         limits,

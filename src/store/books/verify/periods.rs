@@ -7,6 +7,7 @@ use redb::ReadTransaction;
 
 use crate::domain::event::{Settlement, StatusClass};
 use crate::domain::id::KeyId;
+use crate::domain::latency::Histogram;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::store::books::database::applied;
@@ -19,17 +20,17 @@ use crate::store::error::StoreError;
 use crate::store::rollup::{RollupKey, RollupPeriod, RollupSums};
 
 /// Differing roll-ups held in memory; more end the verification.
-const DIFFERENCES_MAX: usize = 10_000;
+pub(super) const DIFFERENCES_MAX: usize = 10_000;
 
 /// Computed sums minus stored sums.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store) struct Delta {
-    counts: [i128; 10],
+    counts: [i128; 12],
     cost: Money,
 }
 
 impl Delta {
-    fn of(sums: &RollupSums) -> Delta {
+    pub(super) fn of(sums: &RollupSums) -> Delta {
         let counts = [
             sums.requests,
             sums.tokens_in,
@@ -41,6 +42,8 @@ impl Delta {
             sums.audio,
             sums.searches,
             sums.second_models,
+            weighted(&sums.latencies.duration),
+            weighted(&sums.latencies.first_content),
         ]
         .map(i128::from);
         Delta {
@@ -49,7 +52,7 @@ impl Delta {
         }
     }
 
-    fn plus(mut self, other: Delta) -> Delta {
+    pub(super) fn plus(mut self, other: Delta) -> Delta {
         for (count, added) in self.counts.iter_mut().zip(other.counts) {
             *count += added;
         }
@@ -57,12 +60,20 @@ impl Delta {
         self
     }
 
-    fn minus(self, other: Delta) -> Delta {
+    pub(super) fn minus(self, other: Delta) -> Delta {
         self.plus(Delta {
             counts: other.counts.map(|count| -count),
             cost: Money::ZERO.minus(other.cost),
         })
     }
+}
+
+/// Latencies, each weighted by its bucket, so that one in another bucket differs too.
+fn weighted(histogram: &Histogram) -> u64 {
+    let weighted = histogram
+        .filled()
+        .map(|(position, count)| count.saturating_mul(u64::from(position) + 1));
+    weighted.fold(0, u64::saturating_add)
 }
 
 impl std::fmt::Display for Delta {
@@ -79,6 +90,8 @@ impl std::fmt::Display for Delta {
             "audio tokens",
             "searches",
             "tokens of second models",
+            "durations by bucket",
+            "times to first content by bucket",
         ];
         for (name, count) in names.iter().zip(details).filter(|(_, count)| *count != 0) {
             write!(f, ", {count:+} {name}")?;

@@ -1,4 +1,4 @@
-//! Recount: computes balances, hours and days again from records and corrections, in slices, each in a read transaction of its own, so
+//! Recount: computes balances, hours, days, and days of tags and users again from records and corrections, in slices, each in a read transaction of its own, so
 //! that a long verification pins no pages of the books. Postings made meanwhile are added afterwards. In memory are a sum per budget
 //! window, the roll-ups of the last two hours and days, and the differences. It changes nothing.
 
@@ -19,6 +19,7 @@ use crate::store::books::tables::{
 };
 use crate::store::books::verify::periods::Periods;
 use crate::store::books::verify::report::{Part, VerifyReport, record_name};
+use crate::store::books::verify::stated::StatedDays;
 use crate::store::codec::StoredValue;
 use crate::store::codec::status::class_number;
 use crate::store::error::StoreError;
@@ -43,6 +44,7 @@ pub(super) struct Recount<'z> {
     balances: HashMap<Charge, Money>,
     hours: Periods,
     days: Periods,
+    stated: StatedDays,
     pub report: VerifyReport,
 }
 
@@ -60,6 +62,7 @@ impl<'z> Recount<'z> {
                 cutoffs.requests_ms.max(cutoffs.hours_ms),
             ),
             days: Periods::of(RollupPeriod::Day, cutoffs.requests_ms.max(cutoffs.days_ms)),
+            stated: StatedDays::from(cutoffs.requests_ms.max(cutoffs.days_ms)),
             report: VerifyReport {
                 compared_from_ms: cutoffs.requests_ms,
                 ..VerifyReport::default()
@@ -82,8 +85,9 @@ impl<'z> Recount<'z> {
                 let past_ms = id.request.at_ms().saturating_sub(SLACK_MS);
                 self.hours
                     .close(read, self.zone.hour(past_ms).start_ms, &mut self.report)?;
-                self.days
-                    .close(read, self.zone.day(past_ms).start_ms, &mut self.report)?;
+                let day_ms = self.zone.day(past_ms).start_ms;
+                self.days.close(read, day_ms, &mut self.report)?;
+                self.stated.close(read, day_ms, &mut self.report)?;
             }
             None => {
                 self.end_applied = seen;
@@ -147,7 +151,7 @@ impl<'z> Recount<'z> {
             let entries = corrected.remove(&id).unwrap_or_default();
             self.check_record(record, &entries);
             self.check_indexes(&indexes, record)?;
-            self.add(record, entries.iter().map(|entry| entry.amount).sum());
+            self.add(read, record, entries.iter().map(|entry| entry.amount).sum())?;
         }
         for id in corrected.keys() {
             self.report.add(
@@ -162,7 +166,8 @@ impl<'z> Recount<'z> {
     /// Compares the roll-ups that are still open.
     pub(super) fn close_periods(&mut self, read: &ReadTransaction) -> Result<(), StoreError> {
         self.hours.close(read, u64::MAX, &mut self.report)?;
-        self.days.close(read, u64::MAX, &mut self.report)
+        self.days.close(read, u64::MAX, &mut self.report)?;
+        self.stated.close(read, u64::MAX, &mut self.report)
     }
 
     fn check_record(&mut self, record: &Settlement, entries: &[Correction]) {
@@ -234,7 +239,12 @@ impl<'z> Recount<'z> {
         Ok(())
     }
 
-    fn add(&mut self, record: &Settlement, corrected: Money) {
+    fn add(
+        &mut self,
+        read: &ReadTransaction,
+        record: &Settlement,
+        corrected: Money,
+    ) -> Result<(), StoreError> {
         let mut sums = sums_of(record);
         sums.cost = sums.cost.plus(corrected);
         self.charge(record, sums.cost);
@@ -243,6 +253,7 @@ impl<'z> Recount<'z> {
             .add(record, &sums, |zone: &Zone| zone.hour(at_ms), self.zone);
         self.days
             .add(record, &sums, |zone: &Zone| zone.day(at_ms), self.zone);
+        self.stated.add(read, record, &sums, self.zone)
     }
 
     fn charge(&mut self, record: &Settlement, cost: Money) {
@@ -258,7 +269,13 @@ impl<'z> Recount<'z> {
     }
 
     /// Adds a record posted during the run, except to sums that were read after its posting.
-    pub(super) fn add_late(&mut self, sequence: u64, record: &Settlement, balances_applied: u64) {
+    pub(super) fn add_late(
+        &mut self,
+        read: &ReadTransaction,
+        sequence: u64,
+        record: &Settlement,
+        balances_applied: u64,
+    ) -> Result<(), StoreError> {
         let id = record.hold.id;
         let slice = self.slices.partition_point(|(last, _)| *last < id);
         let seen_up_to = self
@@ -266,7 +283,7 @@ impl<'z> Recount<'z> {
             .get(slice)
             .map_or(self.end_applied, |(_, applied)| *applied);
         if sequence <= seen_up_to {
-            return;
+            return Ok(());
         }
         if sequence <= balances_applied {
             self.charge(record, record.ending.cost);
@@ -277,11 +294,11 @@ impl<'z> Recount<'z> {
             rollup_key(record, self.zone.hour(record.hold.at_ms).start_ms),
             &sums,
         );
-        self.days.add_late(
-            sequence,
-            rollup_key(record, self.zone.day(record.hold.at_ms).start_ms),
-            &sums,
-        );
+        let day_ms = self.zone.day(record.hold.at_ms).start_ms;
+        self.days
+            .add_late(sequence, rollup_key(record, day_ms), &sums);
+        self.stated
+            .add_late(read, sequence, record, (&sums, day_ms))
     }
 
     /// Compares the computed balances with the stored ones.
@@ -348,6 +365,7 @@ impl<'z> Recount<'z> {
                     .add(Part::Rollups, periods.row_name(key), difference.to_string());
             }
         }
+        self.stated.finish(&mut self.report);
         self.report
     }
 }

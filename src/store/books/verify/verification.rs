@@ -71,7 +71,7 @@ impl Verification {
         }
         for (sequence, event) in &collected {
             if let LedgerEvent::Settle(settlement) = &**event {
-                recount.add_late(*sequence, settlement, applied);
+                recount.add_late(&balances, *sequence, settlement, applied)?;
             }
         }
         recount.compare_balances(&balances)?;

@@ -1,15 +1,17 @@
-//! Facts of a call that are known when its hold is granted, from which it is settled.
+//! Facts of one attempt that are known when its hold is granted, and from which it is settled.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::domain::ceiling::CeilingFactor;
+use crate::domain::event::Flags;
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::CacheLifetime;
 use crate::gateway::caching::recorder::CacheAttempt;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::shared_progress::SharedProgress;
+use crate::gateway::origin::RequestOrigin;
 use crate::price::PricingContext;
 use crate::route::{Deployment, RouteTable};
 
@@ -17,6 +19,8 @@ use crate::route::{Deployment, RouteTable};
 pub(in crate::gateway) struct CallFacts {
     pub deployment: Arc<Deployment>,
     pub team: TeamId,
+    /// flags of its record whatever happens
+    pub marks: Flags,
     pub ceiling: Money,
     /// the ceiling is a guess, not a bound
     pub guessed: bool,
@@ -41,12 +45,13 @@ pub(in crate::gateway) struct CallFacts {
     pub changed_members: Option<String>,
     /// state of the request that decides after a failure
     pub route: SharedProgress,
+    pub origin: RequestOrigin,
     /// `None` where the cache is off
     pub cache: Option<Box<CacheAttempt>>,
 }
 
 impl CallFacts {
-    pub(super) fn pricing<'a>(&'a self, deployment: &'a Deployment) -> PricingContext<'a> {
+    pub fn pricing<'a>(&'a self, deployment: &'a Deployment) -> PricingContext<'a> {
         PricingContext {
             cache_lifetime: self.cache_lifetime,
             ..deployment.pricing(self.tier_asked.as_deref())

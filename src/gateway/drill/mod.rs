@@ -1,0 +1,166 @@
+//! Drills: requests of the gateway's own through a route whose targets fail as a script says. A drill works on a copy of the data plane:
+//! health, latencies, turns, retry budgets, learned estimates and metrics of live traffic stay as they are. What it shares with
+//! live traffic are the books, where it is the key of a drill that pays.
+
+mod answers;
+mod reach;
+mod script;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::dialect::{Dialect, Operation};
+use crate::domain::attempt::FailureClass;
+use crate::domain::id::RequestId;
+use crate::domain::secret::Secret;
+use crate::gateway::Gateway;
+use crate::gateway::access::Access;
+use crate::gateway::admission::AdmissionControl;
+use crate::gateway::attempts::AttemptRunner;
+use crate::gateway::call::Call;
+use crate::gateway::client_timeouts::ClientTimeouts;
+pub use crate::gateway::drill::reach::DrillReach;
+use crate::gateway::drill::script::DrillScript;
+use crate::gateway::exchange::context::ExchangeContext;
+use crate::gateway::exchange::settler::Settler;
+use crate::gateway::mirror::Mirrors;
+use crate::gateway::origin::RequestOrigin;
+use crate::gateway::reply::{Body, REQUEST_ID, Reply};
+use crate::meter::Ceilings;
+use crate::route::RouteCell;
+use crate::trace::Tracer;
+use crate::upstream::Client;
+
+/// Output cap of a drill's requests.
+const OUTPUT_TOKENS: u64 = 16;
+
+/// One request of a drill.
+#[derive(Clone, Debug)]
+pub struct DrillCall {
+    /// name that the client asks for
+    pub route: String,
+    /// secret of the key that pays
+    pub secret: Secret,
+    pub class: FailureClass,
+    pub reach: DrillReach,
+    /// targets that do not fail are really asked
+    pub live: bool,
+}
+
+/// Result of one request, as its client would have seen it.
+#[derive(Clone, Debug)]
+pub struct DrillOutcome {
+    pub class: FailureClass,
+    pub reach: DrillReach,
+    pub request: Option<RequestId>,
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    pub took_ms: u64,
+}
+
+impl Gateway {
+    /// Makes one request of a drill.
+    pub async fn drill(
+        &self,
+        client: &Client,
+        call: DrillCall,
+    ) -> Result<DrillOutcome, getrandom::Error> {
+        let isolated = self.isolated()?;
+        let script = DrillScript::new(call.class, call.reach, call.live);
+        let client = client.with_script(Rc::new(script));
+        let began = Instant::now();
+        let reply = isolated.handle(&client, request(&call)).await;
+        Ok(outcome(&call, reply, began.elapsed().as_millis() as u64))
+    }
+
+    /// The data plane with a state of its own, over the same books, keys and limits.
+    fn isolated(&self) -> Result<Gateway, getrandom::Error> {
+        let routes = Arc::new(RouteCell::new(self.access.routes.load().isolated()));
+        let access = Arc::new(Access {
+            directory: self.access.directory.clone(),
+            routes: routes.clone(),
+            time: self.time.clone(),
+            picker_aliases: self.access.picker_aliases,
+        });
+        let ceilings = Arc::new(Ceilings::restore(Vec::new()));
+        let (alerts, queue) = (self.settler.alerts.clone(), self.settler.queue.clone());
+        let settler = Arc::new(Settler::new(alerts, ceilings, queue, routes));
+        let live = &self.attempts.admission;
+        let admission = AdmissionControl {
+            access: access.clone(),
+            ceilings: settler.ceilings.clone(),
+            estimates: settler.estimates.clone(),
+            ..live.clone()
+        };
+        let (reasoning, work) = (live.reasoning.clone(), live.work.clone());
+        let exchange = ExchangeContext::new(self.limits, self.time.clone(), reasoning, work);
+        let exchange = Arc::new(exchange);
+        Ok(Gateway {
+            limits: self.limits,
+            user_header: None,
+            access,
+            attempts: Arc::new(AttemptRunner {
+                admission,
+                settler: settler.clone(),
+                exchange: exchange.clone(),
+            }),
+            mirrors: Mirrors::new(settler.mirrors.clone()),
+            settler,
+            exchange,
+            inflight: self.inflight.clone(),
+            bodies: self.bodies.clone(),
+            refusals: self.refusals.clone(),
+            captures: None,
+            origin: RequestOrigin::Drill,
+            tracer: Tracer::off(),
+            time: self.time.clone(),
+            next_unique: AtomicU64::new(getrandom::u64()?),
+        })
+    }
+}
+
+fn request(call: &DrillCall) -> Call {
+    let body = json!({
+        "model": call.route,
+        "max_tokens": OUTPUT_TOKENS,
+        "messages": [{ "role": "user", "content": "This is a drill. Answer with one word." }],
+    });
+    Call {
+        dialect: Dialect::Chat,
+        operation: Operation::Conversation,
+        credential: Some(call.secret.expose().to_owned()),
+        address: None,
+        headers: Vec::new(),
+        tag: None,
+        timeouts: ClientTimeouts::default(),
+        max_cost: None,
+        no_mirror: true,
+        user: None,
+        traceparent: None,
+        trace: None,
+        body: body.to_string().into(),
+    }
+}
+
+fn outcome(call: &DrillCall, reply: Reply, took_ms: u64) -> DrillOutcome {
+    let id = reply.headers.iter().find(|(name, _)| name == REQUEST_ID);
+    DrillOutcome {
+        class: call.class,
+        reach: call.reach,
+        request: id.and_then(|(_, id)| RequestId::parse(id)),
+        status: reply.status,
+        headers: reply.headers,
+        // the request asks for no stream
+        body: match reply.body {
+            Body::Whole(body) => body,
+            Body::Stream(_) | Body::Captured(_) => Bytes::new(),
+        },
+        took_ms,
+    }
+}
