@@ -92,7 +92,12 @@ pub fn declared_route(
     name: &str,
     members: &Map<String, Value>,
 ) -> Result<RouteConfig, InvalidMember> {
-    first(resolve("routes", name, members, routes::resolve_all)?)
+    // the `[cache]` of the file holds for the routes of the file
+    let cache = CachePolicy::default();
+    let resolved = resolve("routes", name, members, |section, errors| {
+        routes::resolve_all(section, &cache, errors)
+    });
+    first(resolved?)
 }
 
 /// Resolves an alias; returns the name that it leads to.
