@@ -11,6 +11,7 @@ use super::file::{self, ConfigErrors, Section};
 use super::provider;
 use super::routes::{self, RouteConfig};
 use super::settings::Provider;
+use crate::domain::cache::CachePolicy;
 
 /// Members of a provider that hold secrets.
 pub const SECRET_MEMBERS: [&str; 5] = [

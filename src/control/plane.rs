@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::auth::grant::Grant;
-use crate::auth::role::may;
 use crate::cache::ResponseCache;
 use crate::config::{Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
