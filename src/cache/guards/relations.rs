@@ -129,7 +129,8 @@ pub fn have_same_kind(a: &Prompt, b: &Prompt) -> bool {
         let first = prompt.words.first();
         first.is_some_and(|word| VERBS.contains(&word.text.as_str())) && !is_open(prompt)
     };
-    !(is_open(a) && is_closed(b)) && !(is_closed(a) && is_open(b))
+    let differ = is_open(a) && is_closed(b) || is_closed(a) && is_open(b);
+    !differ
 }
 
 /// Persons that do not exclude each other: one side has none, or all of the other side in its order.

@@ -2,6 +2,7 @@
 //! in `tests/cache/data/` are a sample: a change that only serves them is worth nothing.
 
 use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
 
 use serde::Deserialize;
 
@@ -247,21 +248,32 @@ impl Count {
     }
 }
 
+/// Cosines of pairs by their texts: without optimization an embedding takes a tenth of a second, and two tests ask for the same.
+static COSINES: LazyLock<Mutex<BTreeMap<(String, String), f32>>> = LazyLock::new(Mutex::default);
+
+fn cosine(pair: &Pair, embedder: &Embedder) -> f32 {
+    let mut cosines = COSINES.lock().expect("no test panicked here");
+    let texts = (pair.a.clone(), pair.b.clone());
+    *cosines.entry(texts).or_insert_with(|| {
+        let vectors = (
+            embedder.embed_prompt(&pair.a),
+            embedder.embed_prompt(&pair.b),
+        );
+        let (Some(stored), Some(asked)) = vectors else {
+            return 0.0;
+        };
+        let mut index = VectorIndex::default();
+        index.insert(0_u32, &stored);
+        let found = index.nearest(&asked, -1.0, 1);
+        found[0].similarity
+    })
+}
+
 /// Only pairs that no guard refuses are embedded: the others are not served whatever their vectors are.
 fn is_served(pair: &Pair, strictness: Strictness, threshold: f32, embedder: &Embedder) -> bool {
     let is_word = |word: &str| embedder.is_word(word);
-    if refusal(&pair.b, &pair.a, strictness, &is_word).is_some() {
-        return false;
-    }
-    let mut index = VectorIndex::default();
-    let (Some(stored), Some(asked)) = (
-        embedder.embed_prompt(&pair.a),
-        embedder.embed_prompt(&pair.b),
-    ) else {
-        return false;
-    };
-    index.insert(0_u32, &stored);
-    !index.nearest(&asked, threshold, 1).is_empty()
+    let refused = refusal(&pair.b, &pair.a, strictness, &is_word).is_some();
+    !refused && cosine(pair, embedder) >= threshold
 }
 
 /// Positives and traps of a set; prints the figures.

@@ -327,7 +327,7 @@ fn is_joined(before: Option<char>, sign: char, rest: &str) -> bool {
             !other.is_ascii()
                 && other
                     .nfd()
-                    .all(|c| unicode_normalization::char::is_combining_mark(c))
+                    .all(unicode_normalization::char::is_combining_mark)
         }
     }
 }

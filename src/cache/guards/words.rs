@@ -202,7 +202,7 @@ impl Lists {
         } else {
             &stem
         };
-        stem.to_owned()
+        one_spelling(stem)
     }
 }
 
