@@ -142,8 +142,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         tracer,
         time: instance.time.clone(),
     };
-    let routes = declarations.routes().clone();
-    let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
+    let gateway = Arc::new(Gateway::new(&config, declarations.routes().clone(), parts)?);
     let certificates = certificates(&config, &control)?;
     let sockets = bind(&config, inherited)?;
     let address = sockets.api.local_addr()?;

@@ -392,7 +392,7 @@ fn group_of(
 }
 
 fn report(
-    groups: Groups,
+    mut groups: Groups,
     as_of_ms: Option<u64>,
     orphans_uncorrected: Option<u64>,
 ) -> Result<UsageReport, ApiError> {
@@ -403,15 +403,15 @@ fn report(
         .with_param("group_by"));
     }
     let mut total = RollupSums::default();
-    let mut rows: Vec<UsageRow> = Vec::with_capacity(groups.len());
-    for ((interval_start_ms, values), sums) in groups {
-        total.add(&sums);
-        rows.push(UsageRow {
-            interval_start_ms,
-            values,
-            sums,
-        });
-    }
+    groups.values().for_each(|sums| total.add(sums));
+    // a rest beside tags or users may have only their latencies
+    groups.retain(|_, sums| sums.without_latencies() != RollupSums::default());
+    let row = |((interval_start_ms, values), sums)| UsageRow {
+        interval_start_ms,
+        values,
+        sums,
+    };
+    let mut rows: Vec<UsageRow> = groups.into_iter().map(row).collect();
     rows.sort_by(|one, other| {
         let by_cost = other.sums.cost.cmp(&one.sums.cost);
         one.interval_start_ms

@@ -165,7 +165,7 @@ fn tenants() -> Vec<ApiResource> {
     ]
 }
 
-/// Reports, books, audit log, providers, clock.
+/// Reports, captures, books, audit log, backup, clock.
 fn instance() -> Vec<ApiResource> {
     vec![
         resource("/v1/usage").get(may::ReadUsage, usage::get),
@@ -197,6 +197,17 @@ fn instance() -> Vec<ApiResource> {
             .get(may::ReadState, state::export)
             .post(may::ApplyState, state::apply),
         resource("/v1/budgets").get(may::ReadBudgets, budgets::list),
+        resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
+        resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),
+        resource("/v1/instance").get(may::ReadSettings, instance_facts::get),
+        resource("/v1/clock").get(may::ReadClock, clock::get),
+        resource("/v1/clock/accept").post(may::AcceptClock, clock::accept),
+    ]
+}
+
+/// Providers, routes, aliases, settings and prices: what the configuration file may declare too.
+fn declarations() -> Vec<ApiResource> {
+    vec![
         resource("/v1/providers")
             .get(may::ReadProviders, providers::list)
             .create(may::ChangeProviders, providers::create, providers::get),
@@ -234,12 +245,13 @@ fn instance() -> Vec<ApiResource> {
             .post(may::ChangePrices, prices::apply)
             .delete(may::ChangePrices, prices::reset),
         resource("/v1/prices/sheet/text").get(may::ReadPrices, prices::text),
-        resource("/v1/alerts/test").post(may::TestAlerts, alerts::test),
-        resource("/v1/restore/accept").post(may::AcceptRestore, backup::accept),
-        resource("/v1/instance").get(may::ReadSettings, instance_facts::get),
-        resource("/v1/clock").get(may::ReadClock, clock::get),
-        resource("/v1/clock/accept").post(may::AcceptClock, clock::accept),
     ]
+}
+
+/// Every resource of the API.
+fn resources() -> Vec<ApiResource> {
+    let all = [tenants(), declarations(), instance()];
+    all.into_iter().flatten().collect()
 }
 
 /// OpenAPI document, made once.
@@ -253,7 +265,7 @@ async fn openapi() -> HttpResponse {
 
 fn control_plane(app: &mut ServiceConfig) {
     app.service(url("/openapi.json", "GET").route(web::get().to(openapi)));
-    for resource in tenants().into_iter().chain(instance()) {
+    for resource in resources() {
         app.service(resource);
     }
     app.service(url("/v1/me", "GET").route(web::get().to(me::get)))
@@ -277,7 +289,7 @@ pub fn endpoints() -> Vec<EndpointRow> {
             rows.push(EndpointRow::new("GET", path, EndpointAccess::VirtualKey));
         }
     }
-    for resource in tenants().iter().chain(&instance()) {
+    for resource in &resources() {
         let actions = resource.actions();
         rows.extend(actions.map(|(method, action)| {
             let access = action.map_or(EndpointAccess::AnyRole, EndpointAccess::Action);

@@ -220,8 +220,9 @@ fn workers_keep_connections_and_order() {
 }
 
 /// Path of an endpoint in the table of limits.
-fn path_of(endpoint: &str, model: &str) -> String {
+fn path_of(vendor: &str, endpoint: &str, model: &str) -> String {
     match endpoint {
+        "embeddings" if vendor == "bedrock" => format!("/v1/model/{model}/invoke"),
         "chat" => "/v1/chat/completions".to_owned(),
         "cohere_chat" => "/v1/v2/chat".to_owned(),
         "generate_content" => format!("/v1/models/{model}:generateContent"),
@@ -243,7 +244,7 @@ fn strict_fake_refuses_every_public_refusal_and_takes_usual_requests() {
         let base = format!("{}/v1", upstream.url());
         let models = [text("model").to_owned()];
         upstream.places().add(text("vendor"), &base, &models);
-        let path = path_of(text("endpoint"), text("model"));
+        let path = path_of(text("vendor"), text("endpoint"), text("model"));
         let response = anon(upstream.address()).post(&path, &example["request"]);
         let is_refused = response.text().contains(REFUSED);
         let expected = example["status"].as_u64().unwrap_or(200);

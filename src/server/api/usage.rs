@@ -104,7 +104,12 @@ fn usage_json(
         for (dimension, value) in query.dimensions.iter().zip(&row.values) {
             insert_value(&mut members, *dimension, value, directory);
         }
-        insert_sums(&mut members, &row.sums);
+        // days of tags and users keep no latencies
+        let sums = match query.stated() {
+            Some(_) => row.sums.without_latencies(),
+            None => row.sums,
+        };
+        insert_sums(&mut members, &sums);
         members
     };
     let mut total = Map::new();
