@@ -130,6 +130,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let parts = GatewayParts {
         seal_key,
         memory: content.memory.clone(),
+        cache: content.cache.clone(),
         captures: content.captures.clone(),
         alerts: alert_senders.budgets,
         deployment_alerts: alert_senders.deployments,
@@ -270,6 +271,7 @@ fn control(
         .with_declarations(declarations.clone())
         .with_memory(content.memory.clone())
         .with_captures(content.captures.clone())
+        .with_cache(content.cache.clone())
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max())
         .with_prices(prices, Arc::new(publish));

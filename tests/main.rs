@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod budget;
+mod cache;
 mod captures;
 mod conformance;
 mod crash;

@@ -3,7 +3,7 @@
 import { holds, may } from "./access.js";
 import { call, get, list, url } from "./api.js";
 import { h, icon } from "./dom.js";
-import { count, instant } from "./format.js";
+import { count, instant, pico, plural, usdExact } from "./format.js";
 import { confirmed, fieldError, field, problem, select, toast } from "./parts.js";
 
 /** Settings of the teams and keys that the person may see. @param {AbortSignal} signal @returns {Promise<any[]>} */
@@ -54,19 +54,25 @@ export async function drawStored(place, signal) {
   const stored = may("readInstance") ? (await get("/v1/settings", signal)).stored_content : [];
   const all = await settings(signal);
   const again = () => drawStored(place, signal);
+  const cache = stored.find((/** @type {any} */ one) => one.name === "cache" && one.on);
+  const saved = cache ? savings((await get("/v1/usage", signal)).total) : "";
   place.replaceChildren(h("div.stack",
     stored.length > 0 && h("ul.list", { "aria-label": "Stored content" }, stored.map((one) => h("li", h("span.name", one.name.replaceAll("_", " ")), h(`span.tag${one.on ? ".info" : ""}`, one.on ? "On" : "Off"),
-      h("span.mute.small", `${one.what}. Sealed in ${one.file}, in no backup${one.entries === null ? "" : `, ${count(one.entries)} stored`}.`),
+      h("span.mute.small", `${one.what}. Sealed in ${one.file}, in no backup${one.entries === null ? "" : `, ${count(one.entries)} stored`}.${one === cache ? saved : ""}`),
       may("changeInstance") && PURGES[one.name] && h("button.btn.slim.danger.push", { "aria-label": `Purge ${one.name.replaceAll("_", " ")}`, click: () => purge(one.name, again, signal) }, "Purge …")))),
     h("h3", "Prompt capture"),
     all.length ? h("ul.list", { "aria-label": "Prompt capture" }, all.map((one) => setting(one, again, signal))) : h("p.small.mute", "Off for every team and key."),
     may("changeCaptures") && await turnOn(again, signal)));
 }
 
+/** Answers of the cache this month, and the cost that they saved. @param {any} total */
+const savings = (total) => ` This month it answered ${plural(total.cache_hits, "request")} and saved ${usdExact(pico(total.saved_cost_usd))}.`;
+
 /** @type {Record<string, [path: string, warning: string]>} */
 const PURGES = {
   reasoning_memory: ["/v1/reasoning-memory", "Running conversations with tools lose their stored reasoning; models then think anew."],
   captures: ["/v1/captures?all=true", "All captured prompts and answers are deleted for good."],
+  cache: ["/v1/cache?all=true", "Every request is answered by its vendor again, at its cost, until answers are kept anew."],
 };
 
 /** @param {string} name @param {() => Promise<void>} again @param {AbortSignal} signal */

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::auth::directory::{Caller, Directory};
 use crate::auth::role::Actor;
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::id::UserId;
+use crate::domain::id::{KeyId, UserId};
 use crate::domain::tenant::{AdminAccess, AdminKey, SecretHash, VirtualKey};
 
 /// Authenticates a model caller; 401 for an invalid key, 403 for an administrative key.
@@ -110,6 +110,21 @@ fn check_valid(
         hint(text)
     );
     Err(ApiError::new(ErrorCode::KeyExpired, message))
+}
+
+/// Returns `true` for a key that could call now: neither it nor a key above it is deleted, disabled or expired.
+pub fn may_call(directory: &Directory, key: KeyId, now_ms: u64) -> bool {
+    let Some(caller) = directory.key(key) else {
+        return false;
+    };
+    let is_valid = |key: &VirtualKey| {
+        let is_expired = key
+            .expires_ms
+            .is_some_and(|expires_ms| expires_ms <= now_ms);
+        key.deleted_ms.is_none() && !key.disabled && !is_expired
+    };
+    let user = caller.user.as_ref();
+    caller.keys().all(is_valid) && user.is_none_or(|user| !user.disabled)
 }
 
 /// Authenticates an administrative key; 401 for an invalid key, 403 for a virtual key.

@@ -229,6 +229,15 @@ table! {
     /// purge the stored reasoning
     PurgeMemory, "reasoning_memory.purge",
         [Owner], own [];
+    /// view the size of the cache of answers
+    ReadCache, "cache.read",
+        [Owner Auditor Viewer], own [];
+    /// read the words in which the questions of two entries of the cache differ
+    ReadCacheDifferences, "cache_differences.read",
+        [Owner OrganizationAdmin], own [];
+    /// delete answers from the cache
+    PurgeCache, "cache.purge",
+        [Owner OrganizationAdmin TeamAdmin], own [TeamMember];
     /// view the names of providers; addresses and own rates with a role of the instance
     ReadProviders, "providers.read",
         [Owner Auditor Viewer OrganizationAdmin OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer], own [];

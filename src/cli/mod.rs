@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod backup;
 mod budgets;
+mod cache;
 mod captures;
 mod changes;
 mod check;
@@ -145,6 +146,9 @@ enum Command {
     /// Show, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Show and delete kept answers
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Turn prompt capture on and off, show and purge captured calls
     #[command(subcommand)]
     Captures(captures::Command),
@@ -198,6 +202,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Prices(command) => prices::run(command),
         Command::Ledger(command) => ledger::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Cache(command) => cache::run(command),
         Command::Captures(command) => captures::run(command),
         Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),

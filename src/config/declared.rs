@@ -11,6 +11,7 @@ use super::file::{self, ConfigErrors, Section};
 use super::provider;
 use super::routes::{self, RouteConfig};
 use super::settings::Provider;
+use crate::domain::cache::CachePolicy;
 
 /// Members of a provider that hold secrets.
 pub const SECRET_MEMBERS: [&str; 5] = [
@@ -92,7 +93,12 @@ pub fn declared_route(
     name: &str,
     members: &Map<String, Value>,
 ) -> Result<RouteConfig, InvalidMember> {
-    first(resolve("routes", name, members, routes::resolve_all)?)
+    // the `[cache]` of the file holds for the routes of the file
+    let cache = CachePolicy::default();
+    let resolved = resolve("routes", name, members, |section, errors| {
+        routes::resolve_all(section, &cache, errors)
+    });
+    first(resolved?)
 }
 
 /// Resolves an alias; returns the name that it leads to.

@@ -5,6 +5,7 @@ mod alerts;
 mod api_keys;
 mod audit;
 mod base_url;
+mod cache;
 mod capture;
 mod credential;
 mod declared;
@@ -28,6 +29,7 @@ mod timeouts;
 mod written;
 
 pub use base_url::parse_base_url;
+pub use cache::CacheConfig;
 pub use declared::{
     InvalidMember, SECRET_MEMBERS, declared_alias, declared_provider, declared_route,
 };

@@ -2,6 +2,7 @@
 //! compare the table with the keys, ranges and defaults of the resolver and with the packaged file.
 
 mod audit;
+mod cache_keys;
 mod key;
 mod keys;
 mod limit_keys;

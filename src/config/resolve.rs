@@ -5,13 +5,16 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::cache::CacheConfig;
 use super::file::{self, ConfigErrors, Section, Spanned};
 use super::listener::{self, parse_listen};
 use super::routes::{self, RoutingConfig};
 use super::secret::{Environment, process_environment};
 use super::settings::{Config, LedgerConfig, Limits, LogFormat, MIB, Overrun, Retention, Sync};
 use super::written::WrittenConfig;
-use super::{alerts, audit, capture, egress, fetch, otlp, provider, reasoning_memory, sign_in};
+use super::{
+    alerts, audit, cache, capture, egress, fetch, otlp, provider, reasoning_memory, sign_in,
+};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables; they override the file.
@@ -102,6 +105,8 @@ fn resolve(
     let mut errors = ConfigErrors::default();
     let errs = &mut errors;
     let mut top = file::parse(&path.display().to_string(), text, errs);
+    // routes take what they leave out from it
+    let cache: CacheConfig;
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
@@ -126,6 +131,10 @@ fn resolve(
         log_format: log_format(top.section("log", errs), errs),
         reasoning_memory: reasoning_memory::resolve(top.section("reasoning_memory", errs), errs),
         capture: capture::resolve(top.section("capture", errs), errs),
+        cache: {
+            cache = cache::resolve(top.section("cache", errs), errs);
+            cache
+        },
         seal_key: reasoning_memory::seal_key(top.string("seal_key", errs), environment, errs),
         fetch: fetch::resolve(top.section("fetch", errs), errs),
         providers: match (top.section("providers", errs), environment) {
@@ -134,7 +143,7 @@ fn resolve(
         },
         routing: RoutingConfig {
             aliases: routes::resolve_aliases(top.section("aliases", errs), errs),
-            routes: routes::resolve_all(top.section("routes", errs), errs),
+            routes: routes::resolve_all(top.section("routes", errs), &cache.policy, errs),
         },
         written: WrittenConfig::of(text),
     };

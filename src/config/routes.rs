@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::api_keys;
+use super::cache;
 use super::file::{ConfigErrors, Section, Spanned, type_name};
 use super::mirror::{self, MirrorConfig};
 use super::timeouts::CallTimeouts;
 use crate::domain::attempt::{FailureClass, FailureClasses};
+use crate::domain::cache::CachePolicy;
 use crate::domain::provider_key::DeploymentLimits;
 
 const ROUTES_MAX: usize = 1_000;
@@ -49,6 +51,7 @@ pub struct RouteConfig {
     pub defaults: Vec<(String, String)>,
     /// request parameters that replace the client's, with their JSON
     pub overrides: Vec<(String, String)>,
+    pub cache: CachePolicy,
     /// names tried in turn once the targets are used up
     pub fallbacks: Vec<String>,
     /// names tried in turn if the context is too long for a target
@@ -150,7 +153,11 @@ impl Default for RetryPolicy {
 }
 
 /// Resolves the whole `[routes]` section.
-pub(super) fn resolve_all(mut section: Section<'_>, errors: &mut ConfigErrors) -> Vec<RouteConfig> {
+pub(super) fn resolve_all(
+    mut section: Section<'_>,
+    cache: &CachePolicy,
+    errors: &mut ConfigErrors,
+) -> Vec<RouteConfig> {
     let sections = section.named_sections(errors);
     if sections.len() > ROUTES_MAX {
         let count = sections.len();
@@ -161,7 +168,7 @@ pub(super) fn resolve_all(mut section: Section<'_>, errors: &mut ConfigErrors) -
     }
     let resolved = sections
         .into_iter()
-        .filter_map(|(name, section)| resolve(name, section, errors));
+        .filter_map(|(name, section)| resolve(name, section, cache, errors));
     resolved.collect()
 }
 
@@ -192,6 +199,7 @@ pub(super) fn resolve_aliases(
 fn resolve(
     name: Spanned<String>,
     mut section: Section<'_>,
+    cache: &CachePolicy,
     errors: &mut ConfigErrors,
 ) -> Option<RouteConfig> {
     let valid_name = name.clone().parse(errors, |name| parse_pattern(name));
@@ -224,6 +232,7 @@ fn resolve(
     let timeouts = CallTimeouts::take(&mut section, errors);
     let defaults = parameters("defaults", &mut section, errors);
     let overrides = parameters("override", &mut section, errors);
+    let cache = cache::of_route(&mut section, cache, errors);
     let mut names = |key| fallback_names(section.strings(key, errors), errors);
     let (fallbacks, context_fallbacks, content_fallbacks) = (
         names("fallbacks"),
@@ -241,6 +250,7 @@ fn resolve(
         timeouts,
         defaults,
         overrides,
+        cache,
         fallbacks,
         context_fallbacks,
         content_fallbacks,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cache::CacheConfig;
 use super::listener::ListenerConfig;
 use super::routes::RoutingConfig;
 use super::secret::SecretSource;
@@ -47,6 +48,7 @@ pub struct Config {
     pub otlp: Option<OtlpConfig>,
     pub log_format: LogFormat,
     pub reasoning_memory: ReasoningMemoryConfig,
+    pub cache: CacheConfig,
     pub capture: CaptureConfig,
     pub seal_key: SealKeySource,
     /// `None` if images by URL are not fetched

@@ -9,6 +9,7 @@ mod background;
 mod backup;
 pub mod budget_list;
 mod budgets;
+pub mod cache;
 mod call_origin;
 pub mod captures;
 mod ceilings;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
+use crate::cache::ResponseCache;
 use crate::config::{Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::declarations::Declarations;
@@ -46,6 +47,7 @@ pub struct Control {
     pub(super) pseudonyms: Pseudonyms,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
+    pub(super) cache: Option<Arc<ResponseCache>>,
     pub(super) captures: Option<Arc<Captures>>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
@@ -101,6 +103,7 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             memory: None,
+            cache: None,
             captures: None,
             webhook: None,
             admission_wait_ms: 0,
@@ -154,6 +157,12 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// The cache of answers, which can be purged.
+    #[must_use]
+    pub fn with_cache(self, cache: Option<Arc<ResponseCache>>) -> Control {
+        Control { cache, ..self }
     }
 
     /// A handle whose change is refused unless its object has this version.

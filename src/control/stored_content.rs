@@ -4,7 +4,7 @@
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::plane::Control;
-use crate::store::{captures, reasoning_memory};
+use crate::store::{answer_cache, captures, reasoning_memory};
 
 /// One store of content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,11 @@ pub struct StoredContent {
 impl Control {
     /// Every store of content.
     pub fn stored_content(&self, _grant: &Grant<may::ReadSettings>) -> Vec<StoredContent> {
-        vec![self.captured_content(), self.reasoning_content()]
+        vec![
+            self.captured_content(),
+            self.kept_answers(),
+            self.reasoning_content(),
+        ]
     }
 
     fn captured_content(&self) -> StoredContent {
@@ -46,6 +50,20 @@ impl Control {
             entries: Some(stats.entries),
             bytes: Some(stats.bytes),
             purge: "gatekeeper captures purge --all",
+        }
+    }
+
+    fn kept_answers(&self) -> StoredContent {
+        let size = self.cache.as_ref().map(|cache| cache.size());
+        StoredContent {
+            name: "cache",
+            is_on: size.is_some(),
+            what: "answers kept for equal or similar requests, by the `cache` of a route"
+                .to_owned(),
+            file: answer_cache::FILE,
+            entries: size.map(|size| size.entries),
+            bytes: size.map(|size| size.bytes),
+            purge: "gatekeeper cache purge --all",
         }
     }
 

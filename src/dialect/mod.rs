@@ -22,6 +22,7 @@ mod name;
 mod ollama;
 mod reasoning_tap;
 mod registry;
+mod replay;
 mod request;
 mod request_edits;
 mod response_stream;
@@ -52,6 +53,7 @@ pub use models::{
     ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias,
 };
 pub use name::{Dialect, Operation};
+pub use replay::{complete_response, replay};
 pub use request::{OutputCap, Request};
 pub use response_stream::{ForwardedEvent, ResponseStream, StreamOptions};
 pub use tap::EventKind;

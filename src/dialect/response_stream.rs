@@ -442,7 +442,7 @@ fn kind(state: Result<StreamState, UpstreamError>, has_content: bool) -> EventKi
 }
 
 /// Start of the last of several events. The gateway wrote them: each ends with an empty line and has no other.
-fn last_event(events: &[u8]) -> usize {
+pub(super) fn last_event(events: &[u8]) -> usize {
     let before = events.strip_suffix(b"\n\n").unwrap_or(events);
     memchr::memmem::rfind(before, b"\n\n").map_or(0, |end| end + 2)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::attempt::AttemptNote;
 use crate::domain::attribution::Attribution;
+use crate::domain::cache::CacheNote;
 pub use crate::domain::cost_line::{CostLine, LineUnit, PriceCard};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
@@ -285,6 +286,8 @@ pub struct CallResult {
     pub first_content_ms: Option<u64>,
     /// choice of the target and failure; `None` where there is nothing to explain
     pub note: Option<Box<AttemptNote>>,
+    /// lookup in the cache; `None` where it is off
+    pub cache: Option<Box<CacheNote>>,
 }
 
 impl CallResult {
@@ -301,6 +304,7 @@ impl CallResult {
             upstream_status: 0,
             first_content_ms: None,
             note: None,
+            cache: None,
         };
         ending.at_ceiling(ceiling, Flags::ORPHANED)
     }

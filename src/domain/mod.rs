@@ -6,6 +6,7 @@ pub mod api_error;
 pub mod attempt;
 pub mod attribution;
 pub mod budget;
+pub mod cache;
 pub mod capture;
 pub mod ceiling;
 pub mod clock;

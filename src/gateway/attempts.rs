@@ -13,6 +13,7 @@ use crate::domain::event::{Flags, HoldId};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
+use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::context::ExchangeContext;
@@ -44,6 +45,8 @@ pub(super) struct RoutedRequest {
     pub route_params: Vec<String>,
     /// most that each attempt may cost, as the client asks
     pub max_cost: Option<Money>,
+    /// `None` where the cache is off
+    pub cache: Option<Box<CachePlan>>,
     pub arrived: Instant,
     pub progress: SharedProgress,
     pub origin: RequestOrigin,
@@ -65,6 +68,7 @@ impl RoutedRequest {
             timeouts: self.timeouts,
             route_params: Vec::new(),
             max_cost: self.max_cost,
+            cache: self.cache.clone(),
             arrived: self.arrived,
             progress: self.progress.with_early(early),
             origin: self.origin,
@@ -204,8 +208,9 @@ impl AttemptRunner {
         };
         let (settler, exchange) = (self.settler.clone(), self.exchange.clone());
         let progress = routed.progress.clone();
-        let mut attempt =
-            AdmittedAttempt::open(granted, settler, exchange, (progress, routed.marks));
+        let cache = routed.cache.as_ref().map(|cache| cache.attempt());
+        let state = (progress, routed.marks, cache);
+        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, state);
         attempt.hold.wait_for_disk().await?;
         Box::pin(attempt.fetch_images(client.fetcher())).await?;
         routed.progress.begin();

@@ -9,6 +9,7 @@ use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Operation};
 use crate::domain::api_error::ApiError;
 use crate::domain::money::Money;
+use crate::gateway::caching::controls::CacheHeaders;
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::trace::RequestTrace;
 
@@ -70,6 +71,8 @@ pub struct Call {
     pub timeouts: ClientTimeouts,
     /// raw value of [`MAX_COST_HEADER`]
     pub max_cost: Option<String>,
+    /// controls of the cache, from `read_cache_headers`
+    pub cache: Option<Box<CacheHeaders>>,
     /// the client wants no copy of its request
     pub no_mirror: bool,
     /// end user, from the header that the configuration names

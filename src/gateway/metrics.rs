@@ -9,7 +9,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::domain::api_error::ErrorCode;
+use crate::domain::cache::{CacheNote, CacheOutcome};
 use crate::domain::event::Status;
+use crate::domain::money::Money;
 
 /// Slowest latency that is told apart, in ms.
 const LATENCY_MAX_MS: u64 = 3_600_000;
@@ -20,12 +22,23 @@ pub struct Metrics {
     ended: [AtomicU64; Status::ALL.len()],
     refused: Mutex<BTreeMap<&'static str, u64>>,
     latency: Mutex<Option<Histogram<u64>>>,
+    lookups: [AtomicU64; CacheOutcome::ALL.len()],
+    saved: Mutex<Money>,
 }
 
 impl Metrics {
     pub(super) fn ended(&self, status: Status) {
         if let Some(place) = Status::ALL.iter().position(|known| *known == status) {
             self.ended[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a lookup in the cache.
+    pub(super) fn looked_up(&self, note: &CacheNote) {
+        self.lookups[note.outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if note.outcome.is_hit() {
+            let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+            *saved = saved.plus(note.saved);
         }
     }
 
@@ -61,6 +74,7 @@ impl Metrics {
                 status.as_str()
             );
         }
+        self.write_lookups(into);
         let _ = writeln!(into, "# TYPE gatekeeper_refused_total counter");
         for (code, count) in self
             .refused
@@ -86,5 +100,19 @@ impl Metrics {
             }
             let _ = writeln!(into, "gatekeeper_answer_ms_count {}", histogram.len());
         }
+    }
+
+    fn write_lookups(&self, into: &mut String) {
+        let _ = writeln!(into, "# TYPE gatekeeper_cache_lookups_total counter");
+        for (outcome, count) in CacheOutcome::ALL.iter().zip(&self.lookups) {
+            let (outcome, count) = (outcome.as_str(), count.load(Ordering::Relaxed));
+            let _ = writeln!(
+                into,
+                "gatekeeper_cache_lookups_total{{outcome=\"{outcome}\"}} {count}"
+            );
+        }
+        let saved = *self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(into, "# TYPE gatekeeper_cache_saved_usd_total counter");
+        let _ = writeln!(into, "gatekeeper_cache_saved_usd_total {saved}");
     }
 }

@@ -162,6 +162,7 @@ fn copy_of(
         timeouts: ClientTimeouts::default(),
         route_params: Vec::new(),
         max_cost: None,
+        cache: None,
         arrived: Instant::now(),
         progress: routed.progress.with_plan(plan),
         origin: RequestOrigin::Mirror,

@@ -11,6 +11,7 @@ mod attempts;
 mod body_bytes;
 mod body_stream;
 mod body_work;
+mod caching;
 mod call;
 mod capture;
 mod client_timeouts;
@@ -19,7 +20,9 @@ mod deadlines;
 mod drill;
 mod exchange;
 mod failed_call;
+mod figures;
 mod inflight;
+mod lookup;
 mod metrics;
 mod mirror;
 mod mirror_plan;
@@ -41,6 +44,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
+use crate::cache::ResponseCache;
 use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
@@ -58,6 +62,7 @@ use crate::gateway::attempts::{AttemptRunner, NoReply, RoutedRequest};
 use crate::gateway::body_bytes::BodyBytes;
 pub use crate::gateway::body_bytes::BodyReservation;
 use crate::gateway::body_work::BodyWork;
+pub use crate::gateway::caching::controls::read_cache_headers;
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
@@ -71,6 +76,7 @@ use crate::gateway::exchange::settler::Settler;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::failed_call::FailedCall;
 pub use crate::gateway::inflight::Inflight;
+use crate::gateway::lookup::CacheStep;
 pub use crate::gateway::metrics::Metrics;
 pub use crate::gateway::mirror::MIRROR_HEADER;
 use crate::gateway::mirror::Mirrors;
@@ -83,7 +89,7 @@ use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
 pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
 use crate::meter::{Ceilings, Ledger};
-use crate::route::{HealthChange, Moment, RouteCell, RouteTable, mix};
+use crate::route::{HealthChange, Moment, RouteCell, mix};
 use crate::store::captures::Captures;
 use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
@@ -110,6 +116,8 @@ pub struct GatewayParts {
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
+    /// `None`: no name has a cache
+    pub cache: Option<Arc<ResponseCache>>,
     /// `None`: no call is captured
     pub captures: Option<Arc<Captures>>,
     pub time: Arc<Time>,
@@ -121,6 +129,7 @@ pub struct Gateway {
     user_header: Option<String>,
     access: Arc<Access>,
     attempts: Arc<AttemptRunner>,
+    caching: CacheStep,
     mirrors: Mirrors,
     settler: Arc<Settler>,
     exchange: Arc<ExchangeContext>,
@@ -184,6 +193,7 @@ impl Gateway {
         let exchange = Arc::new(exchange);
         let refusals = RefusalLog::new(ledger, parts.pseudonyms, parts.denials, time.clone());
         Ok(Gateway {
+            caching: CacheStep::new(parts.cache, config.cache.policy),
             limits: config.limits,
             user_header: config.user_header.clone(),
             access,
@@ -263,6 +273,13 @@ impl Gateway {
         let routed = self.route(&mut entry, caller, call).await;
         let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
         routed.marks = capture::marks(draft.as_deref());
+        if routed.cache.is_some() {
+            let answered = Box::pin(self.caching.answer(&self.attempts, &mut routed)).await;
+            if let Some(reply) = answered.map_err(|error| self.refusals.log(&entry, error))? {
+                let reply = reply.with_route_params(&routed.route_params);
+                return Ok(capture::finish(draft, reply));
+            }
+        }
         if let Some(plan) = routed.mirror.take() {
             self.start_mirror(plan, &routed, client);
         }
@@ -272,7 +289,10 @@ impl Gateway {
             replaceable::run(&self.attempts, &routed, client, guard).await
         };
         match ended.map(|reply| reply.with_route_params(&routed.route_params)) {
-            Ok(reply) => Ok(capture::finish(draft, reply)),
+            Ok(reply) => Ok(capture::finish(
+                draft,
+                reply.with_lookup(routed.cache.as_deref()),
+            )),
             Err(no_reply) => Err(match *no_reply {
                 NoReply::Refused(error) => self.refusals.log(&entry, error).into(),
                 NoReply::Failed(error, headers) => FailedCall::with_draft(error, headers, draft),
@@ -303,6 +323,7 @@ impl Gateway {
             Some(route) => route_params::apply(request, &route.config)?,
             None => (request, Vec::new()),
         };
+        let cache = self.caching.plan(&call, &request, &caller, &plan)?;
         plan.note_ceilings(|deployment| output_cap::ceiling_at(&request, deployment));
         // the random part of the id
         let seed = (entry.request.0 >> 16) as u64;
@@ -321,6 +342,7 @@ impl Gateway {
             self.mirrors.choose(parts, &caller, route, seed)
         });
         Ok(RoutedRequest {
+            cache,
             id: entry.request,
             caller,
             request: Arc::new(request),
@@ -354,6 +376,11 @@ impl Gateway {
             .work
             .run(call.body.len(), read)
             .await
+    }
+
+    /// `None` if no name has a cache.
+    pub fn cache(&self) -> Option<&ResponseCache> {
+        self.caching.cache.as_deref()
     }
 
     /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and
@@ -461,34 +488,6 @@ impl Gateway {
 
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    pub fn metrics(&self) -> &Metrics {
-        &self.settler.metrics
-    }
-
-    /// Figures of mirrored requests.
-    pub fn mirrors(&self) -> &MirrorStats {
-        &self.settler.mirrors
-    }
-
-    pub fn inflight(&self) -> &Inflight {
-        &self.inflight
-    }
-
-    /// Routes in force.
-    pub fn routes(&self) -> Arc<RouteTable> {
-        self.access.routes.load_full()
-    }
-
-    /// Number of requests that wait for room in a budget.
-    pub fn waiting(&self) -> usize {
-        self.settler.queue.waiting()
-    }
-
-    /// Number of upstream calls that are read to their end without a client.
-    pub fn draining(&self) -> usize {
-        self.exchange.drain_slots.running()
     }
 
     /// A new request id.

@@ -5,10 +5,13 @@ use bytes::Bytes;
 use crate::dialect::{self, Dialect};
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::Remainder;
+use crate::domain::cache::{CacheNote, CacheOutcome};
 use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
+use crate::domain::money::Money;
 use crate::domain::zone::Zone;
 use crate::gateway::body_stream::{BodyStream, CapturedStream};
+use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::rate_limit_headers;
 use crate::route::Deployment;
 
@@ -56,6 +59,20 @@ fn header_text(text: &str) -> String {
         .collect()
 }
 
+/// Adds the headers of an answer of the cache: the deployment that gave it, no attempt, no cost.
+pub(super) fn put_kept(
+    headers: &mut Vec<(String, String)>,
+    id: RequestId,
+    provider: &str,
+    model: &str,
+) {
+    headers.push((REQUEST_ID.into(), id.to_string()));
+    headers.push(("x-gatekeeper-model".into(), header_text(model)));
+    headers.push(("x-gatekeeper-provider".into(), header_text(provider)));
+    headers.push(("x-gatekeeper-attempts".into(), "0".into()));
+    headers.push(("x-gatekeeper-cost-usd".into(), Money::ZERO.to_string()));
+}
+
 /// Adds the remainder of the tightest budget and its reset.
 pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Option<Remainder>) {
     let Some(Remainder { left, resets_at_ms }) = remainder else {
@@ -78,6 +95,38 @@ impl Reply {
             self.headers
                 .push(("x-gatekeeper-route-params".into(), value));
         }
+        self
+    }
+
+    /// Tells the outcome of a lookup that found nothing.
+    pub(super) fn with_lookup(self, plan: Option<&CachePlan>) -> Reply {
+        match plan {
+            Some(plan) => self.with_cache(&plan.note),
+            None => self,
+        }
+    }
+
+    /// Tells the outcome of the lookup in the cache.
+    pub(super) fn with_cache(mut self, note: &CacheNote) -> Reply {
+        let mut put = |name: &str, value: String| {
+            self.headers
+                .push((format!("x-gatekeeper-cache{name}"), value));
+        };
+        put("", note.outcome.as_str().to_owned());
+        if note.outcome == CacheOutcome::Bypass {
+            put("-reason", note.reason.clone());
+        }
+        if !note.outcome.is_hit() {
+            return self;
+        }
+        put("-age", (note.age_ms / 1_000).to_string());
+        if let Some(entry) = note.entry {
+            put("-entry", entry.to_string());
+        }
+        if let Some(similarity) = note.similarity {
+            put("-similarity", similarity.to_string());
+        }
+        put("-saved-usd", note.saved.to_string());
         self
     }
 

@@ -74,7 +74,7 @@ pub struct Ledger {
     wal: Arc<Wal>,
     zone: Zone,
     /// read under the lock, so that no hold carries a time from before a set-back into later windows
-    time: Arc<Time>,
+    pub(super) time: Arc<Time>,
     /// counts budget changes and corrections, which may free budget without a settlement
     changes: watch::Sender<u64>,
     retries: Arc<Retries>,
@@ -465,7 +465,7 @@ impl Ledger {
     }
 
     /// A poisoned lock is safe to use: `apply` cannot panic, so a panic leaves the amounts consistent.
-    fn lock(&self) -> MutexGuard<'_, LedgerState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ mod alerts;
 mod balance;
 mod ceilings;
 pub mod estimates;
+mod free_call;
 mod ledger;
 mod rate_limits;
 mod retries;

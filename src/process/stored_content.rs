@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::cache::ResponseCache;
 use crate::config::Config;
+use crate::domain::cache::CacheMode;
 use crate::domain::time::Time;
+use crate::store::answer_cache::AnswerCache;
 use crate::store::captures::{CaptureBounds, Captures};
 use crate::store::disk::Disk;
 use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
@@ -14,6 +17,7 @@ use crate::store::seal::SealKey;
 pub(super) struct ContentStores {
     pub memory: Option<Arc<ReasoningMemory>>,
     pub captures: Option<Arc<Captures>>,
+    pub cache: Option<Arc<ResponseCache>>,
 }
 
 impl ContentStores {
@@ -26,6 +30,7 @@ impl ContentStores {
         ContentStores {
             memory: open_memory(config, disk, time, key),
             captures: open_captures(config, disk, time, key),
+            cache: open_cache(config, disk, time, key),
         }
     }
 
@@ -33,6 +38,7 @@ impl ContentStores {
     pub fn close(&self) {
         self.memory.iter().for_each(|memory| memory.close());
         self.captures.iter().for_each(|captures| captures.close());
+        self.cache.iter().for_each(|cache| cache.close());
     }
 }
 
@@ -76,4 +82,26 @@ fn open_captures(
     };
     let captures = Captures::open(disk.clone(), time.clone(), key, bounds);
     Some(Arc::new(captures))
+}
+
+fn open_cache(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    time: &Arc<Time>,
+    key: &SealKey,
+) -> Option<Arc<ResponseCache>> {
+    if !has_cache(config) {
+        AnswerCache::remove_file(&**disk);
+        return None;
+    }
+    let (disk, time) = (disk.clone(), time.clone());
+    let cache = ResponseCache::open(disk, time, key, config.cache.bytes_max);
+    Some(Arc::new(cache))
+}
+
+/// True if any name has a cache.
+fn has_cache(config: &Config) -> bool {
+    let routes = config.routing.routes.iter().map(|route| &route.cache);
+    let mut policies = routes.chain([&config.cache.policy]);
+    policies.any(|policy| policy.mode != CacheMode::Off)
 }

@@ -15,6 +15,8 @@ use crate::route::turns::{SHARE_PARTS, Turns};
 #[derive(Debug)]
 pub struct Route {
     pub config: RouteConfig,
+    /// changes with every setting of the route
+    version: [u8; 32],
     pub(super) turns: Turns,
     /// by place
     targets: Vec<RouteTarget>,
@@ -156,6 +158,7 @@ impl Routes {
             .collect();
         Route {
             turns: Turns::new(targets.len() * self.keys_max),
+            version: version(config),
             config: config.clone(),
             targets,
         }
@@ -285,6 +288,11 @@ impl Routes {
 }
 
 impl Route {
+    /// Hash of all settings of the route.
+    pub fn version(&self) -> &[u8; 32] {
+        &self.version
+    }
+
     /// Health of the deployments of each target, in the order of the list.
     pub fn health(&self) -> impl Iterator<Item = (&TargetConfig, &[Arc<Health>])> {
         let targets = self.targets.iter().map(|target| target.health.as_slice());
@@ -336,6 +344,13 @@ fn keys_max(table: &ModelTable) -> usize {
     let providers = table.providers().iter();
     let keys = providers.map(|provider| provider.api_keys.len());
     keys.max().unwrap_or(0).max(1)
+}
+
+fn version(config: &RouteConfig) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{config:?}").as_bytes());
+    let mut version = [0; 32];
+    version.copy_from_slice(digest.as_ref());
+    version
 }
 
 /// Reason why a target is never reached.

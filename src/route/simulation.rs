@@ -79,6 +79,7 @@ fn table(targets: &[(&str, u32)], strategy: Strategy) -> RouteTable {
         timeouts: Default::default(),
     };
     let route = RouteConfig {
+        cache: Default::default(),
         name: "r".to_owned(),
         targets: targets.iter().map(target).collect(),
         strategy,

@@ -9,10 +9,10 @@ use actix_web::{HttpResponse, Resource};
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
-    ApiResource, alerts, audit, audit_verification, backup, budgets, captures, clock, drills,
-    instance as instance_facts, keys, ledger, me, openapi, organizations, prices, providers,
-    reasoning_memory, requests, resolution, resource, routes as api_routes, settings, sign_in,
-    state, teams, usage, users,
+    ApiResource, alerts, audit, audit_verification, backup, budgets, cache, captures, clock,
+    drills, instance as instance_facts, keys, ledger, me, openapi, organizations, prices,
+    providers, reasoning_memory, requests, resolution, resource, routes as api_routes, settings,
+    sign_in, state, teams, usage, users,
 };
 use crate::server::endpoint_row::{EndpointAccess, EndpointRow};
 use crate::server::public_url::OIDC_CALLBACK;
@@ -181,6 +181,10 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/ledger/corrections").post(may::CorrectLedger, ledger::correct),
         resource("/v1/ledger/verify").get(may::ReadLedger, ledger::verify),
         resource("/v1/reasoning-memory").delete(may::PurgeMemory, reasoning_memory::purge),
+        resource("/v1/cache")
+            .get(may::ReadCache, cache::get)
+            .delete(may::PurgeCache, cache::purge),
+        resource("/v1/cache/difference").get(may::ReadCacheDifferences, cache::difference),
         resource("/v1/audit").get(may::ReadAudit, audit::list),
         resource("/v1/audit/checkpoint").get(may::ReadAudit, audit::checkpoint),
         resource("/v1/audit/public-keys").get(may::ReadAudit, audit::public_keys),

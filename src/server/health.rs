@@ -145,6 +145,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     }
     worker.gateway.metrics().write(&mut text);
     worker.gateway.mirrors().write(&mut text);
+    write_cache_metrics(&mut text, worker);
     write_trace_metrics(&mut text, worker);
     write_route_metrics(&mut text, worker);
     HttpResponse::Ok()
@@ -168,6 +169,13 @@ fn write_request_metrics(text: &mut String, worker: &Worker) {
     );
     let followers = worker.control.followers();
     gauge(text, "gatekeeper_followers_waiting", followers);
+}
+
+fn write_cache_metrics(text: &mut String, worker: &Worker) {
+    if let Some(size) = worker.gateway.cache().map(|cache| cache.size()) {
+        gauge(text, "gatekeeper_cache_entries", size.entries);
+        gauge(text, "gatekeeper_cache_file_bytes", size.file_bytes);
+    }
 }
 
 /// Health of the deployments that are targets of routes.

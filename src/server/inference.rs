@@ -81,6 +81,10 @@ async fn read_call(
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
         timeouts,
+        cache: worker
+            .gateway
+            .cache()
+            .and_then(|_| gateway::read_cache_headers(header)),
         max_cost: header(MAX_COST_HEADER).map(str::to_owned),
         no_mirror: header(MIRROR_HEADER).is_some_and(|value| value.eq_ignore_ascii_case("off")),
         user: worker

@@ -36,6 +36,7 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         Arc::new(Sheet::parse("{\"models\":[]}").expect("an empty sheet")),
     );
     let parts = GatewayParts {
+        cache: None,
         ceilings: instance.control.ceilings().clone(),
         denials: Arc::default(),
         directory: instance.directory.clone(),

@@ -50,6 +50,10 @@ pub(in crate::store) static RELEASE: Migrations = Migrations {
             from: 10,
             apply: bound_requests_and_import_keys,
         },
+        Step {
+            from: 11,
+            apply: add_cache_columns,
+        },
     ],
 };
 
@@ -70,6 +74,12 @@ fn add_users(transaction: &WriteTransaction) -> Result<(), StoreError> {
 /// 10 to 11: rows of teams and keys have a version with the most that a request may cost, and with the origin of the secret. The number
 /// keeps earlier releases from reading them.
 fn bound_requests_and_import_keys(_: &WriteTransaction) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// 11 to 12: records and roll-ups count answers of the cache, of which earlier ones have none; the number keeps earlier releases from
+/// reading them.
+fn add_cache_columns(_: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! State on disk, and the only folder that knows redb: the books (`gatekeeper.redb`) with their writer thread, the write-ahead log
-//! (`ledger/`) with its sync thread, the disposable reasoning memory (`memory.redb`) and captured calls (`capture.redb`). Accepts and returns types of `domain`; it
-//! never decides about access, budgets or prices. Inside this folder paths name the file that has the item, never this list.
+//! (`ledger/`) with its sync thread, and the disposable files of the reasoning memory (`memory.redb`), the captured calls
+//! (`capture.redb`) and the cache (`cache.redb`). Accepts and returns types of `domain`; it never decides about access, budgets or
+//! prices. Inside this folder paths name the file that has the item, never this list.
 
+pub mod answer_cache;
 mod applied_sheet;
 mod audit_state;
 mod backend;

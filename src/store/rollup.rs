@@ -63,12 +63,17 @@ pub struct RollupSums {
     /// of calls that ended by themselves
     pub latencies: Latencies,
     pub cost: Money,
+    /// requests that the cache answered, at no cost; subset of `requests`
+    pub cache_hits: u64,
+    /// cost that the cache saved
+    pub saved: Money,
 }
 
 impl RollupSums {
     pub fn add(&mut self, other: &RollupSums) {
         self.combine(other, u64::saturating_add);
         self.cost = self.cost.plus(other.cost);
+        self.saved = self.saved.plus(other.saved);
     }
 
     /// The same for the days of tags and users, which keep no latencies.
@@ -83,6 +88,7 @@ impl RollupSums {
     pub fn remove(&mut self, part: &RollupSums) {
         self.combine(part, u64::saturating_sub);
         self.cost = self.cost.minus(part.cost);
+        self.saved = self.saved.minus(part.saved);
     }
 
     fn combine(&mut self, other: &RollupSums, combined: fn(u64, u64) -> u64) {
@@ -98,6 +104,7 @@ impl RollupSums {
             (&mut self.audio, other.audio),
             (&mut self.searches, other.searches),
             (&mut self.second_models, other.second_models),
+            (&mut self.cache_hits, other.cache_hits),
         ] {
             *count = combined(*count, of_other);
         }

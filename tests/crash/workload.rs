@@ -213,6 +213,7 @@ impl Workload {
             upstream_status: 200,
             first_content_ms: Some(3),
             note: None,
+            cache: None,
         };
         LedgerEvent::Settle(Settlement { hold, ending })
     }

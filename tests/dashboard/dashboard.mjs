@@ -3,6 +3,7 @@
 
 import { mkdirSync } from "node:fs";
 import { access, firstStart } from "./access.mjs";
+import { cache } from "./cache.mjs";
 import { captures } from "./captures.mjs";
 import { components, readme } from "./components.mjs";
 import { keys } from "./keys.mjs";
@@ -30,6 +31,7 @@ async function trials() {
   await keys(kit, stage, page);
   await texts(kit, stage, page);
   await own(kit, stage);
+  await cache(kit, stage, binary);
   await firstStart(kit, stage, binary);
   await kit.test("no page failed, and none asked another host", async () => equal(kit.complaints, [], "complaints"));
 }

@@ -1,6 +1,6 @@
 // The demo as a process in a folder of its own, and the calls that the tests make beside the browser.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -96,5 +96,17 @@ export class Empty extends Instance {
     const { stdout } = await promisify(execFile)(this.binary, ["setup"], { cwd: this.folder });
     this.link = /\/ui\/link#\w+/.exec(stdout)[0];
     return this.link;
+  }
+}
+
+/** An instance with a cached route, in front of the simulator. */
+export class Cached extends Instance {
+  static async start(binary, simulator) {
+    const cached = new Cached();
+    cached.prepare = () => {
+      writeFileSync(join(cached.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n[routes.cached]\ntargets = ["simulator/simulator-small"]\ncache = "exact"\n`);
+      [cached.admin] = /sk-gk-master-\w+/.exec(execFileSync(binary, ["init"], { cwd: cached.folder, encoding: "utf8" }));
+    };
+    return cached.spawn(binary, ["serve"]);
   }
 }

@@ -1,7 +1,7 @@
 //! Model calls as clients make them: through the listener of the gateway process, in front of a scripted upstream, in all
 //! dialects. Each fixture's `Drop` asserts that no hold is open and that the books agree.
 
-mod fixture;
+pub mod fixture;
 
 mod attribution;
 mod bad_body;

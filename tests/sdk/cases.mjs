@@ -42,6 +42,17 @@ const cases = {
     const { response } = await chat().chat.completions.create({ model: 'o-text', messages, max_tokens: 50 }).withResponse();
     assert.match(response.headers.get('x-gatekeeper-cost-usd'), /^0\.0000540*$/);
   },
+  async 'cache shares the answer of the Python client, whole and streamed'() {
+    const body = { model: 'cached', messages, max_tokens: 64, temperature: 0.5 };
+    const whole = await chat().chat.completions.create(body).withResponse();
+    assert.equal(whole.response.headers.get('x-gatekeeper-cache'), 'exact');
+    assert.equal(whole.data.choices[0].message.content, words);
+    const streamed = await chat().chat.completions.create({ ...body, stream: true }).withResponse();
+    assert.equal(streamed.response.headers.get('x-gatekeeper-cache'), 'exact');
+    let text = '';
+    for await (const chunk of streamed.data) text += chunk.choices[0]?.delta?.content ?? '';
+    assert.equal(text, words);
+  },
   async 'openai stream'() {
     let text = '';
     let usages = 0;

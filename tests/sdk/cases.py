@@ -74,6 +74,26 @@ def openai_chat_says_what_it_cost():
     assert answer.headers["x-gatekeeper-request-id"].startswith("req_")
 
 
+def cached(**more):
+    """One answer of the cache for both languages: only the first request of all is a miss."""
+    return chat().chat.completions.with_raw_response.create(model="cached", messages=HELLO, max_tokens=64, temperature=0.5, **more)
+
+
+@case
+def cache_shares_an_answer_between_whole_and_streamed():
+    first = cached()
+    assert first.headers["x-gatekeeper-cache"] == "miss", first.headers
+    assert first.parse().choices[0].message.content == WORDS
+    again = cached()
+    assert again.headers["x-gatekeeper-cache"] == "exact", again.headers
+    assert again.parse().choices[0].message.content == WORDS
+    assert again.parse().id != first.parse().id
+    assert again.parse().usage.total_tokens == first.parse().usage.total_tokens
+    streamed = cached(stream=True)
+    assert streamed.headers["x-gatekeeper-cache"] == "exact", streamed.headers
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed.parse() if chunk.choices) == WORDS
+
+
 @case
 def openai_stream():
     chunks = list(chat().chat.completions.create(model="o-text", messages=HELLO, stream=True))

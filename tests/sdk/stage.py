@@ -40,6 +40,7 @@ def config(port, folder, upstream):
         + provider("chatty", "openai_compatible", f"{upstream}/v1", CHAT_MODELS)
         + provider("answering", "openai", f"{upstream}/v1", RESPONSES_MODELS)
         + provider("wordy", "anthropic", f"{upstream}/v1", MESSAGE_MODELS)
+        + '[routes.cached]\ntargets = ["chatty/o-text"]\ncache = "exact"\n'
     )
 
 
@@ -100,7 +101,7 @@ def keys(url, admin):
 
     rich = team("clients", ["*"], "1000")
     poor = team("spent", ["*"], "0.000001")
-    allowed = [model for model in CHAT_MODELS + RESPONSES_MODELS + MESSAGE_MODELS if not model.endswith("-other")]
+    allowed = [model for model in CHAT_MODELS + RESPONSES_MODELS + MESSAGE_MODELS + ["cached"] if not model.endswith("-other")]
     return {"GK_KEY": key("client", rich, allowed), "GK_POOR_KEY": key("poor", poor, ["*"])}
 
 

@@ -206,6 +206,9 @@ fn acts_at_once(row: &EndpointRow) -> bool {
         "/v1/audit/verify",
         "/v1/clock/accept",
         "/v1/reasoning-memory",
+        // the purge needs a selection
+        "/v1/cache",
+        "/v1/cache/difference",
         "/v1/keys/{id}/rotate",
     ]
     .contains(&row.path.as_str())

@@ -82,6 +82,12 @@ pub(super) const SECTIONS: &[SectionReference] = &[
         keys: REASONING_MEMORY,
     },
     SectionReference {
+        name: "cache",
+        summary: "Answers kept for equal requests and, with `semantic`, for requests that ask the same in other words: sealed, in \
+                  `cache.redb`, which is part of no backup. Off unless a mode is set here or for a route. See `docs/caches.md`.",
+        keys: super::cache_keys::CACHE,
+    },
+    SectionReference {
         name: "capture",
         summary: "Bounds of prompt capture, which is off until `gatekeeper captures on` turns it on for a team or key. Captured calls are \
                   sealed, in `capture.redb`, in no backup; `gatekeeper captures purge` deletes them. See `docs/captures.md`.",
@@ -111,6 +117,12 @@ pub(super) const SECTIONS: &[SectionReference] = &[
                   that nothing else serves. A target is a string or a table: `{ model = \"openai/gpt-5.1\", weight = 3, order = 1 }`. See \
                   `docs/routing.md`.",
         keys: super::routing_keys::ROUTE,
+    },
+    SectionReference {
+        name: "routes.NAME.cache",
+        summary: "Settings of the cache for one route, where they differ from `[cache]`. `cache = \"exact\"` is short for \
+                  `cache = { mode = \"exact\" }`.",
+        keys: super::cache_keys::ROUTE_CACHE,
     },
 ];
 

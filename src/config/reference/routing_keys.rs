@@ -1,7 +1,7 @@
 //! Keys of the `[routes.NAME]` sections, in the order of the packaged file.
 
 use super::key::KeyDefault::{Absent, Derived, Toml};
-use super::key::KeyKind::{Choice, Strings, Table, Targets};
+use super::key::KeyKind::{Choice, ChoiceOrTable, Strings, Table, Targets};
 use super::key::{DAY_S, KeyReference, key, range};
 
 pub(super) const ROUTE: &[KeyReference] = &[
@@ -102,6 +102,13 @@ pub(super) const ROUTE: &[KeyReference] = &[
         Toml("{}"),
         "",
         "Request parameters that replace the client's.",
+    ),
+    key(
+        "cache",
+        ChoiceOrTable(&["off", "exact", "semantic"]),
+        Derived("that of `[cache]`"),
+        "",
+        "Answers that are kept: those of equal requests, and with `semantic` those of similar ones.",
     ),
     key(
         "fallbacks",

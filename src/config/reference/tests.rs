@@ -22,6 +22,9 @@ fn resolved(text: &str) -> Result<Config, ConfigErrors> {
 fn file(section: &SectionReference, lines: &str) -> String {
     match section.name {
         "" => lines.to_owned(),
+        "routes.NAME.cache" => {
+            format!("[routes.ollama]\ntargets = [\"ollama/m\"]\n[routes.ollama.cache]\n{lines}")
+        }
         name => format!("[{}]\n{lines}", name.replace("NAME", "ollama")),
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::dialect::{Dialect, Operation};
 use crate::domain::attempt::FailureClass;
+use crate::domain::cache::CachePolicy;
 use crate::domain::id::RequestId;
 use crate::domain::secret::Secret;
 use crate::gateway::Gateway;
@@ -28,6 +29,7 @@ pub use crate::gateway::drill::reach::DrillReach;
 use crate::gateway::drill::script::DrillScript;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::settler::Settler;
+use crate::gateway::lookup::CacheStep;
 use crate::gateway::mirror::Mirrors;
 use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{Body, REQUEST_ID, Reply};
@@ -110,6 +112,8 @@ impl Gateway {
         let exchange = ExchangeContext::new(self.limits, self.time.clone(), reasoning, work);
         let exchange = Arc::new(exchange);
         Ok(Gateway {
+            // a drill asks its targets
+            caching: CacheStep::new(None, CachePolicy::default()),
             limits: self.limits,
             user_header: None,
             access,
@@ -140,6 +144,7 @@ fn request(call: &DrillCall) -> Call {
         "messages": [{ "role": "user", "content": "This is a drill. Answer with one word." }],
     });
     Call {
+        cache: None,
         dialect: Dialect::Chat,
         operation: Operation::Conversation,
         credential: Some(call.secret.expose().to_owned()),

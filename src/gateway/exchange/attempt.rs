@@ -7,6 +7,7 @@ use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
 use crate::domain::event::Flags;
 use crate::gateway::admission::plan::GrantedAdmission;
+use crate::gateway::caching::recorder::CacheAttempt;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::facts::CallFacts;
 use crate::gateway::exchange::hold::OpenHold;
@@ -38,7 +39,7 @@ impl AdmittedAttempt {
         granted: GrantedAdmission,
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
-        (route, marks): (SharedProgress, Flags),
+        (route, marks, cache): (SharedProgress, Flags, Option<Box<CacheAttempt>>),
     ) -> AdmittedAttempt {
         let GrantedAdmission {
             mut admission,
@@ -65,6 +66,7 @@ impl AdmittedAttempt {
             routes: settler.routes.load_full(),
             deployment: admission.deployment().clone(),
             route,
+            cache,
             origin: admission.origin,
         };
         let (note, call) = (admission.note(), admission.step.call.take());

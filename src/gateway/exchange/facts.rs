@@ -8,6 +8,7 @@ use crate::domain::event::Flags;
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::CacheLifetime;
+use crate::gateway::caching::recorder::CacheAttempt;
 use crate::gateway::deadlines::Deadlines;
 use crate::gateway::exchange::shared_progress::SharedProgress;
 use crate::gateway::origin::RequestOrigin;
@@ -45,6 +46,8 @@ pub(in crate::gateway) struct CallFacts {
     /// state of the request that decides after a failure
     pub route: SharedProgress,
     pub origin: RequestOrigin,
+    /// `None` where the cache is off
+    pub cache: Option<Box<CacheAttempt>>,
 }
 
 impl CallFacts {

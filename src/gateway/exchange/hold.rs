@@ -6,14 +6,17 @@ mod estimates;
 mod trace;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use bytes::Bytes;
 
 use crate::dialect::{DeliveredText, ResponseStream};
-use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::api_error::ApiError;
 use crate::domain::attempt::{AttemptNote, FailureNote};
 use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::money::Money;
 use crate::domain::usage::{ReportedUsage, Usage};
+use crate::gateway::caching::recorder::{AnswerForm, RecordedAnswer};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::disconnect_flag::DisconnectFlag;
 use crate::gateway::exchange::facts::CallFacts;
@@ -25,9 +28,6 @@ use crate::meter::{HoldGrant, Receipt, ReportedBill};
 use crate::price::{Bill, PriceUnknown};
 use crate::route::{FailedAttempt, HealthChange, RunningCall};
 use crate::store::AppendError;
-
-/// Longest wait of a hold for the disk with `ledger.sync = "disk"`.
-const DISK_WAIT: Duration = Duration::from_secs(10);
 
 /// Open hold, with what is read of the response so far.
 pub(in crate::gateway) struct OpenHold {
@@ -223,14 +223,7 @@ impl OpenHold {
 
     /// Waits until a record is as durable as `ledger.sync` promises.
     pub async fn wait_until_durable(&self, sequence: u64) -> Result<(), ApiError> {
-        let wait = self.settler.ledger.wal().wait_committed(sequence);
-        tokio::time::timeout(DISK_WAIT, wait).await.map_err(|_| {
-            let waited_s = DISK_WAIT.as_secs();
-            let message = format!(
-                "the disk under the ledger has not answered for {waited_s} s; try again in a moment"
-            );
-            ApiError::new(ErrorCode::LedgerUnavailable, message).with_retry_after(5)
-        })
+        self.settler.wait_until_durable(sequence).await
     }
 
     /// Instant by which the response must be complete.
@@ -265,6 +258,30 @@ impl OpenHold {
         }
     }
 
+    /// Takes bytes of the response as the client receives it, for the cache.
+    pub fn record_answer(&mut self, bytes: &Bytes) {
+        if let Some(cache) = &mut self.facts.cache {
+            cache.record(bytes);
+        }
+    }
+
+    /// Keeps a complete answer in the cache, where that is on.
+    pub fn keep_answer(&mut self, context: &ExchangeContext, form: AnswerForm, cost: Money) {
+        let cache = self.facts.cache.as_mut();
+        let Some(recorder) = cache.and_then(|cache| cache.recorder.take()) else {
+            return;
+        };
+        let usage = self.final_usage();
+        recorder.keep(RecordedAnswer {
+            request: self.grant.id.request,
+            form,
+            deployment: &self.facts.deployment,
+            sealer: context.reasoning.sealer.clone(),
+            usage,
+            cost,
+        });
+    }
+
     /// Logs progress, with the cost at which the call is booked if the process ends now.
     pub fn log_progress(&self) {
         let progress = Progress {
@@ -289,6 +306,11 @@ impl OpenHold {
             upstream_status: self.upstream_status,
             first_content_ms: self.first_content_ms,
             note: (self.note != AttemptNote::default()).then(|| Box::new(self.note.clone())),
+            cache: self
+                .facts
+                .cache
+                .as_ref()
+                .map(|cache| Box::new(cache.note.clone())),
         };
         if self.report == ReportedUsage::Invalid {
             return result.at_ceiling(self.facts.ceiling, Flags::LYING_USAGE);

@@ -2,7 +2,9 @@
 //! over and teaches the token estimates. Holds no request and no connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
 use crate::domain::event::{CallResult, HoldId, Progress};
 use crate::domain::id::RequestId;
@@ -14,6 +16,9 @@ use crate::meter::estimates::Estimates;
 use crate::meter::{Ceilings, Ledger, Receipt};
 use crate::route::{HealthChange, RouteCell};
 use crate::store::AppendError;
+
+/// Longest wait of a record for the disk with `ledger.sync = "disk"`.
+const DISK_WAIT: Duration = Duration::from_secs(10);
 
 pub(in crate::gateway) struct Settler {
     pub ledger: Arc<Ledger>,
@@ -68,6 +73,18 @@ impl Settler {
             self.metrics.ended(status);
         }
         Ok(receipt)
+    }
+
+    /// Waits until a record is as durable as `ledger.sync` promises.
+    pub async fn wait_until_durable(&self, sequence: u64) -> Result<(), ApiError> {
+        let wait = self.ledger.wal().wait_committed(sequence);
+        tokio::time::timeout(DISK_WAIT, wait).await.map_err(|_| {
+            let waited_s = DISK_WAIT.as_secs();
+            let message = format!(
+                "the disk under the ledger has not answered for {waited_s} s; try again in a moment"
+            );
+            ApiError::new(ErrorCode::LedgerUnavailable, message).with_retry_after(5)
+        })
     }
 
     /// Returns a hold without a record: nothing was sent. `counted`: the request stays counted by its rate limits.

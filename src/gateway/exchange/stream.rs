@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
 use crate::gateway::body_stream::{BodySender, body_channel};
+use crate::gateway::caching::recorder::AnswerForm;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::early_reply::{CHUNKS, EarlyReply};
 use crate::gateway::exchange::failure;
@@ -257,6 +258,7 @@ impl StreamRelay {
         content: bool,
     ) -> Result<(), RelayEnd> {
         self.note_content(content);
+        self.hold.record_answer(&bytes);
         self.deliver(sink, bytes).await?;
         if sink.is_due(content) {
             return Err(RelayEnd::BufferDue);
@@ -270,6 +272,7 @@ impl StreamRelay {
         let (bytes, end) = match step {
             ReadStep::End { bytes, content } => {
                 self.note_content(content);
+                self.hold.record_answer(&bytes);
                 (bytes, RelayEnd::Complete)
             }
             ReadStep::Error { bytes, error } => {
@@ -333,6 +336,9 @@ impl StreamRelay {
         durable.map_err(|error| RelayEnd::failed(failure::durability(error)))?;
         let comment = dialect::cost_comment(&receipt.cost.to_string());
         let last = self.stream.end(&self.hold.final_usage(), &comment);
+        self.hold.record_answer(&last);
+        let form = AnswerForm::streamed(self.stream.dialect());
+        self.hold.keep_answer(&self.context, form, receipt.cost);
         self.deliver(sink, last).await
     }
 

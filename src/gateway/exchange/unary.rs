@@ -5,6 +5,7 @@ use crate::dialect::{
 };
 use crate::domain::event::Status;
 use crate::domain::usage::ReportedUsage;
+use crate::gateway::caching::recorder::AnswerForm;
 use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase};
 use crate::gateway::exchange::response::{UpstreamResponse, put_output_cap, reply_head};
@@ -56,7 +57,10 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
     reply.headers.push(cost);
     reply::put_remainder(&mut reply.headers, receipt.remainder);
     put_output_cap(&mut reply, &hold);
-    reply.body = Body::Whole(stream.encode_unary(body, &hold.final_usage()));
+    let body = stream.encode_unary(body, &hold.final_usage());
+    hold.record_answer(&body);
+    hold.keep_answer(&context, AnswerForm::whole(stream.dialect()), receipt.cost);
+    reply.body = Body::Whole(body);
     drop(guard);
     Ok(reply)
 }

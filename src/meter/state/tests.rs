@@ -76,6 +76,7 @@ fn settle(state: &mut LedgerState, number: u128, cost: i128) -> Vec<BudgetId> {
         upstream_status: 200,
         first_content_ms: None,
         note: None,
+        cache: None,
     };
     state.apply(&LedgerEvent::Settle(Settlement { hold, ending }))
 }

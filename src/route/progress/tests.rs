@@ -26,6 +26,7 @@ fn target(model: &str, weight: u32, order: u32) -> TargetConfig {
 
 fn route(name: &str, targets: &[&str]) -> RouteConfig {
     RouteConfig {
+        cache: Default::default(),
         name: name.to_owned(),
         targets: targets.iter().map(|model| target(model, 1, 0)).collect(),
         strategy: Strategy::Ordered,

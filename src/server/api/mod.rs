@@ -10,6 +10,7 @@ pub(crate) mod backup;
 mod body;
 mod budget_fields;
 pub(crate) mod budgets;
+pub(crate) mod cache;
 mod call;
 pub(crate) mod captures;
 pub(crate) mod clock;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::auth::directory::Directory;
 use crate::domain::attempt::FailureNote;
 use crate::domain::attribution::Tag;
+use crate::domain::cache::CacheNote;
 use crate::domain::event::{Charge, Correction, CostLine, PriceCard, StatusClass};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
@@ -73,6 +74,10 @@ pub(crate) struct RequestJson<'a> {
     failure: Option<Value>,
     /// `reason: cause` of a failure that is the provider's
     upstream_error_detail: Option<&'a str>,
+    /// lookup in the cache of answers; null where it is off
+    cache: Option<Value>,
+    /// cost that an answer of the cache saved
+    saved_cost_usd: Option<String>,
 }
 
 impl RequestJson<'_> {
@@ -135,6 +140,8 @@ impl RequestJson<'_> {
             wait_ms: 0,
             failure: None,
             upstream_error_detail: None,
+            cache: None,
+            saved_cost_usd: None,
         }
     }
 
@@ -144,6 +151,7 @@ impl RequestJson<'_> {
         let filled = |text: &&str| !text.is_empty();
         let card = ending.lines.iter().find_map(|line| line.card.as_deref());
         let failure = note.and_then(|note| note.failure.as_ref());
+        let hit = ending.cache.as_deref().filter(|note| note.outcome.is_hit());
         RequestJson {
             id: hold.id.request.to_string(),
             object: "request",
@@ -185,6 +193,8 @@ impl RequestJson<'_> {
             upstream_error_detail: failure
                 .map(|failure| failure.detail.as_str())
                 .filter(filled),
+            cache: ending.cache.as_deref().map(cache_json),
+            saved_cost_usd: hit.map(|note| note.saved.to_string()),
         }
     }
 }
@@ -227,6 +237,18 @@ fn failure_json(failure: &FailureNote) -> Value {
         "vendor_code": vendor_code,
         "decision": failure.decision.as_str(),
         "why": failure.why,
+    })
+}
+
+/// Outcome of the lookup, and the entry that answered or, for a miss, the nearest one with the guard that refused it.
+fn cache_json(note: &CacheNote) -> Value {
+    json!({
+        "outcome": note.outcome.as_str(),
+        "entry": note.entry.map(|id| id.to_string()),
+        "own_entry": note.own.map(|id| id.to_string()),
+        "similarity": note.similarity.map(|similarity| similarity.to_string()),
+        "reason": Some(&note.reason).filter(|reason| !reason.is_empty()),
+        "age_s": note.outcome.is_hit().then_some(note.age_ms / 1_000),
     })
 }
 

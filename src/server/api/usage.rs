@@ -64,6 +64,8 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
         "audio_tokens",
         "searches",
         "second_model_tokens",
+        "cache_hits",
+        "saved_cost_usd",
         "duration_p50_ms",
         "duration_p95_ms",
         "first_content_p50_ms",
@@ -194,9 +196,11 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
         ("audio_tokens", sums.audio),
         ("searches", sums.searches),
         ("second_model_tokens", sums.second_models),
+        ("cache_hits", sums.cache_hits),
     ];
     members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());
+    members.insert("saved_cost_usd".to_owned(), sums.saved.to_string().into());
     for (name, histogram, percent) in quantiles(sums) {
         members.insert(name.to_owned(), histogram.quantile_ms(percent).into());
     }

@@ -256,7 +256,7 @@ pub(in crate::store) fn stated_keys(
 
 /// Contribution of a record to its roll-ups.
 pub(in crate::store) fn sums_of(settlement: &Settlement) -> RollupSums {
-    let usage = &settlement.ending.usage;
+    let (usage, cache) = (&settlement.ending.usage, settlement.ending.cache.as_deref());
     let second_models = usage.second_models.iter();
     let second_models = second_models.map(|second| {
         second
@@ -278,6 +278,8 @@ pub(in crate::store) fn sums_of(settlement: &Settlement) -> RollupSums {
         second_models: second_models.fold(0, u64::saturating_add),
         latencies: latencies_of(settlement),
         cost: settlement.ending.cost,
+        cache_hits: cache.map_or(0, |note| u64::from(note.outcome.is_hit())),
+        saved: cache.map_or(Money::ZERO, |note| note.saved),
     }
 }
 

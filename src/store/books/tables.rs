@@ -4,7 +4,7 @@
 use redb::TableDefinition;
 
 /// Raised with every change of the tables or of the meaning of their keys.
-pub(in crate::store) const SCHEMA: u64 = 11;
+pub(in crate::store) const SCHEMA: u64 = 12;
 
 /// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; after the first run `clock_now_ms`,
 /// `clock_boot_ms`, `clock_jumped_ms`, and if known `clock_boot_high`, `clock_boot_low`; after the first deletion `kept_requests_ms`,

@@ -12,6 +12,7 @@ use crate::domain::event::{
 use crate::domain::id::RequestId;
 use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::money::Money;
+use crate::store::codec::cache::{CacheRow, CacheVersion, cache_row};
 use crate::store::codec::hold::{
     Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
     progress_of, progress_row, usage_row,
@@ -28,6 +29,7 @@ pub(in crate::store) struct SettlementRow<
     S = Vec<String>,
     L = LinesRow<'a>,
     N = Option<NoteRow<'a>>,
+    C = Option<CacheRow<'a>>,
 > {
     hold: HoldRow<'a, V, S>,
     ended_ms: u64,
@@ -41,17 +43,25 @@ pub(in crate::store) struct SettlementRow<
     first_content_ms: Option<u64>,
     /// since version 4
     note: N,
+    /// since version 6
+    cache: C,
 }
 
 /// Settlement of version 2.
-type SettlementRowV2<'a> = SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
+type SettlementRowV2<'a> =
+    SettlementRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent, Absent>;
 
 /// Settlement of version 3.
-type SettlementRowV3<'a> = SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+type SettlementRowV3<'a> =
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent, Absent>;
 
 /// Settlement of version 4.
 type SettlementRowV4<'a> =
-    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>>;
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>, Absent>;
+
+/// Settlement of version 5.
+type SettlementRowV5<'a> =
+    SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRow<'a>>, Absent>;
 
 /// Position in `CostLine::CLASSES`, count, rate.
 type LineRowV2 = (u8, u64, u64);
@@ -92,6 +102,7 @@ pub(in crate::store) enum EventRow<
     S = Vec<String>,
     L = LinesRow<'a>,
     N = Option<NoteRow<'a>>,
+    C = Option<CacheRow<'a>>,
 > {
     Hold(HoldRow<'a, V, S>),
     Progress {
@@ -99,7 +110,7 @@ pub(in crate::store) enum EventRow<
         attempt: u8,
         progress: ProgressRow<V>,
     },
-    Settle(SettlementRow<'a, V, S, L, N>),
+    Settle(SettlementRow<'a, V, S, L, N, C>),
     Release {
         request: u128,
         attempt: u8,
@@ -219,12 +230,18 @@ fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> 
         upstream_status: ending.upstream_status,
         first_content_ms: ending.first_content_ms,
         note: ending.note.as_deref().map(note_row),
+        cache: ending.cache.as_deref().map(cache_row),
     })
 }
 
-fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
-    row: SettlementRow<'_, V, S, L, N>,
-) -> Result<Settlement, String> {
+fn settlement_of<V, S, L, N, C>(row: SettlementRow<'_, V, S, L, N, C>) -> Result<Settlement, String>
+where
+    V: UsageVersion,
+    S: Into<Vec<String>>,
+    L: LinesVersion,
+    N: NoteVersion,
+    C: CacheVersion,
+{
     let ending = CallResult {
         ended_ms: row.ended_ms,
         status: status_of(row.status)?,
@@ -236,6 +253,7 @@ fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: Note
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
         note: row.note.note()?.map(Box::new),
+        cache: row.cache.cache()?.map(Box::new),
     };
     Ok(Settlement {
         hold: hold_of(row.hold)?,
@@ -243,9 +261,14 @@ fn settlement_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: Note
     })
 }
 
-fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersion>(
-    row: EventRow<'_, V, S, L, N>,
-) -> Result<LedgerEvent, String> {
+fn event_of<V, S, L, N, C>(row: EventRow<'_, V, S, L, N, C>) -> Result<LedgerEvent, String>
+where
+    V: UsageVersion,
+    S: Into<Vec<String>>,
+    L: LinesVersion,
+    N: NoteVersion,
+    C: CacheVersion,
+{
     let hold_id = |request, attempt| HoldId {
         request: RequestId(request),
         attempt,
@@ -274,19 +297,22 @@ fn event_of<V: UsageVersion, S: Into<Vec<String>>, L: LinesVersion, N: NoteVersi
 
 impl StoredValue for LedgerEvent {
     const KIND: &'static str = "event";
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
     type Row = EventRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<LedgerEvent, String> {
-        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent>;
-        type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent>;
+        type RowV2<'a> = EventRow<'a, UsageRowV2<'a>, Absent, Vec<LineRowV2>, Absent, Absent>;
+        type RowV3<'a> = EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Absent, Absent>;
         type RowV4<'a> =
-            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>>;
+            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRowV4<'a>>, Absent>;
+        type RowV5<'a> =
+            EventRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRow<'a>>, Absent>;
         match version {
             2 => read_row(bytes).and_then(|row: RowV2<'_>| event_of(row)),
             3 => read_row(bytes).and_then(|row: RowV3<'_>| event_of(row)),
             4 => read_row(bytes).and_then(|row: RowV4<'_>| event_of(row)),
-            5 => read_row(bytes).and_then(LedgerEvent::from_row),
+            5 => read_row(bytes).and_then(|row: RowV5<'_>| event_of(row)),
+            6 => read_row(bytes).and_then(LedgerEvent::from_row),
             other => Err(unknown_version::<LedgerEvent>(other)),
         }
     }
@@ -316,7 +342,7 @@ impl StoredValue for LedgerEvent {
 
 impl StoredValue for Settlement {
     const KIND: &'static str = "usage record";
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
     type Row = SettlementRow<'static>;
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<Settlement, String> {
@@ -324,7 +350,8 @@ impl StoredValue for Settlement {
             2 => read_row(bytes).and_then(|row: SettlementRowV2<'_>| settlement_of(row)),
             3 => read_row(bytes).and_then(|row: SettlementRowV3<'_>| settlement_of(row)),
             4 => read_row(bytes).and_then(|row: SettlementRowV4<'_>| settlement_of(row)),
-            5 => read_row(bytes).and_then(Settlement::from_row),
+            5 => read_row(bytes).and_then(|row: SettlementRowV5<'_>| settlement_of(row)),
+            6 => read_row(bytes).and_then(Settlement::from_row),
             other => Err(unknown_version::<Settlement>(other)),
         }
     }
@@ -374,18 +401,23 @@ type Buckets = Vec<(u8, u64)>;
 
 impl StoredValue for RollupSums {
     const KIND: &'static str = "roll-up";
-    const VERSION: u8 = 4;
-    type Row = (RollupRowV2, [u64; 6], Buckets, Buckets);
+    const VERSION: u8 = 5;
+    /// sums, details, latencies, answers of the cache and the cost that they saved
+    type Row = (RollupRowV2, [u64; 6], Buckets, Buckets, (u64, i128));
 
     fn decode_version(version: u8, bytes: &[u8]) -> Result<RollupSums, String> {
-        let without_latencies =
-            |sums, details| RollupSums::from_row((sums, details, Vec::new(), Vec::new()));
+        type RowV4 = (RollupRowV2, [u64; 6], Buckets, Buckets);
+        let uncached = |(sums, details, duration, first_content): RowV4| {
+            RollupSums::from_row((sums, details, duration, first_content, (0, 0)))
+        };
+        let without_latencies = |sums, details| uncached((sums, details, Vec::new(), Vec::new()));
         match version {
             2 => read_row(bytes).and_then(|row: RollupRowV2| without_latencies(row, [0; 6])),
             3 => read_row(bytes).and_then(|(sums, details): (RollupRowV2, [u64; 6])| {
                 without_latencies(sums, details)
             }),
-            4 => read_row(bytes).and_then(RollupSums::from_row),
+            4 => read_row(bytes).and_then(uncached),
+            5 => read_row(bytes).and_then(RollupSums::from_row),
             other => Err(unknown_version::<RollupSums>(other)),
         }
     }
@@ -412,10 +444,12 @@ impl StoredValue for RollupSums {
             buckets(&self.latencies.duration),
             buckets(&self.latencies.first_content),
         );
-        write_row(&(sums, details, latencies.0, latencies.1), into)
+        let cached = (self.cache_hits, self.saved.pico());
+        write_row(&(sums, details, latencies.0, latencies.1, cached), into)
     }
 
-    fn from_row((sums, details, duration, first_content): Self::Row) -> Result<RollupSums, String> {
+    fn from_row(row: Self::Row) -> Result<RollupSums, String> {
+        let (sums, details, duration, first_content, (cache_hits, saved)) = row;
         let histogram = |buckets: Buckets| {
             Histogram::of_filled(buckets).ok_or_else(|| "unknown bucket of a latency".to_owned())
         };
@@ -445,6 +479,8 @@ impl StoredValue for RollupSums {
                 first_content: histogram(first_content)?,
             },
             cost: Money::from_pico(cost),
+            cache_hits,
+            saved: Money::from_pico(saved),
         })
     }
 }

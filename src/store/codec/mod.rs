@@ -2,6 +2,7 @@
 //! version, decoders read every earlier one. A decoder trusts no length, leaves no byte unread, and never panics.
 
 mod audit;
+mod cache;
 mod capture;
 mod creation;
 mod declaration;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::attempt::{AttemptNote, Decision, FailureClass, FailureNote};
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::budget::{Action, Budget, Owner, Period};
+use crate::domain::cache::{CacheEntryId, CacheNote, CacheOutcome, Similarity};
 use crate::domain::event::{
     CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, LineUnit, PriceCard, Progress,
     Settlement, Status, Subject,
@@ -122,6 +123,7 @@ pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
         upstream_status: 200,
         first_content_ms: Some(3),
         note: None,
+        cache: None,
     };
     Settlement {
         hold: sample_hold(at_ms),
@@ -153,21 +155,33 @@ fn codec_settlement_of_version_4_is_read_without_a_detail() {
         .failure
         .map_or(0, |failure| failure.detail.len());
     let mut old = settlement.encode().expect("encodes");
-    old.truncate(old.len() - detail - 1);
+    // the cache's note is absent in one byte
+    old.truncate(old.len() - 1 - detail - 1);
     old[0] = 4;
     let note = settlement.ending.note.as_mut().expect("a note");
     note.failure.as_mut().expect("a failure").detail.clear();
     assert_eq!(Settlement::decode(&old).ok(), Some(settlement));
 }
 
-/// A settlement of version 3 is one of version 5 without its last byte, which says that there is no note.
+/// A settlement of version 5 is one of version 6 without its last byte, which says that there is no lookup in the cache.
+#[test]
+fn codec_settlement_of_version_5_is_read_without_a_lookup() {
+    let mut settlement = sample_settlement(2);
+    settlement.ending.note = Some(Box::new(sample_note()));
+    let mut old = settlement.encode().expect("encodes");
+    assert_eq!((old[0], old.pop()), (6, Some(0)));
+    old[0] = 5;
+    assert_eq!(Settlement::decode(&old).ok(), Some(settlement));
+}
+
+/// A settlement of version 3 is one of version 6 without its last two bytes: no note, no lookup in the cache.
 #[test]
 fn codec_settlement_of_version_3_is_read_without_a_note() {
     let settlement = sample_settlement(2);
     let event = LedgerEvent::Settle(settlement.clone());
     let old = |bytes: Vec<u8>| {
-        assert_eq!((bytes[0], bytes.last()), (5, Some(&0)));
-        let mut old = bytes[..bytes.len() - 1].to_vec();
+        assert!(bytes[0] == 6 && bytes.ends_with(&[0, 0]));
+        let mut old = bytes[..bytes.len() - 2].to_vec();
         old[0] = 3;
         old
     };
@@ -207,12 +221,19 @@ fn codec_rollup_of_version_2_is_read_with_zeros() {
             duration: Histogram::of(1_000),
             first_content: Histogram::of(30),
         },
+        cache_hits: 13,
+        saved: Money::from_pico(14),
         ..details
     };
     let bytes = all.encode().expect("encodes");
-    let version_4 = [4, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 1, 10, 1, 1, 1, 1];
-    assert_eq!(bytes, version_4);
+    let version_5 = [
+        5, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 1, 10, 1, 1, 1, 1, 13, 28,
+    ];
+    assert_eq!(bytes, version_5);
     assert_eq!(RollupSums::decode(&bytes).expect("decodes"), all);
+    let version_4 = [4, 1, 2, 3, 4, 5, 12, 7, 8, 9, 10, 11, 12, 1, 10, 1, 1, 1, 1];
+    let before = RollupSums::decode(&version_4).expect("version 4");
+    assert_eq!((before.latencies, before.cache_hits), (all.latencies, 0));
 }
 
 #[test]
@@ -242,6 +263,16 @@ fn codec_events_round_trip() {
         .into();
     let mut noted = sample_settlement(6);
     noted.ending.note = Some(Box::new(sample_note()));
+    let mut cached = sample_settlement(7);
+    cached.ending.cache = Some(Box::new(CacheNote {
+        entry: Some(CacheEntryId([9; 16])),
+        similarity: Some(Similarity(912)),
+        own: Some(CacheEntryId([8; 16])),
+        reason: "number".into(),
+        age_ms: 5,
+        saved: Money::from_pico(77),
+        ..CacheNote::of(CacheOutcome::Semantic)
+    }));
     for event in [
         LedgerEvent::Hold(sample_hold(1)),
         LedgerEvent::Settle(sample_settlement(2)),
@@ -255,6 +286,7 @@ fn codec_events_round_trip() {
         },
         LedgerEvent::Settle(every_class),
         LedgerEvent::Settle(noted),
+        LedgerEvent::Settle(cached),
     ] {
         assert_eq!(
             LedgerEvent::decode(&event.encode().expect("encodes")).expect("decodes"),
@@ -315,7 +347,7 @@ fn codec_damaged_bytes_are_an_error_and_never_a_panic() {
 fn codec_unknown_version_is_refused_with_its_number() {
     let good = LedgerEvent::Hold(sample_hold(1)).encode().expect("encodes");
     for (version, expected) in [
-        (6, "version 6 was written by a newer release"),
+        (7, "version 7 was written by a newer release"),
         (255, "version 255 was written by a newer release"),
         (1, "unknown version 1"),
         (0, "unknown version 0"),

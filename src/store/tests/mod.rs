@@ -1,5 +1,6 @@
 //! The store on a real folder, through its public interface: restarts, kills, damage and failing disks. This file has the helpers.
 
+mod answer_cache;
 mod audit;
 mod audit_attacks;
 mod failing_disk;

@@ -324,6 +324,7 @@ fn result(call: &DemoCall, deployment: &Deployment) -> CallResult {
         upstream_status,
         first_content_ms: answered.then_some(call.first_content_ms),
         note: failure(call.outcome).map(Box::new),
+        cache: None,
     }
 }
 

@@ -336,6 +336,17 @@ fn ledger() -> Vec<Operation> {
             .answers(200, replies::ledger_verification),
         operation("DELETE", "/v1/reasoning-memory", "Delete stored reasoning")
             .answers(200, replies::purge),
+        get("/v1/cache", "Size of the cache of answers").answers(200, replies::cache),
+        get(
+            "/v1/cache/difference",
+            "Words in which the questions of two entries differ",
+        )
+        .query(&[query::ENTRY, query::OTHER_ENTRY])
+        .answers(200, replies::cache_difference),
+        operation("DELETE", "/v1/cache", "Delete answers from the cache")
+            .query(&[query::ENTRY, query::ASKED_MODEL, query::TEAM, query::KEY])
+            .query(&[query::ORGANIZATION, query::ALL])
+            .answers(200, replies::purge),
     ]
 }
 

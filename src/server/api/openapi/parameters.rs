@@ -71,6 +71,10 @@ pub(super) const BUDGET_ACTION: Parameter = of("action", "budgets with this acti
 });
 pub(super) const PROVIDER: Parameter = parameter("provider", "the name of a provider");
 pub(super) const MODEL: Parameter = parameter("model", "a name, or a part or pattern of it");
+pub(super) const ENTRY: Parameter = parameter("entry", "the id of a cache entry");
+pub(super) const OTHER_ENTRY: Parameter = parameter("other", "the id of a cache entry");
+pub(super) const ASKED_MODEL: Parameter = parameter("model", "a name that clients ask for");
+pub(super) const ALL: Parameter = of("all", "everything", flag);
 pub(super) const RESOLVED_NAME: Parameter =
     parameter("model", "the name of a route, an alias or a model");
 pub(super) const START: Parameter = parameter("start", "a date, or an instant in RFC 3339");

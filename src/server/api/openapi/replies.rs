@@ -243,6 +243,25 @@ pub(super) fn purge(_: &mut SchemaGenerator) -> Value {
     object(&[("object", constant("purge")), ("entries", count())])
 }
 
+pub(super) fn cache_difference(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("cache_difference")),
+        ("entry", array(text_schema())),
+        ("other", array(text_schema())),
+    ])
+}
+
+pub(super) fn cache(_: &mut SchemaGenerator) -> Value {
+    object(&[
+        ("object", constant("cache")),
+        ("enabled", flag()),
+        ("entries", count()),
+        ("entry_bytes", count()),
+        ("file_bytes", count()),
+        ("size_bytes_max", nullable(count())),
+    ])
+}
+
 pub(super) fn audit(_: &mut SchemaGenerator) -> Value {
     let event = object(&[
         ("seq", count()),

@@ -127,6 +127,7 @@ fn settle_call(instance: &TestControl, subject: &Subject, at_ms: u64, unique: u1
         upstream_status: 200,
         first_content_ms: Some(120),
         note: None,
+        cache: None,
     };
     instance.ledger.settle(id, ending).expect("logged");
 }
