@@ -51,9 +51,9 @@ fn usage_accept_csv_returns_escaped_table() {
     let team = rows[0]["team"].as_str().expect("a team");
     let expected = format!(
         "day,team,team_name,status,requests,refused_requests,input_tokens,cached_tokens,output_tokens,cost_usd,\
-         cache_write_tokens,reasoning_tokens,image_tokens,audio_tokens,searches,second_model_tokens\r\n\
-         2026-11-22,{team},\"'=SUM(A1), \"\"eng\"\"\",ok,1,0,10,0,20,0.00011,0,0,0,0,0,0\r\n\
-         2026-11-22,{team},\"'=SUM(A1), \"\"eng\"\"\",failed,1,0,0,0,0,0,0,0,0,0,0,0\r\n"
+         cache_write_tokens,reasoning_tokens,image_tokens,audio_tokens,searches,second_model_tokens,cache_hits,saved_cost_usd\r\n\
+         2026-11-22,{team},\"'=SUM(A1), \"\"eng\"\"\",ok,1,0,10,0,20,0.00011,0,0,0,0,0,0,0,0\r\n\
+         2026-11-22,{team},\"'=SUM(A1), \"\"eng\"\"\",failed,1,0,0,0,0,0,0,0,0,0,0,0,0,0\r\n"
     );
     let text = csv.text();
     let head = text.lines().next().unwrap_or_default();
