@@ -104,8 +104,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
-    let import_key = seal_key.for_purpose("imported keys");
-    instance.directory.set_import_key(&import_key);
+    (instance.directory).set_import_key(&seal_key.for_purpose("imported keys"));
     instance.control.open_audit(&seal_key).await?;
     instance
         .control
