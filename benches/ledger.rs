@@ -172,6 +172,7 @@ impl Bench {
             upstream_status: 200,
             first_content_ms: Some(431),
             note: None,
+            cache: None,
         };
         self.ledger
             .settle(held.id, ending)

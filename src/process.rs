@@ -104,10 +104,10 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
-    (instance.directory).set_import_key(&seal_key.for_purpose("imported keys"));
-    instance.control.open_audit(&seal_key).await?;
-    instance
-        .control
+    let (directory, records) = (&instance.directory, &instance.control);
+    directory.set_import_key(&seal_key.for_purpose("imported keys"));
+    records.open_audit(&seal_key).await?;
+    records
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
     let content = ContentStores::open(&config, &instance.disk, &instance.time, &seal_key);

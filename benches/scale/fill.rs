@@ -230,6 +230,7 @@ fn call_result(hold: &Hold, random: u64) -> CallResult {
         upstream_status: 200,
         first_content_ms: Some(300),
         note: None,
+        cache: None,
     }
 }
 

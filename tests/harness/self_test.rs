@@ -223,6 +223,7 @@ fn workers_keep_connections_and_order() {
 fn path_of(vendor: &str, endpoint: &str, model: &str) -> String {
     match endpoint {
         "embeddings" if vendor == "bedrock" => format!("/v1/model/{model}/invoke"),
+        "embeddings" if vendor == "gemini" => format!("/v1/models/{model}:batchEmbedContents"),
         "chat" => "/v1/chat/completions".to_owned(),
         "cohere_chat" => "/v1/v2/chat".to_owned(),
         "generate_content" => format!("/v1/models/{model}:generateContent"),

@@ -103,12 +103,14 @@ impl Dense {
     fn apply(&self, input: &[f32]) -> Vec<f32> {
         let (rows, width) = (self.bias.len(), self.matrix.width);
         let tokens = input.len() / width;
-        let mut codes = vec![0; input.len()];
+        // whole tiles are faster than the rest of one
+        let lines = tokens.next_multiple_of(simd::TILE_LINES);
+        let mut codes = vec![0; lines * width];
         let parts = input.chunks_exact(width).zip(codes.chunks_exact_mut(width));
         let scales: Vec<f32> = parts
             .map(|(values, codes)| quantize(values, codes))
             .collect();
-        let mut sums = vec![0; tokens * rows];
+        let mut sums = vec![0; lines * rows];
         simd::products(&codes, self.matrix.rows, width, &mut sums);
         let mut output = vec![0.0; tokens * rows];
         let parts = output.chunks_exact_mut(rows).zip(sums.chunks_exact(rows));
