@@ -16,8 +16,8 @@ use crate::domain::cache::{CacheEntryId, GuardMode};
 
 /// Questions that wait for the embedder; for further ones the step is left out.
 const QUEUE_MAX: usize = 8;
-/// Longest wait for a vector.
-const WAIT: Duration = Duration::from_secs(2);
+/// Longest wait for a vector; without optimization one takes seconds.
+const WAIT: Duration = Duration::from_millis(if cfg!(debug_assertions) { 300_000 } else { 250 });
 /// Kept questions of one namespace, and of all; further ones are found by equal requests only.
 const NAMESPACE_MAX: usize = 50_000;
 const QUESTIONS_MAX: usize = 200_000;
