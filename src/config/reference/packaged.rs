@@ -46,6 +46,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "issuer",
         "\"https://id.example.com/realms/corp\"",
     ),
+    ("cache", "threshold", "\"0.80\""),
     ("sign_in.oidc", "client_id", "\"gatekeeper\""),
     ("sign_in.oidc", "role_claim", "\"groups\""),
 ];
