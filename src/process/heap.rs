@@ -21,7 +21,9 @@ pub(super) struct HeapRelease {
 }
 
 impl HeapRelease {
+    /// Starts the task, and returns what the start itself has freed: price sheet and limits were read as JSON.
     pub(super) fn start(gateway: Arc<Gateway>) -> HeapRelease {
+        release();
         let (shutdown, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let is_stopped = |value: &bool| *value;

@@ -244,6 +244,7 @@ impl Reader<'_> {
             end: at as u64,
             capacity,
             mapping: None,
+            mapped_at: 0,
         })))
     }
 

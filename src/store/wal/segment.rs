@@ -27,11 +27,15 @@ pub(in crate::store) struct Segment {
     pub capacity: u64,
     /// the file as memory; `None`: each record is a write
     pub mapping: Option<Arc<dyn MappedRecords>>,
+    /// end of the records when the file was mapped
+    pub mapped_at: u64,
 }
 
 /// Bytes after the last record whose pages are present, and how many must be left of them.
-pub(in crate::store) const WINDOW: u64 = 1 << 20;
+pub(in crate::store) const WINDOW: u64 = 256 << 10;
 const WINDOW_MIN: u64 = WINDOW / 2;
+/// Window of a segment without a record since it was mapped: an idle process has no use for more.
+const WINDOW_IDLE: u64 = 64 << 10;
 
 impl Segment {
     /// Creates a zero-filled file: its blocks are allocated, so that fsync has no metadata to write.
@@ -51,17 +55,20 @@ impl Segment {
 
     /// Maps the file, if it is one that may be mapped.
     pub(in crate::store) fn map(&mut self) {
-        self.mapping = self.file.map();
-        if let Some((mapping, from)) = self.window_to_move()
-            && mapping.move_window(from, from + WINDOW).is_err()
-        {
-            self.mapping = None;
-        }
+        self.mapped_at = self.end;
+        let usable = |mapping: &Arc<dyn MappedRecords>| {
+            let to = (self.end + WINDOW_IDLE).min(self.capacity);
+            mapping.move_window(self.end, to).is_ok()
+        };
+        self.mapping = self.file.map().filter(usable);
     }
 
     /// The mapping and the offset at which its window should begin, once little of it is left.
     pub(in crate::store) fn window_to_move(&self) -> Option<(Arc<dyn MappedRecords>, u64)> {
-        let mapping = self.mapping.as_ref()?;
+        let mapping = self
+            .mapping
+            .as_ref()
+            .filter(|_| self.end > self.mapped_at)?;
         let needed = (self.end + WINDOW_MIN).min(self.capacity);
         (mapping.window_end() < needed).then(|| (Arc::clone(mapping), self.end))
     }
@@ -106,6 +113,7 @@ impl Segment {
             end: SEGMENT_HEADER,
             capacity,
             mapping: None,
+            mapped_at: 0,
         })
     }
 
