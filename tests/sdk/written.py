@@ -428,6 +428,8 @@ EXEMPT = [
     (r"openai/chat", r"\.web_search_options: not an object", "invoice::", "the client's own null"),
     (r"ollama/ollama_chat", r"\.tools\[\]\.function\.parameters\.", "", "the server ignores members of schemas that it does not know"),
     (r"deepseek/chat", r"\.(thinking|messages\[\]\.reasoning_content): unknown", "", "DeepSeek's own members in OpenAI's types"),
+    (r"(openai|azure)/(chat|responses)", r"\.(messages\[\]\.(content\[\]\.cache_control|reasoning_content|x_unknown)|x_unknown): unknown", "inference::vendor_limits", "members of a client that speaks the vendor's own dialect, passed on as they are"),
+    (r"together/embeddings", r"\.(dimensions|encoding_format): unknown", "inference::matrix", "members of a client that speaks the vendor's own dialect, passed on as they are"),
     (r"xai/chat", r"\.messages\[\]\.reasoning_content: unknown", "", "xAI's own member in OpenAI's types"),
     (r"(deepseek|xai)/.*", r"\.(messages\[\]\.)?x_unknown: unknown", "", "members of the client, which the server ignores"),
     (r"openrouter/chat", r"\.(n|x_unknown|messages\[\]\.(x_unknown|reasoning_content)): unknown", "", "members of the client, which OpenRouter hands on or ignores"),
