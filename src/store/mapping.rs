@@ -1,12 +1,13 @@
 //! Shared mapping of a log segment: a record is a store into pages that the kernel already owns, so an append calls nothing, and a
 //! process that is killed loses nothing. `fdatasync` makes it durable, as after a write.
 //!
-//! What the unsafe code relies on:
+//! Invariants of the unsafe code:
 //! - The mapping is shared and covers the file as long as this value lives; nobody shortens a segment of a locked data folder, and one
 //!   that was replaced is noticed within a second.
 //! - Stores stay inside the window whose pages `MADV_POPULATE_WRITE` has made present and writable: a page that cannot be had is an
-//!   error of that call, never a signal at a store. Only files without a hole are mapped, on file systems that allocate nothing
-//!   when such a page is written (ext4, xfs, tmpfs).
+//!   error of that call. Only files without a hole are mapped, on file systems that allocate nothing when such a page is written (ext4,
+//!   xfs, tmpfs). A page that was written back, evicted and cannot be read again would still end the process with SIGBUS: recovery then
+//!   reads the log as after a kill.
 //! - One thread at a time stores, under the lock of the log; no reference into the mapping is ever made, and readers use the file.
 
 use std::fs::File;
