@@ -17,6 +17,7 @@ export async function routed(kit, stage, binary) {
     await kit.test("a route shows weight, state and failed calls of each deployment as the API states them", async () => {
       await kit.show(page, "models");
       const card = page.locator("section[aria-label='Routes']");
+      await card.locator("tr", { hasText: "west/simulator-small" }).waitFor();
       const cells = async (name) => (await card.locator("tr", { hasText: name }).locator("th, td").allInnerTexts()).map((text) => text.replace(/\s+/g, " "));
       const [east, west] = [await cells("east/simulator-small"), await cells("west/simulator-small")];
       equal([east[1], east[2], east[7]], ["available", "3 75%", "0"], "the one that answers");
