@@ -10,7 +10,7 @@ use crate::control::audit::forward::AuditCopies;
 use crate::control::audit::{checkpoints, denials, forward, process_events};
 use crate::control::plane::Control;
 use crate::control::{
-    clock, key_uses, oidc, retention, session_times, unlogged_endings, would_refuse,
+    clock, key_uses, oidc, prices, retention, session_times, unlogged_endings, would_refuse,
 };
 
 /// Running background tasks and their shutdown signal.
@@ -28,6 +28,7 @@ impl BackgroundTasks {
         copies: AuditCopies,
     ) -> BackgroundTasks {
         clock::store_time(control).await;
+        prices::note_sheet(control).await;
         let (shutdown, receiver) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), receiver.clone()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::price::Sheet;
-use crate::store::{AppliedSheet, Store, StoreError};
+use crate::store::{AppliedSheet, SheetName, Store, StoreError};
 
 /// Puts a sheet in force.
 pub type PricePublisher = dyn Fn(Arc<Sheet>) + Send + Sync;
@@ -14,6 +14,8 @@ pub type PricePublisher = dyn Fn(Arc<Sheet>) + Send + Sync;
 pub(super) struct PriceBoard {
     applied: ArcSwapOption<AppliedSheet>,
     publish: Arc<PricePublisher>,
+    /// of the sheet in force at the start; `None` without one
+    at_start: Option<SheetName>,
 }
 
 impl Default for PriceBoard {
@@ -21,6 +23,7 @@ impl Default for PriceBoard {
         PriceBoard {
             applied: ArcSwapOption::empty(),
             publish: Arc::new(|_| {}),
+            at_start: None,
         }
     }
 }
@@ -40,6 +43,7 @@ pub enum PricesError {
 pub struct StoredPrices {
     pub sheet: Arc<Sheet>,
     applied: Option<AppliedSheet>,
+    is_applied: bool,
 }
 
 impl StoredPrices {
@@ -56,16 +60,29 @@ impl StoredPrices {
         Ok(StoredPrices {
             sheet: Arc::new(sheet),
             applied,
+            is_applied,
         })
     }
 }
 
 impl PriceBoard {
-    pub fn new(stored: StoredPrices, publish: Arc<PricePublisher>) -> PriceBoard {
+    /// `embedded`: hash of the embedded sheet.
+    pub fn new(stored: StoredPrices, publish: Arc<PricePublisher>, embedded: &str) -> PriceBoard {
+        let applied = stored.applied.as_ref().filter(|_| stored.is_applied);
+        let sha256 = applied.map_or(embedded, |applied| &applied.sha256);
         PriceBoard {
+            at_start: Some(SheetName {
+                as_of: stored.sheet.as_of.clone(),
+                sha256: sha256.to_owned(),
+            }),
             applied: ArcSwapOption::from_pointee(stored.applied),
             publish,
         }
+    }
+
+    /// Name of the sheet in force at the start.
+    pub fn at_start(&self) -> Option<SheetName> {
+        self.at_start.clone()
     }
 
     /// The applied sheet, even if a newer embedded one is in force.

@@ -14,7 +14,7 @@ use crate::control::price_board::{PriceBoard, PricePublisher, StoredPrices, choo
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::price::Sheet;
 use crate::price::sheet_difference::SheetDifference;
-use crate::store::{AppliedSheet, sha256};
+use crate::store::{AppliedSheet, SheetName, sha256};
 
 /// Facts of a sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,15 @@ pub struct SheetFacts {
     pub models: usize,
     /// `None`: embedded in the binary
     pub applied_ms: Option<u64>,
+}
+
+impl SheetFacts {
+    fn name(&self) -> SheetName {
+        SheetName {
+            as_of: self.as_of.clone(),
+            sha256: self.sha256.clone(),
+        }
+    }
 }
 
 /// Sheet in force, and the applied one that a newer embedded one has replaced.
@@ -53,7 +62,7 @@ impl Control {
     #[must_use]
     pub fn with_prices(self, stored: StoredPrices, publish: Arc<PricePublisher>) -> Control {
         Control {
-            prices: Arc::new(PriceBoard::new(stored, publish)),
+            prices: Arc::new(PriceBoard::new(stored, publish, embedded_sha256())),
             ..self
         }
     }
@@ -101,7 +110,9 @@ impl Control {
             "removed": plan.difference.removed.len(),
             "changed": plan.difference.changed.len(),
         });
+        let name = plan.after.name();
         let apply = move |change: &mut Change<'_, '_>| {
+            change.books.note_sheet(applied.at_ms, &name)?;
             change.books.put_applied_sheet(Some(applied))?;
             change.audit("prices.applied", "prices", &detail)
         };
@@ -116,6 +127,7 @@ impl Control {
     ) -> Result<SheetFacts, ApiError> {
         let facts = computed(|| Ok(embedded_facts(&Sheet::embedded()))).await?;
         let detail = json!({ "as_of": facts.as_of, "sha256": facts.sha256 });
+        let (name, now_ms) = (facts.name(), self.now_ms());
         let reset = move |change: &mut Change<'_, '_>| {
             if !change.books.has_applied_sheet()? {
                 return Err(ApiError::new(
@@ -123,6 +135,7 @@ impl Control {
                     "no price sheet applied; the embedded one is in force",
                 ));
             }
+            change.books.note_sheet(now_ms, &name)?;
             change.books.put_applied_sheet(None)?;
             change.audit("prices.reset", "prices", &detail)
         };
@@ -147,6 +160,21 @@ impl Control {
             Ok((plan, applied))
         })
         .await
+    }
+}
+
+/// Notes the sheet of this start in the books, so that a record leads to its prices.
+pub(super) async fn note_sheet(control: &Control) {
+    let Some(name) = control.prices.at_start() else {
+        return;
+    };
+    let at_ms = control.now_ms();
+    let noted = control.store.write(move |books| {
+        let noted = books.note_sheet(at_ms, &name);
+        noted.map_err(ApiError::from)
+    });
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, "price sheet of this start not noted");
     }
 }
 
@@ -305,6 +333,11 @@ mod tests {
         assert_eq!(reset.expect("reset").applied_ms, None);
         assert_eq!(published.lock().expect("no panic").len(), 2);
         assert_eq!(instance.store.applied_sheet().expect("readable"), None);
+        let at = |at_ms| instance.store.sheet_at(at_ms).expect("readable");
+        let name = |at_ms| at(at_ms).map(|name| name.sha256);
+        let now_ms = control.now_ms();
+        assert_eq!(name(now_ms).as_deref(), Some(embedded_sha256()));
+        assert_eq!(name(now_ms - 1), None, "before the first");
         let again = control.reset_price_sheet(&grant(may::ChangePrices)).await;
         assert_eq!(
             again.expect_err("nothing to reset").code,

@@ -19,7 +19,9 @@ use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
 use crate::domain::role::Scope;
-use crate::store::{EntryHead, FeedCursor, Record, RecordIndex, RequestLogEntry, Scan, ScanPage};
+use crate::store::{
+    EntryHead, FeedCursor, Record, RecordIndex, RequestLogEntry, Scan, ScanPage, SheetName,
+};
 
 /// Entries of a page, unless the query sets another limit.
 pub const REQUESTS_DEFAULT: usize = 50;
@@ -106,6 +108,15 @@ pub struct RequestDetail {
     pub attempts: Vec<Record>,
     pub refusal: Option<Refusal>,
     pub budgets: Vec<Budget>,
+    /// in force at the admission; `None` if no line has its prices
+    pub price_sheet: Option<SheetName>,
+}
+
+/// A line of the record has a rate of the price sheet, not of the operator.
+fn has_sheet_price(record: &Record) -> bool {
+    let cards = record.settlement.ending.lines.iter();
+    let mut cards = cards.filter_map(|line| line.card.as_deref());
+    cards.any(|card| !card.is_own)
 }
 
 impl RequestQuery {
@@ -300,8 +311,14 @@ impl Control {
         id: RequestId,
     ) -> Result<RequestDetail, ApiError> {
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let known = self.read(move |store| Ok((store.request(id)?, store.refusal(id)?)));
-        let (attempts, refusal) = known.await?;
+        let known = self.read(move |store| {
+            let (attempts, refusal) = (store.request(id)?, store.refusal(id)?);
+            let of_sheet = attempts.iter().find(|record| has_sheet_price(record));
+            let admitted_ms = of_sheet.map(|record| record.settlement.hold.at_ms);
+            let sheet = admitted_ms.map(|at_ms| store.sheet_at(at_ms)).transpose()?;
+            Ok((attempts, refusal, sheet.flatten()))
+        });
+        let (attempts, refusal, price_sheet) = known.await?;
         let directory = self.directory();
         let key = attempts
             .first()
@@ -327,6 +344,7 @@ impl Control {
             attempts,
             refusal,
             budgets,
+            price_sheet,
         })
     }
 }

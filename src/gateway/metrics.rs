@@ -1,4 +1,4 @@
-//! Counters of the data plane for `/metrics`: calls by status, refusals by error code, latency of reply heads.
+//! Counters of the data plane for `/metrics`: calls by status, refusals by error code, latencies of reply heads and first contents.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,22 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::domain::api_error::ErrorCode;
 use crate::domain::cache::{CacheNote, CacheOutcome};
 use crate::domain::event::Status;
 use crate::domain::money::Money;
-
-/// Slowest latency that is told apart, in ms.
-const LATENCY_MAX_MS: u64 = 3_600_000;
-const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 1.0];
+use crate::gateway::latency_counts::LatencyCounts;
 
 #[derive(Default)]
 pub struct Metrics {
     ended: [AtomicU64; Status::ALL.len()],
     refused: Mutex<BTreeMap<&'static str, u64>>,
-    latency: Mutex<Option<Histogram<u64>>>,
+    heads: LatencyCounts,
+    first_contents: LatencyCounts,
     lookups: [AtomicU64; CacheOutcome::ALL.len()],
     saved: Mutex<Money>,
 }
@@ -53,14 +49,12 @@ impl Metrics {
 
     /// Records the latency of a reply head, upstream time included.
     pub(super) fn answered(&self, took: Duration) {
-        let took_ms = (took.as_millis() as u64).clamp(1, LATENCY_MAX_MS);
-        let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
-        if latency.is_none() {
-            *latency = Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).ok();
-        }
-        if let Some(histogram) = latency.as_mut() {
-            histogram.saturating_record(took_ms);
-        }
+        self.heads.record(took.as_millis() as u64);
+    }
+
+    /// Records the time from admission to the first content.
+    pub(super) fn began_content(&self, ms: u64) {
+        self.first_contents.record(ms);
     }
 
     /// Writes the counters in the text format of Prometheus.
@@ -84,22 +78,9 @@ impl Metrics {
         {
             let _ = writeln!(into, "gatekeeper_refused_total{{code=\"{code}\"}} {count}");
         }
-        if let Some(histogram) = self
-            .latency
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-        {
-            let _ = writeln!(into, "# TYPE gatekeeper_answer_ms summary");
-            for quantile in QUANTILES {
-                let value = histogram.value_at_quantile(quantile);
-                let _ = writeln!(
-                    into,
-                    "gatekeeper_answer_ms{{quantile=\"{quantile}\"}} {value}"
-                );
-            }
-            let _ = writeln!(into, "gatekeeper_answer_ms_count {}", histogram.len());
-        }
+        self.heads.write(into, "gatekeeper_answer_seconds");
+        let contents = "gatekeeper_first_content_seconds";
+        self.first_contents.write(into, contents);
     }
 
     fn write_lookups(&self, into: &mut String) {

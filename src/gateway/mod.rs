@@ -22,6 +22,7 @@ mod exchange;
 mod failed_call;
 mod figures;
 mod inflight;
+mod latency_counts;
 mod lookup;
 mod metrics;
 mod mirror;

@@ -21,6 +21,13 @@ impl AppliedSheet {
     }
 }
 
+/// Name of a sheet: its source with the month, and the hash of its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SheetName {
+    pub as_of: String,
+    pub sha256: String,
+}
+
 /// Lower-case hexadecimal SHA-256 of a sheet.
 pub fn sha256(text: &str) -> String {
     let digest = Sha256::digest(text);

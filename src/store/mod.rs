@@ -30,7 +30,7 @@ pub mod seal;
 mod tests;
 mod wal;
 
-pub use applied_sheet::{AppliedSheet, sha256};
+pub use applied_sheet::{AppliedSheet, SheetName, sha256};
 pub use books::alerts::UndeliveredAlert;
 pub use books::audit::append::AuditEvent;
 pub use books::audit::read::{AuditPage, AuditScan};

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod init;
 mod keys;
+mod metrics;
 mod oidc;
 mod prices;
 mod reload;

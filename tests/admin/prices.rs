@@ -66,6 +66,14 @@ impl Fixture {
         file.display().to_string()
     }
 
+    /// Sheet that the newest request was priced with, as its record names it.
+    fn sheet_of_newest(&self) -> Value {
+        let admin = self.gatekeeper.admin();
+        let newest = admin.get("/v1/requests?limit=1").json()["data"][0]["id"].clone();
+        let path = format!("/v1/requests/{}", newest.as_str().expect("an id"));
+        admin.get(&path).json()["price_sheet"].clone()
+    }
+
     fn events(&self, action: &str) -> Vec<Value> {
         let events = self
             .gatekeeper
@@ -87,6 +95,8 @@ const DEAR_PICO: i128 = 6_000_000_000;
 fn applied_sheet_prices_the_next_call_and_survives_kill_and_restore() {
     let mut fixture = Fixture::new();
     let listed = fixture.cost();
+    let embedded = fixture.sheet_of_newest();
+    assert!(embedded["as_of"].is_string(), "{embedded}");
     let file = fixture.write_sheet("sheet.json", "ours, 2100-01", dear());
     fixture
         .run(&["prices", "diff", &file])
@@ -109,6 +119,9 @@ fn applied_sheet_prices_the_next_call_and_survives_kill_and_restore() {
         .assert_exit_code(0)
         .json();
     assert_eq!(fixture.cost(), DEAR_PICO, "in force at once");
+    let named = fixture.sheet_of_newest();
+    assert_eq!(named["as_of"], "ours, 2100-01");
+    assert_eq!(named["sha256"], applied["after"]["sha256"]);
     let event = fixture.events("prices.applied").remove(0);
     assert_eq!(event["detail"]["sha256"], applied["after"]["sha256"]);
     fixture
@@ -131,6 +144,7 @@ fn applied_sheet_prices_the_next_call_and_survives_kill_and_restore() {
         .assert_exit_code(0)
         .assert_stdout(&["price sheet of the release"]);
     assert_eq!(fixture.cost(), listed, "the embedded sheet again");
+    assert_eq!(fixture.sheet_of_newest(), embedded);
     assert_eq!(fixture.events("prices.reset").len(), 1);
     fixture.run(&["prices", "reset"]).assert_exit_code(1);
     fixture.gatekeeper.stop();

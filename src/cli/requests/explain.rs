@@ -71,6 +71,9 @@ fn render_request(request: &Value, style: &Style) -> String {
             named("team_name", &first["team"])
         );
     }
+    if let Some(sheet) = request["price_sheet"]["as_of"].as_str() {
+        text += &format!("  prices   {sheet}\n");
+    }
     let refusal = &request["refusal"];
     if !refusal.is_null() {
         text += &render_refusal(

@@ -60,7 +60,7 @@ impl Settler {
         result: CallResult,
         first: bool,
     ) -> Result<Receipt, AppendError> {
-        let status = result.status;
+        let (status, first_content_ms) = (result.status, result.first_content_ms);
         let mut receipt = self.ledger.settle(id, result).inspect_err(|error| {
             if first {
                 tracing::error!(error = %error, request = %id.request, "settlement not logged, hold kept");
@@ -71,6 +71,9 @@ impl Settler {
         self.alerts.send(std::mem::take(&mut receipt.alerts));
         if first {
             self.metrics.ended(status);
+            first_content_ms
+                .into_iter()
+                .for_each(|ms| self.metrics.began_content(ms));
         }
         Ok(receipt)
     }

@@ -129,6 +129,7 @@ fn detail_json(id: RequestId, detail: &RequestDetail, zone: &Zone, directory: &D
         "refusal": detail.refusal.as_ref().map(RequestJson::of_refusal),
         "attempts": detail.attempts.iter().map(RequestJson::of).collect::<Vec<_>>(),
         "budgets": detail.budgets.iter().map(budget).collect::<Vec<_>>(),
+        "price_sheet": detail.price_sheet.as_ref().map(|sheet| json!({ "as_of": sheet.as_of, "sha256": sheet.sha256 })),
     })
 }
 

@@ -3,9 +3,9 @@
 
 use redb::{ReadableDatabase, ReadableTable, TableError};
 
-use crate::store::applied_sheet::AppliedSheet;
+use crate::store::applied_sheet::{AppliedSheet, SheetName};
 use crate::store::books::store::Store;
-use crate::store::books::tables::PRICES;
+use crate::store::books::tables::{PRICE_SHEETS, PRICES};
 use crate::store::books::tenants::{ChangeTransaction, RowChange};
 use crate::store::error::StoreError;
 
@@ -43,7 +43,40 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Name of the sheet that was in force at an instant; `None` before the first that was noted.
+    pub fn sheet_at(&self, at_ms: u64) -> Result<Option<SheetName>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = match read.open_table(PRICE_SHEETS) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let row = table.range(..=at_ms)?.next_back().transpose()?;
+        Ok(row.and_then(|(_, name)| sheet_name(name.value())))
+    }
+}
+
+fn sheet_name(row: &str) -> Option<SheetName> {
+    let (sha256, as_of) = row.split_once(' ')?;
+    Some(SheetName {
+        as_of: as_of.to_owned(),
+        sha256: sha256.to_owned(),
+    })
+}
+
 impl ChangeTransaction<'_> {
+    /// Notes that a sheet is in force from an instant on, if it is another than before.
+    pub fn note_sheet(&mut self, at_ms: u64, name: &SheetName) -> Result<(), StoreError> {
+        let row = format!("{} {}", name.sha256, name.as_of);
+        let mut table = self.transaction.open_table(PRICE_SHEETS)?;
+        let last = table.last()?.map(|(_, last)| last.value().to_owned());
+        if last.as_ref() != Some(&row) {
+            table.insert(at_ms, row.as_str())?;
+        }
+        Ok(())
+    }
+
     /// Stores a sheet in place of the one applied before; `None` removes it.
     pub fn put_applied_sheet(&mut self, sheet: Option<AppliedSheet>) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(PRICES)?;

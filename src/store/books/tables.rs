@@ -45,6 +45,9 @@ pub(in crate::store) const OIDC_USERS: TableDefinition<&str, u64> =
 pub(in crate::store) const LINKS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("links");
 /// `text`, `sha256` and `applied_ms` of the applied price sheet; absent before the first
 pub(in crate::store) const PRICES: TableDefinition<&str, &[u8]> = TableDefinition::new("prices");
+/// time from which on a price sheet is in force → its SHA-256, a space and its source; absent before the first start that writes it
+pub(in crate::store) const PRICE_SHEETS: TableDefinition<u64, &str> =
+    TableDefinition::new("price_sheets");
 /// SHA-256 of actor and idempotency key → creation; absent before the first
 pub(in crate::store) const CREATIONS: TableDefinition<[u8; 32], &[u8]> =
     TableDefinition::new("creations");
