@@ -10,6 +10,7 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::error::not_found;
+use crate::control::names::redacted;
 use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Tag, UserHash};
@@ -379,6 +380,29 @@ impl View {
 }
 
 /// True if usage of the key is covered. A key that no longer exists belongs to the instance.
+impl Control {
+    /// Id of the key with this id, or with this name where the actor may see it. A deleted key is found by its id only.
+    pub fn key_id(&self, grant: &Grant<may::ReadUsage>, text: &str) -> Result<KeyId, ApiError> {
+        if let Some(id) = KeyId::parse(text) {
+            return Ok(id);
+        }
+        let directory = self.directory();
+        let mut named = directory
+            .keys()
+            .map(|caller| &caller.key)
+            .filter(|key| key.name == text && grant.covers(key.place()));
+        match (named.next(), named.next()) {
+            (Some(key), None) => Ok(key.id),
+            (None, _) => Err(not_found("key", redacted(text)).with_param("key")),
+            (Some(one), Some(other)) => Err(ApiError::invalid(format!(
+                "ambiguous `key`: {} of {} and {} of {}; give the id",
+                one.id, one.team, other.id, other.team
+            ))
+            .with_param("key")),
+        }
+    }
+}
+
 pub(super) fn covers_key(directory: &Directory, grant: &Grant<may::ReadUsage>, key: KeyId) -> bool {
     let place = directory.key(key).map(|caller| caller.key.place());
     grant.covers(place.unwrap_or(Scope::Instance.into()))

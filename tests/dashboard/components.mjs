@@ -11,6 +11,11 @@ const COMPONENTS = [
   ["table", "usage?by=team&period=7d", "section[aria-label='Table']"],
   ["filter-bar", "usage?by=team,model&team=engineering&period=28d", ".filters"],
   ["empty", "requests?model=nothing", "section[aria-label='Requests']"],
+  ["navigation", "overview", "#side .nav"],
+  ["buttons", "usage?by=team&period=28d", ".head .row"],
+  ["segmented", "keys", ".filters .seg"],
+  ["legend", "usage?by=team&period=7d", ".legend"],
+  ["latencies", "overview", "section[aria-label='Service']"],
 ];
 
 export async function components(kit, stage, page, folder) {
@@ -27,6 +32,22 @@ export async function components(kit, stage, page, folder) {
   await page.locator("tr.pick").first().click();
   await page.locator(".panel dl").first().waitFor();
   await save("panel", page.locator(".panel"));
+  await kit.show(page, "requests");
+  await page.locator("tr.pick").first().waitFor();
+  const box = await page.locator("section[aria-label='Requests']").boundingBox();
+  await page.screenshot({ path: join(folder, "badges.png"), clip: { ...box, height: 252 } });
+  await kit.show(page, "keys");
+  await page.getByRole("button", { name: "Choose columns" }).click();
+  await save("columns", page.locator(".pop:popover-open"));
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Actions for codex" }).click();
+  await page.getByRole("button", { name: "Disable …" }).click();
+  await save("dialog", page.locator("dialog[open]"));
+  await page.keyboard.press("Escape");
+  await page.route("**/metrics", (route) => route.fulfill({ contentType: "text/plain", body: "gatekeeper_degraded{reason=\"clock\"} 1\n" }));
+  await kit.show(page, "overview");
+  await save("banner", page.locator(".notes").first());
+  await page.unroute("**/metrics");
   await kit.show(page, "keys?create=1");
   await save("form", page.locator("dialog[open]"));
   await page.keyboard.press("Escape");

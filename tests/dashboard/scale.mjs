@@ -33,7 +33,9 @@ async function signedIn(kit, stage) {
 async function load(kit, page, stage, path) {
   await page.goto(`${stage.url}/ui/${path}`);
   await page.waitForFunction(() => document.querySelector("main h1") && !document.querySelector("main .skel"), undefined, { polling: "raf", timeout: 60_000 });
-  return page.evaluate(() => ({ data: performance.now(), paint: performance.getEntriesByName("first-contentful-paint")[0].startTime }));
+  const data = await page.evaluate(() => performance.now());
+  const paint = await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime, undefined, { polling: "raf" });
+  return { data, paint: await paint.jsonValue() };
 }
 
 export async function scale(kit, binary, folder) {

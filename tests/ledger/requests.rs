@@ -76,6 +76,7 @@ fn requests_filter_returns_matching_rows() {
         (format!("key={first}"), 3),
         (format!("key={second}"), 2),
         (format!("key={first}&model=c-*"), 1),
+        ("key=ops-key".into(), 2),
         ("team=eng".into(), 3),
         ("team=ops".into(), 2),
         ("model=m-small".into(), 2),
@@ -104,6 +105,8 @@ fn requests_filter_returns_matching_rows() {
             .status,
         400
     );
+    let unknown = fixture.gateway.admin().get("/v1/requests?key=nobody");
+    assert_eq!(unknown.status, 404);
 }
 
 /// The request arrives at 10:00 and is held at 10:05.

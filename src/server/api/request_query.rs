@@ -27,6 +27,7 @@ pub(super) fn parse(
         zone: control.zone(),
         pseudonyms: control.pseudonyms(),
         team: &|text| control.team_id(grant, text),
+        key: &|text| control.key_id(grant, text),
     };
     context.parse(parameters)
 }
@@ -46,6 +47,7 @@ pub(super) fn parse_own(
         zone: control.zone(),
         pseudonyms: control.pseudonyms(),
         team: &|_| Err(ApiError::invalid("`team` is fixed")),
+        key: &|_| Err(ApiError::invalid("`key` is fixed")),
     };
     context.parse(parameters)
 }
@@ -55,6 +57,8 @@ struct QueryContext<'a> {
     zone: &'a Zone,
     /// the team with an id or a name
     team: &'a dyn Fn(&str) -> Result<TeamId, ApiError>,
+    /// the virtual key with an id or a name
+    key: &'a dyn Fn(&str) -> Result<KeyId, ApiError>,
     pseudonyms: &'a Pseudonyms,
 }
 
@@ -85,13 +89,7 @@ impl QueryContext<'_> {
         value: &str,
     ) -> Result<(), ApiError> {
         match name {
-            "key" => {
-                query.key = Some(expect(
-                    KeyId::parse(value),
-                    name,
-                    "the id of a virtual key",
-                )?)
-            }
+            "key" => query.key = Some((self.key)(value)?),
             "team" => query.team = Some((self.team)(value)?),
             "model" => query.model = Some(Pattern::new(value)),
             "provider" => query.provider = Some(value.to_owned()),
@@ -199,6 +197,7 @@ mod tests {
         let context = QueryContext {
             zone: &Zone::utc(),
             team: &|_| Err(ApiError::invalid("unknown team").with_param("team")),
+            key: &|text| expect(KeyId::parse(text), "key", "the id of a virtual key"),
             pseudonyms: &Pseudonyms::new([7; 16]),
         };
         context.parse(&parameters)

@@ -308,7 +308,7 @@ fn reports() -> Vec<Operation> {
             .query(&[query::FORMAT])
             .answers_in(200, REPORT, of::<UsageJson>),
         get("/v1/requests", "Request log")
-            .query(&[query::KEY, query::TEAM, query::FORMAT])
+            .query(&[query::KEY_OR_NAME, query::TEAM, query::FORMAT])
             .query(&request_filters())
             .answers_in(200, REPORT, log::<RequestJson>),
         get("/v1/requests/{id}", "Attempts and budgets of a request")

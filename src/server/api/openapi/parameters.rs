@@ -55,6 +55,7 @@ pub(super) const TEAM: Parameter = parameter("team", "an id or a name");
 pub(super) const USER: Parameter = parameter("user", "an id or an e-mail address");
 pub(super) const EMAIL: Parameter = parameter("email", "an e-mail address");
 pub(super) const KEY: Parameter = parameter("key", "the id of a key");
+pub(super) const KEY_OR_NAME: Parameter = parameter("key", "the id or the name of a key");
 pub(super) const PURGED_KEY: Parameter = parameter("key", "captured calls of the key with this id");
 pub(super) const PURGED_TEAM: Parameter =
     parameter("team", "captured calls of the team with this id");
