@@ -237,8 +237,10 @@ const sum = (row) => h("table.sum",
 /** @param {any} row @param {any} record */
 function facts(row, record) {
   /** @type {[string, any][]} */
+  const prices = record.price_sheet ? [["Prices", h("span", { title: `SHA-256 ${record.price_sheet.sha256}` }, record.price_sheet.as_of)]] : [];
+  /** @type {[string, any][]} */
   const all = [["Key", h("a", { href: href("keys", { q: keyOf(row) }) }, keyOf(row))], ["Team", teamOf(row)], ["Served by", row.provider ? `${row.provider}/${row.model}` : "not sent"],
-    ["Dialect", row.dialect], ["Streamed", row.stream === null ? "–" : row.stream ? "yes" : "no"], ["Charged to", record.budgets.length ? record.budgets.map((one) => `${one.owner_name}, ${usdLimit(pico(one.limit))} ${one.period}`).join("; ") : "no budget"], ["Held", row.ceiling_usd ? usd(pico(row.ceiling_usd)) : "–"], ["Output cap", row.output_cap ? count(row.output_cap) : "–"], ["Tag", row.tag ?? "–"], ...(record.price_sheet ? [["Prices", h("span", { title: `SHA-256 ${record.price_sheet.sha256}` }, record.price_sheet.as_of)]] : []), ["Received", instant(new Date(row.at))]];
+    ["Dialect", row.dialect], ["Streamed", row.stream === null ? "–" : row.stream ? "yes" : "no"], ["Charged to", record.budgets.length ? record.budgets.map((one) => `${one.owner_name}, ${usdLimit(pico(one.limit))} ${one.period}`).join("; ") : "no budget"], ["Held", row.ceiling_usd ? usd(pico(row.ceiling_usd)) : "–"], ["Output cap", row.output_cap ? count(row.output_cap) : "–"], ["Tag", row.tag ?? "–"], ...prices, ["Received", instant(new Date(row.at))]];
   const told = row.status === "refused" ? all.filter(([name]) => !["Streamed", "Charged to", "Held", "Output cap"].includes(name)) : all;
   return h("dl.facts", told.flatMap(([name, value]) => [h("dt", name), h("dd", value)]));
 }
