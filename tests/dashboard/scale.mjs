@@ -20,7 +20,7 @@ async function rowsRead(stage) {
 
 /** A browser with the session of an owner. */
 async function signedIn(kit, stage) {
-  const { json: user } = await stage.api("POST", "/v1/users", { name: "scale", email: "scale@example.com", memberships: [{ role: "owner" }] });
+  const { json: user } = await stage.api("POST", "/v1/users", { name: "scale", email: `scale-${Date.now()}@example.com`, memberships: [{ role: "owner" }] });
   const { json: link } = await stage.api("POST", `/v1/users/${user.id}/invitation`, {});
   const page = await kit.open(stage, {}, link.path);
   await page.getByLabel("New password").fill("a long password of a person");
