@@ -1,7 +1,7 @@
 // Pieces that several pages share: budget bar, bar list, money cell, sortable head, dialog, form field, states of a card.
 
 import { at, h, icon } from "./dom.js";
-import { decimal, instant, percent, pico, until, usd, usdExact, usdLimit } from "./format.js";
+import { decimal, instant, percent, pico, plural, until, usd, usdExact, usdLimit } from "./format.js";
 import { ApiError } from "./api.js";
 
 /** @typedef {{ limit: bigint, spent: bigint, held: bigint, action?: "block" | "warn" }} Budget */
@@ -78,6 +78,13 @@ export const budgetOf = (json) => ({ id: json.id, limit: pico(json.limit), spent
 /** @type {Record<string, string>} */
 const WINDOWS = { daily: "per day", weekly: "per week", monthly: "per month", total: "in total" };
 
+/** A budget as a change takes it; without an id, the API finds it by its window and model. @param {any} json budget of the API */
+const asWritten = (json) => ({ limit: json.limit, period: json.period, action: json.action, ...(json.model ? { model: json.model } : {}) });
+
+/** The budgets of an owner with another first one; an empty limit takes it away. @param {any[]} budgets of the API @param {string} limit @param {string} period @param {string} action */
+export const withFirst = (budgets, limit, period, action) => [
+  ...(limit.trim() ? [{ ...(budgets.length ? asWritten(budgets[0]) : {}), limit: limit.trim().replace("$", ""), period, action }] : []), ...budgets.slice(1).map(asWritten)];
+
 /** Amounts, bar and reset of one budget. @param {any} json budget of the API @param {Node | string | null} [name] */
 export function budgetRow(json, name = null) {
   const b = budgetOf(json);
@@ -87,7 +94,8 @@ export function budgetRow(json, name = null) {
     h("div.line", name, h("span.mute", WINDOWS[b.period], b.model && ` for ${b.model}`), b.action === "warn" && h("span.tag", "warns"), h("span.push", { title: usdExact(b.spent) }, `${usd(b.spent)} `, h("span.mute", `of ${usdLimit(b.limit)}`))),
     budgetBar(b),
     h("div.line.small.mute", h("span", h("span", { class: tone && `lvl-${tone}` }, `${used} used`), b.held > 0n && `, ${usd(b.held)} held`),
-      b.resets && h("span.push", { title: instant(b.resets) }, `resets in ${until(b.resets, new Date())}`)));
+      b.resets && h("span.push", { title: instant(b.resets) }, `resets in ${until(b.resets, new Date())}`)),
+    json.would_refuse_requests > 0 && h("div.small.lvl-warn", `block would have refused ${plural(json.would_refuse_requests, "request")}, ${usd(pico(json.would_refuse))}`));
 }
 
 /** Confirms what happened. Errors stay beside their cause instead. @param {string} text @param {[string, () => void]} [action] */

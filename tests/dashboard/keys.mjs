@@ -33,6 +33,20 @@ export async function keys(kit, stage, page) {
     equal(Number(booked.replace("$", "")), Number(json.attempts[0].net_cost_usd), "the booked sum");
   });
 
+  await kit.test("a key's budget and limits are changed, and what it has spent stays", async () => {
+    await kit.show(page, "keys?q=from-the-dashboard");
+    await page.getByRole("button", { name: "Actions for from-the-dashboard" }).click();
+    await page.getByRole("button", { name: "Budget and limits …" }).click();
+    await page.getByLabel("Budget in USD").fill("7.5");
+    await page.getByLabel("At the limit").selectOption("warn");
+    await page.getByLabel("Requests per minute").fill("600");
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await page.locator(".toast", { hasText: "Saved; from-the-dashboard" }).waitFor();
+    const key = async () => (await stage.api("GET", "/v1/keys?limit=1000")).json.data.find((one) => one.name === "from-the-dashboard");
+    const { budgets: [budget], rpm } = await key();
+    equal([budget.limit, budget.action, rpm, Number(budget.spent) > 0], ["7.5", "warn", 600, true], "the key");
+  });
+
   await kit.test("a disabled key is refused on its next request, and enabled again by undo", async () => {
     await kit.show(page, "keys?q=from-the-dashboard");
     await page.getByRole("button", { name: "Actions for from-the-dashboard" }).click();
@@ -55,6 +69,20 @@ export async function keys(kit, stage, page) {
     stage.made = fresh;
     await page.getByLabel("I have stored the key").check();
     await page.getByRole("button", { name: "Done" }).click();
+  });
+
+  await kit.test("a rotated key with a grace shows how long both secrets work", async () => {
+    await kit.show(page, "keys?q=from-the-dashboard");
+    await page.getByRole("button", { name: "Actions for from-the-dashboard" }).click();
+    await page.getByRole("button", { name: "Rotate …" }).click();
+    await page.getByLabel("The old secret works").selectOption("24h");
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
+    const fresh = await page.locator(".secret code").textContent();
+    equal([await stage.chat(stage.made), await stage.chat(fresh)], [200, 200], "the old and the new secret");
+    stage.made = fresh;
+    await page.getByLabel("I have stored the key").check();
+    await page.getByRole("button", { name: "Done" }).click();
+    await page.locator("tr", { hasText: "from-the-dashboard" }).locator(".tag", { hasText: /^Rotating, .* left$/ }).waitFor();
   });
 
   await kit.test(`one of ${MANY} keys is found, and no more than a page of them is drawn`, async () => {

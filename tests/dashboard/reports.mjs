@@ -47,6 +47,18 @@ export async function reports(kit, stage, page) {
     equal(String(money(rows)), String(money(json.data.filter((row) => row.team_name === "engineering"))), "their sum");
   });
 
+  await kit.test("usage by tag offers the groups that go with it, and equals the report", async () => {
+    const { json: keyed } = await stage.api("POST", "/v1/keys", { name: "tagged", team: (await stage.api("GET", "/v1/teams")).json.data[0].id });
+    await fetch(`${stage.url}/v1/chat/completions`, { method: "POST", headers: { authorization: `Bearer ${keyed.key}`, "content-type": "application/json", "x-gatekeeper-tag": "nightly" }, body: JSON.stringify({ model: "simulator-small", messages: [{ role: "user", content: "Hello" }] }) });
+    await kit.show(page, "usage?by=tag&period=7d&compare=no");
+    await page.getByRole("button", { name: "group", exact: true }).click();
+    equal(await page.locator(".pop:popover-open .item").allTextContents(), ["team", "key"], "groups beside a tag");
+    await page.keyboard.press("Escape");
+    const { json } = await stage.api("GET", `/v1/usage?group_by=tag&start=${await day(-6)}&end=${await day(1)}`);
+    const row = json.data.find((one) => one.tag === "nightly");
+    equal(String(pico((await table(page)).find((one) => one.name === "nightly").cost)), String(pico(row.cost_usd)), "cost of the tag");
+  });
+
   await kit.test("a period is compared with the one before, and says where data begins", async () => {
     await kit.show(page, "usage?by=team&period=7d");
     const [now, before] = await Promise.all([[-6, 1], [-13, -6]].map(async ([from, to]) => (await stage.api("GET", `/v1/usage?start=${await day(from)}&end=${await day(to)}`)).json.total));
@@ -58,6 +70,23 @@ export async function reports(kit, stage, page) {
     equal(await page.locator("#main .legend .dash").count(), 0, "ticks of a period without data");
   });
 
+  await kit.test("an organization is made, and its budget and models are changed, on the page", async () => {
+    await kit.show(page, "teams");
+    await page.getByRole("button", { name: "Create organization" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("second");
+    await page.getByLabel("Budget in USD").fill("50");
+    await page.getByRole("dialog").getByRole("button", { name: "Create organization" }).click();
+    await page.getByRole("button", { name: "Edit second" }).click();
+    await page.getByLabel("Budget in USD").fill("75.5");
+    await page.getByRole("textbox", { name: "Models" }).fill("simulator-*");
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await page.locator(".toast", { hasText: "Saved; second" }).waitFor();
+    const { json } = await stage.api("GET", "/v1/organizations");
+    const made = json.data.find((one) => one.name === "second");
+    equal([made.budgets[0].limit, made.models], ["75.5", ["simulator-*"]], "the organization");
+    equal((await stage.api("DELETE", `/v1/organizations/${made.id}`)).status, 204, "the deletion");
+  });
+
   await kit.test("a budget bar shows what a burst spent, held and left", async () => {
     const { json: team } = await stage.api("POST", "/v1/teams", { name: "burst", budgets: [{ limit: "0.001", period: "monthly", action: "block" }] });
     const { json: key } = await stage.api("POST", "/v1/keys", { name: "burst", team: team.id });
@@ -67,6 +96,13 @@ export async function reports(kit, stage, page) {
     await kit.show(page, "teams?q=burst");
     const line = page.locator("tr", { hasText: "burst" }).locator(".budget .push").first();
     equal(String(pico(await line.getAttribute("title"))), String(pico(json.data[0].spent)), "spent");
+    const { json: watched } = await stage.api("POST", "/v1/teams", { name: "watched", budgets: [{ limit: "0.0000001", period: "monthly", action: "warn" }] });
+    const { json: free } = await stage.api("POST", "/v1/keys", { name: "watched", team: watched.id });
+    for (let n = 0; n < 3; n++) equal(await stage.chat(free.key), 200, "a call that a budget warns of");
+    const { json: warned } = await stage.api("GET", `/v1/budgets?team=${watched.id}`);
+    if (!(warned.data[0].would_refuse_requests > 0)) throw new Error(JSON.stringify(warned.data[0]));
+    await kit.show(page, "teams?q=watched");
+    await page.locator(".budget", { hasText: `block would have refused ${warned.data[0].would_refuse_requests} requests, $` }).waitFor();
     await kit.show(page, "requests?status=refused");
     await page.locator("tr.pick", { hasText: "burst" }).first().click();
     await page.locator(".panel .why", { hasText: "What would mend it" }).waitFor();

@@ -4,7 +4,7 @@ import { may } from "../access.js";
 import { call, get, list, url } from "../api.js";
 import { h, icon, segmented } from "../dom.js";
 import { count, instant, plural, since, until } from "../format.js";
-import { budgetRow, confirmed, copy, dropDown, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
+import { budgetRow, confirmed, copy, dropDown, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast, withFirst } from "../parts.js";
 import { remember } from "../router.js";
 import { SNIPPETS } from "../snippets.js";
 import { tableTools } from "../table.js";
@@ -69,7 +69,7 @@ export async function show({ main, query, signal }) {
     const now = Date.now();
     if (key.disabled) return ["Disabled", ""];
     if (key.expires_at && +new Date(key.expires_at) <= now) return ["Expired", "bad"];
-    if (key.rotated_until && +new Date(key.rotated_until) > now) return [`Rotating, ${until(new Date(key.rotated_until), new Date())} left`, "info"];
+    if (key.previous_until && +new Date(key.previous_until) > now) return [`Rotating, ${until(new Date(key.previous_until), new Date())} left`, "info"];
     if (key.expires_at && +new Date(key.expires_at) - now < 14 * DAY_MS) return [`Expires in ${until(new Date(key.expires_at), new Date())}`, "warn"];
     return ["Active", "ok"];
   }
@@ -179,7 +179,7 @@ export async function show({ main, query, signal }) {
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const number = (input) => (input.value.trim() ? Number(input.value) : null);
-      const budgets = limit.value.trim() ? [{ ...(own ? { id: own.id } : {}), limit: limit.value.trim().replace("$", ""), period: period.value, action: action.value }, ...key.budgets.slice(1).map((b) => ({ id: b.id, limit: b.limit, period: b.period, action: b.action, ...(b.model ? { model: b.model } : {}) }))] : [];
+      const budgets = withFirst(key.budgets, limit.value, period.value, action.value);
       try {
         Object.assign(key, await call("PATCH", `/v1/keys/${key.id}`, { budgets, rpm: number(rpm), tpm: number(tpm) }, signal));
         dialog.close();

@@ -4,7 +4,7 @@ import { may } from "../access.js";
 import { call, list } from "../api.js";
 import { h, icon } from "../dom.js";
 import { count, plural } from "../format.js";
-import { budgetRow, confirmed, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
+import { budgetRow, confirmed, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast, withFirst } from "../parts.js";
 import { href, remember } from "../router.js";
 import { tableTools } from "../table.js";
 
@@ -37,11 +37,11 @@ export async function show({ main, query, signal }) {
       host.replaceChildren(teams.length ? empty("No team matches", `Nothing is called “${text}” here.`) : empty("No teams yet", "Teams share budgets and allow-lists.", ...(may("changeTeams") ? [h("button.btn.main", { click: create }, "Create a team")] : [])));
       return;
     }
-    const groups = organizations.map((organization) => /** @type {const} */ ([organization, found.filter((team) => team.organization === organization.id)])).filter(([, rows]) => rows.length);
+    const groups = organizations.map((organization) => /** @type {const} */ ([organization, found.filter((team) => team.organization === organization.id)])).filter(([, rows]) => rows.length || !text);
     host.replaceChildren(h("table.tbl",
       h("thead", h("tr", ["Team", "Budget", "Models"].map((name) => h("th", { scope: "col" }, name)), h("th.num.desk", { scope: "col" }, "Limits"))),
       h("tbody", groups.flatMap(([organization, rows]) => [
-        h("tr.group", h("th", { scope: "row" }, organization.name), h("td", organization.budgets?.length ? h("div.mid", organization.budgets.map((budget) => budgetRow(budget))) : h("span.faint", organization.budgets ? "no budget" : "")), h("td.mute", organization.budgets ? words(organization.models, "all") : ""), h("td.num.desk", "")),
+        h("tr.group", h("th", { scope: "row" }, organization.name, may("changeInstance") && organization.budgets && h("button.btn.slim.bare.gap", { "aria-label": `Edit ${organization.name}`, click: () => change(organization) }, "Edit")), h("td", organization.budgets?.length ? h("div.mid", organization.budgets.map((budget) => budgetRow(budget))) : h("span.faint", organization.budgets ? "no budget" : "")), h("td.mute", organization.budgets ? words(organization.models, "all") : ""), h("td.num.desk", "")),
         ...rows.map(line)]))));
   }
 
@@ -106,28 +106,46 @@ export async function show({ main, query, signal }) {
     email.focus();
   }
 
-  /** @param {any} team */
+  /** Budget and models of a team, or of an organization. @param {any} team */
   function change(team) {
+    const isTeam = team.object === "team";
     const own = team.budgets[0];
     const limit = h("input.input", { inputmode: "decimal", value: own?.limit ?? "", placeholder: "none" }), period = select(PERIODS, own?.period ?? "monthly"), action = select([["block", "block"], ["warn", "warn only"]], own?.action ?? "block");
-    const models = h("input.input", { value: (team.models ?? []).join(", "), placeholder: "all of the organization" });
+    const models = h("input.input", { value: (team.models ?? []).join(", "), placeholder: isTeam ? "all of the organization" : "all" });
     const form = h("form", { novalidate: true }, h("div.body",
       h("div.grid3", field("Budget in USD", limit), field("Window", period), field("At the limit", action)),
       field("Models", models, "Names and patterns, separated by commas. Empty means all.")),
     h("footer", h("button.btn", { click: () => dialog.close() }, "Cancel"), h("button.btn.main", { type: "submit" }, "Save")));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const rest = team.budgets.slice(1).map((b) => ({ id: b.id, limit: b.limit, period: b.period, action: b.action, ...(b.model ? { model: b.model } : {}) }));
-      const budgets = limit.value.trim() ? [{ ...(own ? { id: own.id } : {}), limit: limit.value.trim().replace("$", ""), period: period.value, action: action.value }, ...rest] : rest;
+      const budgets = withFirst(team.budgets, limit.value, period.value, action.value);
       const allowed = models.value.split(",").map((one) => one.trim()).filter(Boolean);
       try {
-        await call("PATCH", `/v1/teams/${team.id}`, { budgets, models: allowed.length ? allowed : null }, signal);
+        await call("PATCH", `/v1/${isTeam ? "teams" : "organizations"}/${team.id}`, { budgets, models: allowed.length ? allowed : null }, signal);
         dialog.close();
         await read();
         toast(`Saved; ${team.name} obeys from the next request on`);
       } catch (error) { fieldError(form, error, { budgets: limit, models }); }
     });
     const dialog = modal(`Budget and models of ${team.name}`, form);
+  }
+
+  function createOrganization() {
+    const name = h("input.input", { autocomplete: "off" });
+    const limit = h("input.input", { inputmode: "decimal", placeholder: "none" }), period = select(PERIODS, "monthly");
+    const form = h("form", { novalidate: true }, h("div.body", field("Name", name), h("div.grid2", field("Budget in USD", limit), field("Window", period))),
+      h("footer", h("button.btn", { click: () => dialog.close() }, "Cancel"), h("button.btn.main", { type: "submit" }, "Create organization")));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      try {
+        const made = await call("POST", "/v1/organizations", { name: name.value.trim(), ...(limit.value.trim() ? { budgets: [{ limit: limit.value.trim().replace("$", ""), period: period.value, action: "block" }] } : {}) }, signal);
+        dialog.close();
+        await read();
+        toast(`Organization ${made.name} is made; its first team is next`);
+      } catch (error) { fieldError(form, error, { name, budgets: limit }); }
+    });
+    const dialog = modal("Create an organization", form);
+    name.focus();
   }
 
   function create() {
@@ -153,6 +171,7 @@ export async function show({ main, query, signal }) {
   const box = filters.querySelector("input");
   if (box) box.value = text;
   tools.append(...tableTools("teams", host));
+  if (may("changeInstance")) tools.append(h("button.btn", { click: createOrganization }, icon("plus"), "Create organization"));
   if (may("changeTeams")) tools.append(h("button.btn.main", { click: create }, icon("plus"), "Create team"));
   await read();
 }

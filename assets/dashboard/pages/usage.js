@@ -10,11 +10,16 @@ import { tableTools } from "../table.js";
 
 export const title = "Usage";
 
-const GROUPS = ["provider", "model", "team", "key", "organization", "status"];
+const GROUPS = ["provider", "model", "team", "key", "organization", "status", "tag", "user"];
+/** Kept by day beside team and key only. */
+const STATED = ["tag", "user"];
 /** @type {[id: string, name: string, days: number][]} */
 const PERIODS = [["today", "Today", 1], ["7d", "Last 7 days", 7], ["28d", "Last 28 days", 28], ["month", "This month", 0], ["last", "Last month", 0]];
 /** Most rows that a report is read for. */
 const ROWS_MAX = 20_000;
+
+/** True for groups that one report can have. @param {string[]} groups */
+const fit = (groups) => !groups.some((one) => STATED.includes(one)) || groups.filter((one) => one !== "team" && one !== "key").length === 1;
 
 /** @typedef {{ name: Record<string, string>, day: string, cost: bigint, requests: number, refused: number, input: number, cached: number, output: number }} Row */
 
@@ -136,7 +141,7 @@ export async function show({ main, query, signal }) {
     const known = first ? [...new Set(now.map((row) => row.name[first]))].sort().slice(0, 50) : [];
     groups.replaceChildren(h("span.small.mute", "Group by"),
       ...view.by.map((group) => chip(group, `Remove group ${group}`, () => { view.by = view.by.filter((one) => one !== group); })),
-      ...(view.by.length < 2 ? adder("group", GROUPS.filter((one) => !view.by.includes(one)).map((one) => [one, () => { view.by.push(one); void update(); }])) : []),
+      ...(view.by.length < 2 ? adder("group", GROUPS.filter((one) => !view.by.includes(one) && fit([...view.by, one, ...view.filters.map(([group]) => group)])).map((one) => [one, () => { view.by.push(one); void update(); }])) : []),
       h("span.rule"), h("span.small.mute", "Filter"),
       ...view.filters.map(([group, id]) => chip([h("span.mute", `${group} `), id], `Remove filter ${group} ${id}`, () => { view.filters = view.filters.filter(([one]) => one !== group); })),
       ...adder("filter", known.map((id) => [`${first} is ${id}`, () => drill(first, id)])));
@@ -145,7 +150,7 @@ export async function show({ main, query, signal }) {
   /** @param {string} group @param {string} id */
   function drill(group, id) {
     view.filters = [...view.filters.filter(([one]) => one !== group), [group, id]];
-    const next = GROUPS.find((one) => !view.by.includes(one) && one !== "organization");
+    const next = GROUPS.find((one) => !view.by.includes(one) && one !== "organization" && fit([...view.by, one]));
     if (view.by.length === 1 && view.by[0] === group && next) view.by.push(next);
     void update();
   }
