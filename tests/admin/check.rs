@@ -274,11 +274,13 @@ fn check_remarks_on_patterns_that_match_nothing_and_keys_outside_their_team() {
 
 #[test]
 fn check_plain_listener_beyond_loopback_is_a_remark() {
-    let settings = "[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\n";
+    let settings = "[providers.openai]\napi_key = \"env:THE_KEY\"\n";
     for (listen, is_remark) in [("0.0.0.0:4000", true), ("127.0.0.1:4000", false)] {
         let checked = check(&format!("listen = \"{listen}\"\n{settings}"));
         let checked = checked.assert_exit_code(0);
-        let said = checked.out.contains("reachable from other machines without TLS");
+        let said = checked
+            .out
+            .contains("reachable from other machines without TLS");
         assert_eq!(said, is_remark, "{listen}: {}", checked.out);
     }
 }
