@@ -11,6 +11,7 @@ use crate::store::codec::StoredValue;
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::identity::Identity;
 use crate::store::wal::error::WalError;
+use crate::store::wal::open_subjects::OpenSubjects;
 use crate::store::wal::segment::{
     ALIGN, FOLDER, HeaderState, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header,
 };
@@ -89,6 +90,7 @@ struct Reader<'a> {
     /// highest synced mark found anywhere
     highest_synced: u64,
     skipped: Vec<SkippedSegment>,
+    subjects: OpenSubjects,
     result: ScanResult,
 }
 
@@ -139,6 +141,7 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Sca
         expected: applied + 1,
         highest_synced,
         skipped,
+        subjects: OpenSubjects::default(),
         result,
     };
     match headers.first() {
@@ -310,12 +313,13 @@ impl Reader<'_> {
             };
             self.highest_synced = self.highest_synced.max(read.synced);
             if read.sequence > self.applied {
-                let event =
+                let mut event =
                     LedgerEvent::decode(read.payload).map_err(|error| WalError::Unreadable {
                         segment: header.name.clone(),
                         sequence: read.sequence,
                         reason: error.to_string(),
                     })?;
+                self.subjects.share(&mut event);
                 self.result
                     .replay
                     .events
