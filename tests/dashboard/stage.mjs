@@ -99,12 +99,12 @@ export class Empty extends Instance {
   }
 }
 
-/** An instance with a cached route, in front of the simulator. */
+/** An instance with cached routes, in front of the simulator. */
 export class Cached extends Instance {
   static async start(binary, simulator) {
     const cached = new Cached();
     cached.prepare = () => {
-      writeFileSync(join(cached.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n[routes.cached]\ntargets = ["simulator/simulator-small"]\ncache = "exact"\n`);
+      writeFileSync(join(cached.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n[routes.cached]\ntargets = ["simulator/simulator-small"]\ncache = "exact"\n[routes.alike]\ntargets = ["simulator/simulator-small"]\ncache = "semantic"\n`);
       [cached.admin] = /sk-gk-master-\w+/.exec(execFileSync(binary, ["init"], { cwd: cached.folder, encoding: "utf8" }));
     };
     return cached.spawn(binary, ["serve"]);

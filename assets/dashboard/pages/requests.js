@@ -4,6 +4,7 @@ import { download, get, url } from "../api.js";
 import { captureBanner, capturedCall } from "../captures.js";
 import { h, icon, s } from "../dom.js";
 import { compact, count, duration, fullDay, instant, pico, time, usd, usdExact, usdLimit } from "../format.js";
+import { lookup } from "../lookup.js";
 import { choice, copy, empty, iconButton, money, places, problem, skeleton } from "../parts.js";
 import { href, remember } from "../router.js";
 import { tableTools } from "../table.js";
@@ -203,6 +204,7 @@ function detail(record, close, signal) {
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
     row.flags?.length > 0 && h("section", h("h3", "Flags"), h("div.row", row.flags.map((flag) => h("span.tag.info", flag)))),
+    lookup(row, signal),
     capturedCall(row, signal),
     h("section", facts(row, record)),
   ].filter(Boolean);
