@@ -1,6 +1,7 @@
 // Numbers, money and dates as text. Money is a bigint of pico-dollars; nothing here uses floats for it.
 
 const PICO_DIGITS = 12;
+const CENT = 10_000_000_000n;
 
 /** Pico-dollars of a decimal string of dollars. @param {string | null | undefined} text */
 export function pico(text) {
@@ -41,8 +42,8 @@ export function usd(pico) {
 /** Every digit. @param {bigint} pico */
 export const usdExact = (pico) => usdFull.format(/** @type {any} */ (decimal(pico)));
 
-/** A limit: cents only where it has some. @param {bigint} pico */
-export const usdLimit = (pico) => usdRound.format(/** @type {any} */ (decimal(pico)));
+/** A limit: cents only where it has some, and all its digits below a cent. @param {bigint} pico */
+export const usdLimit = (pico) => (pico % CENT === 0n ? usdRound.format(/** @type {any} */ (decimal(pico))) : usdExact(pico));
 
 /** Labels of an axis: each with the decimals that one of them needs, and never one alone: $2.50, not $2.5. @param {number[]} dollars */
 export function usdTicks(dollars) {

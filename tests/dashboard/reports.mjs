@@ -96,6 +96,7 @@ export async function reports(kit, stage, page) {
     await kit.show(page, "teams?q=burst");
     const line = page.locator("tr", { hasText: "burst" }).locator(".budget .push").first();
     equal(String(pico(await line.getAttribute("title"))), String(pico(json.data[0].spent)), "spent");
+    if (!(await line.textContent()).endsWith("of $0.001")) throw new Error(await line.textContent());
     const { json: watched } = await stage.api("POST", "/v1/teams", { name: "watched", budgets: [{ limit: "0.0000001", period: "monthly", action: "warn" }] });
     const { json: free } = await stage.api("POST", "/v1/keys", { name: "watched", team: watched.id });
     for (let n = 0; n < 3; n++) equal(await stage.chat(free.key), 200, "a call that a budget warns of");

@@ -10,7 +10,7 @@ export const title = "Me";
 
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
-  const [left, models, client, last] = [h("div", skeleton(120)), h("div", skeleton(120)), h("div", skeleton(200)), h("div", skeleton(200))];
+  const [left, models, client, last] = [h("div.stack", skeleton(120)), h("div", skeleton(120)), h("div", skeleton(200)), h("div", skeleton(200))];
   const me = await get("/v1/me", signal);
   main.append(
     h("header.head", h("h1", me.key.name), h("p", `Key …${me.key.hint} of team ${me.team_name}, ${me.organization_name}`)),
@@ -70,7 +70,7 @@ async function drawRequests(place, signal) {
       h("caption", "My last requests"),
       h("thead", h("tr", h("th", { scope: "col" }, "Time"), h("th", { scope: "col" }, "Model"), h("th", { scope: "col" }, "Status"), h("th.num.desk", { scope: "col" }, "Tokens"), h("th.num.desk", { scope: "col" }, "Total"), h("th.num", { scope: "col" }, "Cost"))),
       h("tbody", data.map((row) => h("tr",
-        h("td.mute", instant(new Date(row.at))), h("td.name", row.model_asked ?? "–"), h("td", h(`span.tag.${row.status === "ok" ? "ok" : "warn"}`, row.code ?? row.status)),
+        h("td.mute", instant(new Date(row.at))), h("td.name", row.model_asked ?? "–"), h("td", h(`span.tag.${row.status === "ok" ? "ok" : "warn"}`, row.code ?? (row.status === "ok" ? "served" : row.status.replaceAll("_", " ")))),
         h("td.num.desk", `${compact(row.usage?.input_tokens ?? 0)} → ${compact(row.usage?.output_tokens ?? 0)}`), h("td.num.desk", duration(row.total_ms)), h("td.num", money(pico(row.net_cost_usd))))))));
   } catch (error) {
     if (!signal.aborted) place.replaceChildren(problem(error));
