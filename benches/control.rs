@@ -146,7 +146,7 @@ fn commit(database: &Database, key: u64) {
     transaction
         .open_table(BARE)
         .expect("a table")
-        .insert(key, [7; 400].as_slice())
+        .insert(key, [7_u8; 400].as_slice())
         .expect("a row");
     transaction.commit().expect("committed");
 }

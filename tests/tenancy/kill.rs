@@ -164,9 +164,9 @@ fn assert_routing(gatekeeper: &Gatekeeper, route: u64) {
     let mut events = Vec::new();
     for action in ["provider.*", "route.*"] {
         let path = format!("/v1/audit?action={action}&limit=500");
-        events.extend(all(gatekeeper, &path, "before"));
+        let newest_first = all(gatekeeper, &path, "before");
+        events.extend(newest_first.into_iter().rev());
     }
-    events.sort_by_key(|event| event["seq"].as_u64());
     let stored = stored_routing(gatekeeper);
     assert_eq!(told_routing(&events), stored, "events and changes differ");
     let weight = stored["route smart"]["targets"][0]["weight"].as_u64();
