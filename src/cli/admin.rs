@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -252,7 +253,7 @@ impl AdminClient {
         self.body_of("GET", path, response)
     }
 
-    /// Returns a plain text, such as a signed note.
+    /// Returns the body as it came, such as a signed note.
     pub async fn text(&self, path: &str) -> Result<String, Failure> {
         let response = self
             .call("GET", path, None)
@@ -275,17 +276,28 @@ impl AdminClient {
 
     /// Returns the rows of a list, of every page.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
-        let separator = if path.contains('?') { '&' } else { '?' };
-        let first = format!("{path}{separator}limit={PAGE_ROWS}");
-        let (mut rows, mut next) = (Vec::new(), first.clone());
-        loop {
-            let mut page = self.get(&next).await?;
+        let mut rows = Vec::new();
+        for page in self.pages(path).await? {
+            let mut page: Value = serde_json::from_str(&page).unwrap_or(Value::Null);
             if let Some(data) = page["data"].as_array_mut() {
                 rows.append(data);
             }
-            match page["next"].as_str() {
-                Some(after) => next = format!("{first}&after={}", percent_encode(after)),
-                None => return Ok(rows),
+        }
+        Ok(rows)
+    }
+
+    /// Returns the pages of a list as they came.
+    pub async fn pages(&self, path: &str) -> Result<Vec<String>, Failure> {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{separator}limit={PAGE_ROWS}");
+        let (mut pages, mut next) = (Vec::new(), first.clone());
+        loop {
+            let page = self.text(&next).await?;
+            let cursor = cursor_of(&page);
+            pages.push(page);
+            match cursor {
+                Some(after) => next = format!("{first}&after={}", percent_encode(&after)),
+                None => return Ok(pages),
             }
         }
     }
@@ -326,6 +338,16 @@ impl AdminClient {
 
 fn failed(error: CallError) -> Failure {
     Failure::runtime(error.to_string())
+}
+
+/// Cursor of the next page of a list; `None` on the last.
+fn cursor_of(page: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct PageEnd {
+        next: Option<String>,
+    }
+    let end: Result<PageEnd, _> = serde_json::from_str(page);
+    end.ok()?.next
 }
 
 /// Message of the server with the flag that the member of the body came from.

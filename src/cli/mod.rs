@@ -30,6 +30,7 @@ mod output;
 mod parse;
 mod price_sheet;
 mod prices;
+mod provider_keys;
 mod providers;
 mod requests;
 mod resolve;
@@ -245,6 +246,10 @@ mod tests {
             "gatekeeper providers add bedrock --region eu-west-1 --members-stdin",
             "gatekeeper providers update openai --set bare_names=false --unset models",
             "gatekeeper providers test openai --json",
+            "gatekeeper providers keys list openai",
+            "gatekeeper providers keys add openai second --weight 2 --rpm 500",
+            "gatekeeper providers keys update openai second --weight 3 --tpm none --key-stdin",
+            "gatekeeper providers keys remove openai second",
             "gatekeeper providers remove openai -q",
             "gatekeeper routes add smart --target openai/gpt-5.1=3 --target anthropic/claude-sonnet-5 --strategy ordered",
             "gatekeeper routes update smart --fallbacks a,b",

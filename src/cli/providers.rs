@@ -10,6 +10,7 @@ use crate::cli::changes::require_change;
 use crate::cli::declared::{
     MemberArgs, add, fault, members_from_stdin, place, secret_from_stdin, unset,
 };
+use crate::cli::provider_keys;
 use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
 use crate::cli::table::{Column, Table};
@@ -26,6 +27,9 @@ pub enum Command {
     Update(UpdateArgs),
     /// Call a provider without a model, to test its address and credential
     Test(NameArgs),
+    /// Several API keys of a provider, among which its calls are spread
+    #[command(subcommand)]
+    Keys(provider_keys::Command),
     /// Remove a provider that was added here
     Remove(NameArgs),
 }
@@ -118,6 +122,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             Command::Add(args) => create(&args).await,
             Command::Update(args) => update(&args).await,
             Command::Test(args) => test(&args).await,
+            Command::Keys(command) => provider_keys::run(&command).await,
             Command::Remove(args) => remove(&args).await,
         }
     })
@@ -202,12 +207,16 @@ fn path(name: &str) -> String {
     format!("/v1/providers/{}", percent_encode(name))
 }
 
-fn credential(provider: &Value) -> &'static str {
+fn credential(provider: &Value) -> String {
     let is_sealed = !rows(&provider["credentials"]).is_empty();
-    match (is_sealed, provider["has_credential"] == true) {
+    let kept = match (is_sealed, provider["has_credential"] == true) {
         (true, _) => "sealed",
         (false, true) => "by reference",
         (false, false) => "none",
+    };
+    match rows(&provider["api_keys"]).len() {
+        0 | 1 => kept.to_owned(),
+        count => format!("{count}, {kept}"),
     }
 }
 
@@ -242,7 +251,7 @@ fn table(providers: &[Value], style: &Style) -> String {
             (if is_detailed {
                 credential(provider)
             } else {
-                ""
+                String::new()
             })
             .into(),
             place(provider).into(),

@@ -2,6 +2,8 @@
 //! argument in, the resource as the server lists it out. An ambiguous name is refused: the command would change another
 //! resource than the caller means.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::admin::AdminClient;
@@ -39,9 +41,13 @@ pub async fn key(admin: &AdminClient, text: &str) -> Result<Value, Failure> {
 
 /// Keys with their names as `team/key`.
 pub fn qualified_keys(keys: Vec<Value>, teams: &[Value]) -> Vec<Candidate> {
+    let names: HashMap<&str, &str> = teams
+        .iter()
+        .filter_map(|team| Some((team["id"].as_str()?, team["name"].as_str()?)))
+        .collect();
     let qualified = |key: Value| {
-        let team = teams.iter().find(|team| team["id"] == key["team"]);
-        let team = team.map_or_else(|| cell(&key["team"]), |team| cell(&team["name"]));
+        let team = key["team"].as_str().unwrap_or("-");
+        let team = names.get(team).unwrap_or(&team);
         Candidate {
             label: format!("{team}/{}", cell(&key["name"])),
             resource: key,

@@ -60,18 +60,18 @@ impl ResourceArgs {
         print(&text(&self.server.style()))
     }
 
-    /// Shows the rows of a long list, which are copied for JSON only.
-    pub fn show_rows(
+    /// Shows the rows of a long list; `objects` are the rows as the server gave them, for scripts.
+    pub fn show_rows<'i>(
         &self,
-        rows: &[&Value],
+        ids: impl Iterator<Item = &'i str>,
+        objects: impl FnOnce() -> Value,
         text: impl FnOnce(&Style) -> String,
     ) -> Result<(), Failure> {
         if self.server.json {
-            return print_json(&rows.iter().copied().cloned().collect());
+            return print_json(&objects());
         }
         if self.quiet {
-            let line = |object: &&Value| format!("{}\n", cell(&object["id"]));
-            return print(&rows.iter().map(line).collect::<String>());
+            return print(&ids.map(|id| format!("{id}\n")).collect::<String>());
         }
         print(&text(&self.server.style()))
     }

@@ -118,10 +118,16 @@ impl Style {
 
     /// Renders a decimal of the server: `$9.97`, `$0.00011`; every digit with `--exact`.
     pub fn money(&self, value: &Value) -> String {
-        let amount = value
-            .as_str()
-            .and_then(|text| Money::parse_signed(text).ok());
-        amount.map_or_else(|| cell(value), |amount| self.amount(amount))
+        match value.as_str() {
+            Some(text) => self.money_text(text),
+            None => cell(value),
+        }
+    }
+
+    /// The same for a plain decimal.
+    pub fn money_text(&self, text: &str) -> String {
+        let amount = Money::parse_signed(text);
+        amount.map_or_else(|_| text.to_owned(), |amount| self.amount(amount))
     }
 
     pub fn amount(&self, amount: Money) -> String {
@@ -190,13 +196,17 @@ impl Style {
 
     /// Renders the day of an instant or a date: `1 Dec`.
     pub fn day(&self, value: &Value) -> String {
-        let text = cell(value);
+        self.day_text(&cell(value))
+    }
+
+    /// The same for an instant as text.
+    pub fn day_text(&self, text: &str) -> String {
         if self.exact {
-            return text;
+            return text.to_owned();
         }
-        let date = Zone::parse_rfc3339(&text).map(|at_ms| self.zone.date(at_ms));
-        self.day_of(date.as_deref().unwrap_or(&text))
-            .unwrap_or(text)
+        let date = Zone::parse_rfc3339(text).map(|at_ms| self.zone.date(at_ms));
+        self.day_of(date.as_deref().unwrap_or(text))
+            .unwrap_or_else(|| text.to_owned())
     }
 
     fn day_of(&self, text: &str) -> Option<String> {
@@ -211,9 +221,8 @@ impl Style {
     }
 
     /// True for an instant that has passed.
-    pub fn is_past(&self, value: &Value) -> bool {
-        let at_ms = value.as_str().and_then(Zone::parse_rfc3339);
-        at_ms.is_some_and(|at_ms| at_ms <= self.now_ms)
+    pub fn is_past(&self, instant: &str) -> bool {
+        Zone::parse_rfc3339(instant).is_some_and(|at_ms| at_ms <= self.now_ms)
     }
 }
 
@@ -259,7 +268,12 @@ fn grouped(count: u128) -> String {
 
 /// Used part of a limit in percent; `None`: no amounts, or a limit of zero.
 pub fn percent(part: &Value, whole: &Value) -> Option<u64> {
-    let pico = |value: &Value| Some(Money::parse_signed(value.as_str()?).ok()?.pico());
+    percent_of(part.as_str()?, whole.as_str()?)
+}
+
+/// The same of plain decimals.
+pub fn percent_of(part: &str, whole: &str) -> Option<u64> {
+    let pico = |text: &str| Some(Money::parse_signed(text).ok()?.pico());
     let (part, whole) = (pico(part)?, pico(whole)?);
     if whole <= 0 {
         return None;
@@ -320,8 +334,8 @@ mod tests {
         assert_eq!(date("2026-12-01T00:00:00Z"), "1 Dec 00:00 UTC");
         assert_eq!(date("2027-01-01T00:00:00Z"), "1 Jan 2027 00:00 UTC");
         assert_eq!(style.day(&json!("2026-12-01")), "1 Dec");
-        assert!(style.is_past(&json!("2026-11-29T09:00:00Z")));
-        assert!(!style.is_past(&Value::Null));
+        assert!(style.is_past("2026-11-29T09:00:00Z"));
+        assert!(!style.is_past("never"));
     }
 
     #[test]

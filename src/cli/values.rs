@@ -15,22 +15,44 @@ pub fn models(value: &Value) -> String {
     }
 }
 
-/// Renders `$10/month on gpt-5* (warns only)`.
+/// Terms of a budget.
+#[derive(Clone, Copy, Debug)]
+pub struct BudgetWords<'b> {
+    pub limit: &'b str,
+    pub period: &'b str,
+    pub model: Option<&'b str>,
+    pub is_warning: bool,
+}
+
+impl BudgetWords<'_> {
+    /// Renders `$10/month on gpt-5* (warns only)`.
+    pub fn render(&self, style: &Style) -> String {
+        let mut text = style.money_text(self.limit);
+        text += match self.period {
+            "daily" => "/day",
+            "weekly" => "/week",
+            "monthly" => "/month",
+            _ => " total",
+        };
+        if let Some(model) = self.model {
+            text += &format!(" on {model}");
+        }
+        if self.is_warning {
+            text += " (warns only)";
+        }
+        text
+    }
+}
+
+/// Renders the terms of a budget.
 pub fn budget_terms(budget: &Value, style: &Style) -> String {
-    let mut text = style.money(&budget["limit"]);
-    text += match budget["period"].as_str() {
-        Some("daily") => "/day",
-        Some("weekly") => "/week",
-        Some("monthly") => "/month",
-        _ => " total",
+    let words = BudgetWords {
+        limit: budget["limit"].as_str().unwrap_or("-"),
+        period: budget["period"].as_str().unwrap_or_default(),
+        model: budget["model"].as_str(),
+        is_warning: budget["action"] == "warn",
     };
-    if let Some(model) = budget["model"].as_str() {
-        text += &format!(" on {model}");
-    }
-    if budget["action"] == "warn" {
-        text += " (warns only)";
-    }
-    text
+    words.render(style)
 }
 
 /// Renders budgets with remainder and reset: `$10.00/day, $7.50 left until 24 Nov 00:00 UTC`.

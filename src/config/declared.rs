@@ -21,6 +21,8 @@ pub const SECRET_MEMBERS: [&str; 5] = [
     "session_token",
     "headers",
 ];
+/// Member with the names, shares and bounds of several API keys; their secrets are `api_keys.NAME`.
+pub const API_KEYS: &str = "api_keys";
 /// Keys of a provider's section that name files of this machine.
 const FILES: [&str; 3] = ["ca_file", "client_cert", "client_key"];
 /// Beginnings of the sources of secrets.
@@ -53,7 +55,14 @@ pub fn declared_provider(
 ) -> Result<Arc<Provider>, InvalidMember> {
     check_members(members)?;
     let mut section = members.clone();
+    if let Some(keys) = section.get_mut(API_KEYS) {
+        refer_to_variables(keys)?;
+    }
     for (member, secret) in secrets {
+        if member.starts_with(API_KEYS) {
+            check_secret(API_KEYS, secret.as_str().unwrap_or_default())?;
+            continue;
+        }
         let value = match (member.as_str(), secret) {
             ("headers", Value::Object(headers)) => {
                 headers.iter().try_for_each(check_header)?;
@@ -68,7 +77,16 @@ pub fn declared_provider(
         section.insert(member.clone(), value);
     }
     // the section reads its secrets as variables of an environment of its own
-    let environment = |name: &str| Some(secrets.get(name)?.as_str()?.to_owned());
+    let environment = |name: &str| {
+        let member = match name.strip_prefix(KEY_VARIABLE) {
+            Some(position) => {
+                let position: usize = position.parse().ok()?;
+                key_secret(members[API_KEYS][position]["name"].as_str()?)
+            }
+            None => name.to_owned(),
+        };
+        Some(secrets.get(&member)?.as_str()?.to_owned())
+    };
     let resolved = resolve("providers", name, &section, |section, errors| {
         provider::resolve_all(section, Path::new(""), &environment, errors)
     });
@@ -86,6 +104,26 @@ pub fn declared_provider(
         }
     })?;
     first(providers)
+}
+
+/// Secret member of one of several API keys.
+pub fn key_secret(name: &str) -> String {
+    format!("{API_KEYS}.{name}")
+}
+
+/// Variable of the section's own environment with the key at a position.
+const KEY_VARIABLE: &str = "api_keys_";
+
+/// Adds to each of several API keys the variable that has its secret.
+fn refer_to_variables(keys: &mut Value) -> Result<(), InvalidMember> {
+    let expected = || InvalidMember::new(API_KEYS, "must be a list of API keys");
+    let keys = keys.as_array_mut().ok_or_else(expected)?;
+    for (position, key) in keys.iter_mut().enumerate() {
+        let key = key.as_object_mut().ok_or_else(expected)?;
+        let variable = format!("env:{KEY_VARIABLE}{position}");
+        key.insert("key".to_owned(), variable.into());
+    }
+    Ok(())
 }
 
 /// Resolves a route.
@@ -363,6 +401,44 @@ mod tests {
             let error = provider(members, secrets).expect_err(member);
             assert_eq!(error.member, member, "{error:?}");
             assert!(error.message.contains(message), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn declared_provider_has_several_keys_by_name() {
+        let keys = json!([{ "name": "a", "weight": 3 }, { "name": "b", "rpm": 7 }]);
+        let secrets = json!({ "api_keys.a": "sk-a", "api_keys.b": "sk-b" });
+        let members = json!({ "type": "openai", "api_keys": keys });
+        let resolved = provider(members, secrets).expect("a provider");
+        let keys: Vec<_> = resolved
+            .api_keys
+            .iter()
+            .map(|key| (key.name.as_str(), key.secret.expose(), key.weight))
+            .collect();
+        assert_eq!(keys, [("a", "sk-a", 3), ("b", "sk-b", 1)]);
+        assert_eq!(resolved.api_keys[1].limits.rpm, Some(7));
+        for (members, secrets) in [
+            (json!([{ "name": "a b" }]), json!({ "api_keys.a b": "sk" })),
+            (
+                json!([{ "name": "a", "weight": 0 }]),
+                json!({ "api_keys.a": "sk" }),
+            ),
+            (
+                json!([{ "name": "a", "colour": 1 }]),
+                json!({ "api_keys.a": "sk" }),
+            ),
+            (
+                json!([{ "name": "a" }]),
+                json!({ "api_keys.a": "env:HOME" }),
+            ),
+            (
+                json!([{ "name": "a" }]),
+                json!({ "api_keys.a": "sk", "api_key": "sk" }),
+            ),
+        ] {
+            let members = json!({ "type": "openai", "api_keys": members });
+            let error = provider(members, secrets).expect_err("invalid");
+            assert!(error.member.starts_with("api_key"), "{error:?}");
         }
     }
 

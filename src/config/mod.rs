@@ -31,7 +31,8 @@ mod written;
 pub use base_url::parse_base_url;
 pub use cache::CacheConfig;
 pub use declared::{
-    InvalidMember, SECRET_MEMBERS, declared_alias, declared_provider, declared_route,
+    API_KEYS, InvalidMember, SECRET_MEMBERS, declared_alias, declared_provider, declared_route,
+    key_secret,
 };
 pub use file::{ConfigError, ConfigErrors};
 pub use listener::{ListenerConfig, TlsSource, parse_listen};

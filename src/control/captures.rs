@@ -98,8 +98,7 @@ impl Control {
         update: CaptureChange,
     ) -> Result<CaptureSetting, ApiError> {
         if update.on == Some(true) && self.captures.is_none() {
-            let message = "prompt capture is disabled by the configuration; set `enabled = true` under [capture]";
-            return Err(ApiError::new(ErrorCode::Conflict, message));
+            return Err(disabled());
         }
         let allowed = grant.clone();
         let rewrite = move |change: &mut Change<'_, '_>| {
@@ -109,13 +108,7 @@ impl Control {
             }
             let before = change.directory.capture_of(owner);
             let setting = updated(&before, update, change.at_ms)?;
-            change.books.put_capture_setting(&setting)?;
-            let detail = to_audit(&before, &setting);
-            match owner {
-                Owner::Key(id) => change.audit("capture.change", id, &detail)?,
-                Owner::Team(id) => change.audit("capture.change", id, &detail)?,
-                Owner::Organization(id) => change.audit("capture.change", id, &detail)?,
-            }
+            put(change, &before, &setting)?;
             Ok(setting)
         };
         self.apply(grant.actor(), rewrite).await
@@ -212,6 +205,46 @@ impl Control {
     }
 }
 
+/// Stores a setting with its audit event.
+pub(super) fn put(
+    change: &mut Change<'_, '_>,
+    before: &CaptureSetting,
+    setting: &CaptureSetting,
+) -> Result<(), ApiError> {
+    change.books.put_capture_setting(setting)?;
+    let detail = to_audit(before, setting);
+    match setting.owner {
+        Owner::Key(id) => change.audit("capture.change", id, &detail),
+        Owner::Team(id) => change.audit("capture.change", id, &detail),
+        Owner::Organization(id) => change.audit("capture.change", id, &detail),
+    }
+}
+
+/// Setting of an owner with another retention and other readers; capture that was on is on since the same instant.
+pub(super) fn with_terms(
+    before: &CaptureSetting,
+    (keep, readers): (Option<KeepDays>, CaptureReaders),
+    at_ms: u64,
+) -> CaptureSetting {
+    let since_ms = match (before.keep, keep) {
+        (_, None) => 0,
+        (None, Some(_)) => at_ms,
+        (Some(_), Some(_)) => before.since_ms,
+    };
+    CaptureSetting {
+        owner: before.owner,
+        keep,
+        readers,
+        since_ms,
+    }
+}
+
+pub(super) fn disabled() -> ApiError {
+    let message =
+        "prompt capture is disabled by the configuration; set `enabled = true` under [capture]";
+    ApiError::new(ErrorCode::Conflict, message)
+}
+
 fn no_capture(id: RequestId) -> ApiError {
     let message = format!(
         "no captured call {id}; capture was off, or the call was dropped, has expired or was purged"
@@ -256,24 +289,17 @@ fn updated(
     update: CaptureChange,
     at_ms: u64,
 ) -> Result<CaptureSetting, ApiError> {
-    let mut setting = before.clone();
-    match (update.on, update.keep) {
-        (Some(false), _) => (setting.keep, setting.since_ms) = (None, 0),
-        (Some(true), keep) => {
-            let keep = keep.or(before.keep).unwrap_or(KeepDays::DEFAULT);
-            setting.keep = Some(keep);
-        }
+    let keep = match (update.on, update.keep) {
+        (Some(false), _) => None,
+        (Some(true), keep) => Some(keep.or(before.keep).unwrap_or(KeepDays::DEFAULT)),
         (None, Some(_)) if before.keep.is_none() => {
             let message = "capture is off; turn it on with `on: true`";
             return Err(ApiError::invalid(message).with_param("keep_days"));
         }
-        (None, keep) => setting.keep = keep.or(before.keep),
-    }
-    if before.keep.is_none() && setting.keep.is_some() {
-        setting.since_ms = at_ms;
-    }
-    setting.readers = update.readers.unwrap_or(setting.readers);
-    Ok(setting)
+        (None, keep) => keep.or(before.keep),
+    };
+    let readers = update.readers.unwrap_or(before.readers);
+    Ok(with_terms(before, (keep, readers), at_ms))
 }
 
 /// Parts that changed; a toggle always has `on`.

@@ -1,6 +1,7 @@
 //! Prompt capture: off stores nothing, on stores the calls of one key whole, and purges, roles and faults.
 
 mod faults;
+mod kill;
 mod roles;
 mod whole_calls;
 

@@ -16,24 +16,24 @@ use crate::harness::process::Gatekeeper;
 use crate::harness::upstream::Upstream;
 use crate::harness::wait_until;
 
-const SECRET: &str = "sk-sealed-canary-20b7c1";
+pub const SECRET: &str = "sk-sealed-canary-20b7c1";
 /// Connections that are open during a change: several for each worker.
 const CONNECTIONS: usize = 12;
 
-fn provider(upstream: &Upstream, models: &[&str]) -> Value {
+pub fn provider(upstream: &Upstream, models: &[&str]) -> Value {
     json!({
         "name": "lan", "type": "openai_compatible", "base_url": format!("{}/v1", upstream.url()),
         "api_key": SECRET, "price": { "input": "1", "output": "5" }, "models": models,
     })
 }
 
-fn call(model: &str) -> Value {
+pub fn call(model: &str) -> Value {
     let mut call = Call::chat().at_most(5).body();
     call["model"] = json!(model);
     call
 }
 
-fn connections(gatekeeper: &mut Gatekeeper) -> Vec<Connection> {
+pub fn connections(gatekeeper: &mut Gatekeeper) -> Vec<Connection> {
     let team = gatekeeper.team(&json!({"name": "eng"}));
     let key = gatekeeper.key_of(&team);
     let user = gatekeeper.user(&key);
@@ -41,13 +41,13 @@ fn connections(gatekeeper: &mut Gatekeeper) -> Vec<Connection> {
 }
 
 #[track_caller]
-fn assert_all(connections: &mut [Connection], model: &str, status: u16) {
+pub fn assert_all(connections: &mut [Connection], model: &str, status: u16) {
     for connection in connections {
         connection.chat(&call(model)).assert_status(status);
     }
 }
 
-fn events(gatekeeper: &Gatekeeper, action: &str) -> Vec<Value> {
+pub fn events(gatekeeper: &Gatekeeper, action: &str) -> Vec<Value> {
     let events = gatekeeper
         .admin()
         .get(&format!("/v1/audit?action={action}"))
@@ -303,7 +303,7 @@ fn sealed_credential_needs_its_seal_key_and_nothing_is_touched_without_it() {
 }
 
 /// Runs a command with words between single spaces; exit code, output and errors.
-fn run(gatekeeper: &Gatekeeper, command: &str, input: &str) -> (Option<i32>, String, String) {
+pub fn run(gatekeeper: &Gatekeeper, command: &str, input: &str) -> (Option<i32>, String, String) {
     let arguments: Vec<&str> = command.split(' ').collect();
     let output = gatekeeper.run_with_input(&arguments, input);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -23,11 +23,14 @@ tags = ["emea"]
 metadata = '{"cost_center": 7, "lead": null}'
 rpm = 600
 member_key_budget = "5"
+capture_keep_days = 7
+capture_readers = ["team:admin"]
 
 [[organizations.teams.keys]]
 name = "ci"
 models = ["m-small"]
 expires_at = "2099-01-31T00:00:00Z"
+capture_keep_days = 1
 
 [[organizations.teams.keys]]
 name = "nightly"
@@ -73,6 +76,7 @@ fn file_is_planned_applied_exported_and_applied_again_without_a_change() {
         "+ organization acme",
         "+ team acme/rockets",
         "+ key acme/rockets/ci",
+        "~ capture acme/rockets/ci",
         "nothing was changed",
     ] {
         assert!(planned.out.contains(part), "{part} in {}", planned.out);
@@ -108,6 +112,70 @@ fn file_is_planned_applied_exported_and_applied_again_without_a_change() {
     let broken = write(&folder, "[[organizations]]\nname = 7\n");
     let refused = run(&gatekeeper, &["apply", "-f", &broken]);
     assert!(refused.err.contains("name"), "{}", refused.err);
+}
+
+#[test]
+fn document_turns_capture_on_and_off_with_its_event() {
+    let tenancy = Tenancy::start();
+    let admin = tenancy.gateway.admin();
+    let apply = |team: Value| {
+        let document = json!({"organizations": [{"name": "acme", "teams": [team]}]});
+        admin.post("/v1/state", &document)
+    };
+    let on = json!({"name": "rockets", "capture_keep_days": 9, "capture_readers": ["team:viewer"],
+        "keys": [{"name": "ci", "capture_keep_days": 2}]});
+    let plan = apply(on.clone()).assert_status(200).json();
+    let kinds: Vec<&Value> = plan["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| &step["kind"])
+        .collect();
+    assert_eq!(kinds, ["capture", "key", "capture"]);
+    let settings = admin.get("/v1/captures").assert_status(200).json();
+    let days = |name: &str| {
+        let rows = settings["data"].as_array().expect("settings");
+        let row = rows.iter().find(|row| row["name"] == name).expect(name);
+        (row["keep_days"].clone(), row["readers"].clone())
+    };
+    assert_eq!(days("rockets"), (json!(9), json!(["team:viewer"])));
+    assert_eq!(days("ci"), (json!(2), json!([])));
+    let again = apply(on.clone()).assert_status(200).json();
+    assert_eq!(again["steps"], json!([]));
+    let exported = state(&tenancy);
+    let team = exported["organizations"]
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["name"] == "acme"))
+        .map(|acme| acme["teams"][0].clone())
+        .expect("the team");
+    assert_eq!(team["capture_readers"], on["capture_readers"]);
+    assert_eq!(team["keys"][0]["capture_keep_days"], 2);
+    apply(json!({"name": "rockets", "keys": [{"name": "ci"}]})).assert_status(200);
+    let settings = admin.get("/v1/captures").assert_status(200).json();
+    assert_eq!(settings["data"], json!([]));
+    let events = tenancy.gateway.audit();
+    let changes = events
+        .iter()
+        .filter(|event| event["action"] == "capture.change");
+    let toggles: Vec<&Value> = changes.map(|event| &event["detail"]["on"]["to"]).collect();
+    assert_eq!(toggles, [true, true, false, false]);
+    for (team, param) in [
+        (
+            json!({"name": "rockets", "capture_keep_days": 0}),
+            "capture_keep_days",
+        ),
+        (
+            json!({"name": "rockets", "capture_readers": ["owner"]}),
+            "capture_readers",
+        ),
+        (
+            json!({"name": "rockets", "keys": [{"name": "ci", "capture_readers": []}]}),
+            "keys[0].capture_readers",
+        ),
+    ] {
+        let error = apply(team).assert_status(400).json();
+        assert!(text(&error["error"], "param").ends_with(param), "{error}");
+    }
 }
 
 fn state(tenancy: &Tenancy) -> Value {

@@ -1,5 +1,5 @@
-//! `kill -9` between and within changes: afterwards every change has its audit event and every event its change, and what was
-//! acknowledged is there. `GK_CONTROL_KILLS` sets the number of kills.
+//! `kill -9` between and within changes of keys, and of providers and routes: afterwards every change has its audit event and every event
+//! its change, and what was acknowledged is there. `GK_CONTROL_KILLS` sets the number of kills.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +18,8 @@ type Acknowledged = BTreeMap<String, Option<u64>>;
 struct Caller {
     connection: Connection,
     acknowledged: Acknowledged,
+    /// step of the last acknowledged change of the route
+    route: u64,
 }
 
 impl Caller {
@@ -56,7 +58,68 @@ impl Caller {
                 }
                 self.acknowledged.insert(id, None);
             }
+            if number % 3 == 0 && self.change_routing(round).is_none() {
+                return;
+            }
         }
+    }
+
+    /// Replaces the provider's keys and the targets of the route, and makes and deletes another route.
+    fn change_routing(&mut self, round: usize) -> Option<()> {
+        let step = self.route + 1;
+        let keys = json!({"api_keys": [{"name": format!("k{step}"), "key": format!("sk-{step}")}]});
+        self.call("PATCH", "/v1/providers/lan", &keys)?;
+        let targets = json!({"targets": [{"model": "lan/m", "weight": step}]});
+        self.call("PATCH", "/v1/routes/smart", &targets)?;
+        self.route = step;
+        let other = format!("r{round}-{step}");
+        let route = json!({"name": other, "targets": ["lan/m"]});
+        self.call("POST", "/v1/routes", &route)?;
+        self.call("DELETE", &format!("/v1/routes/{other}"), &json!({}))?;
+        Some(())
+    }
+}
+
+/// Providers and routes with their members, as the audit log tells them.
+fn told_routing(events: &[Value]) -> BTreeMap<String, Value> {
+    let mut objects = BTreeMap::new();
+    for event in events {
+        let action = event["action"].as_str().unwrap_or_default();
+        let (kind, deed) = action.split_once('.').unwrap_or_default();
+        let subject = format!("{kind} {}", text(event, "subject"));
+        if deed == "delete" {
+            objects.remove(&subject);
+            continue;
+        }
+        let members: &mut Value = objects.entry(subject).or_insert_with(|| json!({}));
+        for (member, change) in event["detail"].as_object().expect("a detail") {
+            if !["name", "credentials"].contains(&member.as_str()) {
+                members[member] = change["to"].clone();
+            }
+        }
+    }
+    objects
+}
+
+fn stored_routing(gatekeeper: &Gatekeeper) -> BTreeMap<String, Value> {
+    let mut objects = BTreeMap::new();
+    for kind in ["provider", "route"] {
+        let listed = gatekeeper.admin().get(&format!("/v1/{kind}s")).json();
+        for object in listed["data"].as_array().expect("objects") {
+            let name = format!("{kind} {}", text(object, "name"));
+            assert_eq!(object["fault"], Value::Null, "{object}");
+            objects.insert(name, object["members"].clone());
+        }
+    }
+    objects
+}
+
+fn create_routing(gatekeeper: &Gatekeeper) {
+    let provider = json!({"name": "lan", "type": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "price": "free",
+        "models": ["m"], "api_keys": [{"name": "k0", "key": "sk-0"}]});
+    let route = json!({"name": "smart", "targets": [{"model": "lan/m", "weight": 1}]});
+    for (path, body) in [("/v1/providers", provider), ("/v1/routes", route)] {
+        gatekeeper.admin().post(path, &body).assert_status(201);
     }
 }
 
@@ -96,17 +159,41 @@ fn all(gatekeeper: &Gatekeeper, path: &str, cursor: &str) -> Vec<Value> {
     }
 }
 
+/// `route`: step that was acknowledged last.
+fn assert_routing(gatekeeper: &Gatekeeper, route: u64) {
+    let mut events = Vec::new();
+    for action in ["provider.*", "route.*"] {
+        let path = format!("/v1/audit?action={action}&limit=500");
+        let newest_first = all(gatekeeper, &path, "before");
+        events.extend(newest_first.into_iter().rev());
+    }
+    let stored = stored_routing(gatekeeper);
+    assert_eq!(told_routing(&events), stored, "events and changes differ");
+    let weight = stored["route smart"]["targets"][0]["weight"].as_u64();
+    assert!(weight >= Some(route), "{weight:?} after step {route}");
+    // the secret of the key that the members name is the one that is sealed
+    let provider = gatekeeper.admin().get("/v1/providers/lan").json();
+    let named = format!(
+        "api_keys.{}",
+        text(&provider["members"]["api_keys"][0], "name")
+    );
+    assert_eq!(provider["credentials"][0]["members"], json!([named]));
+}
+
 #[test]
 fn kill_between_changes_leaves_books_and_audit_log_equal() {
     let kills = repetitions("GK_CONTROL_KILLS", 3);
     let mut gatekeeper = Gatekeeper::without_providers().start();
     gatekeeper.team(&json!({"name": "eng"}));
+    create_routing(&gatekeeper);
+    let mut route = 1;
     let mut rng = SeededRng::new(61);
     let mut acknowledged = Acknowledged::new();
     for round in 0..kills {
         let mut caller = Caller {
             connection: gatekeeper.admin().connect(),
             acknowledged: std::mem::take(&mut acknowledged),
+            route,
         };
         let pid = rustix::process::Pid::from_raw(gatekeeper.pid() as i32).expect("a process");
         let wait = Duration::from_millis(rng.between(10, 300));
@@ -117,7 +204,7 @@ fn kill_between_changes_leaves_books_and_audit_log_equal() {
             });
             caller.change_until_death(round);
         });
-        acknowledged = caller.acknowledged;
+        (acknowledged, route) = (caller.acknowledged, caller.route);
         gatekeeper.kill_9();
         gatekeeper.start();
     }
@@ -140,6 +227,7 @@ fn kill_between_changes_leaves_books_and_audit_log_equal() {
         .iter()
         .filter(|(id, rpm)| rpm.is_some_and(|rpm| rpm < 9) && !stored.contains_key(*id));
     assert_eq!(lost.count(), 0, "an acknowledged key is gone");
+    assert_routing(&gatekeeper, route);
     print_figure(
         "kills within changes",
         &format!(

@@ -319,6 +319,70 @@ fn url_in_an_odd_form_gives_no_access() {
     assert!(host.get("/v1/teams").status >= 400);
 }
 
+/// Odd forms of a path: empty, dotted and encoded parts, a slash at the end, and the absolute form.
+fn odd_forms(path: &str) -> Vec<String> {
+    let rest = path.trim_start_matches('/');
+    let (first, tail) = rest.split_once('/').unwrap_or((rest, ""));
+    vec![
+        format!("/{path}"),
+        format!("/{first}//{tail}"),
+        format!("/%2e/{rest}"),
+        format!("/{first}/%2e%2e/{first}/{tail}"),
+        format!("/x/../{rest}"),
+        format!("/{first}%2f{tail}"),
+        format!("{path}/"),
+        format!("{path};x=1"),
+        format!("http://127.0.0.1{path}"),
+    ]
+}
+
+#[test]
+fn url_of_every_endpoint_in_an_odd_form_gives_no_more_than_the_plain_one() {
+    let tenancy = Tenancy::start();
+    let objects = Objects::create(&tenancy);
+    let viewer = tenancy.with_role(&json!({"role": "viewer", "team": "rockets"}));
+    let (mut calls, mut faults) = (0, Vec::new());
+    for row in endpoints() {
+        for object in OBJECTS {
+            let Some(path) = objects.path(&row, object) else {
+                continue;
+            };
+            let path = path.replace("{id:.+}", "m-small");
+            for client in [&viewer, &tenancy.gateway.anon()] {
+                let plain = status(client, &row, &path);
+                let mut expect = |status: u16, form: &str| {
+                    calls += 1;
+                    if status < 400 && status != plain {
+                        faults.push(format!("{} {form}: {status}, not {plain}", row.method));
+                    }
+                };
+                for form in odd_forms(&path) {
+                    expect(status(client, &row, &form), &form);
+                }
+                let two_hosts = client.clone().with("host", "other.example");
+                let twice = status(&two_hosts, &row, &path);
+                expect(twice, &format!("{path} with two hosts"));
+                if !matches!(row.access, EndpointAccess::Public) && twice < 400 {
+                    faults.push(format!("{} {path}: {twice} with two hosts", row.method));
+                }
+            }
+        }
+    }
+    assert!(
+        faults.is_empty() && calls > 3_000,
+        "{calls}: {}",
+        faults.join("\n")
+    );
+    for (method, path) in [
+        ("GET", "/v1/nothing"),
+        ("POST", "/v1/teams/x/nothing"),
+        ("PUT", "/nothing"),
+    ] {
+        let unknown = tenancy.gateway.admin().connect().call(method, path, None);
+        assert_eq!(unknown.status, 404, "{method} {path}");
+    }
+}
+
 #[test]
 fn role_table_of_the_document_is_the_compiled_one() {
     let written = table();

@@ -8,6 +8,7 @@ mod key_life;
 mod kill;
 mod lists;
 mod matrix;
+mod provider_keys;
 mod random_steps;
 mod roles;
 mod rows_read;

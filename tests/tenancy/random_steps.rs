@@ -10,7 +10,7 @@ use crate::budget::call::Call;
 use crate::harness::client::{self, HttpClient, Response};
 use crate::harness::instance::text;
 use crate::harness::rng::SeededRng;
-use crate::harness::{print_figure, repetitions};
+use crate::harness::{pico, print_figure, repetitions};
 
 /// Part of every name in the other organization.
 const FOREIGN: &str = "zzforeign";
@@ -28,7 +28,14 @@ struct Walk {
     /// ids of objects of the other organization
     foreign: Vec<String>,
     calls: usize,
+    /// keys that members made for themselves
+    member_keys: usize,
+    /// monthly budget that each of them must have, and how many each member may have
+    rules: (&'static str, usize),
 }
+
+/// Position of the team's administrator among the actors.
+const ADMIN: usize = 0;
 
 impl Walk {
     fn start() -> Walk {
@@ -57,6 +64,8 @@ impl Walk {
             rng: SeededRng::new(16),
             secrets: BTreeMap::new(),
             calls: 0,
+            member_keys: 0,
+            rules: (MEMBER_LIMIT, MEMBER_KEYS),
         }
     }
 
@@ -95,9 +104,10 @@ impl Walk {
     }
 
     fn step(&mut self, number: usize) {
-        let actor = self.actors[self.rng.next() as usize % self.actors.len()].clone();
-        match self.rng.next() % 12 {
-            0..=3 => self.create_key(&actor, number),
+        let which = self.rng.next() as usize % self.actors.len();
+        let actor = self.actors[which].clone();
+        match self.rng.next() % 13 {
+            0..=3 => self.create_key(&actor, which != ADMIN, number),
             4..=5 => {
                 let (id, terms) = (self.any_id(), self.terms());
                 let response = actor.patch(&format!("/v1/keys/{id}"), &terms);
@@ -118,13 +128,14 @@ impl Walk {
                 self.check(&response, &id);
             }
             8 => self.change_team(&actor),
+            12 => self.change_rules(&actor, which == ADMIN),
             9 => self.read(&actor),
             10 => self.change_members(&actor),
             _ => self.call(),
         }
     }
 
-    fn create_key(&mut self, actor: &HttpClient, number: usize) {
+    fn create_key(&mut self, actor: &HttpClient, is_member: bool, number: usize) {
         let mut body = self.terms();
         body["name"] = json!(format!("k{number}"));
         match self.rng.next() % 5 {
@@ -147,6 +158,42 @@ impl Walk {
             let key = response.json();
             assert_eq!(key["team"], self.tenancy.rockets, "a key of another team");
             self.secrets.insert(text(&key, "id"), text(&key, "key"));
+            if is_member {
+                self.assert_member_key(&key);
+            }
+        }
+    }
+
+    /// A key that a member made is the member's own, has the budget that the team demands, and is one of the number that it allows.
+    fn assert_member_key(&mut self, key: &Value) {
+        let (limit, keys_max) = self.rules;
+        self.member_keys += 1;
+        let is_bound = |budget: &Value| {
+            let terms = [&budget["period"], &budget["action"], &budget["model"]];
+            terms == [&json!("monthly"), &json!("block"), &Value::Null]
+                && pico(&text(budget, "limit")) <= pico(limit)
+        };
+        let budgets = key["budgets"].as_array().expect("budgets");
+        assert!(budgets.iter().any(is_bound), "{key}");
+        let path = format!("/v1/keys?limit=1000&user={}", text(key, "user"));
+        let own = listed(&self.tenancy.gateway.admin(), &path, "id").len();
+        assert!(own <= keys_max, "{own} keys of {}", key["user"]);
+    }
+
+    /// An administrator of the team sets the limits of members' keys; a member does not.
+    fn change_rules(&mut self, actor: &HttpClient, is_admin: bool) {
+        let budgets = ["0.0003", "0.0005", "0.0008"];
+        let limit = budgets[self.rng.next() as usize % budgets.len()];
+        let keys_max = self.rng.between(1, 5) as usize;
+        let body = json!({"member_key_budget": limit, "member_keys_max": keys_max});
+        let path = format!("/v1/teams/{}", self.tenancy.rockets);
+        let response = actor.patch(&path, &body);
+        self.check(&response, &path);
+        if is_admin {
+            response.assert_status(200);
+            self.rules = (limit, keys_max);
+        } else {
+            response.assert_status(403);
         }
     }
 
@@ -285,8 +332,8 @@ impl Walk {
         print_figure(
             "random steps of a team",
             &format!(
-                "{left} keys left, {} calls served, ${spent} spent",
-                self.calls
+                "{left} keys left, {} keys of members, {} calls served, ${spent} spent",
+                self.member_keys, self.calls
             ),
         );
         let path = format!("/v1/teams/{}?cascade=true", self.tenancy.rockets);

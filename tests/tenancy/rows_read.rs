@@ -22,7 +22,11 @@ fn change_among_many_keys_reads_few_rows() {
     let path = format!("/v1/keys/{}", text(&keys[77], "id"));
     let team = format!("/v1/teams/{}", tenancy.rockets);
     let organization = format!("/v1/organizations/{}", tenancy.acme);
-    let changes: [(&str, &dyn Fn()); 6] = [
+    let user = json!({"email": "ada@example.org", "memberships": [{"role": "member", "team": tenancy.rockets}]});
+    let user = create(&admin, "users", &user);
+    let provider = json!({"name": "lan", "type": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "price": "free", "models": ["n"]});
+    create(&admin, "providers", &provider);
+    let changes: [(&str, &dyn Fn()); 13] = [
         ("create", &|| drop(key(1_000))),
         ("change", &|| {
             let body = json!({"budget_limit": "2"});
@@ -41,6 +45,44 @@ fn change_among_many_keys_reads_few_rows() {
             admin
                 .patch(&organization, &json!({"rpm": 900}))
                 .assert_status(200);
+        }),
+        ("capture", &|| {
+            let path = format!("{path}/capture");
+            admin.patch(&path, &json!({"on": true})).assert_status(200);
+        }),
+        ("user", &|| {
+            let path = format!("/v1/users/{}", text(&user, "id"));
+            admin
+                .patch(&path, &json!({"name": "Ada"}))
+                .assert_status(200);
+        }),
+        ("member", &|| {
+            let member = json!({"user": "ada@example.org", "role": "admin"});
+            admin
+                .post(&format!("{team}/members"), &member)
+                .assert_status(200);
+        }),
+        ("personal key", &|| {
+            let key = json!({"name": "own", "team": tenancy.rockets, "user": user["id"]});
+            create(&admin, "keys", &key);
+        }),
+        ("administrative key", &|| {
+            create(
+                &admin,
+                "keys",
+                &json!({"admin": true, "name": "ops", "role": "viewer"}),
+            );
+        }),
+        ("provider", &|| {
+            let more = json!({"api_keys": {"b": "sk-b"}});
+            admin.patch("/v1/providers/lan", &more).assert_status(200);
+        }),
+        ("route", &|| {
+            create(
+                &admin,
+                "routes",
+                &json!({"name": "smart", "targets": ["lan/n"]}),
+            );
         }),
         ("delete", &|| {
             admin.delete(&path).assert_status(204);

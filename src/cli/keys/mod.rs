@@ -3,6 +3,7 @@
 
 mod lifecycle;
 mod list;
+mod owner;
 
 use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
@@ -16,7 +17,8 @@ use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
 use crate::cli::values::{budgets, cell, limits, max_cost, models};
 use crate::process;
-use list::{KeyState, KeyTenants, state_of};
+use list::{KeyPages, KeyState, state_of};
+use owner::OwnerRow;
 
 /// Team names listed in the error about an unknown team.
 const TEAMS_SHOWN: usize = 20;
@@ -281,23 +283,29 @@ fn render_terms(key: &Value, style: &Style) -> String {
 
 async fn list(args: ListArgs) -> Result<(), Failure> {
     let admin = args.server.admin()?;
-    let tenants = KeyTenants::fetch(&admin, args.team.as_deref()).await?;
+    let pages = KeyPages::fetch(&admin, args.team.as_deref()).await?;
+    let tenants = pages.tenants()?;
     let style = args.server.style();
-    let is_shown = |key: &&Value| {
+    let is_shown = |key: &&OwnerRow<'_>| {
         args.state
             .is_none_or(|state| state_of(key, &style) == state)
     };
-    let keys: Vec<&Value> = tenants.keys().filter(is_shown).collect();
-    args.server.show_rows(&keys, |style| {
-        if tenants.keys().next().is_none() {
-            return "no keys yet; create one with `gatekeeper keys create --team NAME`\n"
-                .to_owned();
-        }
-        match keys.as_slice() {
-            [] => "no key in this state\n".to_owned(),
-            keys => tenants.render(keys, style),
-        }
-    })
+    let keys: Vec<&OwnerRow<'_>> = tenants.keys().filter(is_shown).collect();
+    let ids = keys.iter().map(|key| key.id.as_ref());
+    args.server.show_rows(
+        ids,
+        || pages.objects(&keys),
+        |style| {
+            if tenants.keys().next().is_none() {
+                return "no keys yet; create one with `gatekeeper keys create --team NAME`\n"
+                    .to_owned();
+            }
+            match keys.as_slice() {
+                [] => "no key in this state\n".to_owned(),
+                keys => tenants.render(keys, style),
+            }
+        },
+    )
 }
 
 async fn update(args: UpdateArgs) -> Result<(), Failure> {

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use zeroize::Zeroize;
 
 use crate::auth::directory::OwnerLimits;
 use crate::auth::role::Actor;
-use crate::config::{InvalidMember, SECRET_MEMBERS};
+use crate::config::InvalidMember;
 use crate::control::change::Change;
-use crate::control::declarations::seal;
+use crate::control::declaration_edits::members::merged;
 use crate::control::declarations::set::{DeclarationSet, FileDeclarations, newly_unreached};
 use crate::control::declarations::state::Declarations;
 use crate::control::error::{name_taken, not_found};
@@ -202,81 +201,19 @@ fn check_count(declarations: &Declarations, kind: DeclarationKind) -> Result<(),
     Err(ApiError::new(ErrorCode::Conflict, message))
 }
 
-/// Puts members over those of the row; secrets are sealed anew if one of them changes.
 fn merge(
     key: &SealKey,
-    mut row: Declaration,
+    row: Declaration,
     members: Map<String, Value>,
     action: &'static str,
     at_ms: u64,
 ) -> Result<Draft, ApiError> {
-    let unreadable = |message: String| ApiError::new(ErrorCode::Internal, message);
-    let mut plain: Map<String, Value> =
-        serde_json::from_str(&row.members).map_err(|error| unreadable(error.to_string()))?;
-    let (mut secrets, mut sealed_members) = (None, Vec::new());
-    let mut detail = Map::from_iter([("name".to_owned(), json!(row.name))]);
-    for (member, value) in members {
-        let is_secret =
-            row.kind == DeclarationKind::Provider && SECRET_MEMBERS.contains(&member.as_str());
-        if is_secret {
-            if secrets.is_none() {
-                secrets = Some(seal::open(key, &row).map_err(unreadable)?);
-            }
-            put(secrets.get_or_insert_default(), &member, value);
-            sealed_members.push(Value::from(member));
-        } else {
-            let before = put(&mut plain, &member, value);
-            let after = plain.get(&member).cloned();
-            if before != after {
-                detail.insert(member, json!({ "from": before, "to": after }));
-            }
-        }
-    }
-    if let Some(mut secrets) = secrets {
-        check_secrets(&secrets)?;
-        row.credentials = seal::seal(key, &row.name, &secrets, at_ms)?;
-        secrets.values_mut().for_each(overwrite);
-        detail.insert("credentials".to_owned(), sealed_members.into());
-    }
-    row.members = Value::Object(plain).to_string();
+    let (row, detail) = merged(key, row, members, at_ms)?;
     Ok(Draft {
         row: Some(row),
         action,
-        detail: Value::Object(detail),
+        detail,
     })
-}
-
-fn put(members: &mut Map<String, Value>, name: &str, value: Value) -> Option<Value> {
-    match value {
-        Value::Null => members.remove(name),
-        value => members.insert(name.to_owned(), value),
-    }
-}
-
-/// Secrets are strings, and headers an object of strings: anything else is refused before it is sealed.
-fn check_secrets(secrets: &Map<String, Value>) -> Result<(), ApiError> {
-    let fits = |(name, value): (&String, &Value)| match (name.as_str(), value) {
-        ("headers", Value::Object(_)) => true,
-        ("headers", _) => false,
-        (_, value) => value.is_string(),
-    };
-    match secrets.iter().find(|secret| !fits(*secret)) {
-        None => Ok(()),
-        Some((name, _)) => {
-            let expected = match name.as_str() {
-                "headers" => "an object of strings",
-                _ => "a string",
-            };
-            let message = format!("`{name}` must be {expected}");
-            Err(ApiError::invalid(message).with_param(name.clone()))
-        }
-    }
-}
-
-fn overwrite(value: &mut Value) {
-    if let Value::String(text) = value {
-        text.zeroize();
-    }
 }
 
 /// Resolves the set with the edit; refuses an invalid member, and an edit after which a name leads nowhere.

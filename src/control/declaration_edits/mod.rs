@@ -2,6 +2,8 @@
 //! worker before the call is answered. What the configuration file declares is changed there only.
 
 mod edit;
+mod key_list;
+mod members;
 mod resources;
 
 pub use edit::DeclaredObject;

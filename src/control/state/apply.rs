@@ -8,6 +8,7 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::key;
 use crate::auth::role::may;
+use crate::control::captures;
 use crate::control::change::Change;
 use crate::control::error::not_found;
 use crate::control::keys::{self, NewVirtualKey, no_random_bytes};
@@ -15,7 +16,7 @@ use crate::control::names::resolve_user;
 use crate::control::organizations::{self, NewOrganization};
 use crate::control::plane::Control;
 use crate::control::state::difference;
-use crate::control::state::wanted::{WantedKey, WantedOrganization, WantedTeam};
+use crate::control::state::wanted::{WantedCapture, WantedKey, WantedOrganization, WantedTeam};
 use crate::control::teams::{self, NewTeam};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
@@ -33,7 +34,7 @@ pub enum StepKind {
 #[derive(Clone, Debug)]
 pub struct Step {
     pub kind: StepKind,
-    /// `organization`, `team` or `key`
+    /// `organization`, `team`, `key` or `capture`
     pub object: &'static str,
     /// names from the organization down, with slashes
     pub name: String,
@@ -67,6 +68,7 @@ impl Control {
         dry_run: bool,
     ) -> Result<Plan, ApiError> {
         let keys = Grant::for_actor(grant.actor(), may::ChangeKeys)?;
+        let can_capture = self.captures.is_some();
         let shared = Arc::new(Mutex::new(Plan::default()));
         let inner = shared.clone();
         let apply = move |change: &mut Change<'_, '_>| {
@@ -75,6 +77,7 @@ impl Control {
             let mut walk = Walk {
                 overlay,
                 keys: &keys,
+                can_capture,
                 plan: &mut plan,
             };
             for organization in wanted {
@@ -109,6 +112,8 @@ fn only_shown() -> ApiError {
 struct Walk<'w> {
     overlay: Arc<Directory>,
     keys: &'w Grant<may::ChangeKeys>,
+    /// the configuration allows prompt capture
+    can_capture: bool,
     plan: &'w mut Plan,
 }
 
@@ -186,7 +191,7 @@ impl Walk<'_> {
         mut wanted: WantedTeam,
     ) -> Result<(), ApiError> {
         let name = format!("{above}/{}", wanted.name.as_str());
-        let wanted_keys = std::mem::take(&mut wanted.keys);
+        let (wanted_keys, capture) = (std::mem::take(&mut wanted.keys), wanted.capture);
         let found = self.find_team(organization, wanted.name.as_str());
         let id = match found {
             None => {
@@ -210,6 +215,7 @@ impl Walk<'_> {
                 id
             }
         };
+        self.capture(change, Owner::Team(id), &name, capture)?;
         for key in wanted_keys {
             self.key(change, id, &name, key)?;
         }
@@ -242,13 +248,14 @@ impl Walk<'_> {
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
         let limits = self.overlay.limits_of(Owner::Key(found.id));
+        let (id, capture) = (found.id, wanted.capture);
         if let Some(update) = difference::of_key(&wanted, &found, &limits) {
             let (step, grant) = ((StepKind::Change, "key", name.as_str()), self.keys);
             self.step(change, step, |change| {
                 keys::change_row(change, grant, found, update)
             })?;
         }
-        Ok(())
+        self.capture(change, Owner::Key(id), &name, capture)
     }
 
     fn create_key(
@@ -260,7 +267,7 @@ impl Walk<'_> {
     ) -> Result<(), ApiError> {
         let generated = key::generate(wanted.name.as_str()).map_err(no_random_bytes)?;
         let origin = keys::Origin { team, parent, user };
-        let disabled = wanted.disabled;
+        let (disabled, capture) = (wanted.disabled, wanted.capture);
         let (step, grant) = ((StepKind::Create, "key", name), self.keys);
         let new = NewVirtualKey {
             name: wanted.name,
@@ -295,7 +302,29 @@ impl Walk<'_> {
             id,
             secret,
         });
-        Ok(())
+        self.capture(change, Owner::Key(id), name, capture)
+    }
+
+    /// Prompt capture of a team or key; turned on only where the configuration allows it.
+    fn capture(
+        &mut self,
+        change: &mut Change<'_, '_>,
+        owner: Owner,
+        name: &str,
+        wanted: WantedCapture,
+    ) -> Result<(), ApiError> {
+        let before = self.overlay.capture_of(owner);
+        let WantedCapture { keep, readers } = wanted;
+        if (before.keep, before.readers) == (keep, readers) {
+            return Ok(());
+        }
+        if keep.is_some() && before.keep.is_none() && !self.can_capture {
+            return Err(captures::disabled());
+        }
+        let setting = captures::with_terms(&before, (keep, readers), change.at_ms);
+        self.step(change, (StepKind::Change, "capture", name), |change| {
+            captures::put(change, &before, &setting)
+        })
     }
 
     fn find_team(&self, organization: OrganizationId, name: &str) -> Option<Team> {

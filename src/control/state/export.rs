@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 use crate::auth::directory::{Directory, OwnerLimits};
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
+use crate::control::captures::reader_words;
 use crate::control::keys::instant;
 use crate::control::plane::Control;
 use crate::domain::budget::{Budget, Owner};
+use crate::domain::capture::CaptureSetting;
 use crate::domain::id::{OrganizationId, TeamId};
 use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
@@ -68,6 +70,7 @@ fn team(directory: &Directory, team: &Team) -> Value {
     put(&mut members, "member_keys_max", keys_max);
     put_max_cost(&mut members, team.max_cost);
     put_limits(&mut members, &directory.limits_of(Owner::Team(team.id)));
+    put_capture(&mut members, &directory.capture_of(Owner::Team(team.id)));
     put(&mut members, "keys", list(keys(directory, team.id)));
     members.into()
 }
@@ -97,6 +100,7 @@ fn key(directory: &Directory, key: &VirtualKey) -> Value {
         key.disabled.then_some(json!(true)),
     );
     put_limits(&mut members, &directory.limits_of(Owner::Key(key.id)));
+    put_capture(&mut members, &directory.capture_of(Owner::Key(key.id)));
     members.into()
 }
 
@@ -137,6 +141,14 @@ fn put_limits(members: &mut Members, limits: &OwnerLimits) {
         "limits",
         list(limits.limits.iter().map(limit).collect()),
     );
+}
+
+fn put_capture(members: &mut Members, setting: &CaptureSetting) {
+    let days = setting.keep.map(|keep| json!(keep.days()));
+    put(members, "capture_keep_days", days);
+    let readers = reader_words(setting.readers).into_iter();
+    let readers = list(readers.map(Value::from).collect());
+    put(members, "capture_readers", readers);
 }
 
 fn budget(budget: &Budget) -> Value {

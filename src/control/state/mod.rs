@@ -8,4 +8,4 @@ mod export;
 mod wanted;
 
 pub use apply::{NewSecret, Plan, Step, StepKind};
-pub use wanted::{WantedKey, WantedOrganization, WantedTeam};
+pub use wanted::{WantedCapture, WantedKey, WantedOrganization, WantedTeam};

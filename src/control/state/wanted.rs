@@ -2,6 +2,7 @@
 
 use crate::control::input::{Budgets, Models, Name};
 use crate::control::limits::Limits;
+use crate::domain::capture::{CaptureReaders, KeepDays};
 use crate::domain::money::Money;
 use crate::domain::tenant::{Endpoint, Labels, MemberKeyRules};
 
@@ -24,6 +25,7 @@ pub struct WantedTeam {
     pub max_cost: Option<Money>,
     pub budgets: Budgets,
     pub limits: Limits,
+    pub capture: WantedCapture,
     pub keys: Vec<WantedKey>,
 }
 
@@ -42,4 +44,14 @@ pub struct WantedKey {
     pub disabled: bool,
     pub budgets: Budgets,
     pub limits: Limits,
+    pub capture: WantedCapture,
+}
+
+/// Prompt capture of a team or key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WantedCapture {
+    /// `None`: off
+    pub keep: Option<KeepDays>,
+    /// of a team
+    pub readers: CaptureReaders,
 }

@@ -47,27 +47,33 @@ async fn change(call: ApiCall, owner: Owner) -> Result<ApiReply, ApiError> {
     let mut fields = Fields::of_body(&call.body)?;
     let update = CaptureChange {
         on: fields.take_not_null("on", "true or false")?,
-        keep: take_keep(&mut fields)?,
-        readers: take_readers(&mut fields)?,
+        keep: take_keep(&mut fields, "keep_days")?,
+        readers: take_readers(&mut fields, "readers")?,
     };
     fields.finish_change()?;
     let setting = call.control.change_capture(&grant, owner, update).await?;
     ApiReply::ok(&setting_json(&setting))
 }
 
-fn take_keep(fields: &mut Fields) -> Result<Option<KeepDays>, ApiError> {
+pub(super) fn take_keep(
+    fields: &mut Fields,
+    member: &'static str,
+) -> Result<Option<KeepDays>, ApiError> {
     const EXPECTED: &str = "a whole number of days from 1 to 365";
-    let days: Option<u16> = fields.take_not_null("keep_days", EXPECTED)?;
+    let days: Option<u16> = fields.take_not_null(member, EXPECTED)?;
     let keep = |days| {
-        let invalid = || fields.invalid("keep_days", format!("must be {EXPECTED}"));
+        let invalid = || fields.invalid(member, format!("must be {EXPECTED}"));
         KeepDays::new(days).ok_or_else(invalid)
     };
     days.map(keep).transpose()
 }
 
-fn take_readers(fields: &mut Fields) -> Result<Option<CaptureReaders>, ApiError> {
+pub(super) fn take_readers(
+    fields: &mut Fields,
+    member: &'static str,
+) -> Result<Option<CaptureReaders>, ApiError> {
     const EXPECTED: &str = "a list of roles like `team:admin` or `instance:auditor`";
-    let words: Option<Vec<String>> = fields.take_not_null("readers", EXPECTED)?;
+    let words: Option<Vec<String>> = fields.take_not_null(member, EXPECTED)?;
     let Some(words) = words else {
         return Ok(None);
     };
@@ -78,7 +84,7 @@ fn take_readers(fields: &mut Fields) -> Result<Option<CaptureReaders>, ApiError>
             let problem = format!(
                 "must be {EXPECTED}; owners and administrators of the organization read without it"
             );
-            fields.invalid("readers", problem)
+            fields.invalid(member, problem)
         };
         readers = readers.with(role.ok_or_else(invalid)?);
     }

@@ -9,6 +9,7 @@ use crate::auth::role::may;
 use crate::config::{PriceSetting, Provider};
 use crate::control::DeclaredObject;
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::provider_key::ProviderKey;
 use crate::domain::role::Scope;
 use crate::gateway::{PricedModel, ProviderVerdict};
 use crate::price::Row;
@@ -166,9 +167,21 @@ fn provider_json(
         json["has_credential"] = json!(provider.has_credential());
         json["price"] = price;
         json["models"] = json!(provider.models);
+        json["api_keys"] = provider.api_keys.iter().map(key_json).collect();
     }
     add_declaration(&mut json, declared);
     json
+}
+
+/// An API key without its secret.
+fn key_json(key: &ProviderKey) -> Value {
+    json!({
+        "id": key.name,
+        "name": key.name,
+        "weight": key.weight,
+        "rpm": key.limits.rpm,
+        "tpm": key.limits.tpm,
+    })
 }
 
 /// Pico-dollars per token are micro-dollars per million tokens.

@@ -3,12 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::auth::role::may;
-use crate::control::state::{Plan, Step, StepKind, WantedKey, WantedOrganization, WantedTeam};
+use crate::control::state::{
+    Plan, Step, StepKind, WantedCapture, WantedKey, WantedOrganization, WantedTeam,
+};
 use crate::domain::api_error::ApiError;
+use crate::domain::capture::CaptureReaders;
 use crate::domain::zone::Zone;
 use crate::server::api::body::Fields;
 use crate::server::api::budget_fields::take_budgets;
 use crate::server::api::call::ApiCall;
+use crate::server::api::captures::{take_keep, take_readers};
 use crate::server::api::limit_fields::take_limits;
 use crate::server::api::reply::ApiReply;
 use crate::server::api::tenant_fields::{
@@ -67,6 +71,10 @@ fn team(fields: &mut Fields) -> Result<WantedTeam, ApiError> {
         max_cost: take_max_cost(fields)?.flatten(),
         budgets: take_budgets(fields)?.unwrap_or_default(),
         limits: take_limits(fields)?.unwrap_or_default(),
+        capture: WantedCapture {
+            keep: take_keep(fields, "capture_keep_days")?,
+            readers: take_readers(fields, "capture_readers")?.unwrap_or_default(),
+        },
         keys: take_list(fields, "keys", key)?,
     })
 }
@@ -85,6 +93,10 @@ fn key(fields: &mut Fields) -> Result<WantedKey, ApiError> {
         disabled: disabled.unwrap_or(false),
         budgets: take_budgets(fields)?.unwrap_or_default(),
         limits: take_limits(fields)?.unwrap_or_default(),
+        capture: WantedCapture {
+            keep: take_keep(fields, "capture_keep_days")?,
+            readers: CaptureReaders::default(),
+        },
     })
 }
 

@@ -184,16 +184,25 @@ impl CaptureFile {
         });
     }
 
-    /// Removes the file; returns the number of calls in it.
+    /// Removes the file for good; returns the number of calls in it.
     pub fn discard(&mut self) -> Result<u64, StoreError> {
         let entries = self.size().entries;
         self.close();
-        for name in [FILE, UNFINISHED] {
-            if self.disk.exists(name) {
-                self.disk.remove(name)?;
-            }
+        self.remove_unfinished()?;
+        if self.disk.exists(FILE) {
+            self.disk.remove(FILE)?;
         }
+        // a power cut must not bring a purged file back
+        self.disk.sync_folder("")?;
         Ok(entries)
+    }
+
+    /// Removes what a rewrite left that was cut off.
+    pub fn remove_unfinished(&self) -> Result<(), StoreError> {
+        if self.disk.exists(UNFINISHED) {
+            self.disk.remove(UNFINISHED)?;
+        }
+        Ok(())
     }
 
     /// Stores calls, for which the oldest ones make room; returns the number of those that are too large.

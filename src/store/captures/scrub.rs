@@ -21,9 +21,7 @@ impl CaptureFile {
             return self.discard().map(drop);
         }
         self.check_free_space()?;
-        if self.disk.exists(UNFINISHED) {
-            self.disk.remove(UNFINISHED)?;
-        }
+        self.remove_unfinished()?;
         let open = self.open.as_ref().ok_or(StoreError::Closed)?;
         catch_panic(|| {
             let copy = open_file(&*self.disk, UNFINISHED)?;

@@ -1,5 +1,7 @@
 //! The captures on a real folder: sealed, bounded, deleted without a trace, and disposable.
 
+mod purge_kills;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -59,6 +59,9 @@ impl Writer {
     }
 
     fn run(mut self) {
+        if let Err(error) = self.file.remove_unfinished() {
+            tracing::error!(%error, "failed to remove an unfinished rewrite of the captured calls");
+        }
         self.sweep();
         loop {
             let (batch, commands, is_over) = self.next_work();

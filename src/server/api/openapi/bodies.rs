@@ -346,10 +346,15 @@ pub(super) fn state() -> Body {
         ),
         ("expires_at", nullable(text())),
         ("disabled", nullable(flag())),
+        ("capture_keep_days", capture_days()),
     ];
     let mut keys = with(key.into(), [key_members()]);
     keys.retain(|(name, _)| *name != "expires");
-    let teams = vec![("keys", nullable(array(closed(&["name"], &keys))))];
+    let teams = vec![
+        ("keys", nullable(array(closed(&["name"], &keys)))),
+        ("capture_keep_days", capture_days()),
+        ("capture_readers", capture_readers()),
+    ];
     let teams = closed(&["name"], &with(teams, [team_members()]));
     let organizations = vec![("teams", nullable(array(teams)))];
     let organizations = closed(&["name"], &with(organizations, [organization_members()]));
@@ -360,6 +365,17 @@ pub(super) fn state() -> Body {
     body(
         closed(&[], &members),
         json!({ "dry_run": true, "organizations": [{ "name": "default", "teams": [{ "name": "support", "rpm": 600 }] }] }),
+    )
+}
+
+pub(super) fn capture_days() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": 365 })
+}
+
+pub(super) fn capture_readers() -> Value {
+    described(
+        array(text()),
+        "roles like `team:admin` that may read, of a team; set by owners",
     )
 }
 

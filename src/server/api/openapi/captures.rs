@@ -3,12 +3,12 @@
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
-use super::bodies::{Body, body};
+use super::bodies::{Body, body, capture_days, capture_readers};
 use super::operations::{Operation, get, operation};
 use super::parameters as query;
 use super::replies;
 use super::schema::{
-    array, closed, constant, count, described, flag, instant, nullable, object, page, text, words,
+    array, closed, constant, count, flag, instant, nullable, object, page, text, words,
 };
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -31,11 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 fn change_body() -> Body {
-    let days = json!({ "type": "integer", "minimum": 1, "maximum": 365 });
-    let readers = described(
-        array(text()),
-        "roles like `team:admin` that may read, of a team; set by owners",
-    );
+    let (days, readers) = (capture_days(), capture_readers());
     let members = [("on", flag()), ("keep_days", days), ("readers", readers)];
     body(closed(&[], &members), json!({ "on": false }))
 }

@@ -1,6 +1,6 @@
 //! Bodies of providers, routes and aliases, by the reference of the configuration file, and of settings.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bodies::{Body, Members, body, with};
 use super::schema::{any_object, array, closed, described, flag, nullable, text, words};
@@ -45,11 +45,34 @@ fn section(name: &str) -> Members {
     documented.collect()
 }
 
+/// Several API keys: a list, which replaces the keys, or an object of keys by name, which changes single ones.
+fn api_keys() -> Value {
+    let secret = || described(text(), "the secret itself, which is stored sealed");
+    let most = |most: u64| nullable(json!({ "type": "integer", "minimum": 1, "maximum": most }));
+    let members = [
+        ("key", secret()),
+        ("weight", most(1_000)),
+        ("rpm", most(1_000_000_000)),
+        ("tpm", most(1_000_000_000)),
+    ];
+    let named = with(vec![("name", text())], [members.to_vec()]);
+    let entry = json!({ "anyOf": [secret(), closed(&[], &named)] });
+    let by_name = json!({ "anyOf": [secret(), closed(&[], &members), { "type": "null" }] });
+    let object = json!({ "type": "object", "additionalProperties": by_name });
+    let meaning = "API keys among which calls are spread; a list replaces them (an entry without `key` keeps the stored secret of its \
+                   name), an object of keys by name adds, changes and, with null, removes single ones";
+    let forms = json!({ "anyOf": [array(entry), object, { "type": "null" }] });
+    described(forms, meaning)
+}
+
 /// Keys of a provider's section; files of the machine are named in the configuration file only.
 fn provider_members() -> Members {
     let mut members = section("providers.NAME");
     members.retain(|(name, _)| !["ca_file", "client_cert", "client_key"].contains(name));
     for (name, schema) in &mut members {
+        if *name == "api_keys" {
+            *schema = api_keys();
+        }
         let is_secret = [
             "api_key",
             "access_key_id",

@@ -332,10 +332,18 @@ pub(super) fn declared(kind: &str, members: &[(&str, Value)]) -> Value {
 
 pub(super) fn provider(_: &mut SchemaGenerator) -> Value {
     let price = json!({ "anyOf": [text_schema(), object(&[("sheet", text_schema())])] });
+    let key = object(&[
+        ("id", text_schema()),
+        ("name", text_schema()),
+        ("weight", count()),
+        ("rpm", nullable(count())),
+        ("tpm", nullable(count())),
+    ]);
     let members = [
         ("type", text_schema()),
         ("base_url", text_schema()),
         ("has_credential", flag()),
+        ("api_keys", array(key)),
         ("price", price),
         ("models", array(text_schema())),
     ];
