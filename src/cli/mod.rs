@@ -37,6 +37,7 @@ mod resource;
 mod restore;
 mod roles;
 mod route_changes;
+mod route_health;
 mod route_resolution;
 mod routes;
 mod serve;
@@ -299,6 +300,7 @@ mod tests {
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
             "gatekeeper routes resolve smart --key eng/laptop",
+            "gatekeeper routes health smart --json",
             "gatekeeper drill smart --json",
             "gatekeeper drill smart --live --max-cost $1",
             "gatekeeper requests explain --last",
