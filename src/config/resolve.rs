@@ -107,7 +107,7 @@ fn resolve(
     let mut top = file::parse(&path.display().to_string(), text, errs);
     // routes take what they leave out from it
     let cache: CacheConfig;
-    let limits = limits(top.section("limits", errs), errs);
+    let limits: Limits;
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
@@ -124,7 +124,10 @@ fn resolve(
         user_header: user_header(top.string("user_header", errs), errs),
         ledger: ledger(top.section("ledger", errs), errs),
         retention: retention(top.section("retention", errs), errs),
-        limits,
+        limits: {
+            limits = self::limits(top.section("limits", errs), errs);
+            limits
+        },
         alerts: alerts::resolve(top.section("alerts", errs), environment, errs),
         audit: audit::resolve(top.section("audit", errs), environment, errs),
         oidc: sign_in::resolve(top.section("sign_in", errs), environment, errs),

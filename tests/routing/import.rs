@@ -172,7 +172,7 @@ fn litellm_cache_and_budget_are_translated_and_the_rest_is_named_with_its_line()
         ".yaml:8: ssl_verify: certificates are always verified",
         ".yaml:10: budget_duration: windows are a day, a week or a month",
         ".yaml:12: global_max_parallel_requests: no counterpart",
-        ".yaml:15: provider_budget_config: no counterpart",
+        ".yaml:14: provider_budget_config: no counterpart",
     ] {
         assert!(remarks.contains(expected), "{expected}\n{remarks}");
     }

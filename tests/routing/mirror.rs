@@ -202,14 +202,18 @@ fn mirror_spreads_its_copies_over_the_api_keys_of_the_target() {
     for _ in 0..80 {
         fixture.call(&fixture.user(), false);
     }
-    wait_until("all copies are booked", || fixture.mirrored().len() == 80);
+    wait_until("nothing is in flight", || fixture.gateway.holds_open() == 0);
+    fixture.b.wait_until_idle();
     let requests = fixture.b.requests();
     let with_second = requests
         .iter()
         .filter(|request| request.header("authorization") == Some("Bearer sk-second-canary-2222"));
-    // 20 are expected, with a standard deviation of 4
-    let count = with_second.count();
-    assert!((4..=40).contains(&count), "{count}");
+    // of 80 copies 20 are expected, with a standard deviation of 4
+    let (count, all) = (with_second.count(), requests.len());
+    assert!(
+        all >= 40 && count > 0 && count * 2 < all,
+        "{count} of {all}"
+    );
 }
 
 #[test]
