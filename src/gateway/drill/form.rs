@@ -1,6 +1,6 @@
 //! Forms of a drill's requests.
 
-/// What the client of a drill asks for, and how its answer breaks.
+/// Form of the answer that a drill asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrillForm {
     Whole,
