@@ -115,7 +115,7 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
     ];
     let upstream = subjects[0].server.address;
     for (name, sync) in [("gatekeeper os", "os"), ("gatekeeper disk", "disk")] {
-        match Server::gatekeeper(&folder.join(sync), sync, upstream) {
+        match Server::gatekeeper(&folder.join(sync), sync, upstream, "") {
             Ok((server, key)) => subjects.push(Subject::new(
                 name,
                 Load::new(server.address, &key, "m-small", ""),

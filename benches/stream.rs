@@ -95,7 +95,7 @@ fn pairs(folder: &Path, upstream: &Server) -> Vec<Pair> {
         Pair::new("bare relay", &relay, "sk-none", "m-small"),
         Pair::new("floor-work", &floor, "sk-none", "m-small"),
     ];
-    match Server::gatekeeper(&folder.join("gatekeeper"), "os", upstream.address) {
+    match Server::gatekeeper(&folder.join("gatekeeper"), "os", upstream.address, "") {
         Ok((server, key)) => {
             let server = Rc::new(server);
             pairs.push(Pair::new("same dialect", &server, &key, "m-small"));

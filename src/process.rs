@@ -110,9 +110,8 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     records
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
-    let content = ContentStores::open(&config, &instance.disk, &instance.time, &seal_key);
     let egress = egress(&config)?;
-    let (declarations, control) = control(&config, &instance, &seal_key, &content)?;
+    let (declarations, content, control) = control(&config, &instance, &seal_key)?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
     let webhook = Client::new(&egress, None);
     let (alerts, alert_senders) = Alerts::open(&control, config.alerts.clone(), webhook.clone());
@@ -129,7 +128,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let parts = GatewayParts {
         seal_key,
         memory: content.memory.clone(),
-        cache: content.cache.clone(),
+        cache: Some(content.cache.clone()),
         captures: content.captures.clone(),
         alerts: alert_senders.budgets,
         deployment_alerts: alert_senders.deployments,
@@ -245,16 +244,17 @@ impl RunningServer {
     }
 }
 
-/// The declarations with their routes, and the control plane with what it needs to know of configuration, routes and stored
-/// content.
+/// The declarations with their routes, the stored content that they ask for, and the control plane with what it needs to know of
+/// configuration, routes and stored content.
 fn control(
     config: &Config,
     instance: &Instance,
     seal_key: &SealKey,
-    content: &ContentStores,
-) -> Result<(Arc<Declarations>, Control), StartError> {
+) -> Result<(Arc<Declarations>, ContentStores, Control), StartError> {
     let prices = StoredPrices::load(&instance.store)?;
     let declarations = declarations(config, &instance.store, seal_key, prices.sheet.clone())?;
+    let routes = declarations.routes().load_full();
+    let content = ContentStores::open((config, &routes), &instance.disk, &instance.time, seal_key);
     let catalogue = route_catalogue::of(declarations.routes().clone());
     let to_routes = declarations.clone();
     let publish = move |sheet| {
@@ -274,7 +274,7 @@ fn control(
         .with_sessions(instance.store.sessions()?)
         .with_admission_wait_ms(config.admission_wait_ms_max())
         .with_prices(prices, Arc::new(publish));
-    Ok((declarations, control))
+    Ok((declarations, content, control))
 }
 
 /// Certificate of the listener, if it has TLS.

@@ -58,7 +58,7 @@ export async function drawStored(place, signal) {
   const saved = cache ? savings((await get("/v1/usage", signal)).total) : "";
   place.replaceChildren(h("div.stack",
     stored.length > 0 && h("ul.list", { "aria-label": "Stored content" }, stored.map((one) => h("li", h("span.name", one.name.replaceAll("_", " ")), h(`span.tag${one.on ? ".info" : ""}`, one.on ? "On" : "Off"),
-      h("span.mute.small", `${one.what}. Sealed in ${one.file}, in no backup${one.entries === null ? "" : `, ${count(one.entries)} stored`}.${one === cache ? saved : ""}`),
+      h("span.mute.small.below", `${one.what}. Sealed in ${one.file}, in no backup${one.entries === null ? "" : `, ${count(one.entries)} stored`}.${one === cache ? saved : ""}`),
       may("changeInstance") && PURGES[one.name] && h("button.btn.slim.danger.push", { "aria-label": `Purge ${one.name.replaceAll("_", " ")}`, click: () => purge(one.name, again, signal) }, "Purge …")))),
     h("h3", "Prompt capture"),
     all.length ? h("ul.list", { "aria-label": "Prompt capture" }, all.map((one) => setting(one, again, signal))) : h("p.small.mute", "Off for every team and key."),

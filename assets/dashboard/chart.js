@@ -7,10 +7,12 @@ import { h, s } from "./dom.js";
  * @typedef {{ id: string, name: string, color: string, values: bigint[] }} Series
  * @typedef {{ label: string, days: string[], series: Series[], before?: bigint[],
  *   partial?: boolean, dayText: (d: string) => string, dayTitle: (d: string) => string,
- *   tick: (dollars: number) => string, text: (v: bigint) => string }} Chart
+ *   ticks: (dollars: number[]) => string[], text: (v: bigint) => string }} Chart
  */
 
 const PAD = { top: 10, right: 2, bottom: 24 };
+/** Width of a day's name. */
+const LABEL = 46;
 const dollars = (pico) => Number(pico) / 1e12;
 const total = (values) => values.reduce((a, b) => a + b, 0n);
 
@@ -85,7 +87,7 @@ function draw(svg, w, hgt, chart, series) {
   const sums = chart.days.map((_, i) => series.reduce((sum, one) => sum + one.values[i], 0n));
   const max = Math.max(...sums.map(dollars), ...(chart.before ?? []).map(dollars), 0.000001);
   const lines = ticks(max);
-  const texts = lines.map(chart.tick);
+  const texts = chart.ticks(lines);
   const left = Math.max(...texts.map((text) => text.length)) * 7 + 10;
   const width = w - left - PAD.right;
   const height = hgt - PAD.top - PAD.bottom;
@@ -126,9 +128,9 @@ function barOf(one, x, step, y0, y1, part) {
 /** Labels every k-th day, counted back from the last. @param {Chart} chart @param {number} left @param {number} step @param {number} hgt */
 function dayLabels(chart, left, step, hgt) {
   const n = chart.days.length;
-  const every = [1, 2, 3, 5, 7, 10, 14, 30].find((k) => k * step >= 62) ?? 30;
+  const every = [1, 2, 3, 5, 7, 10, 14, 30].find((k) => k * step >= LABEL + 16) ?? 30;
   return chart.days.flatMap((d, i) => ((n - 1 - i) % every ? [] : [
-    s("text", { x: i === n - 1 ? left + n * step : left + (i + 0.5) * step, y: hgt - 6, "text-anchor": i === n - 1 ? "end" : "middle" },
+    s("text", { x: i === n - 1 && step < LABEL ? left + n * step : left + (i + 0.5) * step, y: hgt - 6, "text-anchor": i === n - 1 && step < LABEL ? "end" : "middle" },
       document.createTextNode(chart.dayText(d))),
   ]));
 }

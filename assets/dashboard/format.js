@@ -23,7 +23,7 @@ const usdDigits = Array.from({ length: PICO_DIGITS + 1 }, (_, digits) =>
   number({ style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: Math.max(2, digits) }));
 const usdFull = number({ style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: PICO_DIGITS });
 const usdRound = number({ style: "currency", currency: "USD", trailingZeroDisplay: "stripIfInteger" });
-const usdAxis = number({ style: "currency", currency: "USD", notation: "compact", maximumSignificantDigits: 3 });
+const usdAxis = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((digits) => number({ style: "currency", currency: "USD", notation: "compact", minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const countFull = number({});
 const countShort = number({ notation: "compact", minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const seconds = number({ minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
@@ -44,8 +44,12 @@ export const usdExact = (pico) => usdFull.format(/** @type {any} */ (decimal(pic
 /** A limit: cents only where it has some. @param {bigint} pico */
 export const usdLimit = (pico) => usdRound.format(/** @type {any} */ (decimal(pico)));
 
-/** Axis label. @param {number} dollars */
-export const usdTick = (dollars) => usdAxis.format(dollars);
+/** Labels of an axis: each with the decimals that one of them needs, and never one alone: $2.50, not $2.5. @param {number[]} dollars */
+export function usdTicks(dollars) {
+  const unit = Math.max(...dollars) >= 1000 ? 1000 ** Math.floor(Math.log10(Math.max(...dollars)) / 3) : 1;
+  const needed = Math.max(...dollars.map((value) => (value / unit).toFixed(8).replace(/\.?0+$/, "").split(".")[1]?.length ?? 0));
+  return dollars.map((value) => usdAxis[value === 0 ? 0 : needed === 1 && unit === 1 ? 2 : needed].format(value));
+}
 
 /** @param {number | bigint} n */
 export const count = (n) => countFull.format(n);

@@ -1,7 +1,7 @@
 // Pieces that several pages share: budget bar, bar list, money cell, sortable head, dialog, form field, states of a card.
 
 import { at, h, icon } from "./dom.js";
-import { instant, percent, pico, until, usd, usdExact, usdLimit } from "./format.js";
+import { decimal, instant, percent, pico, until, usd, usdExact, usdLimit } from "./format.js";
 import { ApiError } from "./api.js";
 
 /** @typedef {{ limit: bigint, spent: bigint, held: bigint, action?: "block" | "warn" }} Budget */
@@ -65,7 +65,7 @@ export function money(v) {
   const text = usd(v);
   const dot = text.lastIndexOf(".");
   const [whole, rest] = dot < 0 ? [text, ""] : [text.slice(0, dot), text.slice(dot)];
-  return h("span.money", { title: usdExact(v) }, whole, h("i", rest));
+  return h("span.money", { title: usdExact(v), "data-csv": decimal(v) }, whole, h("i", rest));
 }
 
 /** @param {string} name @param {string | false} sorted @param {() => void} sort @param {string} [cls] */
@@ -109,6 +109,15 @@ export async function copy(text, source) {
   }
 }
 
+/** Puts a popover under its button whenever it opens, inside the window. @param {HTMLElement} button @param {HTMLElement} menu */
+export function dropDown(button, menu) {
+  menu.addEventListener("toggle", () => {
+    const box = button.getBoundingClientRect();
+    menu.style.top = `${box.bottom + scrollY + 4}px`;
+    menu.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - menu.offsetWidth - 16))}px`;
+  });
+}
+
 /** @param {string} title @param {string} text @param {...Node} actions */
 export const empty = (title, text, ...actions) => h("div.empty", h("b", title), h("p", text), actions);
 
@@ -143,7 +152,7 @@ export function fieldError(form, error, controls) {
   for (const text of form.querySelectorAll(".error")) /** @type {HTMLElement} */ (text).hidden = true;
   if (!error) return;
   const param = error instanceof ApiError ? (error.param ?? "").split(/[.[]/)[0] : "";
-  const control = controls[param] ?? Object.values(controls)[0];
+  const control = controls[error instanceof ApiError ? (error.param ?? "") : ""] ?? controls[param] ?? Object.values(controls)[0];
   const text = control.closest(".field")?.querySelector(".error");
   control.setAttribute("aria-invalid", "true");
   if (text instanceof HTMLElement) {

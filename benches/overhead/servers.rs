@@ -37,19 +37,20 @@ impl Server {
         Server { address, child }
     }
 
-    /// Starts Gatekeeper in a folder of its own, with a key under a `block` budget.
+    /// Starts Gatekeeper in a folder of its own, with further settings and a key under a `block` budget.
     pub fn gatekeeper(
         folder: &Path,
         sync: &str,
         upstream: SocketAddr,
+        settings: &str,
     ) -> Result<(Server, String), String> {
         let binary = binary()?;
         let (data, config) = (folder.join("data"), folder.join("gatekeeper.toml"));
         fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         fs::write(folder.join("upstream.key"), "sk-upstream").map_err(|error| error.to_string())?;
         let address = free_address();
-        fs::write(&config, toml(folder, &data, sync, address, upstream))
-            .map_err(|error| error.to_string())?;
+        let text = toml(folder, &data, sync, address, upstream) + settings;
+        fs::write(&config, text).map_err(|error| error.to_string())?;
         let admin = administrative_key(&binary, &data)?;
         let log = File::create(folder.join("log")).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;

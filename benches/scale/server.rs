@@ -98,6 +98,17 @@ impl Server {
         server
     }
 
+    /// Records of the log that the books lacked at the last start.
+    pub fn replayed(folder: &Path) -> u64 {
+        let log = fs::read_to_string(folder.join("log")).expect("the log of the server");
+        let line = log.lines().find(|line| line.contains("only the log had"));
+        let words = line.into_iter().flat_map(|line| line.split_whitespace());
+        words
+            .filter_map(|word| word.strip_prefix("records=")?.parse().ok())
+            .next()
+            .unwrap_or(0)
+    }
+
     pub fn with_key(mut self, admin: String) -> Server {
         self.admin = admin;
         self

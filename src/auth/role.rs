@@ -219,7 +219,7 @@ table! {
     /// name the roles that may read the captured calls of a team
     GrantCaptures, "captures.grant",
         [Owner], own [];
-    /// read captured calls
+    /// read captured calls, and the words in which two questions of the cache differ
     ReadCaptures, "captures.read",
         [Owner OrganizationAdmin], own [],
         granted [Auditor Viewer OrganizationAuditor OrganizationViewer TeamAdmin TeamMember TeamViewer];
@@ -232,9 +232,6 @@ table! {
     /// view the size of the cache of answers
     ReadCache, "cache.read",
         [Owner Auditor Viewer], own [];
-    /// read the words in which the questions of two entries of the cache differ
-    ReadCacheDifferences, "cache_differences.read",
-        [Owner OrganizationAdmin], own [];
     /// delete answers from the cache
     PurgeCache, "cache.purge",
         [Owner OrganizationAdmin TeamAdmin], own [TeamMember];

@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod canonical;
+mod cell;
 pub mod eligibility;
 pub mod embedder;
 pub mod fingerprint;
@@ -14,5 +15,6 @@ mod semantic;
 mod simd;
 mod spelling;
 
+pub use cell::CacheCell;
 pub use response_cache::{AskedQuestion, FoundAnswer, ResponseCache, SimilarAnswer};
 pub use semantic::Namespace;

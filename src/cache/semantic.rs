@@ -2,6 +2,7 @@
 //! short queue and a short time; after that the step is left out. Must never compare questions of two namespaces.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -16,8 +17,10 @@ use crate::domain::cache::{CacheEntryId, GuardMode};
 
 /// Questions that wait for the embedder; for further ones the step is left out.
 const QUEUE_MAX: usize = 8;
-/// Longest wait for a vector; without optimization one takes seconds.
-const WAIT: Duration = Duration::from_millis(if cfg!(debug_assertions) { 300_000 } else { 250 });
+/// Longest wait for a vector.
+const WAIT: Duration = Duration::from_millis(250);
+/// Without optimization a vector takes seconds.
+const DEBUG_WAIT: Duration = Duration::from_secs(300);
 /// Kept questions of one namespace, and of all; further ones are found by equal requests only.
 const NAMESPACE_MAX: usize = 50_000;
 const QUESTIONS_MAX: usize = 200_000;
@@ -61,11 +64,13 @@ struct Questions {
 }
 
 /// Index and embedder, shared by the requests.
-#[derive(Default)]
 pub struct SemanticIndex {
     questions: RwLock<Questions>,
     embedder: OnceLock<Option<Arc<Embedder>>>,
     worker: Mutex<Option<Worker>>,
+    /// questions of an earlier process have been added
+    is_restored: AtomicBool,
+    wait: Duration,
 }
 
 struct Worker {
@@ -73,9 +78,29 @@ struct Worker {
     thread: JoinHandle<()>,
 }
 
+impl Default for SemanticIndex {
+    fn default() -> SemanticIndex {
+        SemanticIndex::with_wait(if cfg!(debug_assertions) {
+            DEBUG_WAIT
+        } else {
+            WAIT
+        })
+    }
+}
+
 impl SemanticIndex {
+    fn with_wait(wait: Duration) -> SemanticIndex {
+        SemanticIndex {
+            questions: RwLock::default(),
+            embedder: OnceLock::new(),
+            worker: Mutex::default(),
+            is_restored: AtomicBool::new(false),
+            wait,
+        }
+    }
+
     /// Makes the vector of a text, on the embedder's thread. The first call starts it and has it run `restore`, which adds what an earlier
-    /// process kept.
+    /// process kept; until that is done, no further call waits.
     pub async fn embed(
         self: &Arc<Self>,
         text: &str,
@@ -84,7 +109,7 @@ impl SemanticIndex {
         let (reply, vector) = oneshot::channel();
         let text = text.to_owned();
         self.send(Job { text, reply }, restore)?;
-        match tokio::time::timeout(WAIT, vector).await {
+        match tokio::time::timeout(self.wait, vector).await {
             Ok(Ok(Some(vector))) => Ok(vector),
             Ok(Ok(None)) => Err(NoVector::Unfit),
             Ok(Err(_)) | Err(_) => Err(NoVector::Busy),
@@ -99,6 +124,8 @@ impl SemanticIndex {
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         if worker.is_none() {
             *worker = self.start(restore);
+        } else if !self.is_restored.load(Ordering::Acquire) {
+            return Err(NoVector::Busy);
         }
         let jobs = worker.as_ref().ok_or(NoVector::Busy)?;
         match jobs.jobs.try_send(job) {
@@ -124,6 +151,7 @@ impl SemanticIndex {
     fn run(&self, jobs: &Receiver<Job>, restore: impl FnOnce(&SemanticIndex)) {
         let embedder = self.embedder();
         restore(self);
+        self.is_restored.store(true, Ordering::Release);
         while let Ok(Job { text, reply }) = jobs.recv() {
             if reply.is_closed() {
                 continue;
@@ -224,3 +252,6 @@ impl Questions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

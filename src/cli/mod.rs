@@ -304,6 +304,7 @@ mod tests {
             "gatekeeper drill smart --json",
             "gatekeeper drill smart --live --max-cost $1",
             "gatekeeper requests explain --last",
+            "gatekeeper requests explain --last --cache-difference",
             "gatekeeper requests list --team eng --status refused --since 7d --limit 50",
             "gatekeeper requests list --top-cost",
             "gatekeeper requests tail --model gpt-*",

@@ -172,3 +172,18 @@ pub fn init_logging(default_filter: &str, format: LogFormat) {
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{dumpable_behavior, getrlimit};
+
+    use super::*;
+
+    #[test]
+    fn protected_process_writes_no_core_file_and_is_closed_to_others() {
+        protect_memory();
+        assert_eq!(getrlimit(Resource::Core).maximum, Some(0));
+        let behavior = dumpable_behavior().expect("the kernel tells it");
+        assert_eq!(behavior, DumpableBehavior::NotDumpable);
+    }
+}

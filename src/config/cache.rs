@@ -6,6 +6,8 @@ use super::file::{ConfigErrors, Section};
 use crate::domain::cache::{CacheMode, CachePolicy, CacheScope, GuardMode, Similarity};
 
 const MIB: u64 = 1 << 20;
+/// True if the executable has the embedder, without which no question is compared.
+const HAS_EMBEDDER: bool = cfg!(feature = "embedded-embedder");
 const TTL_S_MAX: u64 = 30 * 86_400;
 const MODES: [(&str, CacheMode); 3] = [
     ("off", CacheMode::Off),
@@ -59,17 +61,13 @@ pub(super) fn of_route(
         return *default;
     };
     if let DeValue::String(word) = &written.value {
-        let word = word.to_string();
-        if let Some((_, mode)) = MODES.iter().find(|(known, _)| *known == word) {
-            return CachePolicy {
-                mode: *mode,
-                ..*default
-            };
-        }
-        let message =
-            format!("invalid value \"{word}\"; use \"off\", \"exact\", \"semantic\" or a table");
-        written.report(errors, message);
-        return *default;
+        let choices = "\"off\", \"exact\", \"semantic\" or a table";
+        let mode = mode_of(word, choices, HAS_EMBEDDER);
+        let mode = mode.map_err(|message| written.report(errors, message));
+        return CachePolicy {
+            mode: mode.unwrap_or(default.mode),
+            ..*default
+        };
     }
     let mut table = section.nested(written, errors);
     let policy = policy(&mut table, default, errors);
@@ -90,12 +88,33 @@ fn policy(
         false => inherited,
     };
     CachePolicy {
-        mode: section.choice("mode", default.mode, &MODES, errors),
+        mode: mode(section, default.mode, errors),
         scope: section.choice("scope", default.scope, &SCOPES, errors),
         ttl_ms: 1_000 * section.integer("ttl_s", default.ttl_ms / 1_000, 1..=TTL_S_MAX, errors),
         ignore_user: section.boolean("ignore_user", default.ignore_user, errors),
         guard,
         threshold: threshold(section, guard, inherited, errors),
+    }
+}
+
+fn mode(section: &mut Section<'_>, default: CacheMode, errors: &mut ConfigErrors) -> CacheMode {
+    let Some(written) = section.string("mode", errors) else {
+        return default;
+    };
+    let choices = "\"off\" or \"exact\" or \"semantic\"";
+    let parse = |word: &String| mode_of(word, choices, HAS_EMBEDDER);
+    written.parse(errors, parse).unwrap_or(default)
+}
+
+fn mode_of(word: &str, choices: &str, has_embedder: bool) -> Result<CacheMode, String> {
+    let known = MODES.iter().find(|(known, _)| *known == word);
+    match known.map(|(_, mode)| *mode) {
+        Some(CacheMode::Semantic) if !has_embedder => Err(
+            "no embedder in this executable for mode \"semantic\"; use \"exact\", or a build with the feature embedded-embedder"
+                .to_owned(),
+        ),
+        Some(mode) => Ok(mode),
+        None => Err(format!("invalid value \"{word}\"; use {choices}")),
     }
 }
 
@@ -156,6 +175,17 @@ mod tests {
             error.contains("use a number from \"0.850\" to \"1\""),
             "{error}"
         );
+    }
+
+    #[test]
+    fn semantic_cache_without_embedder_in_the_executable_is_refused() {
+        let of = |word, has_embedder| mode_of(word, "a mode", has_embedder);
+        let refused = of("semantic", false).expect_err("no embedder");
+        assert!(refused.contains("embedded-embedder"), "{refused}");
+        assert_eq!(of("semantic", true), Ok(CacheMode::Semantic));
+        assert_eq!(of("exact", false), Ok(CacheMode::Exact));
+        let loaded = resolved("mode = \"semantic\"");
+        assert_eq!(loaded.is_ok(), HAS_EMBEDDER, "{loaded:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The cache of answers: its size, and purges, each with its audit event. A purge reaches only what the actor's roles cover.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::auth::directory::Directory;
@@ -36,30 +38,40 @@ pub struct CacheStatus {
 }
 
 impl Control {
+    /// The cache; `None` until a name has one.
+    pub(super) fn open_cache(&self) -> Option<Arc<ResponseCache>> {
+        self.cache.as_ref()?.get().cloned()
+    }
+
     /// Size of the cache; `None` if no name has one.
     pub fn cache_status(&self, _grant: &Grant<may::ReadCache>) -> Option<CacheStatus> {
-        let cache = self.cache.as_ref()?;
+        let cache = self.open_cache()?;
         Some(CacheStatus {
             size: cache.size(),
             bytes_max: cache.bytes_max(),
         })
     }
 
-    /// Words in which the questions of two entries differ, once the reading is recorded.
+    /// Words in which the questions of two entries differ, for readers of captured calls, once the reading is recorded.
     pub async fn cache_difference(
         &self,
-        grant: &Grant<may::ReadCacheDifferences>,
+        grant: &Grant<may::ReadCaptures>,
         (one, other): (CacheEntryId, CacheEntryId),
     ) -> Result<(Vec<String>, Vec<String>), ApiError> {
         let unknown = |id: CacheEntryId| not_found("entry", id).with_param("entry");
-        let Some(cache) = self.cache.clone() else {
+        let Some(cache) = self.open_cache() else {
             return Err(unknown(one));
         };
         for id in [one, other] {
             let tags = cache.entry_tags(id).ok_or_else(|| unknown(id))?;
             let place = place_of(&self.directory(), &cache, &tags);
             let place = place.ok_or_else(|| unknown(id))?;
-            grant.check(place, Action::ReadUsage, || unknown(id))?;
+            if !self.may_read_captures(grant, place) {
+                return Err(match grant.sees(Action::ReadUsage, place) {
+                    true => grant.denial(),
+                    false => unknown(id),
+                });
+            }
         }
         let detail = json!({ "other": other.to_string() });
         self.record(grant.actor(), "cache.difference", one.to_string(), detail)
@@ -74,7 +86,7 @@ impl Control {
         purge: CachePurge,
     ) -> Result<u64, ApiError> {
         let directory = self.directory();
-        let cache = self.cache.clone();
+        let cache = self.open_cache();
         let (selection, subject, detail) = match &cache {
             Some(cache) => select(grant, &directory, cache, &purge)?,
             // nothing is kept

@@ -128,8 +128,8 @@ impl Control {
         id: RequestId,
     ) -> Result<StoredCapture, ApiError> {
         let capture = self.find_capture(id).await?;
-        let (place, readers) = self.place_of(&capture);
-        if !grant.covers_granted(place.scope, |role| readers.has(role)) {
+        let place = self.place_of(&capture);
+        if !self.may_read_captures(grant, place) {
             return Err(match grant.sees(Action::ReadUsage, place) {
                 true => grant.denial(),
                 false => no_capture(id),
@@ -180,7 +180,7 @@ impl Control {
             }
             PurgeScope::Request(id) => {
                 let capture = self.find_capture(id).await?;
-                match grant.covers(self.place_of(&capture).0) {
+                match grant.covers(self.place_of(&capture)) {
                     true => Ok(id.to_string()),
                     false => Err(no_capture(id)),
                 }
@@ -194,13 +194,21 @@ impl Control {
         found.ok_or_else(|| no_capture(id))
     }
 
-    /// Place of the key, and the roles that may read the captured calls of its team.
-    fn place_of(&self, capture: &StoredCapture) -> (Place, CaptureReaders) {
+    /// Place of the key.
+    fn place_of(&self, capture: &StoredCapture) -> Place {
         let directory = self.directory();
         let team = Scope::Team(capture.organization, capture.team);
         let key = directory.key(capture.key).map(|caller| caller.key.place());
-        let readers = directory.capture_of(Owner::Team(capture.team)).readers;
-        (key.unwrap_or(team.into()), readers)
+        key.unwrap_or(team.into())
+    }
+
+    /// True for a reader of captured calls of this place: by role, or named as a reader of its team.
+    pub(super) fn may_read_captures(&self, grant: &Grant<may::ReadCaptures>, place: Place) -> bool {
+        let readers = match place.scope {
+            Scope::Team(_, team) => self.directory().capture_of(Owner::Team(team)).readers,
+            _ => CaptureReaders::default(),
+        };
+        grant.covers_granted(place.scope, |role| readers.has(role))
     }
 }
 

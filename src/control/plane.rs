@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Directory, DirectoryCell};
-use crate::cache::ResponseCache;
+use crate::cache::CacheCell;
 use crate::config::{Webhook, WrittenConfig};
 use crate::control::call_origin::CallOrigin;
 use crate::control::declarations::Declarations;
@@ -47,7 +47,8 @@ pub struct Control {
     pub(super) pseudonyms: Pseudonyms,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) memory: Option<Arc<ReasoningMemory>>,
-    pub(super) cache: Option<Arc<ResponseCache>>,
+    /// `None` in a process that serves no requests
+    pub(super) cache: Option<CacheCell>,
     pub(super) captures: Option<Arc<Captures>>,
     /// receiver of alerts
     pub(super) webhook: Option<Webhook>,
@@ -161,8 +162,11 @@ impl Control {
 
     /// The cache of answers, which can be purged.
     #[must_use]
-    pub fn with_cache(self, cache: Option<Arc<ResponseCache>>) -> Control {
-        Control { cache, ..self }
+    pub fn with_cache(self, cache: CacheCell) -> Control {
+        Control {
+            cache: Some(cache),
+            ..self
+        }
     }
 
     /// A handle whose change is refused unless its object has this version.

@@ -54,7 +54,7 @@ impl Control {
     }
 
     fn kept_answers(&self) -> StoredContent {
-        let size = self.cache.as_ref().map(|cache| cache.size());
+        let size = self.open_cache().map(|cache| cache.size());
         StoredContent {
             name: "cache",
             is_on: size.is_some(),

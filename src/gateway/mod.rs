@@ -44,7 +44,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::denials::Denials;
 use crate::auth::directory::{Caller, DirectoryCell};
-use crate::cache::ResponseCache;
+use crate::cache::{CacheCell, ResponseCache};
 use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
@@ -116,8 +116,8 @@ pub struct GatewayParts {
     pub seal_key: SealKey,
     /// `None`: provider state that the client's dialect cannot carry is lost
     pub memory: Option<Arc<ReasoningMemory>>,
-    /// `None`: no name has a cache
-    pub cache: Option<Arc<ResponseCache>>,
+    /// `None`: no answer is kept
+    pub cache: Option<CacheCell>,
     /// `None`: no call is captured
     pub captures: Option<Arc<Captures>>,
     pub time: Arc<Time>,
@@ -378,9 +378,9 @@ impl Gateway {
             .await
     }
 
-    /// `None` if no name has a cache.
+    /// `None` until a name has a cache.
     pub fn cache(&self) -> Option<&ResponseCache> {
-        self.caching.cache.as_deref()
+        self.caching.cache().map(Arc::as_ref)
     }
 
     /// Looks at a call before its long body is read, without taking anything: the key, limits and budgets over all models, and

@@ -92,6 +92,12 @@ fn open_store(
     for remark in &recovered.remarks {
         tracing::warn!(remark = %remark, "data folder opened with a remark");
     }
+    if recovered.replayed > 0 {
+        tracing::info!(
+            records = recovered.replayed,
+            "records that only the log had are being posted to the books"
+        );
+    }
     warn_of_orphans(&recovered);
     Ok((store, recovered))
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::cache::ResponseCache;
+use crate::cache::{CacheCell, ResponseCache};
 use crate::config::Config;
 use crate::domain::cache::CacheMode;
 use crate::domain::time::Time;
+use crate::route::RouteTable;
 use crate::store::answer_cache::AnswerCache;
 use crate::store::captures::{CaptureBounds, Captures};
 use crate::store::disk::Disk;
@@ -17,12 +18,12 @@ use crate::store::seal::SealKey;
 pub(super) struct ContentStores {
     pub memory: Option<Arc<ReasoningMemory>>,
     pub captures: Option<Arc<Captures>>,
-    pub cache: Option<Arc<ResponseCache>>,
+    pub cache: CacheCell,
 }
 
 impl ContentStores {
     pub fn open(
-        config: &Config,
+        (config, routes): (&Config, &RouteTable),
         disk: &Arc<dyn Disk>,
         time: &Arc<Time>,
         key: &SealKey,
@@ -30,7 +31,7 @@ impl ContentStores {
         ContentStores {
             memory: open_memory(config, disk, time, key),
             captures: open_captures(config, disk, time, key),
-            cache: open_cache(config, disk, time, key),
+            cache: open_cache((config, routes), disk, time, key),
         }
     }
 
@@ -38,7 +39,7 @@ impl ContentStores {
     pub fn close(&self) {
         self.memory.iter().for_each(|memory| memory.close());
         self.captures.iter().for_each(|captures| captures.close());
-        self.cache.iter().for_each(|cache| cache.close());
+        self.cache.close();
     }
 }
 
@@ -84,24 +85,28 @@ fn open_captures(
     Some(Arc::new(captures))
 }
 
+/// Opens the cache if a name has one; routes of the API and of a later configuration open it when they are first used.
 fn open_cache(
-    config: &Config,
+    (config, routes): (&Config, &RouteTable),
     disk: &Arc<dyn Disk>,
     time: &Arc<Time>,
     key: &SealKey,
-) -> Option<Arc<ResponseCache>> {
-    if !has_cache(config) {
+) -> CacheCell {
+    let (opened, time, key) = (disk.clone(), time.clone(), key.clone());
+    let bytes_max = config.cache.bytes_max;
+    let cell =
+        CacheCell::new(move || ResponseCache::open(opened.clone(), time.clone(), &key, bytes_max));
+    if has_cache(config, routes) {
+        cell.open();
+    } else {
         AnswerCache::remove_file(&**disk);
-        return None;
     }
-    let (disk, time) = (disk.clone(), time.clone());
-    let cache = ResponseCache::open(disk, time, key, config.cache.bytes_max);
-    Some(Arc::new(cache))
+    cell
 }
 
 /// True if any name has a cache.
-fn has_cache(config: &Config) -> bool {
-    let routes = config.routing.routes.iter().map(|route| &route.cache);
-    let mut policies = routes.chain([&config.cache.policy]);
+fn has_cache(config: &Config, routes: &RouteTable) -> bool {
+    let of_routes = routes.all_routes().map(|route| &route.config.cache);
+    let mut policies = of_routes.chain([&config.cache.policy]);
     policies.any(|policy| policy.mode != CacheMode::Off)
 }

@@ -184,7 +184,7 @@ fn instance() -> Vec<ApiResource> {
         resource("/v1/cache")
             .get(may::ReadCache, cache::get)
             .delete(may::PurgeCache, cache::purge),
-        resource("/v1/cache/difference").get(may::ReadCacheDifferences, cache::difference),
+        resource("/v1/cache/difference").get(may::ReadCaptures, cache::difference),
         resource("/v1/audit").get(may::ReadAudit, audit::list),
         resource("/v1/audit/checkpoint").get(may::ReadAudit, audit::checkpoint),
         resource("/v1/audit/public-keys").get(may::ReadAudit, audit::public_keys),

@@ -29,11 +29,10 @@ macro_rules! files {
 
 /// Scripts and styles by path. The test compares the list with the folder.
 const FILES: &[(&str, &str)] = files! {
-    "access.js" "api.js" "captures.js" "chart.js" "dashboard.css" "dom.js" "format.js" "main.js" "metrics.js" "names.js" "pages/audit.js"
-    "pages/first.js" "pages/instance.js" "pages/keys.js" "pages/me.js" "pages/models.js" "pages/overview.js" "pages/provider.js"
-    "pages/requests.js"
-    "pages/settings.js" "pages/teams.js" "pages/try.js" "pages/usage.js" "parts.js" "router.js" "shell.js" "snippets.js"
-    "theme.js" "tokens.css"
+    "access.js" "api.js" "captures.js" "chart.js" "dashboard.css" "dom.js" "format.js" "lookup.js" "main.js" "metrics.js" "names.js"
+    "pages/audit.js" "pages/first.js" "pages/instance.js" "pages/keys.js" "pages/me.js" "pages/models.js" "pages/overview.js"
+    "pages/preferences.js" "pages/provider.js" "pages/recent.js" "pages/requests.js" "pages/routes.js" "pages/settings.js"
+    "pages/teams.js" "pages/try.js" "pages/usage.js" "parts.js" "router.js" "shell.js" "snippets.js" "table.js" "theme.js" "tokens.css"
 };
 const PAGE: &str = include_str!("../../assets/dashboard/index.html");
 

@@ -91,6 +91,27 @@ fn equal_request_is_answered_again_in_either_form_at_no_cost() {
 }
 
 #[test]
+fn responses_request_is_answered_again_in_either_form() {
+    let fixture = Fixture::start();
+    let path = "/v1/responses";
+    for route in ["exact", "c-exact"] {
+        let body =
+            json!({"model": route, "input": "hello", "store": false, "max_output_tokens": 50});
+        let (first, outcome) = fixture.send(&fixture.one, path, &body);
+        assert_eq!(outcome, "miss", "{route}");
+        for streamed in [false, true] {
+            let again = with(body.clone(), json!({"stream": streamed}));
+            let (hit, outcome) = fixture.send(&fixture.two, path, &again);
+            assert_eq!(outcome, "exact", "{route} {streamed}");
+            assert_eq!(content(&hit.body), content(&first.body), "{}", hit.text());
+            assert!(!content(&hit.body).is_empty(), "{}", hit.text());
+        }
+        assert_eq!(fixture.upstream.request_count(), 1, "{route}");
+        fixture.upstream.forget_requests();
+    }
+}
+
+#[test]
 fn replayed_stream_has_the_events_of_its_dialect_and_usage_as_stored() {
     let fixture = Fixture::start();
     let body = ask("exact", "events");

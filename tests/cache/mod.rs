@@ -4,6 +4,10 @@ mod controls;
 mod exact;
 mod fixture;
 mod isolation;
+#[cfg(feature = "embedded-embedder")]
+mod pairs;
 mod purge;
 #[cfg(feature = "embedded-embedder")]
 mod semantic;
+mod switched_on;
+mod writes;

@@ -1,15 +1,22 @@
-//! Requests that ask the same in other words: served by strict and balanced routes over HTTP, never across what separates requests, and a
-//! miss names the guard that refused its nearest entry. The development pairs are a sample of pairs; each counts once.
+//! Requests that ask the same in other words: served by a strict route over HTTP, never across what separates requests, and a miss names the
+//! guard that refused its nearest entry, whose words only readers of captured calls get.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::fixture::{CHAT, Fixture, ask, with};
-use crate::harness::process::text;
+use super::fixture::{CHAT, Fixture, ask, outcome, with};
+use crate::harness::client;
+use crate::harness::process::{Key, text};
 
 const ROUTES: &str = r#"
 [routes.strict]
 targets = ["openai/m-small"]
 cache = { mode = "semantic", scope = "key" }
+[routes.shared]
+targets = ["openai/m-small"]
+cache = "semantic"
+[routes.near]
+targets = ["openai/m-small"]
+cache = { mode = "semantic", threshold = "0.999" }
 [routes.balanced]
 targets = ["openai/m-small"]
 cache = { mode = "semantic", scope = "key", guard = "balanced" }
@@ -20,30 +27,6 @@ fn start() -> Fixture {
     // the first question starts the embedder
     fixture.chat(&fixture.one, &ask("strict", "Hello there"));
     fixture
-}
-
-/// Keeps the answer to `first`, then asks `second`; returns the outcome.
-fn served(
-    fixture: &Fixture,
-    route: &str,
-    namespace: &str,
-    (first, second): (&Value, &Value),
-) -> String {
-    let client = |directive: &str| {
-        let client = fixture.client(&fixture.one);
-        client
-            .with("x-gatekeeper-cache-namespace", namespace)
-            .with("x-gatekeeper-cache", directive)
-    };
-    let body = |messages: &Value| json!({"model": route, "max_tokens": 50, "messages": messages});
-    client("refresh").chat(&body(first)).assert_status(200);
-    let answered = client("no-store").chat(&body(second));
-    let outcome = answered.assert_status(200).header("x-gatekeeper-cache");
-    outcome.expect("an outcome").to_owned()
-}
-
-fn user(text: &str) -> Value {
-    json!([{"role": "user", "content": text}])
 }
 
 #[test]
@@ -108,28 +91,75 @@ fn near_repeat_is_served_with_its_similarity_and_a_trap_is_not() {
         events.last().expect("an event")["action"],
         "cache.difference"
     );
+    assert_only_readers_of_captures_get(&fixture, &path);
+}
+
+/// A role of the team reads the words only while it is named as a reader of the team's captured calls.
+#[track_caller]
+fn assert_only_readers_of_captures_get(fixture: &Fixture, path: &str) {
+    let admin = fixture.gateway.admin();
+    let team = &fixture.rockets.id;
+    let client = |role: &str, team: &str| {
+        let create = json!({"name": role, "admin": true, "role": role, "team": team});
+        let key = admin.post("/v1/keys", &create).assert_status(201).json();
+        client::admin(fixture.gateway.address(), &text(&key, "key"))
+    };
+    let (lead, foreign) = (client("admin", team), client("viewer", "support"));
+    lead.get(path).assert_status(403);
+    let readers = json!({"readers": ["team:admin", "team:viewer"]});
+    let setting = format!("/v1/teams/{team}/capture");
+    admin.patch(&setting, &readers).assert_status(200);
+    lead.get(path).assert_status(200);
+    foreign.get(path).assert_status(404);
+    admin
+        .patch(&setting, &json!({"readers": []}))
+        .assert_status(200);
+    lead.get(path).assert_status(403);
+    let events = fixture.gateway.audit();
+    let read = events
+        .iter()
+        .filter(|event| event["action"] == "cache.difference");
+    assert_eq!(read.count(), 2, "one for each reading that was allowed");
+}
+
+#[test]
+fn similar_answer_of_a_key_that_may_no_longer_call_or_of_another_team_is_not_served() {
+    let fixture = start();
+    let first = ask("shared", "What is the capital of France?");
+    let again = ask("shared", "what is the capital of france");
+    let no_store = |key: &Key| {
+        let client = fixture.client(key).with("x-gatekeeper-cache", "no-store");
+        outcome(client.chat(&again)).1
+    };
+    assert_eq!(fixture.chat(&fixture.one, &first), "miss");
+    assert_eq!(no_store(&fixture.two), "semantic");
+    assert_eq!(no_store(&fixture.other), "miss", "another team");
+    let admin = fixture.gateway.admin();
+    let key = format!("/v1/keys/{}", fixture.one.id);
+    admin.delete(&key).assert_status(204);
+    assert_eq!(no_store(&fixture.two), "miss", "its key is deleted");
 }
 
 #[test]
 fn threshold_may_only_be_raised() {
     let fixture = start();
-    let first = ask("strict", "What is the capital of France?");
-    fixture.chat(&fixture.one, &first);
-    let again = ask("strict", "what is the capital of france please");
-    let with_threshold = |threshold: &str| {
+    let with_threshold = |route: &str, threshold: &str| {
         let client = fixture
             .client(&fixture.one)
-            .with("x-gatekeeper-cache-threshold", threshold);
-        let answered = client.with("x-gatekeeper-cache", "no-store").chat(&again);
-        answered
-            .header("x-gatekeeper-cache")
-            .expect("an outcome")
-            .to_owned()
+            .with("x-gatekeeper-cache-threshold", threshold)
+            .with("x-gatekeeper-cache", "no-store");
+        outcome(client.chat(&ask(route, "what is the capital of france please"))).1
     };
-    assert_eq!(with_threshold("0"), "semantic");
-    assert_eq!(with_threshold("1"), "miss");
-    let row = &fixture.gateway.requests()[0];
-    assert_eq!(row["cache"]["reason"], "threshold");
+    for route in ["strict", "near"] {
+        let first = ask(route, "What is the capital of France?");
+        fixture.chat(&fixture.one, &first);
+    }
+    assert_eq!(with_threshold("strict", "0"), "semantic");
+    for (route, threshold) in [("strict", "1"), ("near", "0")] {
+        assert_eq!(with_threshold(route, threshold), "miss");
+        let row = &fixture.gateway.requests()[0];
+        assert_eq!(row["cache"]["reason"], "threshold", "{route}");
+    }
 }
 
 #[test]
@@ -188,68 +218,4 @@ fn kept_question_is_found_after_a_restart_and_not_after_a_purge() {
         .delete("/v1/cache?all=true")
         .assert_status(200);
     assert_eq!(no_store(&fixture), "miss");
-}
-
-/// Every `GK_SEMANTIC_STEP`-th development pair counts; a vector takes seconds without optimization.
-fn step() -> usize {
-    let step = std::env::var("GK_SEMANTIC_STEP").ok();
-    step.map_or(150, |step| step.parse().expect("a number"))
-}
-
-fn pairs(name: &str) -> Vec<Value> {
-    let path = format!("{}/tests/cache/data/{name}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).expect("the pairs");
-    let lines = text.lines().step_by(step());
-    lines
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
-
-fn messages(side: &Value) -> Value {
-    side.as_str().map_or_else(|| side.clone(), user)
-}
-
-/// Served and all, of pairs that may and that must not share an answer.
-fn count(fixture: &Fixture, route: &str, name: &str) -> [(usize, usize); 2] {
-    let mut counts = [(0, 0); 2];
-    for (number, pair) in pairs(name).iter().enumerate() {
-        let (first, second) = (messages(&pair["a"]), messages(&pair["b"]));
-        let outcome = served(
-            fixture,
-            route,
-            &format!("{name}-{number}"),
-            (&first, &second),
-        );
-        let side = &mut counts[usize::from(pair["same_answer"] != true)];
-        side.0 += usize::from(outcome != "miss");
-        side.1 += 1;
-    }
-    println!(
-        "FIGURE semantic {route} {name}: positives {} of {}, traps {} of {}",
-        counts[0].0, counts[0].1, counts[1].0, counts[1].1
-    );
-    counts
-}
-
-#[test]
-fn development_pairs_strict_serves_no_trap_and_balanced_few() {
-    let fixture = start();
-    let [positives, traps] = count(&fixture, "strict", "fow-pairs.jsonl");
-    assert_eq!(traps.0, 0, "traps served");
-    let has_most = step() > 1 || positives.0 * 10 >= positives.1 * 3;
-    assert!(has_most, "{positives:?}");
-    assert_eq!(
-        count(&fixture, "strict", "own-pairs.jsonl")[1].0,
-        0,
-        "traps served"
-    );
-    assert_eq!(
-        count(&fixture, "strict", "fow-conversations.jsonl")[1].0,
-        0,
-        "traps served"
-    );
-    let [_, fow] = count(&fixture, "balanced", "fow-pairs.jsonl");
-    let [_, own] = count(&fixture, "balanced", "own-pairs.jsonl");
-    let (served, all) = (fow.0 + own.0, fow.1 + own.1);
-    assert!(served * 50 <= all, "{served} of {all} traps served");
 }

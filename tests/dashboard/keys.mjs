@@ -38,7 +38,7 @@ export async function keys(kit, stage, page) {
     await page.getByRole("button", { name: "Actions for from-the-dashboard" }).click();
     await page.getByRole("button", { name: "Disable …" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Disable" }).click();
-    await page.locator(".toast").waitFor();
+    await page.locator(".toast", { hasText: "Disabled from-the-dashboard" }).waitFor();
     equal(await stage.chat(stage.made), 401, "a call with the disabled key");
     await page.getByRole("button", { name: "Undo" }).click();
     await until("the key works again", async () => (await stage.chat(stage.made)) === 200);

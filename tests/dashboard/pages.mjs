@@ -5,6 +5,7 @@ import { MARKUP, PAGES, equal } from "./kit.mjs";
 const FIRST_FILES = 20;
 const FIRST_BYTES = 150 * 1024;
 const PAGE_BYTES = 40 * 1024;
+const ALL_BYTES = 450 * 1024;
 const CALLS = 4;
 
 /** Bytes and number of the assets that a page has loaded so far. */
@@ -14,7 +15,7 @@ const loaded = (page) => page.evaluate(() => {
 });
 
 export async function budgets(kit, stage) {
-  await kit.test("the overview loads in at most 20 requests and 150 KB and asks the API four times; other pages add at most 40 KB", async () => {
+  await kit.test("the overview loads in at most 20 requests and 150 KB and asks the API four times; other pages add at most 40 KB each, and all at most 450 KB", async () => {
     const page = await kit.open(stage);
     const calls = [];
     page.on("request", (request) => {
@@ -34,6 +35,7 @@ export async function budgets(kit, stage) {
       if (bytes - before > PAGE_BYTES) throw new Error(`${path} adds ${bytes - before} bytes`);
       before = bytes;
     }
+    if (before > ALL_BYTES) throw new Error(`all pages: ${before} bytes`);
     console.log(`  first load: ${first.files} files, ${first.bytes} bytes; all pages: ${before} bytes`);
     await page.context().close();
   });
@@ -116,6 +118,23 @@ export async function narrow(kit, stage) {
     });
   }
   await phone.context().close();
+}
+
+export async function legends(kit, page) {
+  await kit.test("a legend hides a series, Shift leaves only one, and axis and total follow", async () => {
+    await kit.show(page, "usage?by=team&period=28d&compare=no");
+    const bars = () => page.locator("figure.chart svg rect:not(.band)").count();
+    const label = () => page.locator("figure.chart svg text").evaluateAll((all) => all.map((one) => one.textContent).filter((text) => text.startsWith("$")).at(-1));
+    const [all, top] = [await bars(), await label()];
+    await page.locator(".legend button").first().click();
+    equal(await page.locator(".legend button").first().getAttribute("aria-pressed"), "false", "the state of the button");
+    if (await bars() >= all || await label() === top) throw new Error(`${await bars()} of ${all} bars, axis ${await label()}`);
+    await page.getByRole("slider").focus();
+    await page.keyboard.press("Home");
+    equal((await page.getByRole("slider").getAttribute("aria-valuetext")).includes("engineering"), false, "a hidden series in the text");
+    await page.locator(".legend button").first().click({ modifiers: ["Shift"] });
+    equal(await page.locator(".legend button[aria-pressed='true']").allTextContents(), ["engineering"], "series left by Shift");
+  });
 }
 
 export async function own(kit, stage) {

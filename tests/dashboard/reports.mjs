@@ -9,7 +9,7 @@ const table = (page) => page.evaluate(() => [...document.querySelectorAll("main 
 })));
 
 async function csvOf(page) {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV" }).click()]);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV", exact: true }).click()]);
   const [head, ...lines] = readFileSync(await download.path(), "utf8").trim().split("\r\n").map((line) => line.split(","));
   return lines.map((line) => Object.fromEntries(head.map((name, i) => [name, line[i]])));
 }

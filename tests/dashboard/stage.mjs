@@ -33,7 +33,7 @@ export async function until(name, happened) {
 /** A gateway as a process, and the calls that the tests make beside the browser. */
 class Instance {
   async spawn(binary, args) {
-    this.folder = mkdtempSync(join(tmpdir(), "gatekeeper-dashboard-"));
+    this.folder ??= mkdtempSync(join(tmpdir(), "gatekeeper-dashboard-"));
     const port = await freePort();
     this.url = `http://127.0.0.1:${port}`;
     this.prepare?.();
@@ -62,7 +62,7 @@ class Instance {
   async stop() {
     this.child.kill("SIGTERM");
     await until("the demo ends", () => this.child.exitCode !== null || this.child.signalCode !== null);
-    rmSync(this.folder, { recursive: true, force: true });
+    if (!this.kept) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
@@ -99,14 +99,40 @@ export class Empty extends Instance {
   }
 }
 
-/** An instance with a cached route, in front of the simulator. */
+/** An instance with cached routes, in front of the simulator. */
 export class Cached extends Instance {
   static async start(binary, simulator) {
     const cached = new Cached();
     cached.prepare = () => {
-      writeFileSync(join(cached.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n[routes.cached]\ntargets = ["simulator/simulator-small"]\ncache = "exact"\n`);
+      writeFileSync(join(cached.folder, "gatekeeper.toml"), `[providers.simulator]\ntype = "simulator"\nbase_url = "${simulator}"\nmodels = ["simulator-small"]\n[routes.cached]\ntargets = ["simulator/simulator-small"]\ncache = "exact"\n[routes.alike]\ntargets = ["simulator/simulator-small"]\ncache = "semantic"\n`);
       [cached.admin] = /sk-gk-master-\w+/.exec(execFileSync(binary, ["init"], { cwd: cached.folder, encoding: "utf8" }));
     };
     return cached.spawn(binary, ["serve"]);
+  }
+}
+
+/** Two deployments behind a route: one at the simulator, one at an address where nobody listens. */
+export class Routed extends Instance {
+  static async start(binary, simulator) {
+    const routed = new Routed();
+    routed.prepare = () => {
+      const provider = (name, address) => `[providers.${name}]\ntype = "openai_compatible"\nbase_url = "${address}"\nmodels = ["simulator-small"]\nprice = { input = "0.25", output = "1.25" }\n`;
+      const targets = `[{ model = "east/simulator-small", weight = 3, rpm = 100 }, { model = "west/simulator-small", weight = 1 }]`;
+      writeFileSync(join(routed.folder, "gatekeeper.toml"), `${provider("east", simulator)}${provider("west", "http://127.0.0.1:9/v1")}[routes.fast]\ntargets = ${targets}\n[alerts]\nwebhook = "${simulator}/hook"\n`);
+      [routed.admin] = /sk-gk-master-\w+/.exec(execFileSync(binary, ["init"], { cwd: routed.folder, encoding: "utf8" }));
+    };
+    return routed.spawn(binary, ["serve"]);
+  }
+}
+
+/** A folder that the scale bench has filled and kept. */
+export class Filled extends Instance {
+  static async start(binary, folder) {
+    const filled = new Filled();
+    Object.assign(filled, { folder, kept: true });
+    await filled.spawn(binary, ["serve"]);
+    const { stdout } = await promisify(execFile)(binary, ["keys", "create", "--admin", "--name", `dashboard-${Date.now()}`, "--role", "owner"], { cwd: folder });
+    [filled.admin] = /sk-gk-(?:master|admin)-\w+/.exec(stdout);
+    return filled;
   }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use gatekeeper::store::disk::{Disk, DiskFile, FolderDisk};
@@ -25,6 +25,9 @@ pub struct DiskControl {
     /// reported free space; 0: the real one
     free_mb: AtomicU64,
     counts: Mutex<DiskCounts>,
+    /// writes to the cache of answers wait
+    cache_stalled: Mutex<bool>,
+    cache_goes_on: Condvar,
 }
 
 /// Counts since the start or the last `reset_counts`.
@@ -34,6 +37,8 @@ pub struct DiskCounts {
     pub log_writes: usize,
     pub log_syncs: usize,
     pub book_syncs: usize,
+    /// of the cache of answers, by its own thread
+    pub cache_syncs: usize,
     /// syncs outside the store's two threads: a request would wait for them
     pub syncs_elsewhere: usize,
     pub failed_syncs: usize,
@@ -69,6 +74,24 @@ impl DiskControl {
         self.free_mb.store(mb, Ordering::SeqCst);
     }
 
+    /// Lets writes to the cache of answers wait, or go on.
+    pub fn set_cache_stalled(&self, stalled: bool) {
+        *self
+            .cache_stalled
+            .lock()
+            .expect("no panic while writes wait") = stalled;
+        self.cache_goes_on.notify_all();
+    }
+
+    fn wait_for_cache(&self) {
+        let stalled = self
+            .cache_stalled
+            .lock()
+            .expect("no panic while writes wait");
+        let waited = self.cache_goes_on.wait_while(stalled, |stalled| *stalled);
+        drop(waited.expect("no panic while writes wait"));
+    }
+
     pub fn reset_counts(&self) {
         *self.lock() = DiskCounts::default();
     }
@@ -83,6 +106,7 @@ impl DiskControl {
         self.fail_next_syncs(0);
         self.set_writes_failing(false);
         self.set_free_mb(0);
+        self.set_cache_stalled(false);
         *self
             .log_writes_left
             .lock()
@@ -110,16 +134,16 @@ impl DiskControl {
             .expect("no panic while something is counted")
     }
 
-    fn sync(&self, is_wal: bool) -> io::Result<()> {
-        let by_store = matches!(
-            std::thread::current().name(),
-            Some("gk-writer" | "gk-syncer")
-        );
+    fn sync(&self, is_wal: bool, is_cache: bool) -> io::Result<()> {
+        let thread = std::thread::current();
+        let by_cache = is_cache && thread.name() == Some("gk-cache");
+        let by_store = matches!(thread.name(), Some("gk-writer" | "gk-syncer"));
         {
             let mut counts = self.lock();
             counts.log_syncs += usize::from(is_wal);
-            counts.book_syncs += usize::from(!is_wal);
-            counts.syncs_elsewhere += usize::from(!by_store);
+            counts.book_syncs += usize::from(!is_wal && !is_cache);
+            counts.cache_syncs += usize::from(by_cache);
+            counts.syncs_elsewhere += usize::from(!by_store && !by_cache);
         }
         std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
         let left = self
@@ -157,6 +181,7 @@ impl Disk for ControlledDisk {
         Ok(Arc::new(ControlledFile {
             file,
             is_wal: name.starts_with("ledger/"),
+            is_cache: name == "cache.redb",
             control: Arc::clone(&self.control),
         }))
     }
@@ -192,6 +217,7 @@ impl Disk for ControlledDisk {
 struct ControlledFile {
     file: Arc<dyn DiskFile>,
     is_wal: bool,
+    is_cache: bool,
     control: Arc<DiskControl>,
 }
 
@@ -213,6 +239,9 @@ impl DiskFile for ControlledFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.is_cache {
+            self.control.wait_for_cache();
+        }
         if self.control.writes_fail.load(Ordering::SeqCst)
             || (self.is_wal && !self.control.may_write_log())
         {
@@ -226,7 +255,7 @@ impl DiskFile for ControlledFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.control.sync(self.is_wal)?;
+        self.control.sync(self.is_wal, self.is_cache)?;
         self.file.sync_data()
     }
 }

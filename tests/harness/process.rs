@@ -401,9 +401,11 @@ impl ReservedPort {
     }
 }
 
-/// Command of the binary without inherited `GATEKEEPER_*` variables.
+/// Command of the binary, or of the one that `GK_BINARY` names, without inherited `GATEKEEPER_*` variables.
 pub fn gatekeeper_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
+    let named = std::env::var_os("GK_BINARY");
+    let mut command =
+        Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_gatekeeper").into()));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GATEKEEPER_") {
             command.env_remove(name);

@@ -45,6 +45,24 @@ fn long_body_of_a_key_whose_limit_or_budget_is_used_up_is_refused_unread() {
 }
 
 #[test]
+fn model_budget_without_room_is_told_before_the_request_is_translated() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+        .provider(&Provider::anthropic("claude", &upstream).models(&["c-small"]))
+        .start();
+    let audio = json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}});
+    let request = json!({"model": "c-small", "max_tokens": 5, "messages": [{"role": "user", "content": [audio]}]});
+    let budgets = |limit: &str| json!([{"limit": limit, "model": "c-small"}]);
+    for (limit, status) in [("1000", 400), ("0.000000001", 402)] {
+        let name = format!("team-{status}");
+        let team = gatekeeper.team(&json!({"name": name, "budgets": budgets(limit)}));
+        let key = gatekeeper.key_of(&team);
+        gatekeeper.user(&key).chat(&request).assert_status(status);
+    }
+    assert_eq!(upstream.request_count(), 0);
+}
+
+#[test]
 fn bodies_in_flight_are_bounded_and_shared_between_keys() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::fixture::{Fixture, chat, decisions, rejection};
+use crate::harness::client::{Response, SseEvent};
 use crate::harness::model;
 use crate::harness::script::Script;
 
@@ -37,6 +38,30 @@ fn stream_whose_head_was_sent_early_is_replaced_as_long_as_no_content_came() {
     assert_eq!(decisions(&attempts), ["next_target", "-"]);
     assert_eq!(attempts[1]["cost_usd"], "0.00011");
     assert_eq!(fixture.counts(), [1, 1, 0]);
+}
+
+#[test]
+fn cached_stream_whose_head_was_sent_early_names_its_lookup_and_is_kept_whole() {
+    let fixture = Fixture::new(&format!("{TWO}cache = \"exact\"\n"));
+    fixture.a.respond_with(silent_then_broken(2_600));
+    let first = fixture.stream("smart");
+    first.assert_status(200);
+    assert_eq!(first.header("x-gatekeeper-provider"), Some("a"));
+    assert_eq!(first.header("x-gatekeeper-cache"), Some("miss"));
+    let texts = |response: &Response| -> String {
+        let events = SseEvent::all(&response.body);
+        let events = events.iter().filter(|event| event.data != "[DONE]");
+        let delta = |event: &SseEvent| {
+            let text = event.json()["choices"][0]["delta"]["content"].clone();
+            text.as_str().map(str::to_owned)
+        };
+        events.filter_map(delta).collect()
+    };
+    let again = fixture.stream("smart");
+    assert_eq!(again.header("x-gatekeeper-cache"), Some("exact"));
+    assert_eq!(again.header("x-gatekeeper-provider"), Some("b"));
+    assert!(texts(&first).contains("t0 "), "{}", first.text());
+    assert_eq!(texts(&again), texts(&first));
 }
 
 #[test]

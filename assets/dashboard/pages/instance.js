@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { count, instant, since } from "../format.js";
+import { instant, since, zoneName } from "../format.js";
 
 const DAY_MS = 86_400_000;
 // older than a day is worth a look, like a certificate in its last three weeks
@@ -17,9 +17,12 @@ const tag = (isWorthALook, text) => h(`span.tag${isWorthALook ? ".warn" : ".ok"}
 
 /** @param {AbortSignal} signal */
 export async function instanceCards(signal) {
-  const facts_ = await get("/v1/instance", signal);
-  return { upkeep: upkeep(facts_), release: release(facts_) };
+  const [one, clock] = await Promise.all([get("/v1/instance", signal), get("/v1/clock", signal)]);
+  return { upkeep: upkeep(one), release: release(one, clock) };
 }
+
+/** What everybody may know. @param {string} version */
+export const known = (version) => facts([["Version", version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()]]);
 
 /** @param {any} one */
 function upkeep(one) {
@@ -32,13 +35,13 @@ function upkeep(one) {
   ]), h("p.small.mute", "A backup needs the seal key, which is not in it: keep a copy elsewhere. ", h("code", "gatekeeper backup FILE"), " takes one, ", h("code", "gatekeeper backup verify FILE"), " checks it."));
 }
 
-/** @param {any} one */
-function release(one) {
+/** @param {any} one @param {any} clock */
+function release(one, clock) {
   const hash = one.binary_sha256;
   return h("div.stack", facts([
-    ["Version", one.version],
+    ["Version", one.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()],
+    ["Clock", clock.in_step ? "in step" : tag(true, "jumped; see Overview")],
     ["Instance", h("code.small", one.id)],
     ["SHA-256", hash ? h("code.small.wrap", { title: "of the running file" }, hash) : h("span.mute", "being computed")],
-    ["Models listed", count(one.price_sheet.models)],
   ]), h("p.small.mute", "Crates inside: ", h("code", "/usr/share/doc/gatekeeper/sbom.cdx.json"), " (CycloneDX), and in the file itself for ", h("code", "cargo audit bin"), "."));
 }

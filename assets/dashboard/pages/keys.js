@@ -4,9 +4,10 @@ import { may } from "../access.js";
 import { call, get, list, url } from "../api.js";
 import { h, icon, segmented } from "../dom.js";
 import { count, instant, plural, since, until } from "../format.js";
-import { budgetRow, confirmed, copy, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
+import { budgetRow, confirmed, copy, dropDown, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
 import { remember } from "../router.js";
 import { SNIPPETS } from "../snippets.js";
+import { tableTools } from "../table.js";
 
 export const title = "Keys";
 
@@ -26,6 +27,7 @@ export async function show({ main, query, signal }) {
   let drawn = PAGE;
   const picked = new Set();
   const [summary, tools, filters, host, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(264)), h("div.more", { hidden: true })];
+  const columns = tableTools("keys", host);
   main.append(h("header.head", h("h1", title), summary, tools), filters, h("section.card.flush", { "aria-label": "Keys" }, host, more));
 
   async function read() {
@@ -116,18 +118,14 @@ export async function show({ main, query, signal }) {
       h("button.item", { click: () => { menu.hidePopover(); change(key); } }, "Budget and limits …"),
       key.disabled ? h("button.item", { click: () => { menu.hidePopover(); void enable(key); } }, "Enable") : h("button.item", { click: () => { menu.hidePopover(); disable([key]); } }, "Disable …"));
     const button = h("button.btn.icon-btn.bare.slim", { "aria-label": `Actions for ${key.name}`, popovertarget: `act-${key.id}` }, icon("dots"));
-    menu.addEventListener("toggle", () => {
-      const box = button.getBoundingClientRect();
-      menu.style.top = `${box.bottom + scrollY + 4}px`;
-      menu.style.left = `${Math.max(8, box.right - menu.offsetWidth)}px`;
-    });
+    dropDown(button, menu);
     return [button, menu];
   }
 
   function drawTools() {
     summary.textContent = keys.length ? `${plural(keys.length, "key", next ? "+" : "")} in ${plural(teams.size, "team")}` : "";
     const chosen = keys.filter((key) => picked.has(key.id));
-    tools.replaceChildren(...(chosen.length ? [h("button.btn.danger", { click: () => disable(chosen) }, `Disable ${chosen.length}`)] : []), ...(may("changeKeys") ? [h("button.btn.main", { click: create }, icon("plus"), "Create key")] : []));
+    tools.replaceChildren(...(chosen.length ? [h("button.btn.danger", { click: () => disable(chosen) }, `Disable ${chosen.length}`)] : []), ...columns, ...(may("changeKeys") ? [h("button.btn.main", { click: create }, icon("plus"), "Create key")] : []));
   }
 
   /** A destructive action names what it breaks. @param {any[]} some */

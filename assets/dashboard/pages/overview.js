@@ -4,7 +4,7 @@ import { may } from "../access.js";
 import { call, get, list } from "../api.js";
 import { legend, spark, stacked } from "../chart.js";
 import { h, icon, segmented } from "../dom.js";
-import { change, compact, count, dayOf, daysBetween, duration, fullDay, fullDayOf, isoDay, percent, pico, shiftDay, time, usd, usdExact, usdLimit, usdTick, zoneName } from "../format.js";
+import { change, compact, count, dayOf, daysBetween, duration, fullDay, fullDayOf, isoDay, percent, pico, plural, shiftDay, time, usd, usdExact, usdLimit, usdTicks, zoneName } from "../format.js";
 import { deployments, readMetrics } from "../metrics.js";
 import { barList, budgetBar, budgetOf, budgetRow, confirmed, empty, problem, skeleton, toast, topSeries } from "../parts.js";
 import { href } from "../router.js";
@@ -48,7 +48,7 @@ export async function show({ main, signal }) {
   const again = () => { main.replaceChildren(); return show({ main, signal, query: new URLSearchParams() }); };
   notes.append(...banners(month, metrics, signal, again));
   notes.hidden = !notes.children.length;
-  if (metrics) drawService(service, metrics);
+  if (metrics) drawService(service, metrics, month.total);
   if (!perDay.length) {
     const { firstSteps } = await import("./first.js");
     await firstSteps(spend, signal, () => void again());
@@ -102,7 +102,11 @@ function share(json) {
 function banners(month, metrics, signal, again) {
   const note = (...content) => h("div.note", { role: "group", "aria-label": "Notice" }, icon("warn"), content);
   const notes = [];
-  if (metrics?.one("unready")) notes.push(note(h("p", h("b", "New requests are refused"), ". The state and its reason are in the log of the process and in ", h("code", "/readyz"), ".")));
+  if (metrics?.one("unready")) {
+    const reason = h("span", ".");
+    notes.push(note(h("p", h("b", "New requests are refused"), reason, " They go on by themselves once it is mended; ", h("code", "gatekeeper doctor"), " looks at the machine.")));
+    fetch("/readyz", { signal }).then((response) => response.json()).then((state) => { reason.textContent = `: ${state.status}.`; }, () => {});
+  }
   for (const { labels } of metrics?.every("degraded") ?? []) {
     const [fact, remedy, command] = DEGRADED[labels.reason] ?? [`The gateway reports ${labels.reason}`, ". See the log of the process."];
     notes.push(note(h("p", h("b", fact), remedy, command && h("code", command))));
@@ -124,20 +128,35 @@ function banners(month, metrics, signal, again) {
   return notes;
 }
 
-/** What the process measured since its start. @param {HTMLElement} host @param {import("../metrics.js").Metrics} metrics */
-function drawService(host, metrics) {
-  const at = (quantile) => { const ms = metrics.one("answer_ms", quantile); return ms === undefined ? "–" : duration(ms); };
+/** Latency of the month, and the state of this moment. @param {HTMLElement} host @param {import("../metrics.js").Metrics} metrics @param {any} month total of the report */
+function drawService(host, metrics, month) {
   const all = deployments(metrics), cooling = all.filter((one) => !one.available);
-  const answered = metrics.one("answer_ms_count") ?? 0;
+  const measured = month.duration_histogram.reduce((sum, n) => sum + n, 0);
+  const line = (name, histogram) => h("tr", h("th", { scope: "row" }, name), [50, 95, 99].map((percent) => { const ms = quantile(histogram, month.latency_bounds_ms, percent); return h("td", ms === null ? "–" : duration(ms)); }));
   /** @type {[string, any][]} */
   const rows = [
-    ["First byte, p50", at("0.5")], ["First byte, p95", at("0.95")], ["First byte, p99", at("0.99")],
     ["Running now", count(metrics.one("requests_running") ?? 0)], ["Waiting for a budget", count(metrics.one("requests_waiting") ?? 0)],
     ["Held now", usd(pico((metrics.one("held_usd") ?? 0).toFixed(9)))],
     ["Deployments in cooldown", all.length ? h(cooling.length ? "b.lvl-bad" : "span", `${count(cooling.length)} of ${count(all.length)}`) : h("span.faint", "no routes")],
+    ["Saved by the cache", month.cache_hits ? [`${usd(pico(month.saved_cost_usd))} `, h("span.faint", `in ${plural(month.cache_hits, "answer")}`)] : h("span.faint", "–")],
   ];
-  host.replaceChildren(h("dl.pairs", rows.map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
-    h("p.small.mute", answered ? `Of ${count(answered)} answers since the process started.` : "No request since the process started."));
+  host.replaceChildren(
+    h("table.quantiles", h("thead", h("tr", h("th", { scope: "col" }, "Latency, this month"), ["p50", "p95", "p99"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", line("First content", month.first_content_histogram), line("Whole answer", month.duration_histogram))),
+    h("dl.pairs", rows.map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
+    h("p.small.mute", measured ? `Latency of ${plural(measured, "call")} that ended by themselves.` : "No call has ended yet this month."));
+}
+
+/** Value below which `percent` of a histogram lie, interpolated in its bucket as the API does. @param {number[]} buckets @param {number[]} bounds upper ends; the last bucket has none @param {number} percent */
+export function quantile(buckets, bounds, percent) {
+  const rank = Math.max(1, Math.ceil((buckets.reduce((sum, n) => sum + n, 0) * percent) / 100));
+  let below = 0;
+  for (const [i, n] of buckets.entries()) {
+    const from = i ? bounds[i - 1] : 0;
+    if (n && below + n >= rank) return from + Math.floor(((rank - below) * ((bounds[i] ?? from) - from)) / n);
+    below += n;
+  }
+  return null;
 }
 
 /** @param {HTMLElement} host @param {{ start: string, end: string }} period @param {Cell[]} first @param {AbortSignal} signal */
@@ -147,7 +166,7 @@ function draw(host, period, first, signal) {
   const paint = (rows, by) => {
     const names = [...new Set(rows.map((row) => row.names[by]))];
     const series = topSeries(names.map((id) => ({ id, name: id, values: days.map((day) => rows.reduce((sum, row) => (row.day === day && row.names[by] === id ? sum + row.cost : sum), 0n)) })));
-    const view = stacked(figure, { label: `Spend per day by ${by}`, days, series, partial: true, dayText: dayOf, dayTitle: fullDayOf, tick: usdTick, text: usd });
+    const view = stacked(figure, { label: `Spend per day by ${by}`, days, series, partial: true, dayText: dayOf, dayTitle: fullDayOf, ticks: usdTicks, text: usd });
     legend(legendHost, series, view.hide);
   };
   // one provider alone says nothing; its models do

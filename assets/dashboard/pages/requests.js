@@ -4,8 +4,10 @@ import { download, get, url } from "../api.js";
 import { captureBanner, capturedCall } from "../captures.js";
 import { h, icon, s } from "../dom.js";
 import { compact, count, duration, fullDay, instant, pico, time, usd, usdExact, usdLimit } from "../format.js";
+import { lookup } from "../lookup.js";
 import { choice, copy, empty, iconButton, money, places, problem, skeleton } from "../parts.js";
 import { href, remember } from "../router.js";
+import { tableTools } from "../table.js";
 
 export const title = "Requests";
 
@@ -33,6 +35,7 @@ export async function show({ main, query, signal }) {
   let generation = 0;
   const [state, tools, filters, list, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(400)), h("div.more", { hidden: true })];
   const split = h("div.split.solo", h("section.card.flush", { "aria-label": "Requests" }, list, more));
+  const columns = tableTools("requests", list);
   main.append(h("header.head", h("h1", title), state, tools), captureBanner(signal), filters, split);
 
   const keep = () => remember({ ...filter, id: chosen });
@@ -148,15 +151,16 @@ export async function show({ main, query, signal }) {
     state.replaceChildren(h("span.row", h(`span.dot${live ? "" : ".off"}`), live ? "Live, new requests on top" : "Paused"));
     tools.replaceChildren(
       h("button.btn", { click: () => { live = !live; drawTools(); } }, icon(live ? "pause" : "play"), live ? "Pause" : "Resume"),
-      h("button.btn", { click: () => void download(url("/v1/requests", { ...filter, limit: 500 }), "requests.csv") }, icon("download"), "CSV"));
+      h("button.btn", { click: () => void download(url("/v1/requests", { ...filter, limit: 500 }), "requests.csv") }, icon("download"), "CSV"), ...columns);
   }
 
   function drawFilters() {
-    /** @param {"key" | "model" | "tag"} name @param {string} label */
+    /** @param {"key" | "team" | "model" | "tag"} name @param {string} label */
     const word = (name, label) => h("input.input.quiet", { type: "search", placeholder: label, "aria-label": label, value: filter[name], on: { change: (event) => { filter[name] = event.target.value.trim(); keep(); void read(); } } });
     const status = choice("Status", STATUSES, (value) => { filter.status = value; keep(); void read(); });
     status.value = filter.status;
-    filters.replaceChildren(...[word("model", "Model or pattern"), word("key", "Key"), word("tag", "Tag")].map((input) => h("div.search", icon("search"), input)), status,
+    const id = h("input.input.quiet", { type: "search", placeholder: "Request id", "aria-label": "Request id", value: chosen, on: { change: (event) => choose(event.target.value.trim()) } });
+    filters.replaceChildren(...[word("model", "Model or pattern"), word("key", "Key"), word("team", "Team"), word("tag", "Tag"), id].map((input) => h("div.search", icon("search"), input)), status,
       ...(filter.flag ? [h("span.chip", filter.flag, h("button", { "aria-label": `Remove flag ${filter.flag}`, click: () => { filter.flag = ""; drawFilters(); keep(); void read(); } }, icon("close")))] : []));
   }
 
@@ -200,6 +204,7 @@ function detail(record, close, signal) {
     row.total_ms > 0 && h("section", h("h3", "Time"), waterfall(row)),
     pico(row.cost_usd) !== 0n && h("section", h("h3", "Cost"), sum(row)),
     row.flags?.length > 0 && h("section", h("h3", "Flags"), h("div.row", row.flags.map((flag) => h("span.tag.info", flag)))),
+    lookup(row, signal),
     capturedCall(row, signal),
     h("section", facts(row, record)),
   ].filter(Boolean);

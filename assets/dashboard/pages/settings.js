@@ -1,11 +1,12 @@
-// Settings: people and their sessions, stored content, the clock, version and licence.
+// Settings: people and their sessions, stored content, retention, alerts, backup, version and licence.
 
-import { may, roleNames } from "../access.js";
+import { may } from "../access.js";
 import { call, get, list } from "../api.js";
 import { drawStored } from "../captures.js";
 import { h, icon } from "../dom.js";
-import { count, instant, since, zoneName } from "../format.js";
-import { instanceCards } from "./instance.js";
+import { count, instant, since } from "../format.js";
+import { instanceCards, known } from "./instance.js";
+import { preferenceCards } from "./preferences.js";
 import { confirmed, copy, empty, field, fieldError, modal, problem, select, skeleton, toast } from "../parts.js";
 
 export const title = "Settings";
@@ -15,10 +16,12 @@ const ROLES = /** @type {[string, string][]} */ ([["owner", "owner"], ["auditor"
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
   const actor = await get("/v1/session", signal);
-  const [people, sessions, content, about, upkeep, release] = [120, 80, 80, 80, 80, 80].map((height) => h("div", skeleton(height)));
+  const [people, sessions, content, release, upkeep, kept, told] = [64, 40, 480, 196, 132, 232, 160].map((height) => h("div.low", skeleton(height)));
   main.append(h("header.head", h("h1", title)),
     may("readUsers") ? h("section.card", { "aria-label": "People" }, h("header", h("h2", "People"), may("changeInstance") && h("button.btn.slim", { click: invite }, icon("plus"), "Invite")), people) : "",
-    h("div.cols", may("readInstance") && half("Backup, certificate, prices", upkeep), may("readInstance") && half("Release", release), half("Stored content", content), half("About", about), card(actor.session ? "c6" : "c12", "Sessions", sessions), actor.session && half("Password", own())));
+    h("div.halves",
+      h("div", card("Stored content", content), card("Sessions", sessions), actor.session && card("Password", own())),
+      h("div", may("readInstance") && [card("Backup, certificate, prices", upkeep), card("Retention", kept), card("Alerts", told)], card("Release", release))));
 
   async function drawPeople() {
     const { data, more } = await list("/v1/users", { limit: 200 }, 1000, signal);
@@ -81,9 +84,10 @@ export async function show({ main, signal }) {
       h("button.btn.slim.push", { "aria-label": `End session of ${one.user} from ${one.address}`, click: async () => { await call("DELETE", `/v1/sessions/${one.id}`, undefined, signal); await drawSessions(); } }, "End")))) : h("p.small.mute", "No session; you came with a key."));
   }
 
-  async function drawAbout() {
-    const clock = may("readInstance") ? await get("/v1/clock", signal) : null;
-    about.replaceChildren(h("dl.facts", [["You", `${actor.email ?? actor.name}, ${roleNames()}`], ["Version", actor.version], ["Licence", "Apache-2.0"], ["Time zone", zoneName()], ...(clock ? [["Clock", clock.in_step ? "in step" : "jumped; see Overview"]] : [])].flatMap(([name, value]) => [h("dt", name), h("dd", value)])));
+  async function drawPreferences() {
+    const drawn = await preferenceCards(signal);
+    kept.replaceChildren(drawn.retention);
+    told.replaceChildren(drawn.alerts);
   }
 
   async function drawInstance() {
@@ -109,8 +113,9 @@ export async function show({ main, signal }) {
   }
 
   /** @type {[() => void | Promise<void>, HTMLElement][]} */
-  const cards = [[drawSessions, sessions], [() => drawStored(content, signal), content], [drawAbout, about]];
-  if (may("readInstance")) cards.push([drawInstance, upkeep]);
+  const cards = [[drawSessions, sessions], [() => drawStored(content, signal), content]];
+  if (may("readInstance")) cards.push([drawInstance, upkeep], [drawPreferences, kept]);
+  else release.replaceChildren(known(actor.version));
   if (may("readUsers")) cards.push([drawPeople, people]);
   await Promise.all(cards.map(async ([draw, place]) => {
     try { await draw(); } catch (error) { if (!signal.aborted) place.replaceChildren(problem(error)); }
@@ -118,7 +123,4 @@ export async function show({ main, signal }) {
 }
 
 /** @param {string} name @param {HTMLElement} body */
-const half = (name, body) => card("c6", name, body);
-
-/** @param {string} width @param {string} name @param {HTMLElement} body */
-const card = (width, name, body) => h(`section.card.${width}`, { "aria-label": name }, h("header", h("h2", name)), body);
+const card = (name, body) => h("section.card", { "aria-label": name }, h("header", h("h2", name)), body);

@@ -6,6 +6,7 @@ import { h, icon } from "../dom.js";
 import { count, plural } from "../format.js";
 import { budgetRow, confirmed, empty, field, fieldError, iconButton, modal, problem, searchBox, select, skeleton, toast } from "../parts.js";
 import { href, remember } from "../router.js";
+import { tableTools } from "../table.js";
 
 export const title = "Teams";
 
@@ -151,6 +152,7 @@ export async function show({ main, query, signal }) {
   filters.append(searchBox("Team", (value) => { text = value; draw(); }));
   const box = filters.querySelector("input");
   if (box) box.value = text;
+  tools.append(...tableTools("teams", host));
   if (may("changeTeams")) tools.append(h("button.btn.main", { click: create }, icon("plus"), "Create team"));
   await read();
 }

@@ -3,9 +3,10 @@
 import { list, save } from "../api.js";
 import { legend, stacked } from "../chart.js";
 import { h, icon } from "../dom.js";
-import { change, compact, count, csv, dayOf, decimal, daysBetween, fullDayOf, isoDay, percent, pico, shiftDay, usd, usdExact, usdTick } from "../format.js";
-import { empty, money, places, problem, skeleton, sortHead, topSeries } from "../parts.js";
+import { change, compact, count, csv, dayOf, decimal, daysBetween, fullDayOf, isoDay, percent, pico, shiftDay, usd, usdExact, usdTicks } from "../format.js";
+import { dropDown, empty, money, places, problem, skeleton, sortHead, topSeries } from "../parts.js";
 import { href, remember } from "../router.js";
+import { tableTools } from "../table.js";
 
 export const title = "Usage";
 
@@ -30,6 +31,7 @@ export async function show({ main, query, signal }) {
   main.append(h("header.head", h("h1", title), range, tools), groups, stats,
     h("section.card", { "aria-label": "Cost per day" }, h("header", chartTitle), legendHost, figure),
     h("section.card.flush", { "aria-label": "Table" }, tableHost));
+  const columns = tableTools("usage", tableHost);
   /** @type {Row[]} */
   let now = [];
   /** @type {Row[]} */
@@ -115,10 +117,10 @@ export async function show({ main, query, signal }) {
       h("div.dates", h("label.field", h("span.small.mute", "From"), from), h("label.field", h("span.small.mute", "To, included"), to)),
       h("button.btn.slim", { click: () => { if (from.value && to.value && from.value <= to.value) { Object.assign(view, { period: "own", start: from.value, end: to.value }); menu.hidePopover(); void update(); } } }, "Show these dates"));
     const open = h("button.btn", { popovertarget: "periods" }, icon("calendar"), name, icon("down"));
-    menu.addEventListener("toggle", () => place(menu, open));
+    dropDown(open, menu);
     tools.replaceChildren(open, menu,
       h("button.btn", { "aria-pressed": String(view.compare), click: () => { view.compare = !view.compare; void update(); } }, view.compare && icon("check"), "Compare with the period before"),
-      h("button.btn", { click: () => save(new Blob([table()], { type: "text/csv" }), `usage-${period.start}-${shiftDay(period.end, -1)}.csv`) }, icon("download"), "CSV"));
+      h("button.btn", { click: () => save(new Blob([table()], { type: "text/csv" }), `usage-${period.start}-${shiftDay(period.end, -1)}.csv`) }, icon("download"), "CSV"), ...columns);
   }
 
   function drawGroups() {
@@ -126,7 +128,7 @@ export async function show({ main, query, signal }) {
     const adder = (name, items) => {
       const menu = h("div.pop", { popover: "auto", id: `add-${name}` }, items.map(([text, run]) => h("button.item", { click: () => { menu.hidePopover(); run(); } }, text)));
       const button = h("button.btn.slim.add", { popovertarget: `add-${name}` }, icon("plus"), name);
-      menu.addEventListener("toggle", () => place(menu, button));
+      dropDown(button, menu);
       return items.length ? [button, menu] : [];
     };
     const chip = (text, label, remove) => h("span.chip", text, h("button", { "aria-label": label, click: () => { remove(); void update(); } }, icon("close")));
@@ -174,7 +176,7 @@ export async function show({ main, query, signal }) {
     const compared = view.compare && before.length > 0 && !gap;
     chartTitle.textContent = group ? `Cost per day by ${group}` : "Cost per day";
     const partial = period.end > isoDay(new Date());
-    const drawn = stacked(figure, { label: chartTitle.textContent, days, series, before: compared ? perDay(before, shiftDay(period.start, -length)) : undefined, partial, dayText: dayOf, dayTitle: fullDayOf, tick: usdTick, text: usd });
+    const drawn = stacked(figure, { label: chartTitle.textContent, days, series, before: compared ? perDay(before, shiftDay(period.start, -length)) : undefined, partial, dayText: dayOf, dayTitle: fullDayOf, ticks: usdTicks, text: usd });
     const earlier = `Period before, ${dayOf(shiftDay(period.start, -length))} to ${dayOf(shiftDay(period.start, -1))}`;
     legend(legendHost, series, drawn.hide, compared ? earlier : "");
   }
@@ -191,8 +193,8 @@ export async function show({ main, query, signal }) {
     const cells = (rows, old) => [
       h("td.num", money(cost(rows))), h("td.num.mute", percent(Number(cost(rows)), Number(cost(now)))),
       view.compare && h("td.num.mute", { title: gap }, gap ? "–" : change(Number(cost(rows)), Number(cost(old)))),
-      h("td.num", count(sum(rows, "requests"))), h("td.num", count(sum(rows, "refused"))),
-      ["input", "cached", "output"].map((name) => h("td.num", { title: count(sum(rows, name)) }, compact(sum(rows, name))))];
+      ...["requests", "refused"].map((name) => h("td.num", { "data-csv": sum(rows, name) }, count(sum(rows, name)))),
+      ["input", "cached", "output"].map((name) => h("td.num", { title: count(sum(rows, name)), "data-csv": sum(rows, name) }, compact(sum(rows, name))))];
     /** @param {Row[]} rows @param {Row[]} old @param {string[]} by @param {number} depth @returns {any[]} */
     const level = (rows, old, by, depth) => {
       const [group, ...rest] = by;
@@ -209,13 +211,6 @@ export async function show({ main, query, signal }) {
   }
 
   await update();
-}
-
-/** Puts a popover under its button. @param {HTMLElement} pop @param {HTMLElement} button */
-function place(pop, button) {
-  const box = button.getBoundingClientRect();
-  pop.style.top = `${box.bottom + scrollY + 4}px`;
-  pop.style.left = `${Math.max(8, Math.min(box.left, innerWidth - pop.offsetWidth - 24))}px`;
 }
 
 /** Address of this page for one value of a group. @param {string} group @param {string} id */

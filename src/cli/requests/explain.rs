@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::cli::admin::{AdminClient, ServerArgs};
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, print_json};
+use crate::cli::requests::lookup;
 use crate::cli::style::Style;
 use crate::cli::values::{cell, rows};
 
@@ -17,6 +18,10 @@ pub struct ExplainArgs {
     /// The newest request
     #[arg(long)]
     last: bool,
+    /// Also the words in which the question differs from the nearest one in the cache, for readers of captured calls; the reading is
+    /// recorded in the audit log
+    #[arg(long)]
+    cache_difference: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -27,12 +32,20 @@ pub async fn explain(args: ExplainArgs) -> Result<(), Failure> {
         Some(id) => checked_id(id)?.to_owned(),
         None => newest_id(&admin).await?,
     };
-    let request = admin.get(&format!("/v1/requests/{id}")).await?;
+    let mut request = admin.get(&format!("/v1/requests/{id}")).await?;
+    let difference = match args.cache_difference {
+        true => Some(lookup::difference(&admin, &request).await?),
+        false => None,
+    };
     if args.server.json {
-        print_json(&request)
-    } else {
-        print(&render_request(&request, &args.server.style()))
+        if let Some(difference) = difference {
+            request["cache_difference"] = difference;
+        }
+        return print_json(&request);
     }
+    let words = difference.as_ref().map(lookup::render_difference);
+    let text = render_request(&request, &args.server.style());
+    print(&(text + &words.unwrap_or_default()))
 }
 
 /// Checks that the text is an id, so that it is safe in a path.
@@ -130,6 +143,10 @@ fn render_attempt(attempt: &Value, budgets: &Value, style: &Style) -> String {
         }
     }
     text += &render_choice(attempt);
+    let lookup = lookup::render_lookup(attempt);
+    if !lookup.is_empty() {
+        text += &format!("{lookup}\n");
+    }
     text += &render_sum(attempt, style);
     text += &format!(
         "\n  held     ${} before the call{cap}\n",

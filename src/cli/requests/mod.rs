@@ -3,6 +3,7 @@
 mod explain;
 mod export;
 mod list;
+mod lookup;
 mod row;
 mod tail;
 

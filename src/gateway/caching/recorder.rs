@@ -11,7 +11,7 @@ use crate::cache::{Namespace, ResponseCache};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, ResponseMeta};
 use crate::domain::cache::{CacheEntryId, CacheNote, GuardMode, Similarity};
-use crate::domain::id::{KeyId, RequestId};
+use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::route::Deployment;
@@ -24,8 +24,7 @@ const RESPONSE_BYTES_MAX: usize = 1 << 20;
 pub(in crate::gateway) struct CacheUse {
     pub cache: Arc<ResponseCache>,
     pub id: CacheEntryId,
-    pub tags: EntryTags,
-    pub key: KeyId,
+    pub owner: EntryOwner,
     pub ttl_ms: u64,
     pub looks_up: bool,
     pub stores: bool,
@@ -33,6 +32,14 @@ pub(in crate::gateway) struct CacheUse {
     pub semantic: Option<SemanticUse>,
     /// provider and model of every deployment that the caller may get
     pub targets: Vec<(String, String)>,
+}
+
+/// Owner of a request, and the name that it asked for: what its entry can be purged by.
+pub(in crate::gateway) struct EntryOwner {
+    pub organization: OrganizationId,
+    pub team: TeamId,
+    pub key: KeyId,
+    pub model_asked: String,
 }
 
 /// Comparison by meaning.
@@ -145,12 +152,18 @@ impl CacheRecorder {
             cost,
             provider: deployment.provider.name.clone(),
             model: deployment.model.clone(),
-            key: plan.key,
+            key: plan.owner.key,
             question: question(plan),
         };
+        let EntryOwner {
+            organization,
+            team,
+            key,
+            model_asked,
+        } = &plan.owner;
         let tags = EntryTags {
             namespace: u64::from(answer.question.is_some()),
-            ..plan.tags
+            ..plan.cache.tags(*organization, *team, *key, model_asked)
         };
         plan.cache.keep(plan.id, tags, plan.ttl_ms, &answer);
     }

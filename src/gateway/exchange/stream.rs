@@ -57,7 +57,8 @@ enum RelayEnd {
 }
 
 impl StreamRelay {
-    pub fn new(response: UpstreamResponse) -> StreamRelay {
+    /// In a box: the futures that own a relay hold it twice, and would be copied with it.
+    pub fn new(response: UpstreamResponse) -> Box<StreamRelay> {
         let UpstreamResponse {
             hold,
             context,
@@ -66,7 +67,7 @@ impl StreamRelay {
             guard,
             ..
         } = response;
-        StreamRelay {
+        Box::new(StreamRelay {
             call_deadline: hold.call_deadline(),
             progress_logged: Instant::now(),
             hold,
@@ -74,12 +75,12 @@ impl StreamRelay {
             incoming,
             stream,
             guard,
-        }
+        })
     }
 
     /// Buffers events without content, so that a stream which fails at once is still a failure of the attempt.
     /// A client that has waited for two seconds gets the head; where another attempt is possible, it gets no events before content.
-    pub async fn begin(mut self) -> Outcome {
+    pub async fn begin(mut self: Box<Self>) -> Outcome {
         let early = self.hold.facts.route.early();
         let mut sink = match early.as_ref().and_then(EarlyReply::take_body) {
             Some(client) => Sink::early(client, BytesMut::new()),
@@ -116,7 +117,7 @@ impl StreamRelay {
 
     /// Sends the head, unless the client has one. The rest is forwarded by a task that ends by itself, whatever the client or the
     /// upstream does.
-    async fn start_stream(self, sink: Sink, complete: bool) -> Outcome {
+    async fn start_stream(self: Box<Self>, sink: Sink, complete: bool) -> Outcome {
         let (first, client) = sink.into_buffered();
         if let Some(client) = client {
             self.pump(client, first.freeze(), complete).await;
@@ -147,7 +148,7 @@ impl StreamRelay {
     }
 
     /// Forwards the response to its end, and settles it.
-    async fn pump(mut self, client: BodySender, first: Bytes, complete: bool) {
+    async fn pump(mut self: Box<Self>, client: BodySender, first: Bytes, complete: bool) {
         let mut sink = Sink::Client(client);
         let end = match self.deliver(&mut sink, first).await {
             Err(end) => end,
@@ -166,16 +167,17 @@ impl StreamRelay {
         };
         match end {
             RelayEnd::ClientGone | RelayEnd::BufferDue | RelayEnd::HeadDue | RelayEnd::Complete => {
-                self.client_gone().await
+                // boxed, like every part that most streams never come to: a task is as large as its largest part
+                Box::pin(self.client_gone()).await;
             }
             RelayEnd::Ended => {
                 let failed = failure::ordered(&self.guard, FailurePhase::AfterHead);
-                self.fail(sink, Status::Broken, failed).await;
+                Box::pin(self.fail(sink, Status::Broken, failed)).await;
             }
             RelayEnd::Failed(StreamFailure {
                 failure, status, ..
             }) => {
-                self.fail(sink, status, failure).await;
+                Box::pin(self.fail(sink, status, failure)).await;
             }
         }
     }
@@ -242,7 +244,7 @@ impl StreamRelay {
                     silent_ms = 0;
                     self.forward(sink, bytes, content).await
                 }
-                last => return self.end_of(last, sink).await,
+                last => return Box::pin(self.end_of(last, sink)).await,
             };
             if let Err(end) = delivered {
                 return end;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::auth;
 use crate::auth::directory::Caller;
 use crate::cache::fingerprint::{RequestContext, ScopeId, last_message};
-use crate::cache::{AskedQuestion, FoundAnswer, ResponseCache, SimilarAnswer};
+use crate::cache::{AskedQuestion, CacheCell, FoundAnswer, ResponseCache, SimilarAnswer};
 use crate::cache::{eligibility, embedder};
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
@@ -13,7 +13,7 @@ use crate::domain::cache::{CacheMode, CacheNote, CacheOutcome, CachePolicy};
 use crate::gateway::attempts::{AttemptRunner, RoutedRequest};
 use crate::gateway::caching::controls::{CacheControls, Directive};
 use crate::gateway::caching::plan::CachePlan;
-use crate::gateway::caching::recorder::{CacheUse, SemanticUse};
+use crate::gateway::caching::recorder::{CacheUse, EntryOwner, SemanticUse};
 use crate::gateway::call::Call;
 use crate::gateway::lookup::hit;
 use crate::gateway::reply::Reply;
@@ -21,14 +21,19 @@ use crate::route::{Candidate, Plan};
 
 /// The cache, and the policy of names without a route.
 pub(in crate::gateway) struct CacheStep {
-    /// `None` if no name had a cache at the start
-    pub cache: Option<Arc<ResponseCache>>,
+    /// `None`: no answer is kept
+    cache: Option<CacheCell>,
     default: CachePolicy,
 }
 
 impl CacheStep {
-    pub fn new(cache: Option<Arc<ResponseCache>>, default: CachePolicy) -> CacheStep {
+    pub fn new(cache: Option<CacheCell>, default: CachePolicy) -> CacheStep {
         CacheStep { cache, default }
+    }
+
+    /// The cache, once it is open.
+    pub fn cache(&self) -> Option<&Arc<ResponseCache>> {
+        self.cache.as_ref()?.get()
     }
 
     /// Decides how the cache takes part in a request; `None` where it is off.
@@ -47,17 +52,18 @@ impl CacheStep {
         }
         let controls = call.cache.as_deref().map(CacheControls::parse);
         let controls = controls.transpose()?.unwrap_or_default();
-        let reason = match (&self.cache, controls.directive) {
+        let reason = match controls.directive {
             _ if policy.mode == CacheMode::Off => Some("off"),
-            (None, _) => Some("restart_needed"),
-            (_, Some(Directive::Off)) => Some("request"),
+            Some(Directive::Off) => Some("request"),
             _ => eligibility::refusal(request),
         };
         if let Some(reason) = reason {
             return Ok(Some(Box::new(CachePlan::bypass(reason))));
         }
-        let Some(cache) = &self.cache else {
-            return Ok(None);
+        let Some(cache) = self.cache() else {
+            // the route got its cache while the process ran
+            self.cache.iter().for_each(CacheCell::open_soon);
+            return Ok(Some(Box::new(CachePlan::bypass("opening"))));
         };
         let key = &caller.key;
         let version = version_of(plan);
@@ -72,13 +78,8 @@ impl CacheStep {
         let Some(id) = cache.fingerprints.exact(request, &context) else {
             return Ok(Some(Box::new(CachePlan::bypass("unreadable"))));
         };
-        let tags = cache.tags(key.organization, key.team, key.id, &request.model);
         let stores = controls.directive != Some(Directive::NoStore);
-        let is_semantic =
-            policy.mode == CacheMode::Semantic && controls.directive != Some(Directive::Exact);
-        let semantic = is_semantic
-            .then(|| semantic_use(cache, request, &context, (&policy, &controls)))
-            .flatten();
+        let semantic = semantic_use(cache, request, &context, (&policy, &controls));
         Ok(Some(Box::new(CachePlan {
             note: CacheNote {
                 own: stores.then_some(id),
@@ -87,8 +88,12 @@ impl CacheStep {
             plan: Some(Arc::new(CacheUse {
                 cache: cache.clone(),
                 id,
-                tags,
-                key: key.id,
+                owner: EntryOwner {
+                    organization: key.organization,
+                    team: key.team,
+                    key: key.id,
+                    model_asked: request.model.clone(),
+                },
                 ttl_ms: controls
                     .ttl_ms
                     .map_or(policy.ttl_ms, |ttl_ms| ttl_ms.min(policy.ttl_ms)),
@@ -183,14 +188,16 @@ fn is_allowed(runner: &AttemptRunner, plan: &CacheUse, found: &FoundAnswer) -> b
     is_target && auth::may_call(&directory, answer.key, access.time.now_ms())
 }
 
-/// Comparison by meaning, for a request that fits it.
+/// Comparison by meaning, for a request that fits it on a route that has it.
 fn semantic_use(
     cache: &ResponseCache,
     request: &Request,
     context: &RequestContext<'_>,
     (policy, controls): (&CachePolicy, &CacheControls),
 ) -> Option<SemanticUse> {
-    if !eligibility::may_be_compared(request) {
+    let is_semantic =
+        policy.mode == CacheMode::Semantic && controls.directive != Some(Directive::Exact);
+    if !is_semantic || !eligibility::may_be_compared(request) {
         return None;
     }
     let last = last_message(request)?;

@@ -30,7 +30,7 @@ pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
 
 /// `GET /v1/cache/difference?entry=&other=`: words in which the questions of two entries differ.
 pub(crate) async fn difference(call: ApiCall) -> Result<ApiReply, ApiError> {
-    let grant = call.grant(may::ReadCacheDifferences)?;
+    let grant = call.grant(may::ReadCaptures)?;
     let parameters = query::parameters(&call.query)?;
     let id = |name: &str| {
         let value = parameters.iter().find(|(known, _)| known == name);

@@ -74,7 +74,8 @@ mod tests {
             table(&["a", "b", "c", "d", "e", "f", "g", "h"], [row]),
             "a,b,c,d,e,f,g,h\r\n'=1+1,\"x, \"\"y\"\"\nz\",,3,0.000000000001,one two,'\t@,\r\n"
         );
-        for text in ["+1", "-1", "@a", "\ta", "\ra"] {
+        let full_width = ["\u{ff1d}1", "\u{ff0b}1", "\u{ff0d}1", "\u{ff20}a"];
+        for text in ["+1", "-1", "@a", "\ta", "\ra"].iter().chain(&full_width) {
             assert!(escape_formula(text).starts_with('\''), "{text:?}");
         }
         assert_eq!(escape_formula("a=b"), "a=b");

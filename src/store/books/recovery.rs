@@ -40,7 +40,6 @@ pub(in crate::store) fn recover(
     for (_, event) in &replay.events {
         state.apply(event);
     }
-    state.holds.retain(|id, _| !state.closed.contains(id));
     let mut holds: Vec<Hold> = state.holds.into_values().collect();
     holds.sort_by_key(|hold| hold.id);
     Ok(RecoveredState {
@@ -56,8 +55,8 @@ pub(in crate::store) fn recover(
 struct ReplayState {
     holds: HashMap<HoldId, Hold>,
     balances: HashMap<Charge, Money>,
-    /// settled or released by a replayed record
-    closed: HashSet<HoldId>,
+    /// settled or released by a replayed record that stands before the record of the hold
+    closed_early: HashSet<HoldId>,
     orphans: u64,
 }
 
@@ -81,21 +80,20 @@ impl ReplayState {
         Ok(ReplayState {
             holds,
             balances,
-            closed: HashSet::new(),
+            closed_early: HashSet::new(),
             orphans: read.open_table(ORPHANS)?.len()?,
         })
     }
 
     fn apply(&mut self, event: &LedgerEvent) {
         match event {
+            LedgerEvent::Hold(hold) if self.closed_early.remove(&hold.id) => {}
             LedgerEvent::Hold(hold) => {
                 self.holds.insert(hold.id, hold.clone());
             }
-            LedgerEvent::Release { id, .. } => {
-                self.closed.insert(*id);
-            }
+            LedgerEvent::Release { id, .. } => self.close(*id),
             LedgerEvent::Settle(settlement) => {
-                self.closed.insert(settlement.hold.id);
+                self.close(settlement.hold.id);
                 self.orphans += u64::from(settlement.ending.flags.has(Flags::ORPHANED));
                 for charge in &settlement.hold.charges {
                     let balance = self.balances.entry(*charge).or_default();
@@ -107,6 +105,12 @@ impl ReplayState {
                     hold.progress = progress.clone();
                 }
             }
+        }
+    }
+    /// Removes a hold at once: a log of many records must not need memory for each.
+    fn close(&mut self, id: HoldId) {
+        if self.holds.remove(&id).is_none() {
+            self.closed_early.insert(id);
         }
     }
 }

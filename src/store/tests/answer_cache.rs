@@ -237,7 +237,7 @@ fn file_stays_within_its_bound_under_churn() {
             let ttl_ms = HOUR_MS + next_seed(&mut seed) % (20 * HOUR_MS);
             cache.store(fixture.entry(number, ttl_ms, &vec![7; bytes as usize]));
             number += 1;
-            if number % 100 == 0 {
+            if number % 150 == 0 {
                 flush(&cache);
                 let file = std::fs::metadata(fixture.file()).expect("the file");
                 largest = largest.max(file.len());

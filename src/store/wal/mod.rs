@@ -5,6 +5,7 @@
 pub(in crate::store) mod error;
 pub(in crate::store) mod file;
 pub(in crate::store) mod handle;
+mod open_subjects;
 pub(in crate::store) mod recovery;
 pub(in crate::store) mod segment;
 mod segment_window;

@@ -11,6 +11,7 @@ use crate::store::codec::StoredValue;
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::identity::Identity;
 use crate::store::wal::error::WalError;
+use crate::store::wal::open_subjects::OpenSubjects;
 use crate::store::wal::segment::{
     ALIGN, FOLDER, HeaderState, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header,
 };
@@ -89,6 +90,7 @@ struct Reader<'a> {
     /// highest synced mark found anywhere
     highest_synced: u64,
     skipped: Vec<SkippedSegment>,
+    subjects: OpenSubjects,
     result: ScanResult,
 }
 
@@ -139,6 +141,7 @@ pub(in crate::store) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Sca
         expected: applied + 1,
         highest_synced,
         skipped,
+        subjects: OpenSubjects::default(),
         result,
     };
     match headers.first() {
@@ -210,8 +213,9 @@ impl Reader<'_> {
             }
             return Ok(ScanStep::Next);
         }
-        let synced_beyond = synced_beyond(self.disk, &mut window, at, later)?;
         let last_nonzero = window.last_nonzero(at)?;
+        let beyond = last_nonzero.map(|_| at);
+        let synced_beyond = synced_beyond(self.disk, &mut window, beyond, later)?;
         if self.expected <= self.highest_synced.max(synced_beyond) {
             let ends_cleanly = last_nonzero.is_none();
             if ends_cleanly && later.is_empty() && self.highest_synced == self.applied {
@@ -310,12 +314,13 @@ impl Reader<'_> {
             };
             self.highest_synced = self.highest_synced.max(read.synced);
             if read.sequence > self.applied {
-                let event =
+                let mut event =
                     LedgerEvent::decode(read.payload).map_err(|error| WalError::Unreadable {
                         segment: header.name.clone(),
                         sequence: read.sequence,
                         reason: error.to_string(),
                     })?;
+                self.subjects.share(&mut event);
                 self.result
                     .replay
                     .events
@@ -395,14 +400,17 @@ fn headers(
     Ok(headers)
 }
 
-/// Highest synced mark in any intact record after an unreadable offset: what it covers was durable once.
+/// Highest synced mark in any intact record after an unreadable offset, if anything follows it: what it covers was durable once.
 fn synced_beyond(
     disk: &dyn Disk,
     window: &mut SegmentWindow<'_>,
-    at: usize,
+    at: Option<usize>,
     later: &[Header],
 ) -> Result<u64, WalError> {
-    let mut highest = window.high_marks(at)?.synced;
+    let mut highest = match at {
+        Some(at) => window.high_marks(at)?.synced,
+        None => 0,
+    };
     for header in later {
         highest = highest.max(marks_of(disk, &header.name)?.synced);
     }
