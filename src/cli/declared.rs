@@ -5,6 +5,7 @@ use std::io::Read;
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::admin::percent_encode;
 use crate::cli::failure::Failure;
 use crate::cli::values::cell;
 
@@ -79,6 +80,19 @@ fn stdin_text() -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Path of an object of a kind such as `routes`.
+pub fn path(resource: &str, name: &str) -> String {
+    format!("/v1/{resource}/{}", percent_encode(name))
+}
+
+/// A member that a role may not see; empty then.
+pub fn visible(object: &Value, member: &str) -> String {
+    match &object[member] {
+        Value::Null => String::new(),
+        value => cell(value),
+    }
+}
+
 /// Place where an object is declared.
 pub fn place(object: &Value) -> String {
     match object["managed_by_file"].as_bool() {
@@ -90,8 +104,5 @@ pub fn place(object: &Value) -> String {
 
 /// Reason why an object is not in force; empty if it is.
 pub fn fault(object: &Value) -> String {
-    match &object["fault"] {
-        Value::Null => String::new(),
-        fault => cell(fault),
-    }
+    visible(object, "fault")
 }

@@ -46,6 +46,7 @@ fn render(drilled: &Value, style: &Style) -> String {
     let mut table = Table::new([
         Column::text("FAILURE"),
         Column::text("FAILING"),
+        Column::text("FORM"),
         Column::text("ATTEMPTS").flexible(),
         Column::text("CLIENT SEES").flexible(),
         Column::number("MS"),
@@ -55,6 +56,7 @@ fn render(drilled: &Value, style: &Style) -> String {
         table.row(vec![
             cell(&outcome["class"]).into(),
             cell(&outcome["failing"]).into(),
+            cell(&outcome["form"]).into(),
             attempts(&outcome["attempts"]).into(),
             client(&outcome["client"]).into(),
             cell(&outcome["took_ms"]).into(),
@@ -98,6 +100,7 @@ fn attempts(attempts: &Value) -> String {
 fn client(client: &Value) -> String {
     let status = cell(&client["status"]);
     match client["code"].as_str() {
+        Some(code) if status == "200" => format!("200, then {code} in the stream"),
         Some(code) => format!("{status} {code}"),
         None => status,
     }

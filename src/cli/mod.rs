@@ -38,6 +38,7 @@ mod resource;
 mod restore;
 mod roles;
 mod route_changes;
+mod route_health;
 mod route_resolution;
 mod routes;
 mod serve;
@@ -304,6 +305,7 @@ mod tests {
             "gatekeeper routes resolve gpt-5.1",
             "gatekeeper routes resolve smart --config /etc/gatekeeper/gatekeeper.toml --json",
             "gatekeeper routes resolve smart --key eng/laptop",
+            "gatekeeper routes health smart --json",
             "gatekeeper drill smart --json",
             "gatekeeper drill smart --live --max-cost $1",
             "gatekeeper requests explain --last",

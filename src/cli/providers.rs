@@ -5,10 +5,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use crate::cli::admin::percent_encode;
 use crate::cli::changes::require_change;
 use crate::cli::declared::{
-    MemberArgs, add, fault, members_from_stdin, place, secret_from_stdin, unset,
+    MemberArgs, add, fault, members_from_stdin, path, place, secret_from_stdin, unset, visible,
 };
 use crate::cli::provider_keys;
 use crate::cli::resource::ResourceArgs;
@@ -161,7 +160,7 @@ async fn update(args: &UpdateArgs) -> Result<(), Failure> {
         "--key-stdin, --base-url, --models, --price, --region, --set or --unset",
     )?;
     let admin = args.server.admin()?;
-    let provider = admin.patch(&path(&args.name), &body).await?;
+    let provider = admin.patch(&path("providers", &args.name), &body).await?;
     args.server.show(&provider, |_| {
         let name = cell(&provider["name"]);
         format!(
@@ -173,7 +172,7 @@ async fn update(args: &UpdateArgs) -> Result<(), Failure> {
 
 async fn test(args: &NameArgs) -> Result<(), Failure> {
     let admin = args.server.admin()?;
-    let path = format!("{}/test", path(&args.name));
+    let path = format!("{}/test", path("providers", &args.name));
     let tested = admin.post(&path, &json!({})).await?;
     let is_ok = tested["ok"] == true;
     args.server.show(&tested, |_| {
@@ -198,13 +197,12 @@ async fn test(args: &NameArgs) -> Result<(), Failure> {
 }
 
 async fn remove(args: &NameArgs) -> Result<(), Failure> {
-    args.server.admin()?.delete(&path(&args.name)).await?;
+    args.server
+        .admin()?
+        .delete(&path("providers", &args.name))
+        .await?;
     let text = format!("removed provider {}\n", args.name);
     args.server.show_deleted(&text)
-}
-
-fn path(name: &str) -> String {
-    format!("/v1/providers/{}", percent_encode(name))
 }
 
 fn credential(provider: &Value) -> String {
@@ -239,10 +237,7 @@ fn table(providers: &[Value], style: &Style) -> String {
         Column::text("FAULT").flexible().sparse(),
     ]);
     for provider in providers {
-        let text = |member: &str| match &provider[member] {
-            Value::Null => String::new(),
-            value => cell(value),
-        };
+        let text = |member: &str| visible(provider, member);
         let is_detailed = provider["managed_by_file"].is_boolean();
         table.row(vec![
             text("name").into(),

@@ -4,9 +4,8 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use crate::cli::admin::percent_encode;
 use crate::cli::changes::require_change;
-use crate::cli::declared::{MemberArgs, add, fault, place, unset};
+use crate::cli::declared::{MemberArgs, add, fault, path, place, unset, visible};
 use crate::cli::resource::ResourceArgs;
 use crate::cli::style::Style;
 use crate::cli::table::{Column, Table};
@@ -121,10 +120,6 @@ pub async fn remove(args: &NameArgs) -> Result<(), Failure> {
         .show_deleted(&format!("removed route {}\n", args.name))
 }
 
-fn path(resource: &str, name: &str) -> String {
-    format!("/v1/{resource}/{}", percent_encode(name))
-}
-
 fn targets(route: &Value) -> String {
     let target = |target: &Value| match target["weight"].as_u64() {
         None | Some(1) => cell(&target["model"]),
@@ -151,13 +146,9 @@ fn table(routes: &[Value], style: &Style) -> String {
         Column::text("FAULT").flexible().sparse(),
     ]);
     for route in routes {
-        let strategy = match &route["strategy"] {
-            Value::Null => String::new(),
-            strategy => cell(strategy),
-        };
         table.row(vec![
             cell(&route["name"]).into(),
-            strategy.into(),
+            visible(route, "strategy").into(),
             targets(route).into(),
             place(route).into(),
             fault(route).into(),
@@ -235,14 +226,10 @@ async fn list_aliases(args: &ResourceArgs) -> Result<(), Failure> {
             Column::text("FAULT").flexible().sparse(),
         ]);
         for alias in aliases {
-            let target = match &alias["target"] {
-                Value::Null => String::new(),
-                target => cell(target),
-            };
             let name = cell(&alias["name"]);
             table.row(vec![
                 name.into(),
-                target.into(),
+                visible(alias, "target").into(),
                 place(alias).into(),
                 fault(alias).into(),
             ]);

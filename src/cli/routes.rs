@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::price_sheet;
 use super::route_changes::{self, AddArgs, NameArgs, UpdateArgs};
+use super::route_health::{self, HealthArgs};
 use super::route_resolution;
 use crate::cli::admin::ServerArgs;
 use crate::cli::output::{print, print_json};
@@ -29,6 +30,8 @@ pub enum Command {
     Update(UpdateArgs),
     /// Remove a route that was added here
     Remove(NameArgs),
+    /// Show cooldowns, calls in flight and latencies of a route's deployments, and its mirror
+    Health(HealthArgs),
     /// Show the deployments behind a name of the configuration file, and the fallbacks of its route
     Resolve(ResolveArgs),
 }
@@ -51,6 +54,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             Command::Add(args) => route_changes::create(&args).await,
             Command::Update(args) => route_changes::update(&args).await,
             Command::Remove(args) => route_changes::remove(&args).await,
+            Command::Health(args) => route_health::show(&args).await,
             Command::Resolve(args) => resolve(&args).await,
         }
     })

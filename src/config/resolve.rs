@@ -107,6 +107,7 @@ fn resolve(
     let mut top = file::parse(&path.display().to_string(), text, errs);
     // routes take what they leave out from it
     let cache: CacheConfig;
+    let limits: Limits;
     let config = Config {
         listen: listen(top.string("listen", errs), overrides, errs),
         listener: listener::resolve(&mut top, path, errs),
@@ -123,7 +124,10 @@ fn resolve(
         user_header: user_header(top.string("user_header", errs), errs),
         ledger: ledger(top.section("ledger", errs), errs),
         retention: retention(top.section("retention", errs), errs),
-        limits: limits(top.section("limits", errs), errs),
+        limits: {
+            limits = self::limits(top.section("limits", errs), errs);
+            limits
+        },
         alerts: alerts::resolve(top.section("alerts", errs), environment, errs),
         audit: audit::resolve(top.section("audit", errs), environment, errs),
         oidc: sign_in::resolve(top.section("sign_in", errs), environment, errs),
@@ -144,6 +148,7 @@ fn resolve(
         routing: RoutingConfig {
             aliases: routes::resolve_aliases(top.section("aliases", errs), errs),
             routes: routes::resolve_all(top.section("routes", errs), &cache.policy, errs),
+            probe_interval_ms: limits.probe_interval_ms,
         },
         written: WrittenConfig::of(text),
     };
@@ -307,6 +312,7 @@ fn limits(mut section: Section<'_>, errors: &mut ConfigErrors) -> Limits {
         first_content_timeout_ms,
         idle_timeout_ms: seconds("idle_timeout_s", default.idle_timeout_ms, DAY_S),
         call_timeout_ms: seconds("call_timeout_s", default.call_timeout_ms, DAY_S),
+        probe_interval_ms: seconds("probe_interval_s", default.probe_interval_ms, 3600),
         client_head_timeout_ms: seconds("client_head_s", default.client_head_timeout_ms, 3600),
         client_idle_timeout_ms: seconds("client_idle_s", default.client_idle_timeout_ms, 3600),
         client_stall_ms: seconds("client_stall_s", default.client_stall_ms, 3600),

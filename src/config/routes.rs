@@ -28,12 +28,27 @@ const STRATEGIES: [(&str, Strategy); 5] = [
     ("cheapest", Strategy::Cheapest),
 ];
 
+/// Default of `probe_interval_s`.
+pub(super) const PROBE_INTERVAL_MS: u64 = 5_000;
+
 /// Names that lead to other names or to several deployments.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RoutingConfig {
     pub routes: Vec<RouteConfig>,
     /// alias → name of a route or a model
     pub aliases: BTreeMap<String, String>,
+    /// time after which a deployment that cools down gets a call as a probe
+    pub probe_interval_ms: u64,
+}
+
+impl Default for RoutingConfig {
+    fn default() -> RoutingConfig {
+        RoutingConfig {
+            routes: Vec::new(),
+            aliases: BTreeMap::new(),
+            probe_interval_ms: PROBE_INTERVAL_MS,
+        }
+    }
 }
 
 /// One `[routes.NAME]`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cache::CacheConfig;
 use super::listener::ListenerConfig;
-use super::routes::RoutingConfig;
+use super::routes::{PROBE_INTERVAL_MS, RoutingConfig};
 use super::secret::SecretSource;
 use super::timeouts::CallTimeouts;
 use super::written::WrittenConfig;
@@ -170,6 +170,8 @@ pub struct Limits {
     pub idle_timeout_ms: u64,
     /// of an upstream call, to its last byte
     pub call_timeout_ms: u64,
+    /// cooldown of a deployment that fails, until its next probe
+    pub probe_interval_ms: u64,
     /// to receive a complete request head
     pub client_head_timeout_ms: u64,
     /// time without a request after which a client's connection is closed
@@ -201,6 +203,7 @@ impl Default for Limits {
             first_content_timeout_ms: 0,
             idle_timeout_ms: 120_000,
             call_timeout_ms: 1_800_000,
+            probe_interval_ms: PROBE_INTERVAL_MS,
             client_head_timeout_ms: 15_000,
             client_idle_timeout_ms: 75_000,
             connections_max: None,

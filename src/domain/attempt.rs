@@ -49,6 +49,16 @@ impl FailureClass {
         FailureClass::QuotaExhausted,
     ];
 
+    /// Returns `true` for a failure that every call has until somebody mends its cause.
+    pub fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            FailureClass::BadCredential
+                | FailureClass::QuotaExhausted
+                | FailureClass::ModelNotFound
+        )
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             FailureClass::RateLimited => "rate_limited",

@@ -22,7 +22,7 @@ use crate::gateway::mirror_stats::MirrorStats;
 use crate::gateway::origin::RequestOrigin;
 use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
-use crate::route::{Candidate, Plan, Route, mix};
+use crate::route::{Candidate, Moment, Plan, Route, by_chance, mix};
 use crate::upstream::Client;
 
 /// Header of a client that wants no copy of its request: `off`.
@@ -32,6 +32,8 @@ const IN_FLIGHT_MAX: usize = 16;
 const MILLION: u64 = 1_000_000;
 /// Keeps the choice apart from that of the target.
 const SEED: u64 = 0x6d69_7272_6f72;
+/// Keeps the choice of the API key apart from that of the request.
+const KEY_SEED: u64 = 0x6b65_7973;
 
 /// Mirroring of all routes.
 pub(super) struct Mirrors {
@@ -59,7 +61,7 @@ impl Mirrors {
         if mix(random ^ SEED) % MILLION >= u64::from(config.share_ppm) {
             return None;
         }
-        let candidate = candidate(access, config)?;
+        let candidate = candidate(access, config, random)?;
         // a copy shows the caller's prompt to the vendor of the target
         if !may_use(caller, &candidate) {
             return None;
@@ -118,12 +120,17 @@ impl Mirrors {
     }
 }
 
-/// The target as a model called by its own name: one attempt, and no health.
-fn candidate(access: &Access, config: &MirrorConfig) -> Option<Candidate> {
+/// The target as a model called by its own name, with one of its API keys: one attempt, and no health.
+fn candidate(access: &Access, config: &MirrorConfig, random: u64) -> Option<Candidate> {
     let resolved = access.routes.load().resolve(&config.target).ok()?;
-    let mut candidates = resolved.into_candidates();
-    let own = candidates.find(|candidate| candidate.route.is_none())?;
-    Some(own.without_health())
+    let candidates = resolved.into_candidates();
+    let keys: Vec<Candidate> = candidates.filter(|one| one.route.is_none()).collect();
+    let moment = Moment {
+        boot_ms: access.time.boot_ms(),
+        random: mix(random ^ KEY_SEED),
+        ..Moment::default()
+    };
+    Some(by_chance(&keys, moment)?.clone().without_health())
 }
 
 /// The key that owns the budget, if it may call.

@@ -1,4 +1,4 @@
-//! Figures of mirrored requests for `/metrics`: latency and cost per target, and the copies that were dropped.
+//! Figures of mirrored requests for `/metrics` and the health of a route: latency and cost per target, and the copies that were dropped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,6 +17,18 @@ struct TargetSums {
     /// copies with content, and their time to it
     with_content: u64,
     first_content_ms: u64,
+}
+
+/// Figures of the copies of one target since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MirrorFigures {
+    pub ok: u64,
+    pub failed: u64,
+    pub cost: Money,
+    /// of a copy, on average; `None` before the first
+    pub total_ms: Option<u64>,
+    /// of a copy with content, on average
+    pub first_content_ms: Option<u64>,
 }
 
 /// A copy that has ended.
@@ -53,6 +65,21 @@ impl MirrorStats {
 
     pub(super) fn dropped(&self, reason: &'static str) {
         *lock(&self.dropped).entry(reason).or_default() += 1;
+    }
+
+    /// Figures of a target `provider/model`.
+    pub fn of_target(&self, target: &str) -> MirrorFigures {
+        let targets = lock(&self.targets);
+        targets.get(target).map_or_else(Default::default, |sums| {
+            let count = sums.ok + sums.failed;
+            MirrorFigures {
+                ok: sums.ok,
+                failed: sums.failed,
+                cost: sums.cost,
+                total_ms: sums.total_ms.checked_div(count),
+                first_content_ms: sums.first_content_ms.checked_div(sums.with_content),
+            }
+        })
     }
 
     /// Writes the figures in the text format of Prometheus; nothing before the first copy.

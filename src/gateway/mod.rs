@@ -67,7 +67,7 @@ pub use crate::gateway::caching::controls::read_cache_headers;
 use crate::gateway::call::max_cost;
 pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
 pub use crate::gateway::client_timeouts::read_timeouts;
-pub use crate::gateway::drill::{DrillCall, DrillOutcome, DrillReach};
+pub use crate::gateway::drill::{DrillCall, DrillForm, DrillOutcome, DrillReach};
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::provider_test;
 pub use crate::gateway::exchange::provider_test::{

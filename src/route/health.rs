@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::attempt::FailureClass;
 use crate::domain::provider_key::DeploymentLimits;
-use crate::route::breaker::{Breaker, BreakerAdmission, BreakerState};
+use crate::route::breaker::{
+    Breaker, BreakerAdmission, BreakerEffect, BreakerState, BreakerTicket,
+};
 use crate::route::minute::{CountedCall, MinuteWindow};
 
 /// Time after which a latency without new samples counts for a third.
@@ -28,7 +30,7 @@ pub struct Health {
     state: Mutex<HealthState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HealthState {
     breaker: Breaker,
     latency: Option<Latency>,
@@ -55,7 +57,7 @@ pub struct HealthStatus {
     pub in_flight: u32,
     /// `None` before the first answer
     pub first_content_ms: Option<u64>,
-    /// cooldowns since the start
+    /// cooldowns since the start, failed probes included
     pub opened: u64,
     pub limits: DeploymentLimits,
     /// of the last minute; counted where there are bounds
@@ -81,7 +83,9 @@ pub struct HealthChange {
 #[derive(Debug)]
 pub struct RunningCall {
     health: Arc<Health>,
-    is_probe: bool,
+    ticket: BreakerTicket,
+    has_verdict: bool,
+    has_answered: bool,
     /// the vendor may have received it
     is_sent: bool,
     counted: Option<CountedCall>,
@@ -90,13 +94,19 @@ pub struct RunningCall {
 }
 
 impl Health {
-    pub fn new(name: String, key: Option<String>) -> Health {
+    pub fn new(name: String, key: Option<String>, probe_interval_ms: u64) -> Health {
         Health {
             name,
             key,
             in_flight: AtomicU32::new(0),
             opened: AtomicU64::new(0),
-            state: Mutex::default(),
+            state: Mutex::new(HealthState {
+                breaker: Breaker::new(probe_interval_ms),
+                latency: None,
+                minute: None,
+                alerted_ms: None,
+                is_alerted: false,
+            }),
         }
     }
 
@@ -157,22 +167,21 @@ impl Health {
         self.lock().latency.map(|latency| latency.decayed(now_ms))
     }
 
-    /// Counts a call from now on; during a cooldown that is over it is the probe. `None` if the bounds leave no room.
+    /// Counts a call from now on; once a cooldown is over it is the probe. `None` if the bounds leave no room.
     pub(super) fn begin(self: &Arc<Health>, now_ms: u64, tokens: u64) -> Option<RunningCall> {
         let mut state = self.lock();
         let counted = match &mut state.minute {
             Some(minute) => Some(minute.take(now_ms, tokens)?),
             None => None,
         };
-        let is_probe = state.breaker.admission(now_ms) == BreakerAdmission::Probe;
-        if is_probe {
-            state.breaker.begin_probe();
-        }
+        let ticket = state.breaker.begin(now_ms);
         drop(state);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(RunningCall {
             health: self.clone(),
-            is_probe,
+            ticket,
+            has_verdict: false,
+            has_answered: false,
             is_sent: false,
             counted,
             tokens: None,
@@ -195,22 +204,33 @@ impl RunningCall {
         self.tokens = Some(tokens);
     }
 
-    /// The deployment answered; `first_content_ms` is unknown for an answer without content.
+    /// The first content of the answer is there: a deployment that cooled down is back, before the answer ends.
+    pub fn answered(&mut self, now_ms: u64, first_content_ms: u64) -> Option<HealthChange> {
+        self.has_answered = true;
+        let mut state = self.health.lock();
+        let (latency, sample_ms) = (state.latency, first_content_ms as f64);
+        state.latency = Some(Latency::with_sample(latency, sample_ms, now_ms));
+        let has_closed = state.breaker.answered(&mut self.ticket);
+        self.closed(has_closed, &mut state)
+    }
+
+    /// The answer is complete; `first_content_ms` is unknown for an answer without content.
     pub fn succeeded(
         &mut self,
         now_ms: u64,
         first_content_ms: Option<u64>,
     ) -> Option<HealthChange> {
         let mut state = self.health.lock();
-        self.is_probe = false;
-        if let Some(sample_ms) = first_content_ms {
-            state.latency = Some(Latency::with_sample(
-                state.latency,
-                sample_ms as f64,
-                now_ms,
-            ));
+        self.has_verdict = true;
+        if let Some(sample_ms) = first_content_ms.filter(|_| !self.has_answered) {
+            let (latency, sample_ms) = (state.latency, sample_ms as f64);
+            state.latency = Some(Latency::with_sample(latency, sample_ms, now_ms));
         }
-        let has_closed = state.breaker.succeeded(now_ms);
+        let has_closed = state.breaker.succeeded(now_ms, &mut self.ticket);
+        self.closed(has_closed, &mut state)
+    }
+
+    fn closed(&self, has_closed: bool, state: &mut HealthState) -> Option<HealthChange> {
         has_closed.then(|| HealthChange {
             is_alert: std::mem::take(&mut state.is_alerted),
             ..self.change(BreakerState::Closed)
@@ -232,15 +252,18 @@ impl RunningCall {
             _ => {}
         }
         let mut state = self.health.lock();
-        self.is_probe = false;
-        if !state.breaker.failed(now_ms, class, retry_after_s) {
+        self.has_verdict = true;
+        let failure = (class, retry_after_s);
+        let effect = state.breaker.failed(now_ms, failure, self.ticket);
+        if effect != BreakerEffect::None {
+            self.health.opened.fetch_add(1, Ordering::Relaxed);
+        }
+        if effect != BreakerEffect::Opened {
             return None;
         }
-        self.health.opened.fetch_add(1, Ordering::Relaxed);
-        let is_quiet = state
+        let is_alert = state
             .alerted_ms
             .is_none_or(|alerted_ms| now_ms.saturating_sub(alerted_ms) >= ALERT_PAUSE_MS);
-        let is_alert = is_quiet && state.breaker.is_first_cooldown();
         if is_alert {
             state.alerted_ms = Some(now_ms);
             state.is_alerted = true;
@@ -268,8 +291,8 @@ impl RunningCall {
 impl Drop for RunningCall {
     fn drop(&mut self) {
         self.health.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.is_probe {
-            self.health.lock().breaker.cancel_probe();
+        if !self.has_verdict && !self.has_answered {
+            self.health.lock().breaker.cancel(self.ticket);
         }
         if let Some(call) = self.counted.take()
             && let Some(minute) = &mut self.health.lock().minute
@@ -304,36 +327,40 @@ impl Latency {
 mod tests {
     use super::*;
 
+    fn health() -> Arc<Health> {
+        Arc::new(Health::new("a/m".into(), None, 5_000))
+    }
+
     #[test]
     fn running_calls_are_counted_and_a_dropped_probe_leaves_the_breaker_half_open() {
-        let health = Arc::new(Health::new("a/m".into(), None));
+        let health = health();
         let mut call = health.begin(0, 0).expect("no bounds");
         assert_eq!(health.status(0).in_flight, 1);
         let change = call.failed(0, FailureClass::BadCredential, None);
         assert_eq!(change.map(|change| change.state), Some(BreakerState::Open));
         drop(call);
         assert_eq!(health.status(0).in_flight, 0);
-        assert!(!health.is_available(0) && health.is_available(60_000));
-        drop(health.begin(60_000, 0));
-        assert!(health.is_available(60_000), "the next call is the probe");
-        let mut probe = health.begin(60_000, 0).expect("no bounds");
-        assert!(!health.is_available(60_000));
-        let change = probe.succeeded(60_000, Some(3));
+        assert!(!health.is_available(0) && health.is_available(5_000));
+        drop(health.begin(5_000, 0));
+        assert!(health.is_available(5_000), "the next call is the probe");
+        let mut probe = health.begin(5_000, 0).expect("no bounds");
+        assert!(!health.is_available(5_000));
+        let change = probe.succeeded(5_000, Some(3));
         assert_eq!(
             change.map(|change| change.state),
             Some(BreakerState::Closed)
         );
-        assert!(health.is_available(60_000));
+        assert!(health.is_available(5_000));
     }
 
     #[test]
     fn deployment_that_flaps_is_one_alert_in_five_minutes() {
-        let health = Arc::new(Health::new("a/m".into(), None));
+        let health = health();
         let alerts = (0..60).flat_map(|round| {
             let now_ms = round * 10_000;
-            let mut call = health.begin(now_ms, 0).expect("no bounds");
-            let down = call.failed(now_ms, FailureClass::RateLimited, Some(5));
-            let up = call.succeeded(now_ms + 5_000, None);
+            let call = |at_ms| health.begin(at_ms, 0).expect("no bounds");
+            let down = call(now_ms).failed(now_ms, FailureClass::RateLimited, Some(5));
+            let up = call(now_ms + 5_000).succeeded(now_ms + 5_000, None);
             let changes = [down, up].map(|change| change.expect("a change"));
             changes.map(|change| (round, change.state, change.is_alert))
         });
@@ -345,7 +372,7 @@ mod tests {
 
     #[test]
     fn latency_rises_at_once_falls_gradually_and_fades_without_samples() {
-        let health = Arc::new(Health::new("a/m".into(), None));
+        let health = health();
         let sample = |ms, now_ms| {
             let mut call = health.begin(now_ms, 0).expect("no bounds");
             drop(call.succeeded(now_ms, Some(ms)));

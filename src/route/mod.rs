@@ -27,4 +27,5 @@ pub use moment::{Moment, mix};
 pub use plan::{Candidate, Plan};
 pub use progress::{FailedAttempt, RouteProgress, Step};
 pub use routes::{Resolution, Route, Target, Unreachable};
+pub use strategy::by_chance;
 pub use table::RouteTable;

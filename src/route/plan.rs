@@ -119,7 +119,12 @@ impl Plan {
 
     /// Notes what the request can cost at most at each target, if the route chooses by price.
     pub fn note_ceilings(&mut self, ceiling: impl Fn(&Deployment) -> Option<Money>) {
-        let lists = [&mut self.targets, &mut self.fallbacks];
+        let lists = [
+            &mut self.targets,
+            &mut self.fallbacks,
+            &mut self.context_fallbacks,
+            &mut self.content_fallbacks,
+        ];
         for candidate in lists.into_iter().flatten() {
             let route = candidate.route.as_ref();
             if route.is_some_and(|route| route.config.strategy == Strategy::Cheapest) {

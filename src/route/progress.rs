@@ -243,12 +243,7 @@ impl RouteProgress {
         }
         let (stage, index) = self.current?;
         let after_ms = failed.retry_after_s.unwrap_or(0).saturating_mul(1_000);
-        let is_final = matches!(
-            failed.class,
-            FailureClass::BadCredential
-                | FailureClass::QuotaExhausted
-                | FailureClass::ModelNotFound
-        );
+        let is_final = failed.class.is_lasting();
         if is_final || after_ms > RETRY_AFTER_MAX_MS {
             self.tries[stage as usize][index].excluded = true;
         }

@@ -86,6 +86,7 @@ pub(super) struct Routes {
     pools: HashMap<String, Arc<Turns>>,
     /// most API keys that any provider has
     keys_max: usize,
+    pub probe_interval_ms: u64,
 }
 
 impl Routes {
@@ -93,6 +94,7 @@ impl Routes {
         let mut routes = Routes {
             aliases: config.aliases.clone(),
             keys_max: keys_max(table),
+            probe_interval_ms: config.probe_interval_ms,
             ..Routes::default()
         };
         for provider in table.providers() {
@@ -143,7 +145,8 @@ impl Routes {
         let known = self.health.entry(name.to_owned()).or_default();
         for deployment in deployments.iter().skip(known.len()) {
             let key = deployment.key_name().map(str::to_owned);
-            known.push(Arc::new(Health::new(name.to_owned(), key)));
+            let health = Health::new(name.to_owned(), key, self.probe_interval_ms);
+            known.push(Arc::new(health));
         }
         for (health, deployment) in known.iter().zip(deployments) {
             health.tighten(limits.tightened(deployment.limits()));
@@ -195,7 +198,7 @@ impl Routes {
         };
         let mut health = self.health_of(&name, of_target, target.limits);
         if health.is_empty() {
-            let only = Arc::new(Health::new(name.clone(), None));
+            let only = Arc::new(Health::new(name.clone(), None, self.probe_interval_ms));
             only.tighten(target.limits);
             self.health.insert(name, vec![only.clone()]);
             health.push(only);

@@ -161,6 +161,8 @@ fn simulate(
     report
 }
 
+/// Default of `limits.probe_interval_s`.
+const PROBE_INTERVAL_MS: u64 = 5_000;
 const EVEN: [(&str, u32); 3] = [("a", 1), ("b", 1), ("c", 1)];
 
 #[test]
@@ -238,13 +240,13 @@ fn slow_deployment_gets_few_calls_under_fastest() {
 #[test]
 fn dead_deployment_leaves_the_rotation_within_a_second_and_returns_within_one_probe() {
     let table = table(&EVEN, Strategy::Weighted);
-    let (died_ms, healed_ms) = (10_000, 60_000);
+    let (died_ms, healed_ms) = (10_000, 63_210);
     let latency = |model: &str, now_ms| {
         let is_dead = model == "a" && (died_ms..healed_ms).contains(&now_ms);
         (5, is_dead.then_some(FailureClass::ConnectFailed))
     };
     // 50 requests per second
-    let report = simulate(&table, 20_000, 200_000, &latency);
+    let report = simulate(&table, 20_000, 100_000, &latency);
     assert_eq!(report.failed, 0);
     let of_dead: Vec<u64> = report
         .attempts
@@ -258,15 +260,65 @@ fn dead_deployment_leaves_the_rotation_within_a_second_and_returns_within_one_pr
     let (burst, probes): (Vec<u64>, Vec<u64>) =
         while_dead.partition(|at_ms| **at_ms < died_ms + 1_000);
     assert!(burst.len() <= 6, "{burst:?}");
-    // afterwards one probe per cooldown: 5, 10, 20, … s
-    assert!(probes.len() <= 4, "{probes:?}");
-    let last_probe_ms = probes.last().copied().unwrap_or(died_ms);
+    // afterwards one probe per interval, at the next request
+    let intervals = (healed_ms - died_ms) / PROBE_INTERVAL_MS;
+    assert!(
+        (intervals - 1..=intervals).contains(&(probes.len() as u64)),
+        "{probes:?}"
+    );
+    assert_recovery(&of_dead, healed_ms, 33);
+}
+
+/// Asserts that the deployment is probed within an interval after it healed, and has its share in the second after that.
+fn assert_recovery(of_dead: &[u64], healed_ms: u64, share_percent: usize) {
     let returned_ms = of_dead.iter().find(|at| **at >= healed_ms).copied();
     let returned_ms = returned_ms.expect("the deployment returns");
+    // requests come every 20 ms, and answers take at most 500 ms to their first content
     assert!(
-        returned_ms <= healed_ms.max(last_probe_ms + 60_000) + 100,
+        returned_ms <= healed_ms + PROBE_INTERVAL_MS + 20,
         "{returned_ms}"
     );
+    let from_ms = returned_ms + 520;
+    let second = of_dead
+        .iter()
+        .filter(|at| (from_ms..from_ms + 1_000).contains(*at));
+    let share = second.count() * 100 / 50;
+    assert!(
+        (share_percent - 3..=share_percent + 3).contains(&share),
+        "{share} %"
+    );
+}
+
+#[test]
+fn healed_deployment_returns_within_one_probe_interval_however_it_failed_and_how_long() {
+    for class in [
+        FailureClass::Broken,
+        FailureClass::Overloaded,
+        FailureClass::TimedOut,
+        FailureClass::BadCredential,
+        FailureClass::QuotaExhausted,
+        FailureClass::ModelNotFound,
+    ] {
+        for down_ms in [1_000, 7_000, 61_000, 600_000] {
+            // a failure by time-out keeps each probe for two intervals
+            let failing_ms = if class == FailureClass::TimedOut {
+                10_000
+            } else {
+                5
+            };
+            let table = table(&EVEN, Strategy::Weighted);
+            let healed_ms = 1_000 + down_ms;
+            let latency = |model: &str, now_ms| match (1_000..healed_ms).contains(&now_ms) {
+                true if model == "a" => (failing_ms, Some(class)),
+                _ => (500, None),
+            };
+            let report = simulate(&table, 20_000, healed_ms + 10_000, &latency);
+            assert_eq!(report.failed, 0, "{class:?} for {down_ms} ms");
+            let of_dead = report.attempts.iter().filter(|(_, model)| model == "a");
+            let of_dead: Vec<u64> = of_dead.map(|(at_ms, _)| *at_ms).collect();
+            assert_recovery(&of_dead, healed_ms, 33);
+        }
+    }
 }
 
 #[test]

@@ -43,6 +43,23 @@ pub(super) fn choose(
     }
 }
 
+/// One of these candidates by chance and weight, of those that do not cool down if there are any; changes no turn.
+pub fn by_chance(candidates: &[Candidate], moment: Moment) -> Option<&Candidate> {
+    let available = candidates.iter().filter(|one| one.is_available(moment));
+    let mut open: Vec<&Candidate> = available.collect();
+    if open.is_empty() {
+        open.extend(candidates);
+    }
+    let total: u64 = open.iter().map(|one| one.target.share).sum();
+    let mut place = moment.random % total.max(1);
+    let chosen = open.iter().find(|one| {
+        let is_chosen = place < one.target.share;
+        place = place.saturating_sub(one.target.share);
+        is_chosen
+    });
+    chosen.copied()
+}
+
 /// Chooses among the open API keys of one target.
 fn among_keys(
     turns: &Turns,

@@ -46,6 +46,7 @@ impl RouteTable {
                 .map(|route| route.config.clone())
                 .collect(),
             aliases: self.routes.aliases.clone(),
+            probe_interval_ms: self.routes.probe_interval_ms,
         };
         RouteTable {
             routes: Routes::new(&config, &self.models),

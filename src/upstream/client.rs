@@ -19,7 +19,7 @@ use super::fetch::{FetchRules, Fetcher};
 use super::pools::{PooledCall, Pools};
 use super::response::IncomingResponse;
 use super::script::Script;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Framing};
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
 use crate::domain::network::Network;
 
@@ -98,9 +98,9 @@ impl Client {
     pub fn scripted(
         &self,
         deployment: &str,
-        dialect: Dialect,
+        wire: (Dialect, Framing),
     ) -> Option<Result<IncomingResponse, TransportError>> {
-        let answer = self.script.as_ref()?.answer(deployment, dialect)?;
+        let answer = self.script.as_ref()?.answer(deployment, wire)?;
         Some(answer.map(IncomingResponse::from))
     }
 

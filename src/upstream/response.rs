@@ -61,12 +61,12 @@ impl IncomingResponse {
         }
     }
 
-    /// A complete response of JSON.
-    pub(super) fn of_bytes(status: u16, body: Bytes) -> IncomingResponse {
+    /// A response whose body is there.
+    pub(super) fn of_bytes(status: u16, content_type: &str, body: Bytes) -> IncomingResponse {
         let chunks = futures_util::stream::once(std::future::ready(Ok(body)));
         IncomingResponse {
             status,
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: vec![("content-type".to_owned(), content_type.to_owned())],
             chunks: Box::pin(chunks.fuse()),
             outstanding: None,
             decoder: Ok(None),

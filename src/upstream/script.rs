@@ -4,27 +4,29 @@ use bytes::Bytes;
 
 use super::error::TransportError;
 use super::response::IncomingResponse;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Framing};
 
 /// Response of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptedResponse {
     pub status: u16,
+    pub content_type: &'static str,
     pub body: Bytes,
 }
 
 /// Script of a client.
 pub trait Script {
-    /// Response of a deployment `provider/model` that speaks this dialect; `None`: the deployment itself is asked.
+    /// Response of a deployment `provider/model` that speaks this dialect, with streams in this framing; `None`: the deployment itself is
+    /// asked.
     fn answer(
         &self,
         deployment: &str,
-        dialect: Dialect,
+        wire: (Dialect, Framing),
     ) -> Option<Result<ScriptedResponse, TransportError>>;
 }
 
 impl From<ScriptedResponse> for IncomingResponse {
     fn from(scripted: ScriptedResponse) -> IncomingResponse {
-        IncomingResponse::of_bytes(scripted.status, scripted.body)
+        IncomingResponse::of_bytes(scripted.status, scripted.content_type, scripted.body)
     }
 }

@@ -62,7 +62,7 @@ fn health_of_a_route_shows_breaker_bounds_and_latency_of_each_deployment() {
     );
     assert_eq!(
         (&a["cooldown_ms"], &a["cooldowns"]),
-        (&json!(60_000), &json!(1))
+        (&json!(5_000), &json!(1))
     );
     assert_eq!((&a["rpm"], &a["requests"]), (&json!(100), &json!(1)));
     assert_eq!(
@@ -70,7 +70,7 @@ fn health_of_a_route_shows_breaker_bounds_and_latency_of_each_deployment() {
         (&json!("closed"), &json!(0))
     );
     assert!(b["first_content_ms"].is_u64(), "{b}");
-    fixture.gateway.clock.advance_ms(60_000);
+    fixture.gateway.clock.advance_ms(5_000);
     assert_eq!(health()[0]["state"], "half_open");
     fixture.a.respond_with(model::with_usage(10, 20));
     fixture.call("smart").assert_status(200);
@@ -106,7 +106,7 @@ fn deployment_that_leaves_the_rotation_and_returns_is_told_to_the_webhook_once()
     fixture.gateway.clock.advance_ms(5_000);
     fixture.call("smart").assert_status(200);
     fixture.a.respond_with(model::with_usage(10, 20));
-    fixture.gateway.clock.advance_ms(10_000);
+    fixture.gateway.clock.advance_ms(5_000);
     fixture.call("smart").assert_status(200);
     let told = messages(2);
     assert_eq!(told.len(), 2, "{told:?}");

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, chat};
+use crate::harness::process::{Gatekeeper, Provider};
+use crate::harness::upstream::Upstream;
 
 const ROUTES: &str = "[routes.smart]\ntargets = [\"a/m-small\", \"b/m-small\"]\nstrategy = \"ordered\"\n\
     fallbacks = [\"c/c-small\"]\ncontext_fallbacks = [\"c/c-small\"]\ncontent_fallbacks = [\"c/c-small\"]\n";
@@ -12,10 +14,12 @@ fn drill(fixture: &Fixture, body: &Value) -> Value {
     drilled.assert_status(200).json()
 }
 
-fn outcome<'d>(drilled: &'d Value, class: &str, failing: &str) -> &'d Value {
+fn outcome<'d>(drilled: &'d Value, class: &str, (failing, form): (&str, &str)) -> &'d Value {
     let mut data = drilled["data"].as_array().expect("a list").iter();
-    let found = data.find(|row| row["class"] == class && row["failing"] == failing);
-    found.unwrap_or_else(|| panic!("no outcome for {class} at {failing}"))
+    let is_asked =
+        |row: &&Value| row["class"] == class && row["failing"] == failing && row["form"] == form;
+    let found = data.find(is_asked);
+    found.unwrap_or_else(|| panic!("no outcome for {class} at {failing} as {form}"))
 }
 
 /// Targets and decisions.
@@ -32,7 +36,23 @@ fn path(outcome: &Value) -> String {
 fn drill_shows_every_class_at_the_first_target_and_at_all() {
     let fixture = Fixture::new(ROUTES);
     let drilled = drill(&fixture, &json!({}));
-    assert_eq!(drilled["data"].as_array().map(Vec::len), Some(22));
+    assert_eq!(drilled["data"].as_array().map(Vec::len), Some(45));
+    for form in ["whole", "stream"] {
+        assert_every_class(&drilled, form);
+    }
+    // content has reached the client: no other target is asked
+    let cut = outcome(&drilled, "broken", ("first", "cut_stream"));
+    assert_eq!(path(cut), "a give_up", "{cut:#}");
+    let client = &cut["client"];
+    assert_eq!(
+        (&client["status"], &client["code"], &client["complete"]),
+        (&json!(200), &json!("upstream_error"), &json!(false))
+    );
+    // nothing was called
+    assert_eq!(fixture.counts(), [0, 0, 0]);
+}
+
+fn assert_every_class(drilled: &Value, form: &str) {
     for (class, first, status) in [
         ("overloaded", "a next_target, b ok", 200),
         ("rate_limited", "a next_target, b ok", 200),
@@ -46,13 +66,14 @@ fn drill_shows_every_class_at_the_first_target_and_at_all() {
         ("content_filtered", "a fallback, c ok", 200),
         ("bad_request", "a give_up", 400),
     ] {
-        let row = outcome(&drilled, class, "first");
+        let row = outcome(drilled, class, ("first", form));
         assert_eq!(
             (path(row).as_str(), row["client"]["status"].as_u64()),
             (first, Some(status)),
             "{class}: {row:#}"
         );
-        let all = outcome(&drilled, class, "all");
+        assert_eq!(row["client"]["complete"], status == 200, "{class}: {row:#}");
+        let all = outcome(drilled, class, ("all", form));
         let failed = all["attempts"].as_array().expect("a list").iter();
         for attempt in failed {
             assert_eq!(attempt["failure"]["class"], class, "{attempt}");
@@ -64,8 +85,48 @@ fn drill_shows_every_class_at_the_first_target_and_at_all() {
             "{class}"
         );
     }
-    // nothing was called
-    assert_eq!(fixture.counts(), [0, 0, 0]);
+}
+
+#[test]
+fn drill_streams_in_the_dialect_and_framing_of_every_vendor() {
+    let upstream = Upstream::refusing();
+    let models = [
+        ("anthropic", "claude-haiku-4-5"),
+        ("gemini", "gemini-2.5-flash"),
+        ("bedrock", "amazon.nova-pro-v1:0"),
+        ("cohere", "command-a-03-2025"),
+        ("ollama_native", "qwen3:8b"),
+        ("openai", "gpt-5.1"),
+    ];
+    let mut setup = Gatekeeper::without_providers().provider(&Provider::openai("a", &upstream));
+    let mut routes = String::new();
+    for (vendor, model) in models {
+        let provider = Provider::openai(vendor, &upstream).preset(vendor);
+        setup = setup.provider(&match vendor {
+            "bedrock" => provider.models(&[model]).line("region = \"eu-west-1\""),
+            _ => provider.models(&[model]),
+        });
+        routes += &format!(
+            "[routes.{vendor}]\nstrategy = \"ordered\"\ntargets = [\"a/m-small\", \"{vendor}/{model}\"]\n"
+        );
+    }
+    let gateway = setup.setting(&routes).start_in_process();
+    for (vendor, _) in models {
+        let path = format!("/v1/routes/{vendor}/drill");
+        let drilled = gateway.admin().post(&path, &json!({}));
+        let drilled = drilled.assert_status(200).json();
+        for form in ["whole", "stream"] {
+            let row = outcome(&drilled, "overloaded", ("first", form));
+            let client = &row["client"];
+            assert_eq!(
+                (&client["complete"], &client["provider"]),
+                (&json!(true), &json!(vendor)),
+                "{form}: {row:#}"
+            );
+            // 12 tokens of input and one of output, at the prices of the fixture
+            assert_eq!(row["cost_usd"], "0.000017", "{vendor}, {form}");
+        }
+    }
 }
 
 #[test]
@@ -91,7 +152,7 @@ fn drill_leaves_live_traffic_untouched_and_books_to_its_team() {
         .json();
     let rows = list["data"].as_array().expect("a list");
     assert!(
-        rows.len() > 22 && rows.iter().all(|row| row["team"] == drilled["team"]),
+        rows.len() > 45 && rows.iter().all(|row| row["team"] == drilled["team"]),
         "{}",
         rows.len()
     );
@@ -124,15 +185,15 @@ fn live_drill_calls_the_other_targets_within_its_bound() {
         .assert_status(400);
     let drilled = drill(&fixture, &json!({"live": true, "max_cost_usd": "1"}));
     let [a, b, c] = fixture.counts();
-    // eight classes lead to the second target, two to the fallback
-    assert_eq!([a, b, c], [0, 8, 2], "{drilled:#}");
+    // eight classes lead to the second target, two to the fallback, each twice
+    assert_eq!([a, b, c], [0, 16, 4], "{drilled:#}");
     let tight = drill(
         &fixture,
         &json!({"live": true, "max_cost_usd": "0.0000001"}),
     );
-    assert_eq!(fixture.counts(), [0, 8, 2]);
+    assert_eq!(fixture.counts(), [0, 16, 4]);
     assert_eq!(
-        outcome(&tight, "overloaded", "first")["client"]["status"],
+        outcome(&tight, "overloaded", ("first", "whole"))["client"]["status"],
         402
     );
 }

@@ -44,7 +44,7 @@ fn failing_deployment_leaves_the_rotation_and_returns_with_its_first_success() {
     }
     assert_eq!(fixture.counts(), [6, 13, 0]);
     fixture.a.respond_with(model::with_usage(10, 20));
-    fixture.gateway.clock.advance_ms(10_000);
+    fixture.gateway.clock.advance_ms(5_000);
     for _ in 0..3 {
         fixture.call("smart").assert_status(200);
     }
@@ -110,25 +110,6 @@ fn slow_deployment_gets_few_calls_under_fastest() {
     }
     let [slow, fast, _] = fixture.counts();
     assert!((1..=2).contains(&slow), "{slow} of {} calls", slow + fast);
-}
-
-#[test]
-fn cheapest_compares_the_ceilings_of_this_very_request() {
-    let setup = |a: &str| {
-        format!("[routes.smart]\nstrategy = \"cheapest\"\ntargets = [\"c/c-small\", \"{a}\"]\n")
-    };
-    // equal prices: the bound of the input decides nothing, so the first of the list is taken
-    let fixture = Fixture::new(&setup("a/m-small"));
-    fixture.call("smart").assert_status(200);
-    assert_eq!(fixture.counts(), [0, 0, 1]);
-    let response = fixture.call("smart");
-    let chosen = fixture.attempts(&response)[0]["chosen"].clone();
-    assert!(
-        chosen
-            .as_str()
-            .is_some_and(|text| text.starts_with("cheapest: at most $")),
-        "{chosen}"
-    );
 }
 
 #[test]

@@ -15,6 +15,13 @@ fn fixtures() -> Vec<PathBuf> {
     files
 }
 
+fn fixture(name: &str) -> PathBuf {
+    let found = fixtures()
+        .into_iter()
+        .find(|file| file.to_string_lossy().contains(name));
+    found.expect("the fixture")
+}
+
 /// Exit code, standard output and standard error of an import.
 fn import(file: &Path, flags: &[&str]) -> (i32, String, String) {
     let mut command = gatekeeper_command();
@@ -85,19 +92,17 @@ fn litellm_configurations_translate_into_valid_files_mostly_without_a_remark() {
         "with remarks: {with_remarks:?}"
     );
     let expected = [
-        "02-azure-pool.yaml",
         "21-cache-and-callbacks.yaml",
         "22-literal-key.yaml",
+        "25-without-counterpart.yaml",
     ];
     assert_eq!(with_remarks, expected);
 }
 
 #[test]
 fn litellm_pool_becomes_a_route_with_weights_retries_and_prices() {
-    let file = fixtures()
-        .into_iter()
-        .find(|file| file.to_string_lossy().contains("02-azure-pool"));
-    let (_, toml, _) = import(&file.expect("the fixture"), &[]);
+    let (_, toml, remarks) = import(&fixture("02-azure-pool"), &[]);
+    assert!(remarks.contains(" 0 remarks"), "{remarks}");
     let config = resolve(&toml).expect("valid");
     let route = &config.routing.routes[0];
     let targets: Vec<(&str, u32)> = route
@@ -123,17 +128,64 @@ fn litellm_pool_becomes_a_route_with_weights_retries_and_prices() {
 }
 
 #[test]
+fn litellm_bounds_timeouts_and_cooldown_are_translated() {
+    let (_, toml, remarks) = import(&fixture("23-limits"), &[]);
+    let config = resolve(&toml).expect("valid");
+    assert_eq!(config.routing.probe_interval_ms, 13_000, "{toml}");
+    let routes = &config.routing.routes;
+    let [first, second] = &routes[0].targets[..] else {
+        panic!("two targets");
+    };
+    let bounds = [first, second].map(|target| (target.limits.rpm, target.limits.tpm));
+    assert_eq!(bounds, [(Some(60), Some(100_000)), (Some(240_000), None)]);
+    // as LiteLLM's shuffle takes them
+    assert_eq!((first.weight, second.weight), (60, 240_000));
+    let timeouts = [first, second].map(|target| target.timeouts.call_ms);
+    assert_eq!(timeouts, [Some(20_000), Some(5_000)]);
+    assert_eq!(routes[0].retry.max_retries, 1);
+    let own = &routes[1].targets[0];
+    assert_eq!(own.model, "openai_compatible/qwen3", "{toml}\n{remarks}");
+    assert_eq!((own.limits.rpm, own.weight), (Some(30), 1));
+    // timeouts of the only deployment are the route's
+    let (_, toml, _) = import(&fixture("10-timeouts"), &[]);
+    let config = resolve(&toml).expect("valid");
+    let timeouts = config.routing.routes[0].timeouts;
+    assert_eq!(timeouts.call_ms, Some(1_200_000));
+    assert_eq!(timeouts.first_content_ms, Some(300_000));
+}
+
+#[test]
+fn litellm_cache_and_budget_are_translated_and_the_rest_is_named_with_its_line() {
+    let (_, toml, _) = import(&fixture("24-budget"), &[]);
+    let config = resolve(&toml).expect("valid");
+    assert_eq!(config.cache.policy.ttl_ms, 600_000, "{toml}");
+    for line in [
+        "mode = \"exact\"",
+        "gatekeeper budgets set default '$100/month'",
+    ] {
+        assert!(toml.contains(line), "{line}\n{toml}");
+    }
+    let (_, toml, remarks) = import(&fixture("25-without"), &[]);
+    resolve(&toml).expect("valid");
+    for expected in [
+        ".yaml:6: gpt-4o: max_parallel_requests has no counterpart",
+        ".yaml:8: ssl_verify: certificates are always verified",
+        ".yaml:10: budget_duration: windows are a day, a week or a month",
+        ".yaml:12: global_max_parallel_requests: no counterpart",
+        ".yaml:14: provider_budget_config: no counterpart",
+    ] {
+        assert!(remarks.contains(expected), "{expected}\n{remarks}");
+    }
+}
+
+#[test]
 fn litellm_remarks_name_line_and_reason_and_strict_exits_with_1() {
-    let file = fixtures()
-        .into_iter()
-        .find(|file| file.to_string_lossy().contains("22-literal-key"));
-    let file = file.expect("the fixture");
+    let file = fixture("22-literal-key");
     let (code, _, remarks) = import(&file, &["--strict"]);
     assert_eq!(code, 1);
     for expected in [
         "22-literal-key.yaml:5: gpt-4o: api_key stands in the file; store it in the environment as LITELLM_KEY_1",
         "no provider type for `vertex_ai`",
-        "max_budget: budgets are set on organizations",
     ] {
         assert!(remarks.contains(expected), "{expected}\n{remarks}");
     }

@@ -23,6 +23,11 @@ struct Fixture {
 
 /// Gateway whose route mirrors this share; the payer's budget is the first one of the instance that the route names.
 fn start(share: &str, payer_usd: &str) -> Fixture {
+    start_with(share, payer_usd, |provider| provider)
+}
+
+/// The same with a change of the provider that gets the copies.
+fn start_with(share: &str, payer_usd: &str, edit: impl FnOnce(Provider) -> Provider) -> Fixture {
     let (a, b) = (Upstream::start(), Upstream::start());
     // ids are given in turn: organization, administrative key, team, key, budget
     let route = format!(
@@ -31,7 +36,7 @@ fn start(share: &str, payer_usd: &str) -> Fixture {
     );
     let setup = Gatekeeper::without_providers()
         .provider(&Provider::openai("a", &a))
-        .provider(&Provider::openai("b", &b).models(&["m-small"]))
+        .provider(&edit(Provider::openai("b", &b).models(&["m-small"])))
         .setting(&route);
     let mut gateway = setup.start_in_process();
     let shadow = gateway.team(&json!({"name": "shadow"}));
@@ -176,6 +181,71 @@ fn mirror_has_at_most_16_copies_in_flight() {
     gate.open();
     wait_until("all copies are booked", || fixture.mirrored().len() == 16);
     assert_eq!(fixture.b.in_flight_max(), 16);
+}
+
+#[test]
+fn mirror_spreads_its_copies_over_the_api_keys_of_the_target() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, secret) in [
+        ("first", "sk-first-canary-1111"),
+        ("second", "sk-second-canary-2222"),
+    ] {
+        std::fs::write(folder.path().join(name), secret).expect("a key file");
+    }
+    let path = folder.path().to_string_lossy().into_owned();
+    let keys = format!(
+        "api_keys = [{{ key = \"file:{path}/first\", weight = 3 }}, \"file:{path}/second\"]"
+    );
+    let fixture = start_with("1", "100", |provider| {
+        provider.without_credential().line(&keys)
+    });
+    for _ in 0..80 {
+        fixture.call(&fixture.user(), false);
+    }
+    wait_until("nothing is in flight", || fixture.gateway.holds_open() == 0);
+    fixture.b.wait_until_idle();
+    let requests = fixture.b.requests();
+    let with_second = requests
+        .iter()
+        .filter(|request| request.header("authorization") == Some("Bearer sk-second-canary-2222"));
+    // of 80 copies 20 are expected, with a standard deviation of 4
+    let (count, all) = (with_second.count(), requests.len());
+    assert!(
+        all >= 40 && count > 0 && count * 2 < all,
+        "{count} of {all}"
+    );
+}
+
+#[test]
+fn mirror_has_its_latency_and_cost_in_the_health_of_the_route() {
+    let fixture = start("1", "1");
+    fixture.b.respond_with(model::with_usage(10, 20));
+    let health = || {
+        let health = fixture.gateway.admin().get("/v1/routes/smart/health");
+        health.assert_status(200).json()["mirror"].clone()
+    };
+    let figures = health();
+    assert_eq!(
+        (&figures["target"], &figures["share"], &figures["budget"]),
+        (&json!("b/m-small"), &json!(1.0), &json!(BUDGET))
+    );
+    assert_eq!(
+        (&figures["ok"], &figures["total_ms"]),
+        (&json!(0), &Value::Null)
+    );
+    for streamed in [false, true] {
+        fixture.call(&fixture.user(), streamed);
+    }
+    wait_until("both copies are counted", || health()["ok"] == 2);
+    let figures = health();
+    assert_eq!(figures["deployment"], "b/m-small");
+    assert_eq!(
+        (&figures["failed"], &figures["cost_usd"]),
+        (&json!(0), &json!("0.00022"))
+    );
+    assert!(figures["total_ms"].is_u64() && figures["first_content_ms"].is_u64());
+    let route = fixture.gateway.admin().get("/v1/routes/smart").json();
+    assert_eq!(route["mirror"]["target"], "b/m-small");
 }
 
 #[test]

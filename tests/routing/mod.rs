@@ -4,6 +4,8 @@
 mod api_keys;
 mod attempts;
 mod bounds;
+mod cheapest;
+mod commands;
 mod deployments;
 mod drill;
 mod faults;
@@ -13,6 +15,7 @@ mod import;
 mod imported_keys;
 mod mirror;
 mod names;
+mod recovery;
 mod scripts;
 mod settings;
 mod streams;

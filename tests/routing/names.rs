@@ -81,6 +81,40 @@ fn allow_list_that_names_a_route_or_alias_grants_its_targets_only() {
 }
 
 #[test]
+fn route_of_the_api_obeys_the_allow_lists_of_the_files_routes() {
+    let fixture = Fixture::new("");
+    let route = json!({"name": "declared", "targets": ["a/m-large"], "max_retries": 0, "fallbacks": ["b/m-big"],
+        "context_fallbacks": ["b/m-big"], "content_fallbacks": ["b/m-big"]});
+    let admin = fixture.gateway.admin();
+    admin.post("/v1/routes", &route).assert_status(201);
+    let key = |name: &str, models: serde_json::Value| {
+        let key = json!({"name": name, "team": fixture.team.id, "models": models});
+        fixture.gateway.key(&key)
+    };
+    let (by_route, with_fallback) = (
+        key("by-route", json!(["declared"])),
+        key("with-fallback", json!(["declared", "b/m-big"])),
+    );
+    let by_fallback = key("by-fallback", json!(["b/m-big"]));
+    let call = |key| {
+        let user = fixture.gateway.user(key);
+        user.post("/v1/chat/completions", &chat("declared", false))
+            .status
+    };
+    assert_eq!((call(&by_route), call(&by_fallback)), (200, 403));
+    for (status, code) in [
+        (503, "overloaded"),
+        (400, "context_length_exceeded"),
+        (400, "content_filter"),
+    ] {
+        fixture.a.respond_with(rejection(status, code, "no"));
+        let before = fixture.counts()[1];
+        assert_eq!((call(&by_route), call(&with_fallback)), (status, 200));
+        assert_eq!(fixture.counts()[1], before + 1, "{code}");
+    }
+}
+
+#[test]
 fn model_list_shows_routes_and_aliases_that_the_key_may_call() {
     let fixture = Fixture::new(NAMES);
     let names = |response: crate::harness::client::Response| {

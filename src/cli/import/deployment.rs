@@ -3,57 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::rates::per_million;
+use super::reader::{Reader, reference};
 use super::remarks::Remarks;
 use super::toml_file::{Provider, Route, Target, quoted};
-use super::yaml::{Node, Value};
+use super::yaml::Node;
 use crate::price::Sheet;
-use crate::provider::{self, LiteLlmVendor, PriceRule, REGISTRY, litellm_vendor};
-
-/// Parameters that name the deployment; everything else is a default of its requests or has no counterpart.
-const OF_DEPLOYMENT: [&str; 24] = [
-    "model",
-    "api_key",
-    "api_base",
-    "base_url",
-    "api_version",
-    "aws_region_name",
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "weight",
-    "order",
-    "timeout",
-    "stream_timeout",
-    "max_retries",
-    "num_retries",
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "drop_params",
-    "custom_llm_provider",
-    "extra_headers",
-    "organization",
-    "max_parallel_requests",
-    "use_in_pass_through",
-    "merge_reasoning_content_in_choices",
-];
-/// Parameters of requests that a deployment may set.
-const DEFAULTS: [&str; 14] = [
-    "temperature",
-    "top_p",
-    "top_k",
-    "max_tokens",
-    "max_completion_tokens",
-    "frequency_penalty",
-    "presence_penalty",
-    "seed",
-    "stop",
-    "reasoning_effort",
-    "n",
-    "user",
-    "service_tier",
-    "parallel_tool_calls",
-];
+use crate::provider::{REGISTRY, litellm_vendor};
 
 #[derive(Default)]
 pub(super) struct Deployments {
@@ -64,14 +19,6 @@ pub(super) struct Deployments {
     /// keys that stood in the file
     literal_keys: usize,
     sheet: Option<Sheet>,
-}
-
-/// A deployment while it is read.
-struct Reader<'n> {
-    params: &'n Node,
-    info: Option<&'n Node>,
-    vendor: LiteLlmVendor,
-    model: &'n str,
 }
 
 impl Deployments {
@@ -86,12 +33,17 @@ impl Deployments {
             return remarks.add(entry, "model_list: an entry without model_name or model");
         };
         let sheet = self.sheet.get_or_insert_with(Sheet::embedded);
+        let vendor = params.get("custom_llm_provider").and_then(Node::text);
+        let prefix = vendor.map(|vendor| format!("{vendor}/"));
+        let prefix = prefix.filter(|prefix| !model.starts_with(prefix.as_str()));
+        let model = &format!("{}{model}", prefix.unwrap_or_default());
         let Some((vendor, model)) = litellm_vendor(model, REGISTRY, sheet) else {
             let prefix = model.split('/').next().unwrap_or_default();
             return remarks.add(params, format!("{name}: no provider type for `{prefix}`"));
         };
         let has_address = params.get("api_base").or(params.get("base_url")).is_some();
         let reader = Reader {
+            entry,
             params,
             info: entry.get("model_info"),
             vendor: if has_address {
@@ -104,8 +56,17 @@ impl Deployments {
         let provider = self.provider(&reader, name, remarks);
         let target = Target {
             model: format!("{provider}/{model}"),
-            weight: reader.number("weight").or_else(|| reader.number("rpm")),
+            // LiteLLM's shuffle takes the bounds as weights
+            weight: ["weight", "rpm", "tpm"]
+                .into_iter()
+                .find_map(|key| match key {
+                    "weight" => reader.number(key),
+                    bound => reader.per_minute(bound),
+                }),
             order: reader.number("order"),
+            rpm: reader.per_minute("rpm"),
+            tpm: reader.per_minute("tpm"),
+            timeouts: reader.timeouts(),
         };
         self.target(&reader, name, target, remarks);
     }
@@ -239,20 +200,14 @@ impl Deployments {
             return;
         };
         route.targets.push(target);
-        for (key, of_route, most) in [
-            ("timeout", "call_timeout_s", 86_400),
-            ("stream_timeout", "first_content_timeout_s", 86_400),
-            ("max_retries", "max_retries", 10),
-        ] {
-            let Some(number) = reader.number(key) else {
-                continue;
-            };
-            if !route.settings.iter().any(|(known, _)| *known == of_route) {
-                let least = u64::from(of_route != "max_retries");
-                route
-                    .settings
-                    .push((of_route, number.clamp(least, most).to_string()));
-            }
+        let retries = reader
+            .number("max_retries")
+            .or(reader.number("num_retries"));
+        let has_retries = route.settings.iter().any(|(key, _)| *key == "max_retries");
+        if let Some(retries) = retries.filter(|_| !has_retries) {
+            route
+                .settings
+                .push(("max_retries", retries.min(10).to_string()));
         }
         let defaults = reader.defaults(name, remarks);
         match self.defaults.get(name) {
@@ -268,14 +223,8 @@ impl Deployments {
     pub fn finish(self, remarks: &mut Remarks) -> (Vec<Provider>, Vec<Route>) {
         let mut routes = self.routes;
         for route in &mut routes {
-            let has_all = route.targets.iter().all(|target| target.weight.is_some());
-            if !has_all || route.targets.len() == 1 {
-                // a weight is a share of the others'
-                route
-                    .targets
-                    .iter_mut()
-                    .for_each(|target| target.weight = None);
-            }
+            route.share_weights();
+            route.share_timeouts();
             let defaults = self
                 .defaults
                 .get(&route.name)
@@ -297,180 +246,5 @@ impl Deployments {
             }
         }
         (self.providers, routes)
-    }
-}
-
-impl Reader<'_> {
-    fn number(&self, key: &str) -> Option<u64> {
-        let number: f64 = self.params.get(key)?.text()?.parse().ok()?;
-        (number >= 1.0).then_some(number.ceil() as u64)
-    }
-
-    fn base_url(&self) -> Option<String> {
-        let written = self
-            .params
-            .get("api_base")
-            .or(self.params.get("base_url"))?
-            .text()?;
-        if let Some(variable) = reference(written) {
-            return Some(quoted(&format!("env:{variable}")));
-        }
-        let url = written.trim_end_matches('/');
-        let path = self.vendor.base_path;
-        let url = if url.ends_with(path) {
-            url.to_owned()
-        } else {
-            format!("{url}{path}")
-        };
-        Some(quoted(&url))
-    }
-
-    /// AWS keys; without any, the variables that LiteLLM would read.
-    fn aws(&self, name: &str, settings: &mut Vec<(&'static str, String)>, remarks: &mut Remarks) {
-        match self
-            .params
-            .get("aws_region_name")
-            .map(|node| (node, node.text().unwrap_or_default()))
-        {
-            Some((node, text)) if reference(text).is_some() => {
-                remarks.add(
-                    node,
-                    format!("{name}: aws_region_name from the environment; write `region` out"),
-                );
-            }
-            Some((_, text)) => settings.push(("region", quoted(text))),
-            None => remarks.add(
-                self.params,
-                format!("{name}: no aws_region_name; write `region`"),
-            ),
-        }
-        for (key, ours, variable) in [
-            ("aws_access_key_id", "access_key_id", "AWS_ACCESS_KEY_ID"),
-            (
-                "aws_secret_access_key",
-                "secret_access_key",
-                "AWS_SECRET_ACCESS_KEY",
-            ),
-        ] {
-            let node = self.params.get(key);
-            let named = node.and_then(Node::text).and_then(reference);
-            if let (Some(node), None) = (node, named) {
-                remarks.add(node, format!("{name}: {key} stands in the file; store it in the environment as {variable}"));
-            }
-            settings.push((ours, quoted(&format!("env:{}", named.unwrap_or(variable)))));
-        }
-        if let Some(token) = self
-            .params
-            .get("aws_session_token")
-            .and_then(Node::text)
-            .and_then(reference)
-        {
-            settings.push(("session_token", quoted(&format!("env:{token}"))));
-        }
-    }
-
-    /// `price` of the provider: the deployment's own rates, or "free" where nothing else states one.
-    fn price(&self) -> Option<String> {
-        let rate = |key: &str| {
-            let of_info = self.info.and_then(|info| info.get(key));
-            per_million(self.params.get(key).or(of_info)?.text()?)
-        };
-        let (input, output) = (rate("input_cost_per_token"), rate("output_cost_per_token"));
-        if input.is_none() && output.is_none() {
-            return needs_price(self.vendor).then(|| "\"free\"".to_owned());
-        }
-        let or_zero = |rate: Option<String>| rate.unwrap_or_else(|| "0".to_owned());
-        let (input, output) = (or_zero(input), or_zero(output));
-        if (input.as_str(), output.as_str()) == ("0", "0") {
-            return Some("\"free\"".to_owned());
-        }
-        Some(format!(
-            "{{ input = {}, output = {} }}",
-            quoted(&input),
-            quoted(&output)
-        ))
-    }
-
-    fn headers(&self) -> Option<String> {
-        let mut pairs: Vec<String> = Vec::new();
-        let mut add = |name: &str, value: &str| {
-            let value =
-                reference(value).map_or(value.to_owned(), |variable| format!("env:{variable}"));
-            pairs.push(format!(
-                "{} = {}",
-                quoted(&name.to_ascii_lowercase()),
-                quoted(&value)
-            ));
-        };
-        for (name, value) in self
-            .params
-            .get("extra_headers")
-            .map(Node::map)
-            .unwrap_or_default()
-        {
-            add(name, value.text().unwrap_or_default());
-        }
-        if let Some(organization) = self.params.get("organization").and_then(Node::text) {
-            add("openai-organization", organization);
-        }
-        (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
-    }
-
-    /// Model of the price sheet, for a deployment with a name of its own.
-    fn priced_as(&self, sheet: &Sheet) -> Option<String> {
-        let vendor = sheet_vendor(self.vendor)?;
-        let base = self.info?.get("base_model")?.text()?;
-        let base = base.split_once('/').map_or(base, |(_, model)| model);
-        let is_listed = sheet.find(vendor, self.model).is_some();
-        (!is_listed && sheet.find(vendor, base).is_some()).then(|| base.to_owned())
-    }
-
-    fn defaults(&self, name: &str, remarks: &mut Remarks) -> BTreeMap<String, String> {
-        let mut defaults = BTreeMap::new();
-        for (key, node) in self.params.map() {
-            if OF_DEPLOYMENT.contains(&key.as_str()) || matches!(node.value, Value::Null) {
-                continue;
-            }
-            if matches!(key.as_str(), "rpm" | "tpm") {
-                let text = "limits of a deployment have no counterpart; rpm is used as a weight";
-                remarks.add(node, format!("{name}: {key}: {text}"));
-                continue;
-            }
-            match node.text().filter(|_| DEFAULTS.contains(&key.as_str())) {
-                Some(text) => drop(defaults.insert(key.clone(), toml_scalar(text))),
-                None => remarks.add(node, format!("{name}: {key} has no counterpart")),
-            }
-        }
-        defaults
-    }
-}
-
-/// Returns `true` if the provider type has no price of its own.
-fn needs_price(vendor: LiteLlmVendor) -> bool {
-    provider::find(vendor.preset).is_some_and(|preset| matches!(preset.price, PriceRule::Required))
-}
-
-/// Vendor of the price sheet.
-fn sheet_vendor(vendor: LiteLlmVendor) -> Option<&'static str> {
-    match provider::find(vendor.preset)?.price {
-        PriceRule::Sheet(listed) => Some(listed),
-        _ => None,
-    }
-}
-
-/// Variable behind `os.environ/NAME`.
-fn reference(text: &str) -> Option<&str> {
-    text.strip_prefix("os.environ/")
-}
-
-fn toml_scalar(text: &str) -> String {
-    let is_number = text.parse::<f64>().is_ok_and(f64::is_finite);
-    match text {
-        "true" | "True" => "true".to_owned(),
-        "false" | "False" => "false".to_owned(),
-        text if is_number && !text.starts_with(['.', '+']) && !text.ends_with('.') => {
-            text.to_owned()
-        }
-        text => quoted(text),
     }
 }

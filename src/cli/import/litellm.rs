@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::deployment::Deployments;
 use super::remarks::{Remark, Remarks};
-use super::toml_file::{Route, TomlFile, array};
+use super::toml_file::{Route, Target, TomlFile, array};
 use super::yaml::{self, Node, Value};
 
 pub(super) struct Translation {
@@ -16,7 +16,7 @@ pub(super) struct Translation {
 }
 
 /// Settings that Gatekeeper needs no counterpart for: it does the same by itself, or has no such part.
-const PASSED_OVER: [&str; 52] = [
+const PASSED_OVER: [&str; 48] = [
     "master_key",
     "database_url",
     "database_connection_pool_limit",
@@ -30,7 +30,6 @@ const PASSED_OVER: [&str; 52] = [
     "suppress_debug_info",
     "ssl_verify",
     "allowed_fails",
-    "cooldown_time",
     "retry_after",
     "disable_cooldowns",
     "enable_pre_call_checks",
@@ -63,9 +62,6 @@ const PASSED_OVER: [&str; 52] = [
     "enable_json_schema_validation",
     "force_ipv4",
     "request_timeout_enabled",
-    "max_parallel_requests",
-    "global_max_parallel_requests",
-    "enforce_user_param",
     "detailed_debug",
     "disable_end_user_cost_tracking",
     "default_max_retries",
@@ -96,6 +92,13 @@ struct Translator {
     /// fallback lists by route
     fallbacks: Vec<(&'static str, String, Vec<String>)>,
     default_fallbacks: Vec<String>,
+    /// keys of other sections, as TOML
+    sections: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+    /// the budget of the whole proxy, and its period
+    max_budget: Option<(String, usize)>,
+    budget_duration: Option<String>,
+    /// answers are kept for every request
+    caches: bool,
     remarks: Remarks,
 }
 
@@ -124,6 +127,7 @@ impl Translator {
     fn setting(&mut self, key: &str, node: &Node) {
         match key {
             "routing_strategy" => self.strategy(node),
+            "cooldown_time" => self.cooldown(node),
             "num_retries" => self.number("max_retries", 10, node),
             "timeout" | "request_timeout" => self.number("call_timeout_s", 86_400, node),
             "stream_timeout" => self.number("first_content_timeout_s", 86_400, node),
@@ -143,17 +147,20 @@ impl Translator {
                     );
                 }
             }
-            "cache" if node.text() != Some("true") && node.text() != Some("True") => {}
-            "cache" | "cache_params" => {
-                if key == "cache" {
-                    self.remarks.add(node, "cache: answers are not cached");
-                }
+            "cache" => self.caches = is_true(node),
+            "cache_params" => self.cache(node),
+            "max_budget" => {
+                self.max_budget = node.text().map(|text| (text.to_owned(), node.line));
             }
-            "max_budget" | "budget_duration" => {
-                if key == "max_budget" {
-                    let text = "max_budget: budgets are set on organizations, teams and keys, by `gatekeeper teams create --budget`";
-                    self.remarks.add(node, text);
-                }
+            "budget_duration" => self.budget_duration = node.text().map(str::to_owned),
+            "ssl_verify" if !is_true(node) => {
+                let text = "ssl_verify: certificates are always verified; name the authority with `ca` of the provider";
+                self.remarks.add(node, text);
+            }
+            "global_max_parallel_requests" | "max_parallel_requests" => {
+                let text =
+                    format!("{key}: no counterpart; `max_parallel` is set on keys and teams");
+                self.remarks.add(node, text);
             }
             key if PASSED_OVER.contains(&key) => {}
             key => self.remarks.add(node, format!("{key}: no counterpart")),
@@ -190,6 +197,64 @@ impl Translator {
         }
     }
 
+    fn cooldown(&mut self, node: &Node) {
+        let seconds = node.text().and_then(|text| text.parse::<f64>().ok());
+        match seconds.filter(|seconds| *seconds > 0.0) {
+            Some(seconds) => {
+                let seconds = (seconds.ceil() as u64).clamp(1, 3_600).to_string();
+                let limits = self.sections.entry("limits").or_default();
+                limits.insert("probe_interval_s", seconds);
+            }
+            None => self
+                .remarks
+                .add(node, "cooldown_time: no number of seconds"),
+        }
+    }
+
+    /// Lifetime and kind of kept answers; where LiteLLM keeps them has no counterpart, since Gatekeeper keeps them itself.
+    fn cache(&mut self, node: &Node) {
+        let text = |key: &str| node.get(key).and_then(Node::text);
+        let cache = self.sections.entry("cache").or_default();
+        let ttl_s = text("ttl").and_then(|ttl| ttl.parse::<f64>().ok());
+        if let Some(ttl_s) = ttl_s.filter(|ttl_s| *ttl_s >= 1.0) {
+            let ttl_s = (ttl_s as u64).min(2_592_000);
+            cache.insert("ttl_s", ttl_s.to_string());
+        }
+        if text("type").is_some_and(|kind| kind.contains("semantic")) {
+            let text = "cache_params: only equal requests are served; read docs/semantic-cache.md, then set mode = \"semantic\"";
+            self.remarks.add(node, text);
+        }
+        if text("mode") == Some("default_off") {
+            self.caches = false;
+            let text = "cache_params: default_off has no counterpart; clients opt out with cache-control: no-store";
+            self.remarks.add(node, text);
+        }
+    }
+
+    /// The command that sets the budget of the whole proxy: budgets live in the books, not in the file.
+    fn budget(&mut self) -> Option<String> {
+        let (amount, line) = self.max_budget.take()?;
+        let period = match self.budget_duration.as_deref() {
+            None => "",
+            Some("1d" | "24h") => "/day",
+            Some("7d") => "/week",
+            Some("30d" | "31d" | "1mo") => "/month",
+            Some(_) => {
+                let text = "budget_duration: windows are a day, a week or a month; the budget is set in total".to_owned();
+                self.remarks.0.push(Remark { line, text });
+                ""
+            }
+        };
+        if amount.parse::<f64>().is_err() {
+            let text = "max_budget: no amount".to_owned();
+            self.remarks.0.push(Remark { line, text });
+            return None;
+        }
+        Some(format!(
+            "Once it runs, set LiteLLM's max_budget: gatekeeper budgets set default '${amount}{period}'"
+        ))
+    }
+
     fn fallbacks(&mut self, list: &'static str, node: &Node) {
         let entries = node.list().iter().flat_map(|entry| entry.map());
         for (name, targets) in entries {
@@ -213,6 +278,7 @@ impl Translator {
     }
 
     fn finish(mut self) -> Translation {
+        let notes = self.budget().into_iter().collect();
         let (providers, mut routes) = self.deployments.finish(&mut self.remarks);
         for route in &mut routes {
             for (key, value) in &self.common {
@@ -229,7 +295,15 @@ impl Translator {
         }
         add_default_fallbacks(&mut routes, &self.default_fallbacks);
         let (provider_count, route_count) = (providers.len(), routes.len());
+        let cache = self.sections.entry("cache").or_default();
+        match self.caches {
+            true => drop(cache.insert("mode", "\"exact\"".to_owned())),
+            false => cache.clear(),
+        }
+        self.sections.retain(|_, settings| !settings.is_empty());
         let file = TomlFile {
+            notes,
+            sections: self.sections,
             providers,
             routes,
             aliases: self.aliases,
@@ -248,10 +322,9 @@ impl Translator {
 fn fallbacks_of_model(list: &'static str, name: &str, targets: &[String]) -> Route {
     Route {
         name: name.to_owned(),
-        targets: vec![super::toml_file::Target {
+        targets: vec![Target {
             model: name.to_owned(),
-            weight: None,
-            order: None,
+            ..Target::default()
         }],
         settings: vec![(list, array(targets))],
     }
@@ -272,6 +345,10 @@ fn add_default_fallbacks(routes: &mut [Route], names: &[String]) {
             route.settings.push(("fallbacks", array(&others)));
         }
     }
+}
+
+fn is_true(node: &Node) -> bool {
+    matches!(node.text(), Some("true" | "True"))
 }
 
 /// A text or a list of texts.

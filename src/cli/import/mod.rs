@@ -6,6 +6,7 @@ mod litellm;
 mod litellm_key;
 mod litellm_keys;
 mod rates;
+mod reader;
 mod remarks;
 mod toml_file;
 mod yaml;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// Largest `weight` of a target.
+const WEIGHT_MAX: u64 = 1_000_000;
+
 /// One `[providers.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Provider {
@@ -17,11 +20,15 @@ pub(super) struct Provider {
 }
 
 /// One target of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
     pub model: String,
     pub weight: Option<u64>,
     pub order: Option<u64>,
+    pub rpm: Option<u64>,
+    pub tpm: Option<u64>,
+    /// keys with their values as TOML
+    pub timeouts: Vec<(&'static str, String)>,
 }
 
 /// One `[routes.NAME]`.
@@ -36,6 +43,10 @@ pub(super) struct Route {
 /// A whole file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TomlFile {
+    /// printed as comments
+    pub notes: Vec<String>,
+    /// sections with their keys and values as TOML
+    pub sections: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
     pub providers: Vec<Provider>,
     pub routes: Vec<Route>,
     pub aliases: BTreeMap<String, String>,
@@ -44,6 +55,9 @@ pub(super) struct TomlFile {
 impl TomlFile {
     pub fn render(&self) -> String {
         let mut text = "# Translated from LiteLLM's configuration. `gatekeeper check` reports what is wrong with it.\n".to_owned();
+        for note in &self.notes {
+            let _ = writeln!(text, "# {note}");
+        }
         if !self.aliases.is_empty() {
             let pairs = self
                 .aliases
@@ -55,6 +69,12 @@ impl TomlFile {
                 "\naliases = {{ {} }}",
                 pairs.collect::<Vec<_>>().join(", ")
             );
+        }
+        for (name, settings) in &self.sections {
+            let _ = writeln!(text, "\n[{name}]");
+            for (key, value) in settings {
+                let _ = writeln!(text, "{key} = {value}");
+            }
         }
         for provider in &self.providers {
             provider.render(&mut text);
@@ -96,6 +116,34 @@ impl Provider {
 }
 
 impl Route {
+    /// Leaves weights only where each target has one, as a share of the others', in the range of `weight`.
+    pub fn share_weights(&mut self) {
+        let weights = self.targets.iter().map(|target| target.weight);
+        let most = weights.collect::<Option<Vec<u64>>>();
+        let most = most.filter(|weights| weights.len() > 1);
+        let most = most.and_then(|weights| weights.into_iter().max());
+        for target in &mut self.targets {
+            let scaled = |most: u64| match most > WEIGHT_MAX {
+                true => (target.weight.unwrap_or(1) * WEIGHT_MAX / most).max(1),
+                false => target.weight.unwrap_or(1),
+            };
+            target.weight = most.map(scaled);
+        }
+    }
+
+    /// Moves timeouts that all targets have to the route.
+    pub fn share_timeouts(&mut self) {
+        let Some(first) = self.targets.first().map(|target| target.timeouts.clone()) else {
+            return;
+        };
+        if self.targets.iter().all(|target| target.timeouts == first) {
+            self.targets
+                .iter_mut()
+                .for_each(|target| target.timeouts.clear());
+            self.settings.extend(first);
+        }
+    }
+
     fn render(&self, text: &mut String) {
         let targets: Vec<String> = self.targets.iter().map(Target::toml).collect();
         let _ = writeln!(text, "\n[routes.{}]", quoted(&self.name));
@@ -108,14 +156,22 @@ impl Route {
 
 impl Target {
     fn toml(&self) -> String {
-        if (self.weight, self.order) == (None, None) {
+        let mut members = format!("model = {}", quoted(&self.model));
+        let numbers = [
+            ("weight", self.weight),
+            ("order", self.order),
+            ("rpm", self.rpm),
+            ("tpm", self.tpm),
+        ];
+        let written = numbers
+            .into_iter()
+            .filter_map(|(key, number)| Some((key, number?.to_string())));
+        let written: Vec<_> = written.chain(self.timeouts.clone()).collect();
+        if written.is_empty() {
             return quoted(&self.model);
         }
-        let mut members = format!("model = {}", quoted(&self.model));
-        for (key, number) in [("weight", self.weight), ("order", self.order)] {
-            if let Some(number) = number {
-                let _ = write!(members, ", {key} = {number}");
-            }
+        for (key, value) in written {
+            let _ = write!(members, ", {key} = {value}");
         }
         format!("{{ {members} }}")
     }

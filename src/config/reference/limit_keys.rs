@@ -70,6 +70,13 @@ pub(super) const LIMITS: &[KeyReference] = &[
         "Duration of a call to a provider, to its last byte.",
     ),
     key(
+        "probe_interval_s",
+        range(1, 3600),
+        Toml("5"),
+        "s",
+        "Cooldown of a deployment that fails; then one call is its probe, and one more after each further interval.",
+    ),
+    key(
         "client_head_s",
         range(1, 3600),
         Toml("15"),

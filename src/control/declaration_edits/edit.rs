@@ -64,6 +64,15 @@ pub(super) struct Target {
     pub name: String,
 }
 
+impl Target {
+    pub fn new(kind: DeclarationKind, name: &str) -> Target {
+        Target {
+            kind,
+            name: name.to_owned(),
+        }
+    }
+}
+
 /// Row that an edit leaves, with the detail of its audit event.
 struct Draft {
     row: Option<Declaration>,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::auth::grant::Grant;
-use crate::auth::role::{Permit, may};
+use crate::auth::role::{Actor, Permit, may};
 use crate::control::declaration_edits::edit::{DeclaredObject, Edit, Target};
 use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -39,11 +39,8 @@ impl Control {
         name: &str,
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
-        let target = target(DeclarationKind::Provider, name);
-        left(
-            self.edit(grant.actor(), target, Edit::Create(members))
-                .await,
-        )
+        let place = Target::new(DeclarationKind::Provider, name);
+        self.put(grant.actor(), place, Edit::Create(members)).await
     }
 
     pub async fn change_provider(
@@ -52,11 +49,8 @@ impl Control {
         name: &str,
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
-        let target = target(DeclarationKind::Provider, name);
-        left(
-            self.edit(grant.actor(), target, Edit::Change(members))
-                .await,
-        )
+        let place = Target::new(DeclarationKind::Provider, name);
+        self.put(grant.actor(), place, Edit::Change(members)).await
     }
 
     pub async fn delete_provider(
@@ -64,8 +58,8 @@ impl Control {
         grant: &Grant<may::ChangeProviders>,
         name: &str,
     ) -> Result<(), ApiError> {
-        let target = target(DeclarationKind::Provider, name);
-        self.edit(grant.actor(), target, Edit::Delete)
+        let place = Target::new(DeclarationKind::Provider, name);
+        self.edit(grant.actor(), place, Edit::Delete)
             .await
             .map(drop)
     }
@@ -85,11 +79,8 @@ impl Control {
         name: &str,
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
-        let target = target(kind.into(), name);
-        left(
-            self.edit(grant.actor(), target, Edit::Create(members))
-                .await,
-        )
+        let place = Target::new(kind.into(), name);
+        self.put(grant.actor(), place, Edit::Create(members)).await
     }
 
     pub async fn change_route(
@@ -99,11 +90,8 @@ impl Control {
         name: &str,
         members: Map<String, Value>,
     ) -> Result<DeclaredObject, ApiError> {
-        let target = target(kind.into(), name);
-        left(
-            self.edit(grant.actor(), target, Edit::Change(members))
-                .await,
-        )
+        let place = Target::new(kind.into(), name);
+        self.put(grant.actor(), place, Edit::Change(members)).await
     }
 
     pub async fn delete_route(
@@ -112,8 +100,8 @@ impl Control {
         kind: RoutedName,
         name: &str,
     ) -> Result<(), ApiError> {
-        let target = target(kind.into(), name);
-        self.edit(grant.actor(), target, Edit::Delete)
+        let place = Target::new(kind.into(), name);
+        self.edit(grant.actor(), place, Edit::Delete)
             .await
             .map(drop)
     }
@@ -125,6 +113,17 @@ impl Control {
         kind: RoutedName,
     ) -> Result<Vec<DeclaredObject>, ApiError> {
         self.declared(grant, kind.into())
+    }
+
+    /// An edit that leaves a declaration.
+    async fn put(
+        &self,
+        actor: &Actor,
+        place: Target,
+        edit: Edit,
+    ) -> Result<DeclaredObject, ApiError> {
+        let left = self.edit(actor, place, edit).await?;
+        left.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the declaration is gone"))
     }
 
     fn declared<P: Permit>(
@@ -144,15 +143,4 @@ impl Control {
             .map(|row| DeclaredObject::of(row.clone(), &api, &file))
             .collect())
     }
-}
-
-fn target(kind: DeclarationKind, name: &str) -> Target {
-    Target {
-        kind,
-        name: name.to_owned(),
-    }
-}
-
-fn left(edited: Result<Option<DeclaredObject>, ApiError>) -> Result<DeclaredObject, ApiError> {
-    edited?.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the declaration is gone"))
 }

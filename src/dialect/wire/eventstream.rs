@@ -1,5 +1,5 @@
 //! AWS event-stream frames: splits a body that arrives in any pieces into frames and returns each as a server-sent event. Checks both
-//! checksums and all lengths of every frame; must never return any part of a malformed one.
+//! checksums and all lengths of every frame; must never return any part of a malformed one. Writes frames for scripted upstreams.
 //!
 //! ```text
 //! total length u32 · headers length u32 · CRC of these 8 bytes u32 · headers · payload · CRC of all before it u32
@@ -124,6 +124,40 @@ fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, Frame
         return Err(FrameError::TooLarge(frame_bytes_max));
     }
     Ok(Some(Lengths { total, headers }))
+}
+
+/// A frame with an event of JSON.
+pub(crate) fn event_frame(name: &str, payload: &str) -> Vec<u8> {
+    let headers = [
+        (":event-type", name),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ];
+    frame(&headers, payload.as_bytes())
+}
+
+/// A frame with headers that are texts.
+fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+    let mut listed = Vec::new();
+    for (name, value) in headers {
+        listed.push(name.len() as u8);
+        listed.extend_from_slice(name.as_bytes());
+        listed.push(7);
+        listed.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        listed.extend_from_slice(value.as_bytes());
+    }
+    framed(&listed, payload)
+}
+
+fn framed(headers: &[u8], payload: &[u8]) -> Vec<u8> {
+    let total = (headers.len() + payload.len() + PRELUDE_BYTES + SUM_BYTES) as u32;
+    let mut frame = total.to_be_bytes().to_vec();
+    frame.extend_from_slice(&(headers.len() as u32).to_be_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.extend_from_slice(headers);
+    frame.extend_from_slice(payload);
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame
 }
 
 /// Big-endian number of up to four bytes.

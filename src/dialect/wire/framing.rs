@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::wire::eventstream::{FrameError, FrameSplitter};
+use crate::dialect::wire::eventstream::{self, FrameError, FrameSplitter};
 use crate::dialect::wire::sse::{Splitter, TooLarge};
 
 /// Framing of the events of a stream.
@@ -20,13 +20,27 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The content type belongs to this framing.
-    pub fn is(self, content_type: &str) -> bool {
-        let media = match self {
+    pub fn content_type(self) -> &'static str {
+        match self {
             Framing::Sse => "text/event-stream",
             Framing::Lines => "application/x-ndjson",
             Framing::AwsFrames => "application/vnd.amazon.eventstream",
-        };
+        }
+    }
+
+    /// One event as an upstream sends it; `name` must be a plain word, `data` JSON in one line.
+    pub fn event(self, name: &str, data: &str) -> Vec<u8> {
+        match self {
+            Framing::Sse if name.is_empty() => format!("data: {data}\n\n").into_bytes(),
+            Framing::Sse => format!("event: {name}\ndata: {data}\n\n").into_bytes(),
+            Framing::Lines => format!("{data}\n").into_bytes(),
+            Framing::AwsFrames => eventstream::event_frame(name, data),
+        }
+    }
+
+    /// The content type belongs to this framing.
+    pub fn is(self, content_type: &str) -> bool {
+        let media = self.content_type();
         // case-insensitive, parameters may follow
         content_type
             .get(..media.len())

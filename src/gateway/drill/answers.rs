@@ -6,8 +6,8 @@ use crate::dialect::Dialect;
 use crate::domain::attempt::FailureClass;
 
 const INPUT_TOKENS: u64 = 12;
-const OUTPUT_TOKENS: u64 = 1;
-const WORD: &str = "drill";
+pub(super) const OUTPUT_TOKENS: u64 = 1;
+pub(super) const WORD: &str = "drill";
 
 /// Complete answer of an upstream.
 pub(super) fn answer(dialect: Dialect) -> Value {

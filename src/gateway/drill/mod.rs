@@ -3,9 +3,13 @@
 //! live traffic are the books, where it is the key of a drill that pays.
 
 mod answers;
+mod call;
+mod form;
 mod reach;
 mod script;
+mod streams;
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,13 +22,14 @@ use crate::dialect::{Dialect, Operation};
 use crate::domain::attempt::FailureClass;
 use crate::domain::cache::CachePolicy;
 use crate::domain::id::RequestId;
-use crate::domain::secret::Secret;
 use crate::gateway::Gateway;
 use crate::gateway::access::Access;
 use crate::gateway::admission::AdmissionControl;
 use crate::gateway::attempts::AttemptRunner;
 use crate::gateway::call::Call;
 use crate::gateway::client_timeouts::ClientTimeouts;
+pub use crate::gateway::drill::call::DrillCall;
+pub use crate::gateway::drill::form::DrillForm;
 pub use crate::gateway::drill::reach::DrillReach;
 use crate::gateway::drill::script::DrillScript;
 use crate::gateway::exchange::context::ExchangeContext;
@@ -32,7 +37,7 @@ use crate::gateway::exchange::settler::Settler;
 use crate::gateway::lookup::CacheStep;
 use crate::gateway::mirror::Mirrors;
 use crate::gateway::origin::RequestOrigin;
-use crate::gateway::reply::{Body, REQUEST_ID, Reply};
+use crate::gateway::reply::{Body, REQUEST_ID};
 use crate::meter::Ceilings;
 use crate::route::RouteCell;
 use crate::trace::Tracer;
@@ -41,24 +46,12 @@ use crate::upstream::Client;
 /// Output cap of a drill's requests.
 const OUTPUT_TOKENS: u64 = 16;
 
-/// One request of a drill.
-#[derive(Clone, Debug)]
-pub struct DrillCall {
-    /// name that the client asks for
-    pub route: String,
-    /// secret of the key that pays
-    pub secret: Secret,
-    pub class: FailureClass,
-    pub reach: DrillReach,
-    /// targets that do not fail are really asked
-    pub live: bool,
-}
-
 /// Result of one request, as its client would have seen it.
 #[derive(Clone, Debug)]
 pub struct DrillOutcome {
     pub class: FailureClass,
     pub reach: DrillReach,
+    pub form: DrillForm,
     pub request: Option<RequestId>,
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -74,18 +67,17 @@ impl Gateway {
         call: DrillCall,
     ) -> Result<DrillOutcome, getrandom::Error> {
         let isolated = self.isolated()?;
-        let script = DrillScript::new(call.class, call.reach, call.live);
+        let script = DrillScript::new(&call);
         let client = client.with_script(Rc::new(script));
         let began = Instant::now();
         let call_of_script = request(&call);
         // a task of its own: within the handler of the drill the call would be too deep for the worker's stack
-        let handled = async move { isolated.handle(&client, call_of_script).await };
+        let handled = async move {
+            let reply = isolated.handle(&client, call_of_script).await;
+            (reply.status, reply.headers, read(reply.body).await)
+        };
         let reply = tokio::task::spawn_local(handled).await;
-        let reply = reply.unwrap_or_else(|_| Reply {
-            status: 500,
-            headers: Vec::new(),
-            body: Body::Whole(Bytes::new()),
-        });
+        let reply = reply.unwrap_or_else(|_| (500, Vec::new(), Bytes::new()));
         Ok(outcome(&call, reply, began.elapsed().as_millis() as u64))
     }
 
@@ -141,6 +133,7 @@ fn request(call: &DrillCall) -> Call {
     let body = json!({
         "model": call.route,
         "max_tokens": OUTPUT_TOKENS,
+        "stream": call.form.is_stream(),
         "messages": [{ "role": "user", "content": "This is a drill. Answer with one word." }],
     });
     Call {
@@ -161,19 +154,36 @@ fn request(call: &DrillCall) -> Call {
     }
 }
 
-fn outcome(call: &DrillCall, reply: Reply, took_ms: u64) -> DrillOutcome {
-    let id = reply.headers.iter().find(|(name, _)| name == REQUEST_ID);
+/// The body as the client receives it.
+async fn read(body: Body) -> Bytes {
+    let mut received = Vec::new();
+    match body {
+        Body::Whole(body) => return body,
+        Body::Stream(mut stream) => {
+            while let Some(Ok(chunk)) = poll_fn(|context| stream.poll_next(context)).await {
+                received.extend_from_slice(&chunk);
+            }
+        }
+        // a drill captures nothing
+        Body::Captured(_) => {}
+    }
+    received.into()
+}
+
+fn outcome(
+    call: &DrillCall,
+    (status, headers, body): (u16, Vec<(String, String)>, Bytes),
+    took_ms: u64,
+) -> DrillOutcome {
+    let id = headers.iter().find(|(name, _)| name == REQUEST_ID);
     DrillOutcome {
         class: call.class,
         reach: call.reach,
+        form: call.form,
         request: id.and_then(|(_, id)| RequestId::parse(id)),
-        status: reply.status,
-        headers: reply.headers,
-        // the request asks for no stream
-        body: match reply.body {
-            Body::Whole(body) => body,
-            Body::Stream(_) | Body::Captured(_) => Bytes::new(),
-        },
+        status,
+        headers,
+        body,
         took_ms,
     }
 }

@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Framing};
 use crate::domain::attempt::FailureClass;
 use crate::gateway::drill::answers;
+use crate::gateway::drill::call::DrillCall;
+use crate::gateway::drill::form::DrillForm;
 use crate::gateway::drill::reach::DrillReach;
+use crate::gateway::drill::streams;
 use crate::upstream::{ConnectCause, Script, ScriptedResponse, TransportError};
 
 /// Time-out that a scripted one reports.
@@ -14,17 +17,19 @@ const TIMEOUT_MS: u64 = 60_000;
 pub(super) struct DrillScript {
     class: FailureClass,
     reach: DrillReach,
+    form: DrillForm,
     live: bool,
     /// deployment that was asked first
     first: RefCell<Option<String>>,
 }
 
 impl DrillScript {
-    pub fn new(class: FailureClass, reach: DrillReach, live: bool) -> DrillScript {
+    pub fn new(call: &DrillCall) -> DrillScript {
         DrillScript {
-            class,
-            reach,
-            live,
+            class: call.class,
+            reach: call.reach,
+            form: call.form,
+            live: call.live,
             first: RefCell::default(),
         }
     }
@@ -40,16 +45,23 @@ impl Script for DrillScript {
     fn answer(
         &self,
         deployment: &str,
-        dialect: Dialect,
+        (dialect, framing): (Dialect, Framing),
     ) -> Option<Result<ScriptedResponse, TransportError>> {
-        if !self.fails(deployment) {
-            let answer = ScriptedResponse {
+        let fails = self.fails(deployment);
+        match (fails, self.form) {
+            (false, _) if self.live => None,
+            (false, DrillForm::Whole) => Some(Ok(ScriptedResponse {
                 status: 200,
+                content_type: "application/json",
                 body: answers::answer(dialect).to_string().into(),
-            };
-            return (!self.live).then_some(Ok(answer));
+            })),
+            (true, DrillForm::CutStream) | (false, _) => Some(Ok(ScriptedResponse {
+                status: 200,
+                content_type: framing.content_type(),
+                body: streams::stream((dialect, framing), fails),
+            })),
+            (true, _) => Some(failure(self.class, dialect)),
         }
-        Some(failure(self.class, dialect))
     }
 }
 
@@ -74,6 +86,7 @@ fn failure(class: FailureClass, dialect: Dialect) -> Result<ScriptedResponse, Tr
     let body = answers::error(dialect, class, status);
     Ok(ScriptedResponse {
         status,
+        content_type: "application/json",
         body: body.to_string().into(),
     })
 }

@@ -243,7 +243,11 @@ impl OpenHold {
     /// Notes the first content: known to the client, or counted as delivered, whichever comes first.
     pub fn note_content(&mut self) {
         if self.first_content_ms.is_none() {
-            self.first_content_ms = Some(self.elapsed_ms());
+            let (now_ms, first_content_ms) = (self.facts.route.boot_ms(), self.elapsed_ms());
+            self.first_content_ms = Some(first_content_ms);
+            let call = self.call.as_mut();
+            let change = call.and_then(|call| call.answered(now_ms, first_content_ms));
+            self.log_health(change);
         }
     }
 

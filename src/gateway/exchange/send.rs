@@ -77,7 +77,8 @@ async fn dispatch(
         http::upstream_headers(headers, same_dialect && attempt.endpoint.wrapper.is_none());
     attempt.hold.mark_sent(now);
     let now_ms = attempt.context.time.wall_ms();
-    let scripted = client.scripted(&deployment.qualified(), attempt.endpoint.dialect);
+    let wire = (attempt.endpoint.dialect, attempt.endpoint.framing);
+    let scripted = client.scripted(&deployment.qualified(), wire);
     let sent = async {
         if let Some(scripted) = scripted {
             return scripted;

@@ -10,7 +10,7 @@ use crate::control::drills::DrillAccount;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
 use crate::domain::money::Money;
-use crate::gateway::{DrillCall, DrillOutcome, DrillReach};
+use crate::gateway::{DrillCall, DrillForm, DrillOutcome, DrillReach};
 use crate::server::api::body::Fields;
 use crate::server::api::call::ApiCall;
 use crate::server::api::reply::ApiReply;
@@ -72,7 +72,8 @@ fn parse(body: &[u8]) -> Result<(bool, Option<Money>), ApiError> {
     Ok((live, max_cost))
 }
 
-/// Every class of failure, at the first target and at all; real targets are asked one after the other.
+/// Every class of failure, at the first target and at all, for a whole answer and for a stream; then a stream that breaks off after
+/// content. Real targets are asked one after the other.
 async fn drill(
     call: &ApiCall,
     route: &str,
@@ -82,18 +83,30 @@ async fn drill(
     let classes = FailureClass::ALL
         .iter()
         .filter(|class| **class != FailureClass::Gateway);
-    let one = |class: FailureClass, reach: DrillReach| {
+    let one = |class: FailureClass, reach: DrillReach, form: DrillForm| {
         let drilled = DrillCall {
             route: route.to_owned(),
             secret: account.secret.clone(),
             class,
             reach,
+            form,
             live,
         };
         call.gateway.drill(&call.client, drilled)
     };
-    let calls = classes
-        .flat_map(|class| [DrillReach::First, DrillReach::All].map(|reach| one(*class, reach)));
+    let reaches = [DrillReach::First, DrillReach::All];
+    let forms = [DrillForm::Whole, DrillForm::Stream];
+    let cases = forms.into_iter().flat_map(|form| {
+        let classes = classes.clone();
+        classes.flat_map(move |class| reaches.map(|reach| (*class, reach, form)))
+    });
+    let cut = (
+        FailureClass::Broken,
+        DrillReach::First,
+        DrillForm::CutStream,
+    );
+    let cases = cases.chain([cut]);
+    let calls = cases.map(|(class, reach, form)| one(class, reach, form));
     let outcomes = if live {
         let mut outcomes = Vec::new();
         for call in calls {
@@ -134,16 +147,18 @@ fn outcome_json(outcome: &DrillOutcome, attempts: &[Record]) -> Value {
         let header = outcome.headers.iter().find(|(known, _)| known == name);
         header.map(|(_, value)| value.as_str())
     };
-    let body: Value = serde_json::from_slice(&outcome.body).unwrap_or(Value::Null);
-    let message = body["error"]["message"].as_str();
+    let (error, is_complete) = told(outcome);
+    let message = error["message"].as_str();
     let message = message.map(|text| text.chars().take(MESSAGE_CHARS_MAX).collect::<String>());
     json!({
         "class": outcome.class.as_str(),
         "failing": outcome.reach.as_str(),
+        "form": outcome.form.as_str(),
         "request": outcome.request.map(|id| id.to_string()),
         "client": {
             "status": outcome.status,
-            "code": body["error"]["code"],
+            "complete": is_complete,
+            "code": error["code"],
             "message": message,
             "model": header("x-gatekeeper-model"),
             "provider": header("x-gatekeeper-provider"),
@@ -155,4 +170,22 @@ fn outcome_json(outcome: &DrillOutcome, attempts: &[Record]) -> Value {
         "cost_usd": cost.to_string(),
         "attempts": attempts.iter().map(RequestJson::of).collect::<Vec<_>>(),
     })
+}
+
+/// The error that the client is told, in the body or within the stream, and whether its answer is complete.
+fn told(outcome: &DrillOutcome) -> (Value, bool) {
+    if let Ok(mut body) = serde_json::from_slice::<Value>(&outcome.body) {
+        let error = body["error"].take();
+        let is_complete = error.is_null() && !outcome.form.is_stream();
+        return (error, is_complete);
+    }
+    let text = String::from_utf8_lossy(&outcome.body);
+    let mut events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut errors = events.clone().filter_map(|event| {
+        let mut event: Value = serde_json::from_str(event).ok()?;
+        Some(event["error"].take()).filter(|error| !error.is_null())
+    });
+    let error = errors.next().unwrap_or(Value::Null);
+    let is_complete = error.is_null() && events.next_back() == Some("[DONE]");
+    (error, is_complete)
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::config::{CallTimeouts, RouteConfig, TargetConfig};
+use crate::config::{CallTimeouts, MirrorConfig, RouteConfig, TargetConfig};
 use crate::control::{DeclaredObject, RoutedName};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
@@ -39,7 +39,7 @@ pub(crate) async fn delete(call: ApiCall) -> Result<ApiReply, ApiError> {
     delete_as(call, RoutedName::Route).await
 }
 
-/// `GET /v1/routes/{id}/health`: breaker, calls in flight and bounds of every deployment of the route.
+/// `GET /v1/routes/{id}/health`: breaker, calls in flight and bounds of every deployment of the route; figures of its mirror.
 pub(crate) async fn health(call: ApiCall) -> Result<ApiReply, ApiError> {
     call.grant(may::ReadRouteHealth)?;
     let (name, table) = (name_of(&call.id), call.gateway.routes());
@@ -54,11 +54,40 @@ pub(crate) async fn health(call: ApiCall) -> Result<ApiReply, ApiError> {
         let of_target = health.iter().map(|one| health_json(target, one, now_ms));
         deployments.extend(of_target);
     }
+    let mirror = route.config.mirror.as_ref();
     ApiReply::ok(&json!({
         "object": "route_health",
         "name": route.config.name,
         "deployments": deployments,
+        "mirror": mirror.map(|mirror| mirror_figures(&call, mirror)),
     }))
+}
+
+/// Figures of the copies at the target of a mirror since the start, from whichever route.
+fn mirror_figures(call: &ApiCall, mirror: &MirrorConfig) -> Value {
+    let resolved = call.gateway.routes().resolve(&mirror.target).ok();
+    let mut targets = resolved.into_iter().flat_map(|found| found.targets);
+    let deployment = targets.next().map(|target| target.deployment.qualified());
+    let figures = deployment
+        .as_deref()
+        .map(|name| call.gateway.mirrors().of_target(name));
+    let figures = figures.unwrap_or_default();
+    let mut json = mirror_json(mirror);
+    json["deployment"] = json!(deployment);
+    json["ok"] = json!(figures.ok);
+    json["failed"] = json!(figures.failed);
+    json["cost_usd"] = json!(figures.cost.to_string());
+    json["total_ms"] = json!(figures.total_ms);
+    json["first_content_ms"] = json!(figures.first_content_ms);
+    json
+}
+
+fn mirror_json(mirror: &MirrorConfig) -> Value {
+    json!({
+        "target": mirror.target,
+        "share": f64::from(mirror.share_ppm) / 1e6,
+        "budget": mirror.budget.to_string(),
+    })
 }
 
 /// `GET /v1/aliases`.
@@ -233,6 +262,7 @@ fn route_json(route: &RouteConfig) -> Value {
         "fallbacks": route.fallbacks,
         "context_fallbacks": route.context_fallbacks,
         "content_fallbacks": route.content_fallbacks,
+        "mirror": route.mirror.as_ref().map(mirror_json),
     })
 }
 

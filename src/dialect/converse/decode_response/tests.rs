@@ -5,7 +5,7 @@ use super::*;
 use crate::conversation::{ChatResponse, Content, ReasoningBlock, ResponseBuilder, StateSealer};
 use crate::dialect::samples;
 use crate::dialect::wire::eventstream::FrameSplitter;
-use crate::dialect::wire::eventstream::tests::said;
+use crate::dialect::wire::eventstream::event_frame;
 use crate::dialect::wire::sse;
 use crate::domain::usage::Usage;
 
@@ -316,7 +316,7 @@ fn t01_converse_unary_response_is_decoded() {
 fn converse_damaged_response_never_panics() {
     let synthetic: Vec<u8> = STREAM
         .iter()
-        .flat_map(|(name, data)| said(name, data))
+        .flat_map(|(name, data)| event_frame(name, data))
         .collect();
     let recorded: [&[u8]; 3] = [
         include_bytes!("../../../../tests/golden/bedrock/tools.bin"),

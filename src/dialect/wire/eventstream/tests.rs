@@ -2,44 +2,8 @@
 
 use super::*;
 
-/// One frame.
-pub(in crate::dialect) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
-    let mut listed = Vec::new();
-    for (name, value) in headers {
-        listed.push(name.len() as u8);
-        listed.extend_from_slice(name.as_bytes());
-        listed.push(7);
-        listed.extend_from_slice(&(value.len() as u16).to_be_bytes());
-        listed.extend_from_slice(value.as_bytes());
-    }
-    framed(&listed, payload)
-}
-
-fn framed(headers: &[u8], payload: &[u8]) -> Vec<u8> {
-    let total = (headers.len() + payload.len() + PRELUDE_BYTES + SUM_BYTES) as u32;
-    let mut frame = total.to_be_bytes().to_vec();
-    frame.extend_from_slice(&(headers.len() as u32).to_be_bytes());
-    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
-    frame.extend_from_slice(headers);
-    frame.extend_from_slice(payload);
-    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
-    frame
-}
-
-/// A frame of a Converse stream.
-pub(in crate::dialect) fn said(event: &str, payload: &str) -> Vec<u8> {
-    frame(
-        &[
-            (":event-type", event),
-            (":content-type", "application/json"),
-            (":message-type", "event"),
-        ],
-        payload.as_bytes(),
-    )
-}
-
 fn chunk(event: &str) -> Vec<u8> {
-    said(
+    event_frame(
         "chunk",
         &format!(r#"{{"bytes":"{}","p":"abcdefg"}}"#, BASE64.encode(event)),
     )
@@ -63,8 +27,8 @@ fn read(pieces: &[&[u8]]) -> (String, Option<FrameError>) {
 #[test]
 fn p09_frames_become_events_in_any_pieces() {
     let stream = [
-        said("messageStart", r#"{"role":"assistant","p":"ab"}"#),
-        said("contentBlockDelta", "{\"delta\":\n{\"text\":\"日\"}}"),
+        event_frame("messageStart", r#"{"role":"assistant","p":"ab"}"#),
+        event_frame("contentBlockDelta", "{\"delta\":\n{\"text\":\"日\"}}"),
         chunk(r#"{"type":"content_block_delta","delta":{"text":"日"}}"#),
         frame(&[(":message-type", "heartbeat")], b""),
         failed("throttlingException", r#"{"message":"slow \"down\""}"#),
@@ -151,7 +115,7 @@ fn headers_of_every_type_are_skipped() {
 fn event_name_cannot_inject_a_line() {
     for name in ["", "a\ndata: {}", "a\r", "a b"] {
         assert_eq!(
-            read(&[&said(name, "{}")]),
+            read(&[&event_frame(name, "{}")]),
             (String::new(), Some(FrameError::Headers))
         );
     }
@@ -161,7 +125,7 @@ fn event_name_cannot_inject_a_line() {
 
 #[test]
 fn malformed_frame_is_an_error_after_the_frames_before_it() {
-    let good = said("a", "{}");
+    let good = event_frame("a", "{}");
     for at in 0..good.len() {
         let mut stream = [good.clone(), good.clone()].concat();
         stream[good.len() + at] ^= 0x10;
@@ -218,7 +182,7 @@ fn content_that_cannot_be_unwrapped_is_an_error() {
         r#"{"bytes":"bm8="}"#,
     ] {
         assert_eq!(
-            read(&[&said("chunk", payload)]).1,
+            read(&[&event_frame("chunk", payload)]).1,
             Some(FrameError::Payload),
             "{payload}"
         );
@@ -228,7 +192,7 @@ fn content_that_cannot_be_unwrapped_is_an_error() {
 #[test]
 fn damaged_bytes_never_panic() {
     let stream = [
-        said("a", "{}"),
+        event_frame("a", "{}"),
         chunk(r#"{"type":"b"}"#),
         failed("modelStreamErrorException", "{"),
     ]
@@ -237,7 +201,7 @@ fn damaged_bytes_never_panic() {
         read(&[&damaged]);
         // damage under valid checksums
         read(&[&framed(&damaged[PRELUDE_BYTES.min(damaged.len())..], b"{}")]);
-        read(&[&said("chunk", &String::from_utf8_lossy(&damaged))]);
+        read(&[&event_frame("chunk", &String::from_utf8_lossy(&damaged))]);
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn drill(_: &mut SchemaGenerator) -> Value {
     let outcome = object(&[
         ("class", text_schema()),
         ("failing", words(&["first", "all"])),
+        ("form", words(&["whole", "stream", "cut_stream"])),
         ("request", nullable(text_schema())),
         ("client", any_object()),
         ("took_ms", count()),

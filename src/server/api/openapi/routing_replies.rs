@@ -1,11 +1,12 @@
 //! Replies of routes and aliases, and of the health of a route's deployments.
 
 use schemars::SchemaGenerator;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::replies::declared;
 use super::schema::{
-    any_object, array, constant, count, flag, nullable, object, page, text as text_schema, words,
+    any_object, array, constant, count, flag, money, nullable, object, page, text as text_schema,
+    words,
 };
 
 pub(super) fn route(_: &mut SchemaGenerator) -> Value {
@@ -38,8 +39,17 @@ pub(super) fn route(_: &mut SchemaGenerator) -> Value {
         ("fallbacks", array(text_schema())),
         ("context_fallbacks", array(text_schema())),
         ("content_fallbacks", array(text_schema())),
+        ("mirror", nullable(object(&mirror()))),
     ];
     declared("route", &members)
+}
+
+fn mirror() -> [(&'static str, Value); 3] {
+    [
+        ("target", text_schema()),
+        ("share", json!({ "type": "number" })),
+        ("budget", text_schema()),
+    ]
 }
 
 pub(super) fn routes(generator: &mut SchemaGenerator) -> Value {
@@ -69,9 +79,22 @@ pub(super) fn route_health(_: &mut SchemaGenerator) -> Value {
         ("requests", count()),
         ("tokens", count()),
     ]);
+    let [target, share, budget] = mirror();
+    let figures = [
+        target,
+        share,
+        budget,
+        ("deployment", nullable(text_schema())),
+        ("ok", count()),
+        ("failed", count()),
+        ("cost_usd", money()),
+        ("total_ms", nullable(count())),
+        ("first_content_ms", nullable(count())),
+    ];
     object(&[
         ("object", constant("route_health")),
         ("name", text_schema()),
         ("deployments", array(deployment)),
+        ("mirror", nullable(object(&figures))),
     ])
 }
