@@ -101,7 +101,7 @@ fn mode(section: &mut Section<'_>, default: CacheMode, errors: &mut ConfigErrors
     let Some(written) = section.string("mode", errors) else {
         return default;
     };
-    let choices = "\"off\", \"exact\" or \"semantic\"";
+    let choices = "\"off\" or \"exact\" or \"semantic\"";
     let parse = |word: &String| mode_of(word, choices, HAS_EMBEDDER);
     written.parse(errors, parse).unwrap_or(default)
 }

@@ -213,8 +213,9 @@ impl Reader<'_> {
             }
             return Ok(ScanStep::Next);
         }
-        let synced_beyond = synced_beyond(self.disk, &mut window, at, later)?;
         let last_nonzero = window.last_nonzero(at)?;
+        let beyond = last_nonzero.map(|_| at);
+        let synced_beyond = synced_beyond(self.disk, &mut window, beyond, later)?;
         if self.expected <= self.highest_synced.max(synced_beyond) {
             let ends_cleanly = last_nonzero.is_none();
             if ends_cleanly && later.is_empty() && self.highest_synced == self.applied {
@@ -399,14 +400,17 @@ fn headers(
     Ok(headers)
 }
 
-/// Highest synced mark in any intact record after an unreadable offset: what it covers was durable once.
+/// Highest synced mark in any intact record after an unreadable offset, if anything follows it: what it covers was durable once.
 fn synced_beyond(
     disk: &dyn Disk,
     window: &mut SegmentWindow<'_>,
-    at: usize,
+    at: Option<usize>,
     later: &[Header],
 ) -> Result<u64, WalError> {
-    let mut highest = window.high_marks(at)?.synced;
+    let mut highest = match at {
+        Some(at) => window.high_marks(at)?.synced,
+        None => 0,
+    };
     for header in later {
         highest = highest.max(marks_of(disk, &header.name)?.synced);
     }

@@ -8,6 +8,8 @@ use crate::store::wal::segment::{ALIGN, RECORD_BYTES_MAX, RECORD_HEADER, RawReco
 
 /// Bytes read, written or zeroed at once; far more than a record.
 pub(in crate::store) const PART: usize = 1 << 20;
+/// Bytes compared with zero at once: a segment is zeros to its end, and a start reads all of them.
+const ZEROS_AT_ONCE: usize = 256;
 /// Bytes that the longest record needs.
 const RECORD_MAX: usize = RECORD_HEADER + RECORD_BYTES_MAX;
 
@@ -60,10 +62,21 @@ impl<'a> SegmentWindow<'a> {
                     highest.synced = highest.synced.max(read.synced);
                     read.length
                 }
-                None => ALIGN,
+                None => self.zeros_at(at).saturating_sub(RECORD_HEADER).max(ALIGN) / ALIGN * ALIGN,
             };
         }
         Ok(highest)
+    }
+
+    /// Zero bytes in memory from an offset on. A header has at least one other byte, so a record begins less than a header before it.
+    fn zeros_at(&self, at: usize) -> usize {
+        let bytes = &self.bytes[at - self.from..];
+        let blocks = bytes
+            .chunks(ZEROS_AT_ONCE)
+            .take_while(|block| is_zero(block));
+        let zeros = (blocks.count() * ZEROS_AT_ONCE).min(bytes.len());
+        let rest = &bytes[zeros..];
+        zeros + rest.iter().take_while(|byte| **byte == 0).count()
     }
 
     /// Offset of the last byte after `from` that is not zero.
@@ -72,8 +85,11 @@ impl<'a> SegmentWindow<'a> {
         let mut at = from;
         while at < self.size {
             self.load(at)?;
-            let found = self.bytes.iter().rposition(|byte| *byte != 0);
-            last = found.map(|position| at + position).or(last);
+            let mut blocks = self.bytes.chunks(ZEROS_AT_ONCE).enumerate();
+            if let Some((number, block)) = blocks.rfind(|(_, block)| !is_zero(block)) {
+                let position = block.iter().rposition(|byte| *byte != 0);
+                last = position.map(|position| at + number * ZEROS_AT_ONCE + position);
+            }
             at += self.bytes.len();
         }
         Ok(last)
@@ -86,12 +102,37 @@ impl<'a> SegmentWindow<'a> {
     }
 }
 
+fn is_zero(block: &[u8]) -> bool {
+    // without an early end, which would make it a loop over bytes
+    block.iter().fold(0, |all, byte| all | byte) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::disk::Disk;
     use crate::store::tests::memory_disk::MemoryDisk;
     use crate::store::wal::segment::record;
+
+    #[test]
+    fn record_behind_zeros_is_found_wherever_it_begins() {
+        for zeros in (0..3 * ZEROS_AT_ONCE)
+            .step_by(ALIGN)
+            .chain([PART - ALIGN, PART, PART + ALIGN])
+        {
+            let disk = MemoryDisk::default();
+            let file = disk.open("ledger/000001.log").expect("a file");
+            let mut bytes = vec![0; zeros];
+            bytes.extend(record(9, 4, &[0, 0, 7]));
+            let last = bytes.iter().rposition(|byte| *byte != 0);
+            bytes.resize(bytes.len() + 3 * ZEROS_AT_ONCE, 0);
+            file.write_at(0, &bytes).expect("written");
+            let mut window = SegmentWindow::new(file.as_ref()).expect("a size");
+            let marks = window.high_marks(0).expect("readable");
+            assert_eq!((marks.sequence, marks.synced), (9, 4), "{zeros} zeros");
+            assert_eq!(window.last_nonzero(0).expect("readable"), last);
+        }
+    }
 
     /// Records of 60,000 bytes: every part ends within one.
     #[test]
