@@ -9,7 +9,7 @@ import { components, readme } from "./components.mjs";
 import { keys } from "./keys.mjs";
 import { Kit, equal } from "./kit.mjs";
 import { firefox } from "./firefox.mjs";
-import { budgets, legends, narrow, own, texts, themes } from "./pages.mjs";
+import { budgets, legends, narrow, own, stillness, texts, themes } from "./pages.mjs";
 import { reports } from "./reports.mjs";
 import { routed } from "./routed.mjs";
 import { scale } from "./scale.mjs";
@@ -27,6 +27,7 @@ async function trials() {
   // before the trials fill the pages with their own names
   await themes(kit, stage);
   await narrow(kit, stage);
+  await stillness(kit, stage);
   await states(kit, stage);
   await captures(kit, stage);
   await access(kit, stage);

@@ -7,6 +7,8 @@ const FIRST_BYTES = 150 * 1024;
 const PAGE_BYTES = 40 * 1024;
 const ALL_BYTES = 450 * 1024;
 const CALLS = 4;
+/** Sum of the shifts of a page while its data comes, as browsers count them; 0.1 is said to be good. */
+const SHIFT_MAX = 0.02;
 
 /** Bytes and number of the assets that a page has loaded so far. */
 const loaded = (page) => page.evaluate(() => {
@@ -104,6 +106,27 @@ export async function themes(kit, stage) {
         await kit.axe(page, path);
       });
     }
+    await page.context().close();
+  }
+}
+
+export async function stillness(kit, stage) {
+  for (const viewport of [{ width: 1280, height: 900 }, { width: 390, height: 844 }]) {
+    const page = await kit.enter(stage, stage.admin, { viewport });
+    await page.evaluate(() => {
+      window.shifted = 0;
+      new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value; }).observe({ type: "layout-shift" });
+    });
+    await kit.test(`nothing jumps while a page loads at ${viewport.width} px`, async () => {
+      for (const path of PAGES) {
+        await page.evaluate(() => { window.shifted = 0; });
+        await kit.show(page, path);
+        // two frames: a shift is reported with the frame that shows it
+        await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)))));
+        const shifted = await page.evaluate(() => window.shifted);
+        if (shifted > SHIFT_MAX) throw new Error(`${path}: ${shifted}`);
+      }
+    });
     await page.context().close();
   }
 }

@@ -15,7 +15,7 @@ export async function show({ main, query, signal }) {
   let events = /** @type {any[]} */ ([]);
   let next = "";
   let named = /** @type {import("../names.js").Names} */ ((id) => id);
-  const [filters, log, more, result, kept] = [h("search.filters"), h("div.log", skeleton(300)), h("div.more", { hidden: true }), h("div.row.small.mute", { role: "status" }), h("div", skeleton(84))];
+  const [filters, log, more, result, kept] = [h("search.filters"), h("div.log", skeleton(300)), h("div.more", { hidden: true }), h("div.row.small.mute", { role: "status" }), h("div", skeleton(innerWidth > 900 ? 134 : 222))];
   main.append(
     h("header.head", h("h1", title), h("div.row", h("button.btn", { click: () => void download("/v1/audit/export", "audit-export.jsonl") }, icon("download"), "Export"))),
     h("section.card", { "aria-label": "Verification" }, h("header", h("h2", "Verification"), result, h("button.btn.slim", { click: () => void verify() }, "Verify now")), kept),

@@ -24,6 +24,7 @@ export async function show({ main, query, signal }) {
   let teams = /** @type {Map<string, any>} */ (new Map());
   let next = "";
   let searching = false;
+  let isRead = false;
   let drawn = PAGE;
   const picked = new Set();
   const [summary, tools, filters, host, more] = [h("p"), h("div.row"), h("search.filters"), h("div.scroll", skeleton(264)), h("div.more", { hidden: true })];
@@ -34,6 +35,7 @@ export async function show({ main, query, signal }) {
     const [page, all] = await Promise.all([get(`/v1/keys?limit=${PAGE}`, signal), list("/v1/teams", { limit: PAGE }, 2000, signal)]);
     teams = new Map(all.data.map((team) => [team.id, team]));
     [keys, next] = [page.data, page.next ?? ""];
+    isRead = true;
     draw();
   }
 
@@ -123,7 +125,7 @@ export async function show({ main, query, signal }) {
   }
 
   function drawTools() {
-    summary.textContent = keys.length ? `${plural(keys.length, "key", next ? "+" : "")} in ${plural(teams.size, "team")}` : "";
+    summary.textContent = keys.length ? `${plural(keys.length, "key", next ? "+" : "")} in ${plural(teams.size, "team")}` : isRead ? "" : "reading the keys …";
     const chosen = keys.filter((key) => picked.has(key.id));
     tools.replaceChildren(...(chosen.length ? [h("button.btn.danger", { click: () => disable(chosen) }, `Disable ${chosen.length}`)] : []), ...columns, ...(may("changeKeys") ? [h("button.btn.main", { click: create }, icon("plus"), "Create key")] : []));
   }
@@ -223,6 +225,7 @@ export async function show({ main, query, signal }) {
     name.focus();
   }
 
+  drawTools();
   filters.append(segmented("State", TABS, tab, (id) => { tab = id; drawn = PAGE; filtered(); }), searchBox("Name or team", (value) => { text = value; drawn = PAGE; filtered(); }));
   const box = filters.querySelector("input");
   if (box) box.value = text;

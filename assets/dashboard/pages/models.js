@@ -21,7 +21,7 @@ export async function show({ main, query, signal }) {
   let rows = /** @type {any[]} */ ([]);
   let next = "";
   const routes = h("section.card.flush", { "aria-label": "Routes", hidden: true });
-  const [summary, providers, filters, table, more] = [h("p"), h("div", skeleton(92)), h("search.filters"), h("div.scroll", skeleton(300)), h("div.more", { hidden: true })];
+  const [summary, providers, filters, table, more] = [h("p", "The price sheet in force is being read"), h("div", skeleton(92)), h("search.filters"), h("div.scroll", skeleton(300)), h("div.more", { hidden: true })];
   const add = may("changeInstance") && h("button.btn", { click: () => addProvider(signal, changed) }, icon("plus"), "Add a provider");
   main.append(h("header.head", h("h1", title), summary, add && h("div.row", add)), h("section.card.flush", { "aria-label": "Providers" }, providers), routes, filters, h("section.card.flush", { "aria-label": "Models" }, table, more));
   const recent = recentCalls(signal);

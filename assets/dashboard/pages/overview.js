@@ -27,7 +27,7 @@ const DEGRADED = {
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
   const now = new Date();
-  const [notes, stats, spend, near, teams, models, service] = [h("div.notes", { hidden: true }), h("div.card.flush.stats", skeleton(166)), h("div", skeleton(300)), h("div", skeleton(264)), h("div", skeleton(200)), h("div", skeleton(200)), h("div", skeleton(200))];
+  const [notes, stats, spend, near, teams, models, service] = [h("div.notes", { hidden: true }), h("div.card.flush.stats", CELLS.map((name) => cell(name, h("span.skel.num")))), h("div", skeleton(innerWidth > 900 ? 354 : 380)), h("div", skeleton(264)), h("div", skeleton(200)), h("div", skeleton(200)), h("div", skeleton(200))];
   main.append(
     h("header.head", h("h1", title), h("p", `${fullDay(now)}, ${time(now)} in ${zoneName()}`),
       may("changeKeys") && h("div.row", h("a.btn", { href: href("keys", { create: "1" }) }, icon("plus"), "Create key"))),
@@ -64,6 +64,11 @@ export async function show({ main, signal }) {
   teams.replaceChildren(bars("team"));
   models.replaceChildren(bars("model"));
 }
+
+const CELLS = ["Spent this month", "Spent today", "Requests today", "Refused today", "Failed today"];
+
+/** @param {string} name @param {any} big @param {any} [sub] @param {any} [rest] @param {string} [exact] */
+const cell = (name, big, sub = "", rest = false, exact = "") => h("section.stat", h("h2", name), h("p.big", { title: exact }, big), h("p.sub", sub), rest);
 
 const card = (name, body, link) => h("section.card.c4", { "aria-label": name }, h("header", h("h2", name), link), body);
 
@@ -188,7 +193,6 @@ function drawStats(host, rows, month, budgets, today, from) {
   const spent = pico(month.total.cost_usd), last = DAYS - 1;
   const sum = (values) => values.reduce((a, b) => a + b, 0);
   const [week, before] = [sum(costs.slice(-7)), sum(costs.slice(-14, -7))];
-  const cell = (name, big, sub, rest, exact = "") => h("section.stat", h("h2", name), h("p.big", { title: exact }, big), h("p.sub", sub), rest);
   host.replaceChildren(
     monthCell(spent, budgets, today),
     cell("Spent today", usd(costOn(today)), [`${usd(costOn(shiftDay(today, -1)))} yesterday`, before > 0 && h("span", { title: "cost of the last 7 days against the 7 before" }, `, week ${change(week, before)}`)], spark(costs), usdExact(costOn(today))),

@@ -16,7 +16,7 @@ const ROLES = /** @type {[string, string][]} */ ([["owner", "owner"], ["auditor"
 /** @param {import("../router.js").Context} context */
 export async function show({ main, signal }) {
   const actor = await get("/v1/session", signal);
-  const [people, sessions, content, release, upkeep, kept, told] = [64, 40, 480, 196, 132, 232, 160].map((height) => h("div.low", skeleton(height)));
+  const [people, sessions, content, release, upkeep, kept, told] = [87, 40, 511, 196, 132, 232, 160].map((height) => h("div.low", skeleton(height)));
   main.append(h("header.head", h("h1", title)),
     may("readUsers") ? h("section.card", { "aria-label": "People" }, h("header", h("h2", "People"), may("changeInstance") && h("button.btn.slim", { click: invite }, icon("plus"), "Invite")), people) : "",
     h("div.halves",

@@ -18,6 +18,9 @@ const PERIODS = [["today", "Today", 1], ["7d", "Last 7 days", 7], ["28d", "Last 
 /** Most rows that a report is read for. */
 const ROWS_MAX = 20_000;
 
+/** @param {string} name @param {any} big @param {any} [sub] @param {string} [exact] */
+const cell = (name, big, sub = "", exact = "") => h("section.stat", h("h2", name), h("p.big", { title: exact }, big), h("p.sub", sub || "\u00a0"));
+
 /** True for groups that one report can have. @param {string[]} groups */
 const fit = (groups) => !groups.some((one) => STATED.includes(one)) || groups.filter((one) => one !== "team" && one !== "key").length === 1;
 
@@ -32,7 +35,7 @@ export async function show({ main, query, signal }) {
     filters: /** @type {[string, string][]} */ (GROUPS.flatMap((group) => (query.get(group) ? [[group, query.get(group)]] : []))),
     compare: query.get("compare") !== "no", sort: "cost", down: true,
   };
-  const [range, tools, groups, stats, chartTitle, legendHost, figure, tableHost] = [h("p", " "), h("div.row"), h("div.filters"), h("div.card.flush.stats.even", skeleton(96)), h("h2", "Cost per day"), h("div.legend"), h("figure.chart", skeleton(264)), h("div.scroll.tall", { tabindex: "0", role: "region", "aria-label": "Usage by group" }, skeleton(200))];
+  const [range, tools, groups, stats, chartTitle, legendHost, figure, tableHost] = [h("p", " "), h("div.row"), h("div.filters"), h("div.card.flush.stats.even", ["Cost", "Requests", "Refused", "Input tokens", "Output tokens"].map((name) => cell(name, h("span.skel.num")))), h("h2", "Cost per day"), h("div.legend"), h("figure.chart", skeleton(264)), h("div.scroll.tall", { tabindex: "0", role: "region", "aria-label": "Usage by group" }, skeleton(200))];
   main.append(h("header.head", h("h1", title), range, tools), groups, stats,
     h("section.card", { "aria-label": "Cost per day" }, h("header", chartTitle), legendHost, figure),
     h("section.card.flush", { "aria-label": "Table" }, tableHost));
@@ -69,6 +72,7 @@ export async function show({ main, query, signal }) {
     const period = dates();
     range.textContent = `${fullDayOf(period.start)} to ${fullDayOf(shiftDay(period.end, -1))}`;
     drawTools(period);
+    if (!now.length) drawGroups();
     try {
       const length = daysBetween(period.start, period.end);
       const earlier = { start: shiftDay(period.start, -length), end: period.start };
@@ -162,7 +166,6 @@ export async function show({ main, query, signal }) {
   function drawStats() {
     const input = sum(now, "input");
     const versus = (a, b) => view.compare && (gap || `${change(a, b)} on the period before`);
-    const cell = (name, big, sub, exact = "") => h("section.stat", h("h2", name), h("p.big", { title: exact }, big), h("p.sub", sub || " "));
     stats.replaceChildren(
       cell("Cost", usd(cost(now)), versus(Number(cost(now)), Number(cost(before))), usdExact(cost(now))),
       cell("Requests", count(sum(now, "requests")), versus(sum(now, "requests"), sum(before, "requests"))),
