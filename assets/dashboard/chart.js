@@ -21,7 +21,7 @@ export function ticks(max, wanted = 4) {
   const raw = (max || 1) / wanted;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * /** @type {number} */ ([1, 2, 2.5, 5, 10].find((m) => m * power >= raw * 0.999));
-  return Array.from({ length: Math.ceil(max / step - 1e-9) + 1 }, (_, i) => i * step);
+  return Array.from({ length: Math.ceil((max || 1) / step - 1e-9) + 1 }, (_, i) => i * step);
 }
 
 /** Draws into `host` and again whenever its width changes. @param {HTMLElement} host @param {Chart} chart */

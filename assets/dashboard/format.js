@@ -49,7 +49,7 @@ export const usdLimit = (pico) => (pico % CENT === 0n ? usdRound.format(/** @typ
 export function usdTicks(dollars) {
   const unit = Math.max(...dollars) >= 1000 ? 1000 ** Math.floor(Math.log10(Math.max(...dollars)) / 3) : 1;
   const needed = Math.max(...dollars.map((value) => (value / unit).toFixed(8).replace(/\.?0+$/, "").split(".")[1]?.length ?? 0));
-  return dollars.map((value) => usdAxis[value === 0 ? 0 : needed === 1 && unit === 1 ? 2 : needed].format(value));
+  return dollars.map((value) => usdAxis[value < unit && (value === 0 || unit > 1) ? 0 : needed === 1 && unit === 1 ? 2 : needed].format(value));
 }
 
 /** @param {number | bigint} n */

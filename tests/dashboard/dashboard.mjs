@@ -16,6 +16,7 @@ import { scale } from "./scale.mjs";
 import { Stage } from "./stage.mjs";
 import { states } from "./states.mjs";
 import { tables } from "./tables.mjs";
+import { units } from "./units.mjs";
 
 const [, , binary, screens, task, folder] = process.argv;
 mkdirSync(screens, { recursive: true });
@@ -23,6 +24,7 @@ const stage = task === "scale" ? null : await Stage.start(binary, ["--history", 
 const kit = await Kit.start(screens);
 
 async function trials() {
+  await units(kit);
   await budgets(kit, stage);
   // before the trials fill the pages with their own names
   await themes(kit, stage);
