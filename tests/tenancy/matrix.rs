@@ -10,7 +10,7 @@ use gatekeeper::server::{EndpointAccess, EndpointRow, endpoints};
 use serde_json::{Value, json};
 
 use super::{Tenancy, create};
-use crate::harness::client::{self, HttpClient};
+use crate::harness::client::{self, HttpClient, Response};
 use crate::harness::instance::text;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ROLES.md");
@@ -110,17 +110,21 @@ fn body_of(row: &EndpointRow) -> Value {
 }
 
 /// Sends the call with a version that no object has, so that no call changes or deletes one.
-fn status(client: &HttpClient, row: &EndpointRow, path: &str) -> u16 {
+fn send(client: &HttpClient, row: &EndpointRow, path: &str) -> Response {
     let client = client.clone().with("if-match", "\"none\"");
     let body = body_of(row);
-    let response = match row.method.as_str() {
+    match row.method.as_str() {
         "GET" => client.get(path),
         "HEAD" => client.head(path),
         "POST" => client.post(path, &body),
         "PATCH" => client.patch(path, &body),
         "DELETE" => client.delete(path),
         other => panic!("no call for {other}"),
-    };
+    }
+}
+
+fn status(client: &HttpClient, row: &EndpointRow, path: &str) -> u16 {
+    let response = send(client, row, path);
     assert!(
         response.status < 500,
         "{} {path}: {}",
@@ -352,15 +356,16 @@ fn url_of_every_endpoint_in_an_odd_form_gives_no_more_than_the_plain_one() {
                 let plain = status(client, &row, &path);
                 let mut expect = |status: u16, form: &str| {
                     calls += 1;
-                    if status < 400 && status != plain {
+                    // 501: no endpoint, where clients expect those of a vendor
+                    if (status < 400 && status != plain) || (status >= 500 && status != 501) {
                         faults.push(format!("{} {form}: {status}, not {plain}", row.method));
                     }
                 };
                 for form in odd_forms(&path) {
-                    expect(status(client, &row, &form), &form);
+                    expect(send(client, &row, &form).status, &form);
                 }
                 let two_hosts = client.clone().with("host", "other.example");
-                let twice = status(&two_hosts, &row, &path);
+                let twice = send(&two_hosts, &row, &path).status;
                 expect(twice, &format!("{path} with two hosts"));
                 if !matches!(row.access, EndpointAccess::Public) && twice < 400 {
                     faults.push(format!("{} {path}: {twice} with two hosts", row.method));
@@ -379,7 +384,7 @@ fn url_of_every_endpoint_in_an_odd_form_gives_no_more_than_the_plain_one() {
         ("PUT", "/nothing"),
     ] {
         let unknown = tenancy.gateway.admin().connect().call(method, path, None);
-        assert_eq!(unknown.status, 404, "{method} {path}");
+        assert!([404, 501].contains(&unknown.status), "{method} {path}");
     }
 }
 

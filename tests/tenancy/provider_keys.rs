@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::create;
 use super::declarations::{SECRET, assert_all, call, connections, events, provider, run};
+use crate::harness::client::HttpClient;
 use crate::harness::instance::text;
 use crate::harness::process::Gatekeeper;
 use crate::harness::upstream::Upstream;
@@ -18,6 +19,36 @@ fn bearers(upstream: &Upstream) -> BTreeSet<String> {
         .iter()
         .filter_map(|request| request.header("authorization"));
     bearers.map(str::to_owned).collect()
+}
+
+/// Edits that are refused, by an answer that repeats no secret.
+fn assert_refused(admin: &HttpClient) {
+    for (body, words) in [
+        (
+            json!({"api_keys": {"d": {"weight": 2}}}),
+            "no secret for `d`",
+        ),
+        (json!({"api_keys": {"d": null}}), "no key with the name `d`"),
+        (
+            json!({"api_keys": [{"name": "a b", "key": "sk-x"}]}),
+            "name of a key",
+        ),
+        (json!({"api_keys": {"c": {"weight": 0}}}), "weight"),
+        (json!({"api_keys": {"d": "env:HOME"}}), "configuration file"),
+        (
+            json!({"api_keys": ["sk-x"], "api_key": "sk-y"}),
+            "both api_key and api_keys",
+        ),
+    ] {
+        let refused = admin
+            .patch("/v1/providers/lan", &body)
+            .assert_status(400)
+            .text();
+        assert!(
+            refused.contains(words) && !refused.contains("sk-"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
@@ -53,29 +84,7 @@ fn several_api_keys_are_added_changed_and_removed_one_by_one() {
     assert_all(&mut open, "n-small", 200);
     let third = "Bearer sk-third".to_owned();
     assert_eq!(bearers(&upstream), BTreeSet::from([third.clone()]));
-    for (body, words) in [
-        (
-            json!({"api_keys": {"d": {"weight": 2}}}),
-            "no secret for `d`",
-        ),
-        (json!({"api_keys": {"d": null}}), "no key with the name `d`"),
-        (
-            json!({"api_keys": [{"name": "a b", "key": "sk-x"}]}),
-            "name of a key",
-        ),
-        (json!({"api_keys": {"c": {"weight": 0}}}), "weight"),
-        (json!({"api_keys": {"d": "env:HOME"}}), "configuration file"),
-        (
-            json!({"api_keys": ["sk-x"], "api_key": "sk-y"}),
-            "both api_key and api_keys",
-        ),
-    ] {
-        let refused = admin.patch(path, &body).assert_status(400).text();
-        assert!(
-            refused.contains(words) && !refused.contains("sk-"),
-            "{refused}"
-        );
-    }
+    assert_refused(&admin);
     drop(open);
     gatekeeper.restart();
     let key = gatekeeper.key(&json!({"name": "again", "team": "eng"}));
