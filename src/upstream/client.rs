@@ -17,6 +17,7 @@ use super::destination;
 use super::error::{ConnectCause, TransportError};
 use super::fetch::{FetchRules, Fetcher};
 use super::pools::{PooledCall, Pools};
+use super::request_body;
 use super::response::IncomingResponse;
 use super::script::Script;
 use crate::dialect::{Dialect, Framing};
@@ -171,7 +172,7 @@ impl Client {
             request.headers_mut().append(name, value);
         }
         let response = request
-            .send_body(outgoing.body)
+            .send_body(request_body::outgoing(outgoing.body))
             .await
             .map_err(|error| TransportError::from_send(&error, outgoing.head_timeout_ms))?;
         let status = response.status();

@@ -8,6 +8,7 @@ mod destination;
 mod error;
 mod fetch;
 mod pools;
+mod request_body;
 mod response;
 mod script;
 
