@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::dialect::{Dialect, Operation};
 use crate::domain::attempt::FailureClass;
 use crate::domain::cache::CachePolicy;
+use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::domain::secret::Secret;
 use crate::gateway::Gateway;
@@ -61,7 +62,7 @@ pub struct DrillOutcome {
     pub reach: DrillReach,
     pub request: Option<RequestId>,
     pub status: u16,
-    pub headers: Vec<(String, String)>,
+    pub headers: HeaderList,
     pub body: Bytes,
     pub took_ms: u64,
 }
