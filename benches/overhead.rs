@@ -1,35 +1,48 @@
-//! Overhead per request: throughput and CPU time per request at 64 connections, for an upstream called directly, through
-//! a bare actix→awc relay, through *floor-work* (the relay that also hashes the key and reads request and usage), and through Gatekeeper with key, budget hold and ledger (`os`, `disk`). Every server is a
-//! process of its own and only its CPU counts. The subjects alternate, because CPU time drifts with the host; compare
-//! medians of one run only.
+//! Overhead per request and per streamed event, for an upstream called directly, through nginx (where it is installed), a bare
+//! actix→awc relay, *floor-work* (the relay that also hashes the key and reads request and usage), and Gatekeeper with key, budget hold
+//! and ledger (`os`, `disk`), of one or two builds. Closed loop over 64 connections, open loop of 500 requests a second, and 64, 500
+//! and 5,000 streams at once. Every server is a process of its own and only its CPU counts. The subjects alternate, because CPU time
+//! drifts with the host: ratios are those of the same round, and only medians of one run are compared.
 //!
 //! ```text
 //! cargo bench --bench overhead                      20,000 requests per turn, 3 rounds
 //! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
+//! GK_BENCH_STREAMS=64 …                             at most so many streams at once; 5,000 otherwise
 //! GATEKEEPER_BIN=path …                             another binary
+//! GATEKEEPER_DIST_BIN=path …                        a second one, the dist profile
 //! ```
 //! All traffic is on loopback; every run is bounded in count and time and ends its processes.
 
 #[path = "overhead/load.rs"]
 mod load;
+#[path = "overhead/nginx.rs"]
+mod nginx;
 #[path = "overhead/roles.rs"]
 mod roles;
 #[path = "overhead/servers.rs"]
 mod servers;
+#[path = "overhead/streams.rs"]
+mod streams;
 #[path = "overhead/subject.rs"]
 mod subject;
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use load::Load;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use servers::Server;
-use subject::{Counts, Subject, TurnFigures, calibrate, median_of};
+use streams::{SHAPES, StreamFigures, StreamSubject, resident_mb};
+use subject::{Counts, Subject, TurnFigures, calibrate, median_of, median_of_values};
 
 /// Requests a second of the open loop.
 const PACE: f64 = 500.0;
+/// The yardstick, and the subject whose memory has bars.
+const FLOOR: &str = "floor-work";
+const RELEASE: &str = "release, os";
 
 /// A subject with its turns of the open loop; those of the closed loop are in it.
 struct PacedSubject {
@@ -69,14 +82,20 @@ fn main() {
 }
 
 fn run(counts: &Counts) {
+    raise_descriptors();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut subjects: Vec<PacedSubject> = subjects(folder.path(), counts)
-        .into_iter()
-        .map(|subject| PacedSubject {
-            subject,
-            paced: Vec::new(),
-        })
-        .collect();
+    let (mut subjects, mut streamed) = subjects(folder.path());
+    println!(
+        "{} requests a turn, {} connections, {} rounds",
+        counts.requests, counts.connections, counts.rounds
+    );
+    for subject in &streamed {
+        let name = subject.name;
+        println!(
+            "FIGURE memory of {name} at idle, MB: {:.0}",
+            resident_mb(&subject.server)
+        );
+    }
     let before = calibrate();
     for paced in &mut subjects {
         paced.subject.warm_up(counts);
@@ -85,54 +104,138 @@ fn run(counts: &Counts) {
         for subject in &mut subjects {
             subject.run_turns(counts);
         }
+        for subject in &mut streamed {
+            subject.run_turns();
+        }
         eprintln!("round {round} of {}", counts.rounds);
     }
     let after = calibrate();
     report(counts, &subjects, before, after);
+    report_streams(&streamed);
     report_raw_sync(folder.path(), counts);
+    assert_memory(&streamed);
 }
 
-fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
-    let upstream = Server::role(&["--role=upstream"]);
-    let relay = Server::role(&["--role=relay", &upstream.address.to_string()]);
-    let floor = Server::role(&["--role=floor-work", &upstream.address.to_string()]);
-    let mut subjects = vec![
-        Subject::new(
-            "direct",
-            Load::new(upstream.address, "sk-none", "m-small", ""),
-            upstream.into(),
-        ),
-        Subject::new(
-            "bare relay",
-            Load::new(relay.address, "sk-none", "m-small", ""),
-            relay.into(),
-        ),
-        Subject::new(
-            "floor-work",
-            Load::new(floor.address, "sk-none", "m-small", ""),
-            floor.into(),
-        ),
+/// This process and those that it starts may open as many sockets as the system lets them.
+fn raise_descriptors() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("the limit can be raised to its maximum");
+}
+
+/// Kinds of streams up to `GK_BENCH_STREAMS`.
+fn shapes() -> usize {
+    let most = std::env::var("GK_BENCH_STREAMS").ok();
+    let most = most.map_or(5_000, |text| text.parse().expect("a number of streams"));
+    SHAPES.iter().filter(|shape| shape.streams <= most).count()
+}
+
+/// The servers, and those of them that are measured with streams.
+fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
+    let upstream = Rc::new(Server::role(&["--role=upstream"]));
+    let address = upstream.address;
+    let relay = Server::role(&["--role=relay", &address.to_string()]);
+    let floor = Rc::new(Server::role(&["--role=floor-work", &address.to_string()]));
+    let mut streamed = vec![StreamSubject::new(
+        FLOOR,
+        floor.clone(),
+        "sk-none",
+        shapes(),
+    )];
+    let mut servers = vec![
+        ("direct", upstream, "sk-none".to_owned()),
+        ("bare relay", Rc::new(relay), "sk-none".to_owned()),
+        (FLOOR, floor, "sk-none".to_owned()),
     ];
-    let upstream = subjects[0].server.address;
-    for (name, sync) in [("gatekeeper os", "os"), ("gatekeeper disk", "disk")] {
-        match Server::gatekeeper(&folder.join(sync), sync, upstream, "") {
-            Ok((server, key)) => subjects.push(Subject::new(
-                name,
-                Load::new(server.address, &key, "m-small", ""),
-                server.into(),
-            )),
+    match nginx::start(&folder.join("nginx"), address) {
+        Ok(nginx) => servers.push(("nginx", Rc::new(nginx), "sk-none".to_owned())),
+        Err(error) => println!("SKIPPED nginx: {error}"),
+    }
+    let dist = std::env::var_os("GATEKEEPER_DIST_BIN").map(PathBuf::from);
+    for (name, sync, binary) in [
+        (RELEASE, "os", None),
+        ("release, disk", "disk", None),
+        ("dist, os", "os", dist.as_deref()),
+        ("dist, disk", "disk", dist.as_deref()),
+    ] {
+        let folder = folder.join(name.replace(", ", "-"));
+        let started = match binary {
+            Some(binary) => Server::gatekeeper_of(binary, &folder, sync, address, ""),
+            None if name.starts_with("dist") => Err("GATEKEEPER_DIST_BIN is not set".to_owned()),
+            None => Server::gatekeeper(&folder, sync, address, ""),
+        };
+        match started {
+            Ok((server, key)) => {
+                let server = Rc::new(server);
+                if sync == "os" {
+                    streamed.push(StreamSubject::new(name, server.clone(), &key, shapes()));
+                }
+                servers.push((name, server, key));
+            }
             Err(error) => println!("SKIPPED {name}: {error}"),
         }
     }
+    let paced = servers.into_iter().map(|(name, server, key)| {
+        let load = Load::new(server.address, &key, "m-small", "");
+        PacedSubject {
+            subject: Subject::new(name, load, server),
+            paced: Vec::new(),
+        }
+    });
+    (paced.collect(), streamed)
+}
+
+/// Streams: CPU time per event with the floor's of the same round, times to the first event, memory.
+fn report_streams(subjects: &[StreamSubject]) {
     println!(
-        "{} requests a turn, {} connections, {} rounds",
-        counts.requests, counts.connections, counts.rounds
+        "\n| streams | subject | CPU µs/event | × floor-work | first event p50 ms | p99 ms | memory MB |\n\
+         |---:|---|---:|---:|---:|---:|---:|"
     );
-    subjects
+    let floor = &subjects[0];
+    for (number, shape) in SHAPES.iter().enumerate().take(shapes()) {
+        for subject in subjects {
+            let median = |figure: fn(&StreamFigures) -> f64| subject.median(number, figure);
+            let pairs = subject.turns[number].iter().zip(&floor.turns[number]);
+            let ratios =
+                pairs.map(|(own, floor)| own.event_us / floor.event_us.max(f64::MIN_POSITIVE));
+            println!(
+                "| {} | {} | {:.1} | {:.2} | {:.1} | {:.1} | {:.0} |",
+                shape.streams,
+                subject.name,
+                median(|turn| turn.event_us),
+                median_of_values(ratios.collect()),
+                median(|turn| turn.first_p50_ms),
+                median(|turn| turn.first_p99_ms),
+                median(|turn| turn.resident_mb),
+            );
+        }
+    }
+    println!();
+}
+
+/// Bars of the release build's memory.
+fn assert_memory(subjects: &[StreamSubject]) {
+    let release = subjects.iter().find(|subject| subject.name == RELEASE);
+    for (number, mb_max) in [(1, 50.0), (2, 220.0)] {
+        let Some(release) = release.filter(|_| number < shapes()) else {
+            continue;
+        };
+        let mb = release.median(number, |turn| turn.resident_mb);
+        let streams = SHAPES[number].streams;
+        println!("FIGURE memory with {streams} streams, MB: {mb:.0} (bar {mb_max})");
+        assert!(
+            mb <= mb_max,
+            "{mb} MB with {streams} streams, {mb_max} allowed"
+        );
+    }
 }
 
 fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: Duration) {
-    let floor = &subjects[2];
+    let floor = subjects.iter().find(|paced| paced.subject.name == FLOOR);
+    let floor = floor.expect("floor-work was measured");
     println!(
         "| {:<15} | {:>6} | {:>10} | {:>7} | {:>7} | {:>12} | {:>17} | {:>20} |",
         "subject",

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use gatekeeper::cli;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = cli::parse();
     match cli::run(command) {

@@ -101,6 +101,7 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 
 /// Opens the books, books the calls that were in flight when the process last ended, and listens.
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
+    heap::return_at_once();
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;

@@ -51,6 +51,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "main.rs",
             "meter/tests.rs",
             "cache/embedder/tests.rs",
+            "dialect/wire/reader/tests.rs",
             "store/tests/",
         ],
     ),

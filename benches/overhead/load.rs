@@ -28,18 +28,9 @@ pub struct Turn {
 impl Load {
     /// A chat request of 2 KB to a model; `fields` are further fields, each with a leading comma.
     pub fn new(address: SocketAddr, key: &str, model: &str, fields: &str) -> Load {
-        let words = "Please summarise what the committee decided about the bridge. ".repeat(29);
-        let body = format!(
-            r#"{{"model":"{model}","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]{fields}}}"#
-        );
-        let request = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
-             content-type: application/json\r\naccept: application/json\r\nuser-agent: overhead\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
         Load {
             address,
-            request: Rc::new(request.into_bytes()),
+            request: Rc::new(request_bytes(address, key, model, fields)),
         }
     }
 
@@ -82,6 +73,20 @@ impl Load {
             latency,
         }
     }
+}
+
+/// Bytes of a chat request of 2 KB; `fields` are further fields, each with a leading comma.
+pub fn request_bytes(address: SocketAddr, key: &str, model: &str, fields: &str) -> Vec<u8> {
+    let words = "Please summarise what the committee decided about the bridge. ".repeat(29);
+    let body = format!(
+        r#"{{"model":"{model}","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]{fields}}}"#
+    );
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\naccept: application/json\r\nuser-agent: overhead\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    request.into_bytes()
 }
 
 /// Requests of a turn.

@@ -1,6 +1,6 @@
 //! Servers of the benches, each in a process of its own: an upstream that always sends the same response of about 840
-//! bytes, in the dialect of the request, unary or as a stream of 100 events one millisecond apart; a minimal relay of actix
-//! and awc; and the same relay with the least work of any gateway, *floor-work*: it hashes the key, reads the request and the usage
+//! bytes, in the dialect of the request, unary or as a stream of 100 events one millisecond apart (or as `seed` says); a minimal relay
+//! of actix and awc; and the same relay with the least work of any gateway, *floor-work*: it hashes the key, reads the request and the usage
 //! of the answer. They print their address and run until they are killed.
 
 use std::hint::black_box;
@@ -99,18 +99,35 @@ impl Responses {
         }
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await?;
-        for event in if is_messages {
+        let all = if is_messages {
             &self.messages_events
         } else {
             &self.chat_events
-        } {
+        };
+        let (pace_ms, count) = pace_of(request);
+        // those around the content stay
+        let left_out = EVENTS - count.min(EVENTS);
+        let events = all.iter().take(2).chain(&all[2 + left_out..]);
+        for event in events {
             stream
                 .write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
                 .await?;
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(pace_ms)).await;
         }
         stream.write_all(b"0\r\n\r\n").await
     }
+}
+
+/// Milliseconds between two events and number of content events, from `seed`: milliseconds times 1,000 plus events.
+fn pace_of(request: &[u8]) -> (u64, usize) {
+    let Some(at) = memchr::memmem::find(request, b"\"seed\":") else {
+        return (1, EVENTS);
+    };
+    let digits = request[at + 7..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
+    let seed = digits.fold(0, |seed, byte| seed * 10 + u64::from(byte - b'0'));
+    (seed / 1_000, (seed % 1_000) as usize)
 }
 
 fn chat_events() -> Vec<String> {
@@ -178,7 +195,9 @@ pub fn relay(upstream: &str, works: bool) {
     let target = format!("http://{upstream}");
     let served = actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
+            // streams need as many connections as there are clients
             let client = awc::Client::builder()
+                .connector(awc::Connector::new().limit(0))
                 .no_default_headers()
                 .disable_redirects()
                 .finish();

@@ -37,6 +37,22 @@ impl Server {
         Server { address, child }
     }
 
+    /// A server process that listens on an address, once it does.
+    pub fn started(address: SocketAddr, child: Child) -> Result<Server, String> {
+        let mut server = Server { address, child };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return Err(format!("the server exited with {status}"));
+            }
+            if start.elapsed() > Duration::from_secs(20) {
+                return Err("the server did not listen within 20 s".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
     /// Starts Gatekeeper in a folder of its own, with further settings and a key under a `block` budget.
     pub fn gatekeeper(
         folder: &Path,
@@ -44,17 +60,27 @@ impl Server {
         upstream: SocketAddr,
         settings: &str,
     ) -> Result<(Server, String), String> {
-        let binary = binary()?;
+        Server::gatekeeper_of(&binary()?, folder, sync, upstream, settings)
+    }
+
+    /// As [`Server::gatekeeper`], with this binary.
+    pub fn gatekeeper_of(
+        binary: &Path,
+        folder: &Path,
+        sync: &str,
+        upstream: SocketAddr,
+        settings: &str,
+    ) -> Result<(Server, String), String> {
         let (data, config) = (folder.join("data"), folder.join("gatekeeper.toml"));
         fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         fs::write(folder.join("upstream.key"), "sk-upstream").map_err(|error| error.to_string())?;
         let address = free_address();
         let text = toml(folder, &data, sync, address, upstream) + settings;
         fs::write(&config, text).map_err(|error| error.to_string())?;
-        let admin = administrative_key(&binary, &data)?;
+        let admin = administrative_key(binary, &data)?;
         let log = File::create(folder.join("log")).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
-        let mut serve = Command::new(&binary);
+        let mut serve = Command::new(binary);
         serve
             .arg("serve")
             .arg("--config")
@@ -63,10 +89,11 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        let mut server = Server {
-            address,
-            child: serve.spawn().map_err(|error| error.to_string())?,
-        };
+        let child = serve.spawn().map_err(|error| error.to_string())?;
+        let mut server = Server::started(address, child).map_err(|error| {
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            format!("{error}: {log}")
+        })?;
         server.wait_until_ready(&folder.join("log"))?;
         let team = r#"{"name":"bench","models":["*"],"budgets":[{"limit":"1000000","period":"total","action":"block"}]}"#;
         let team = string_field(&server.post("/v1/teams", &admin, team)?, "id")?;
@@ -81,16 +108,21 @@ impl Server {
 
     /// Returns user and system time of the process since its start, in microseconds.
     pub fn cpu_us(&self) -> f64 {
-        stat_us(&format!("/proc/{}/stat", self.child.id()))
+        stat_us(&format!("/proc/{}/stat", self.id()))
             .expect("the server still runs")
             .1
+    }
+
+    /// Id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns CPU time by thread name; threads of the same kind are added up.
     pub fn cpu_us_by_thread(&self) -> BTreeMap<String, f64> {
         let mut threads = BTreeMap::new();
         let tasks =
-            fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server still runs");
+            fs::read_dir(format!("/proc/{}/task", self.id())).expect("the server still runs");
         for task in tasks.flatten() {
             if let Some((name, cpu_us)) = stat_us(&task.path().join("stat").to_string_lossy()) {
                 *threads
@@ -199,7 +231,8 @@ fn toml(
     upstream: SocketAddr,
 ) -> String {
     format!(
-        "listen = \"{listen}\"\ndata = \"{}\"\nworkers = 1\n[ledger]\nsync = \"{sync}\"\n[providers.up]\ntype = \"openai_compatible\"\n\
+        "listen = \"{listen}\"\ndata = \"{}\"\nworkers = 1\n[limits]\nconnections_max = 11000\n\
+         connections_per_address_max = 11000\n[ledger]\nsync = \"{sync}\"\n[providers.up]\ntype = \"openai_compatible\"\n\
          base_url = \"http://{upstream}/v1\"\napi_key = \"file:{key}\"\nprice = {{ input = \"1.00\", output = \"5.00\" }}\n\
          models = [\"m-small\"]\n[providers.other]\ntype = \"anthropic\"\nbase_url = \"http://{upstream}/v1\"\n\
          api_key = \"file:{key}\"\nprice = {{ input = \"1.00\", output = \"5.00\" }}\nmodels = [\"c-small\"]\n",
@@ -227,7 +260,7 @@ fn administrative_key(binary: &Path, data: &Path) -> Result<String, String> {
     })
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
     listener
         .local_addr()

@@ -107,7 +107,10 @@ impl Subject {
 
 /// Middle of the values of a figure.
 pub fn median_of(turns: &[TurnFigures], figure: impl Fn(&TurnFigures) -> f64) -> f64 {
-    let mut values: Vec<f64> = turns.iter().map(figure).collect();
+    median_of_values(turns.iter().map(figure).collect())
+}
+
+pub fn median_of_values(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

@@ -445,7 +445,7 @@ impl Provider {
                 self.base_url,
                 path.replace("{model}", &path_segment(model))
             ),
-            _ => format!("{}{path}", self.base_url),
+            _ => [&self.base_url, path].concat(),
         }
     }
 }

@@ -17,8 +17,9 @@ pub fn read(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Reque
     shape::check(&body).map_err(|excess| {
         ApiError::invalid(format!("the body {excess}; send a smaller conversation"))
     })?;
-    let object = RawObject::read(&body).map_err(|flaw| unreadable("the body", &flaw))?;
-    let fields = RequestBody::new(&body, &object);
+    let read = RawObject::read_text(&body);
+    let (object, text) = read.map_err(|flaw| unreadable("the body", &flaw))?;
+    let fields = RequestBody::new(text, &object);
     let dialect = match operation {
         Operation::Conversation => actual_dialect(dialect, &fields),
         Operation::Embeddings | Operation::TokenCount => dialect,

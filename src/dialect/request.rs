@@ -1,7 +1,10 @@
 //! A request as read once, shallowly, from its bytes: all that policy, routing and the ceiling need, and the readers of single
 //! fields that the dialects share. Must never echo content, and never change or copy the body.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use serde::de::DeserializeOwned;
 
 use crate::dialect::name::{Dialect, Operation};
@@ -78,14 +81,18 @@ impl Request {
 
     /// Longest lifetime of cache writes that the body names. A text in the conversation cannot have unescaped quotes.
     pub fn cache_lifetime(&self) -> CacheLifetime {
-        let names = |text: &[u8]| memchr::memmem::find(&self.body, text).is_some();
-        if names(b"\"12h\"") || names(b"\"24h\"") {
-            CacheLifetime::HalfDay
-        } else if names(b"\"1h\"") {
-            CacheLifetime::Hour
-        } else {
-            CacheLifetime::Shortest
+        static HOURS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"h\""));
+        let mut longest = CacheLifetime::Shortest;
+        for end in HOURS.find_iter(&self.body) {
+            let before = &self.body[..end];
+            if before.ends_with(b"\"12") || before.ends_with(b"\"24") {
+                return CacheLifetime::HalfDay;
+            }
+            if before.ends_with(b"\"1") {
+                longest = CacheLifetime::Hour;
+            }
         }
+        longest
     }
 
     /// Raw value of a top-level field.
@@ -144,17 +151,17 @@ pub(super) fn invalid_field(field: &str, what: &str) -> ApiError {
 
 /// A body during the shallow read.
 pub(super) struct RequestBody<'b> {
-    pub(super) bytes: &'b [u8],
+    pub(super) text: &'b str,
     object: &'b RawObject,
 }
 
 impl<'b> RequestBody<'b> {
-    pub(super) fn new(bytes: &'b [u8], object: &'b RawObject) -> RequestBody<'b> {
-        RequestBody { bytes, object }
+    pub(super) fn new(text: &'b str, object: &'b RawObject) -> RequestBody<'b> {
+        RequestBody { text, object }
     }
 
     pub(super) fn raw(&self, field: &str) -> Option<&'b str> {
-        self.object.value(self.bytes, field)
+        self.object.value_in(self.text, field)
     }
 
     /// The value, unless it is absent, null or empty.

@@ -15,6 +15,7 @@ pub mod creation;
 pub mod declaration;
 pub mod egress;
 pub mod event;
+pub mod header_list;
 pub mod id;
 pub mod image_type;
 pub mod input_bound;

@@ -10,6 +10,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
 use crate::domain::attribution::Tag;
 use crate::domain::event::{Flags, HoldId};
+use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
@@ -95,13 +96,13 @@ pub(super) enum NoReply {
     /// no attempt was made
     Refused(ApiError),
     /// the last attempt's error, with its headers
-    Failed(ApiError, Vec<(String, String)>),
+    Failed(ApiError, HeaderList),
 }
 
 /// The last failed attempt.
 struct LastFailure {
     failure: Box<AttemptFailure>,
-    headers: Vec<(String, String)>,
+    headers: HeaderList,
 }
 
 impl AttemptRunner {
@@ -134,7 +135,7 @@ impl AttemptRunner {
                     continue;
                 }
             };
-            let headers = attempt.failure_headers();
+            let head = attempt.facts_of_failure();
             let sent = exchange::run(attempt, client, routed.headers.clone(), guard.clone());
             let failure = match sent.await {
                 Outcome::Reply(reply) => return Ok(Some(reply)),
@@ -146,6 +147,7 @@ impl AttemptRunner {
                 self.exchange.log_failure(&failure, routed.id);
             }
             let is_own = failure.class == FailureClass::Gateway;
+            let headers = head.headers();
             failed = Some(LastFailure { failure, headers });
             if is_own {
                 break;

@@ -63,6 +63,14 @@ impl BodySender {
         self.chunks.send(chunk).await.map_err(|_| BodyAborted)
     }
 
+    /// Sends if there is room; else returns the chunk, or nothing if the client is gone.
+    pub fn offer(&self, chunk: Bytes) -> Result<(), Option<Bytes>> {
+        self.chunks.try_send(chunk).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(chunk) => Some(chunk),
+            mpsc::error::TrySendError::Closed(_) => None,
+        })
+    }
+
     /// Sends without waiting; `false` if the client is gone.
     pub fn try_send(&self, chunk: Bytes) -> bool {
         !matches!(

@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::domain::api_error::ApiError;
+use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::gateway::capture;
 use crate::gateway::reply::Reply;
@@ -10,7 +11,7 @@ use crate::store::captures::CaptureDraft;
 /// A call that ended without a reply: its error, and the headers of the attempt if there was one.
 pub(super) struct FailedCall {
     pub error: ApiError,
-    headers: Vec<(String, String)>,
+    headers: HeaderList,
     /// of a captured call with a record
     draft: Option<Box<CaptureDraft>>,
 }
@@ -18,7 +19,7 @@ pub(super) struct FailedCall {
 impl FailedCall {
     pub fn with_draft(
         error: ApiError,
-        headers: Vec<(String, String)>,
+        headers: HeaderList,
         draft: Option<Box<CaptureDraft>>,
     ) -> Box<FailedCall> {
         Box::new(FailedCall {

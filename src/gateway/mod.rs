@@ -224,7 +224,8 @@ impl Gateway {
         let began = std::time::Instant::now();
         let trace = self.trace(id, &mut call);
         let mut refused = None;
-        let reply = match self.journey(client, call, id).await {
+        // boxed, because each future around it would move it once more
+        let reply = match Box::pin(self.journey(client, call, id)).await {
             Ok(reply) => reply,
             Err(failed) => {
                 let code = failed.error.code;
@@ -285,7 +286,7 @@ impl Gateway {
             self.start_mirror(plan, &routed, client);
         }
         let ended = if is_unmetered {
-            self.attempts.run_unmetered(&routed, client, guard).await
+            Box::pin(self.attempts.run_unmetered(&routed, client, guard)).await
         } else {
             replaceable::run(&self.attempts, &routed, client, guard).await
         };

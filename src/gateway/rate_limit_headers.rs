@@ -3,11 +3,22 @@
 use std::num::NonZeroU32;
 
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::header_list::HeaderList;
 use crate::domain::limit::{Allowance, Gauge};
 use crate::meter::{Measure, RateLimitHit};
 
 /// Beginning of the rate limit headers, the vendor's and the gateway's.
 const RATE_LIMIT: &str = "x-ratelimit-";
+const REQUEST_HEADERS: [&str; 3] = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+];
+const TOKEN_HEADERS: [&str; 3] = [
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+];
 /// Beginning of the vendor's headers once the gateway sends its own.
 const OF_UPSTREAM: &str = "x-gatekeeper-upstream-ratelimit-";
 
@@ -36,15 +47,15 @@ pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
 }
 
 /// Adds the gateway's headers; the vendor's get another name.
-pub(super) fn put_headers(headers: &mut Vec<(String, String)>, allowance: &Allowance) {
+pub(super) fn put_headers(headers: &mut HeaderList, allowance: &Allowance) {
     for (name, _) in headers.iter_mut() {
         if let Some(rest) = name.strip_prefix(RATE_LIMIT) {
-            *name = format!("{OF_UPSTREAM}{rest}");
+            *name = format!("{OF_UPSTREAM}{rest}").into();
         }
     }
-    for (what, gauge) in [
-        ("requests", allowance.requests),
-        ("tokens", allowance.tokens),
+    for ([of_limit, of_remaining, of_reset], gauge) in [
+        (REQUEST_HEADERS, allowance.requests),
+        (TOKEN_HEADERS, allowance.tokens),
     ] {
         let Some(Gauge {
             limit,
@@ -54,12 +65,9 @@ pub(super) fn put_headers(headers: &mut Vec<(String, String)>, allowance: &Allow
         else {
             continue;
         };
-        headers.push((format!("{RATE_LIMIT}limit-{what}"), limit.to_string()));
-        headers.push((
-            format!("{RATE_LIMIT}remaining-{what}"),
-            remaining.to_string(),
-        ));
-        headers.push((format!("{RATE_LIMIT}reset-{what}"), duration(reset_ms)));
+        headers.push((of_limit.into(), limit.to_string()));
+        headers.push((of_remaining.into(), remaining.to_string()));
+        headers.push((of_reset.into(), duration(reset_ms)));
     }
 }
 
@@ -151,8 +159,8 @@ mod tests {
             remaining: 59,
             reset_ms: 1_000,
         };
-        let name = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut headers = vec![
+        let name = |name: &'static str, value: &str| (name.into(), value.to_owned());
+        let mut headers: HeaderList = vec![
             name("x-ratelimit-remaining-tokens", "5"),
             name("retry-after", "1"),
         ];

@@ -1,5 +1,7 @@
 //! Reply to the listener: status, headers, and a body that is whole or a stream.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::dialect::{self, Dialect};
@@ -7,6 +9,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::budget::Remainder;
 use crate::domain::cache::{CacheNote, CacheOutcome};
 use crate::domain::event::HoldId;
+use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
@@ -24,7 +27,7 @@ pub enum Body {
 
 pub struct Reply {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
+    pub headers: HeaderList,
     pub body: Body,
 }
 
@@ -34,16 +37,12 @@ pub const REQUEST_ID: &str = "x-gatekeeper-request-id";
 const SHOULD_RETRY: &str = "x-should-retry";
 
 /// Header by which SDKs do not repeat what the gateway has repeated in vain.
-pub(super) fn no_retry() -> (String, String) {
-    (SHOULD_RETRY.to_owned(), "false".to_owned())
+pub(super) fn no_retry() -> (Cow<'static, str>, String) {
+    (SHOULD_RETRY.into(), "false".into())
 }
 
 /// Adds the headers that name the deployment and the attempt.
-pub(super) fn put_attempt(
-    headers: &mut Vec<(String, String)>,
-    id: HoldId,
-    deployment: &Deployment,
-) {
+pub(super) fn put_attempt(headers: &mut HeaderList, id: HoldId, deployment: &Deployment) {
     headers.push(("x-gatekeeper-model".into(), header_text(&deployment.model)));
     headers.push((
         "x-gatekeeper-provider".into(),
@@ -54,18 +53,17 @@ pub(super) fn put_attempt(
 
 /// Text of a client or a configuration as the value of a header, which has no control characters.
 fn header_text(text: &str) -> String {
+    let is_control = |byte: u8| byte.is_ascii_control();
+    if text.is_ascii() && !text.bytes().any(is_control) {
+        return text.to_owned();
+    }
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
 }
 
 /// Adds the headers of an answer of the cache: the deployment that gave it, no attempt, no cost.
-pub(super) fn put_kept(
-    headers: &mut Vec<(String, String)>,
-    id: RequestId,
-    provider: &str,
-    model: &str,
-) {
+pub(super) fn put_kept(headers: &mut HeaderList, id: RequestId, provider: &str, model: &str) {
     headers.push((REQUEST_ID.into(), id.to_string()));
     headers.push(("x-gatekeeper-model".into(), header_text(model)));
     headers.push(("x-gatekeeper-provider".into(), header_text(provider)));
@@ -74,7 +72,7 @@ pub(super) fn put_kept(
 }
 
 /// Adds the remainder of the tightest budget and its reset.
-pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Option<Remainder>) {
+pub(super) fn put_remainder(headers: &mut HeaderList, remainder: Option<Remainder>) {
     let Some(Remainder { left, resets_at_ms }) = remainder else {
         return;
     };
@@ -108,32 +106,29 @@ impl Reply {
 
     /// Tells the outcome of the lookup in the cache.
     pub(super) fn with_cache(mut self, note: &CacheNote) -> Reply {
-        let mut put = |name: &str, value: String| {
-            self.headers
-                .push((format!("x-gatekeeper-cache{name}"), value));
-        };
-        put("", note.outcome.as_str().to_owned());
+        let mut put = |name: &'static str, value: String| self.headers.push((name.into(), value));
+        put("x-gatekeeper-cache", note.outcome.as_str().to_owned());
         if note.outcome == CacheOutcome::Bypass {
-            put("-reason", note.reason.clone());
+            put("x-gatekeeper-cache-reason", note.reason.clone());
         }
         if !note.outcome.is_hit() {
             return self;
         }
-        put("-age", (note.age_ms / 1_000).to_string());
+        put("x-gatekeeper-cache-age", (note.age_ms / 1_000).to_string());
         if let Some(entry) = note.entry {
-            put("-entry", entry.to_string());
+            put("x-gatekeeper-cache-entry", entry.to_string());
         }
         if let Some(similarity) = note.similarity {
-            put("-similarity", similarity.to_string());
+            put("x-gatekeeper-cache-similarity", similarity.to_string());
         }
-        put("-saved-usd", note.saved.to_string());
+        put("x-gatekeeper-cache-saved-usd", note.saved.to_string());
         self
     }
 
     /// Head of an answered call: forwarded headers of the upstream, and the deployment that answered.
     pub(super) fn answered(
         status: u16,
-        mut headers: Vec<(String, String)>,
+        mut headers: HeaderList,
         id: HoldId,
         deployment: &Deployment,
     ) -> Reply {
@@ -149,7 +144,7 @@ impl Reply {
     /// An error in the dialect of the endpoint.
     pub fn refusal(dialect: Dialect, error: &ApiError, id: RequestId) -> Reply {
         let id = id.to_string();
-        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let mut headers = vec![("content-type".into(), "application/json".into())];
         if error.code.is_final() {
             headers.push((SHOULD_RETRY.into(), "false".into()));
         }

@@ -22,7 +22,28 @@ pub struct TextSize {
 
 /// Learned bytes per output token, by provider and model.
 #[derive(Default)]
-pub struct Estimates(Mutex<HashMap<String, f64>>);
+pub struct Estimates(Mutex<Learned>);
+
+#[derive(Default)]
+struct Learned {
+    by_provider: HashMap<String, HashMap<String, f64>>,
+    models: usize,
+}
+
+impl Learned {
+    fn ratio(&mut self, provider: &str, model: &str) -> Option<&mut f64> {
+        self.by_provider.get_mut(provider)?.get_mut(model)
+    }
+
+    /// Keeps the first ratio of a model, while there is room.
+    fn insert(&mut self, provider: &str, model: &str, ratio: f64) {
+        if self.models < MODELS_MAX {
+            let models = self.by_provider.entry(provider.to_owned()).or_default();
+            models.insert(model.to_owned(), ratio);
+            self.models += 1;
+        }
+    }
+}
 
 impl Estimates {
     /// Updates the ratio from a complete response and its reported output tokens.
@@ -34,24 +55,17 @@ impl Estimates {
         let observed =
             (plain as f64 / tokens as f64).clamp(BYTES_PER_TOKEN_MIN, BYTES_PER_TOKEN_MAX);
         let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = learned.len() >= MODELS_MAX;
-        let name = format!("{provider}/{model}");
-        match learned.get_mut(&name) {
+        match learned.ratio(provider, model) {
             Some(ratio) => *ratio += (observed - *ratio) * 0.1,
-            None if !full => {
-                learned.insert(name, observed);
-            }
-            None => {}
+            None => learned.insert(provider, model, observed),
         }
     }
 
     /// Estimated tokens of a text, rounded up.
     pub fn tokens(&self, provider: &str, model: &str, text: TextSize) -> u64 {
-        let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ratio = learned
-            .get(&format!("{provider}/{model}"))
-            .copied()
-            .unwrap_or(BYTES_PER_TOKEN_DEFAULT);
+        let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ratio = learned.ratio(provider, model).copied();
+        let ratio = ratio.unwrap_or(BYTES_PER_TOKEN_DEFAULT);
         let plain = text.bytes.saturating_sub(text.cjk_chars * 3);
         (plain as f64 / ratio).ceil() as u64 + text.cjk_chars
     }

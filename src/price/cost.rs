@@ -215,7 +215,9 @@ fn token_lines(
         listed_pico: rate,
         card: Some(card.clone()),
     };
-    counts.map(line)
+    counts
+        .filter(|(_, count, rate)| *count > 0 && *rate > 0)
+        .map(line)
 }
 
 /// Class, count and rate.

@@ -416,7 +416,7 @@ impl CredentialStyle {
             CredentialStyle::None => None,
             CredentialStyle::Bearer | CredentialStyle::BearerOrSigned(_) => Some((
                 "authorization",
-                Secret::new(format!("Bearer {}", key.expose())),
+                Secret::new(["Bearer ", key.expose()].concat()),
             )),
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
             CredentialStyle::ApiKey => Some(("api-key", key.clone())),

@@ -2,10 +2,10 @@
 
 use actix_web::HttpRequest;
 
-/// First value of a header; `None` if it is absent or no text.
+/// First value of a header, by its name in lower case; `None` if it is absent or no text.
 pub(super) fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
-    request
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
+    let mut headers = request.headers().iter();
+    // a request has few headers: comparing their names costs less than parsing and hashing this one
+    let found = headers.find(|(present, _)| present.as_str() == name);
+    found.and_then(|(_, value)| value.to_str().ok())
 }

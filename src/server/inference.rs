@@ -70,8 +70,9 @@ async fn read_call(
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         })
         .collect();
-    let tag = request.headers().get(TAG_HEADER);
-    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let mut all = request.headers().iter();
+    let tag = all.find(|(name, _)| name.as_str() == TAG_HEADER);
+    let header = |name: &str| extract::header(request, name);
     let timeouts = gateway::read_timeouts(header);
     Ok(Call {
         dialect,
@@ -79,7 +80,7 @@ async fn read_call(
         credential,
         address: extract::client_address(request),
         headers,
-        tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+        tag: tag.map(|(_, value)| Bytes::copy_from_slice(value.as_bytes())),
         timeouts,
         cache: worker
             .gateway
@@ -206,9 +207,7 @@ pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let error = ApiError::new(ErrorCode::UpgradeRefused, message);
     let worker = Worker::of(&request);
     let mut refusal = worker.gateway.refuse(Dialect::Chat, &error);
-    refusal
-        .headers
-        .push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
+    refusal.headers.push(("upgrade".into(), "HTTP/1.1".into()));
     respond::reply(worker, Dialect::Chat, refusal)
 }
 
@@ -225,7 +224,7 @@ pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) ->
         (credential.as_deref(), extract::client_address(&request)),
         error,
     );
-    let allow = ("allow".to_owned(), allowed.to_owned());
+    let allow = ("allow".into(), allowed.to_owned());
     refusal.headers.push(allow);
     respond::reply(worker, dialect, refusal)
 }

@@ -1,6 +1,8 @@
 //! Replies to HTTP: the only place that turns a refusal into a status. Takes replies of the gateway, returns responses;
 //! decides nothing. A reply that HTTP cannot carry becomes an error of the API's table, never one of actix-web's.
 
+use std::borrow::Cow;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -29,8 +31,8 @@ pub(super) fn refusal(worker: &Worker, dialect: Dialect, error: &ApiError) -> Ht
 /// `None`: the status or a header is invalid in HTTP.
 fn response(reply: Reply) -> Option<HttpResponse> {
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).ok()?);
-    for (name, value) in &reply.headers {
-        response.append_header(header(name, value)?);
+    for (name, value) in reply.headers {
+        response.append_header(header(name, &value)?);
     }
     Some(match reply.body {
         Body::Whole(bytes) => response.body(bytes),
@@ -43,11 +45,15 @@ fn response(reply: Reply) -> Option<HttpResponse> {
     })
 }
 
-fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+fn header(name: Cow<'static, str>, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let parsed = match &name {
+        // constants are not copied
+        Cow::Borrowed(name) => Some(HeaderName::from_static(name)),
+        Cow::Owned(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
+    };
     let header = parsed.zip(HeaderValue::from_str(value).ok());
     if header.is_none() {
-        tracing::error!(header = name, "invalid response header");
+        tracing::error!(header = %name, "invalid response header");
     }
     header
 }

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use actix_rt::task::JoinHandle;
+use foldhash::fast::RandomState;
 
 use super::connection::{ClientTls, TlsFileError};
 use crate::domain::egress::ConnectionConfig;
@@ -15,7 +16,7 @@ use crate::domain::egress::ConnectionConfig;
 struct Kind {
     tls: ClientTls,
     /// by authority
-    pools: HashMap<String, Pool>,
+    pools: HashMap<String, Pool, RandomState>,
 }
 
 struct Pool {
@@ -51,7 +52,7 @@ impl Drop for PooledCall {
 
 pub(super) struct Pools {
     idle_max: Duration,
-    kinds: RefCell<HashMap<ConnectionConfig, Kind>>,
+    kinds: RefCell<HashMap<ConnectionConfig, Kind, RandomState>>,
     sweeper: RefCell<Option<JoinHandle<()>>>,
 }
 
@@ -74,19 +75,22 @@ impl Pools {
     ) -> Result<(awc::Client, PooledCall), TlsFileError> {
         let authority = authority(url);
         let mut kinds = self.kinds.borrow_mut();
+        let known = kinds
+            .get(destination)
+            .and_then(|kind| kind.pools.get(authority));
+        if let Some(pool) = known {
+            return Ok(pool.begin());
+        }
         if !kinds.contains_key(destination) {
             let kind = Kind {
                 tls: load()?,
-                pools: HashMap::new(),
+                pools: HashMap::default(),
             };
             kinds.insert(destination.clone(), kind);
         }
         let kind = kinds
             .get_mut(destination)
             .expect("the kind was found or inserted");
-        if let Some(pool) = kind.pools.get(authority) {
-            return Ok(pool.begin());
-        }
         let pool = Pool {
             client: build(&kind.tls),
             usage: Rc::new(PoolUsage {

@@ -1,8 +1,9 @@
 //! Response of an upstream: status, selected headers, and the body as received, decoded where the upstream compressed it although
 //! it was asked not to. A truncated chunked body is indistinguishable from a complete one here; the dialect detects it.
 
+use std::borrow::Cow;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use awc::error::PayloadError;
 use awc::http::StatusCode;
@@ -13,6 +14,7 @@ use futures_util::{Stream, StreamExt};
 use super::error::TransportError;
 use super::pools::PooledCall;
 use crate::compression::{BodyDecoder, UnknownCoding};
+use crate::domain::header_list::HeaderList;
 
 type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
@@ -20,7 +22,7 @@ type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 pub struct IncomingResponse {
     pub status: u16,
     /// the selected headers, names in lower case
-    pub headers: Vec<(String, String)>,
+    pub headers: HeaderList,
     chunks: ChunkStream,
     /// bytes of the content-length not received yet
     outstanding: Option<u64>,
@@ -41,7 +43,11 @@ impl IncomingResponse {
             .iter()
             .filter(|(name, _)| keep(name.as_str()))
             .filter_map(|(name, value)| {
-                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+                let name = match name.as_str() {
+                    "content-type" => Cow::Borrowed("content-type"),
+                    other => Cow::Owned(other.to_owned()),
+                };
+                Some((name, value.to_str().ok()?.to_owned()))
             });
         let coding = response.headers().get(CONTENT_ENCODING);
         let coding = coding.map_or("", |value| value.to_str().unwrap_or("?"));
@@ -66,7 +72,7 @@ impl IncomingResponse {
         let chunks = futures_util::stream::once(std::future::ready(Ok(body)));
         IncomingResponse {
             status,
-            headers: vec![("content-type".to_owned(), content_type.to_owned())],
+            headers: vec![("content-type".into(), content_type.to_owned())],
             chunks: Box::pin(chunks.fuse()),
             outstanding: None,
             decoder: Ok(None),
@@ -82,6 +88,16 @@ impl IncomingResponse {
 
     /// Returns the next chunk, decoded, `None` at the end. Fails if no data arrives for `idle_ms`. Cancel-safe.
     pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
+        self.next_until(idle_ms, None).await
+    }
+
+    /// As [`Self::next`], but waits no longer than to the deadline: one timer serves both. The caller asks the clock which of them it
+    /// was.
+    pub async fn next_until(
+        &mut self,
+        idle_ms: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Bytes>, TransportError> {
         loop {
             let decoder = self.decoder.as_mut();
             let decoder = decoder.map_err(|error| TransportError::Exchange(error.to_string()))?;
@@ -91,7 +107,7 @@ impl IncomingResponse {
             {
                 return Ok(Some(piece));
             }
-            let received = self.receive(idle_ms).await?;
+            let received = self.receive(idle_ms, deadline).await?;
             match (received, &mut self.decoder) {
                 (Some(bytes), Ok(Some(decoder))) => decoder.push(bytes),
                 (None, Ok(Some(decoder))) => {
@@ -106,8 +122,16 @@ impl IncomingResponse {
     }
 
     /// Returns the next chunk as it comes.
-    async fn receive(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
-        let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
+    async fn receive(
+        &mut self,
+        idle_ms: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Bytes>, TransportError> {
+        let mut wait = Duration::from_millis(idle_ms);
+        if let Some(deadline) = deadline {
+            wait = wait.min(deadline.saturating_duration_since(Instant::now()));
+        }
+        let next = tokio::time::timeout(wait, self.chunks.next());
         match next
             .await
             .map_err(|_| TransportError::IdleTimeout(idle_ms))?

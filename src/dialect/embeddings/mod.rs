@@ -37,7 +37,7 @@ pub(super) fn read_request(body: &RequestBody<'_>) -> Result<RequestFields, ApiE
         user: body.text("user"),
         audio_output: false,
         input: InputBound {
-            text_bytes: body.bytes.len() as u64,
+            text_bytes: body.text.len() as u64,
             prompts,
             ..InputBound::default()
         },

@@ -122,7 +122,7 @@ impl<'b> InputBoundReader<'b> {
     }
 
     pub(super) fn finish(mut self) -> InputBound {
-        self.bound.text_bytes = (self.body.bytes.len() as u64).saturating_sub(self.media_bytes);
+        self.bound.text_bytes = (self.body.text.len() as u64).saturating_sub(self.media_bytes);
         self.bound
     }
 }

@@ -11,6 +11,8 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
+use crate::dialect::wire::reader::Reader;
+
 /// Reader of selected fields of an object.
 pub(crate) trait FieldVisitor {
     /// Takes exactly one value from `map`: the field's. Called twice for a duplicate field.
@@ -28,19 +30,36 @@ pub(crate) trait FieldVisitor {
     fn end(&mut self) {}
 }
 
-/// Reads a complete JSON text: an object, or each object of an array. On an error starts again from `start` with half surrogates
-/// (`"\ud83d"`, left by truncated emoji and accepted by most parsers) replaced by spaces.
+/// Reads a complete JSON text: an object, or each object of an array. What the scanner does not take is for serde_json to judge. On an
+/// error starts again from `start` with half surrogates (`"\ud83d"`, left by truncated emoji and accepted by most parsers) replaced
+/// by spaces.
 pub(crate) fn read<R: FieldVisitor + Clone>(
     start: &R,
     text: &[u8],
 ) -> Result<R, serde_json::Error> {
+    if let Ok(reader) = read_scanned(start.clone(), text) {
+        return Ok(reader);
+    }
     read_strictly(start.clone(), text).or_else(|flaw| match without_surrogates(text) {
         Some(mended) => read_strictly(start.clone(), &mended),
         None => Err(flaw),
     })
 }
 
-fn read_strictly<R: FieldVisitor>(mut reader: R, text: &[u8]) -> Result<R, serde_json::Error> {
+pub(super) fn read_scanned<R: FieldVisitor>(
+    mut reader: R,
+    text: &[u8],
+) -> Result<R, serde_json::Error> {
+    let mut json = Reader::new(text);
+    ElementsSeed(&mut reader).deserialize(&mut json)?;
+    json.end()?;
+    Ok(reader)
+}
+
+pub(super) fn read_strictly<R: FieldVisitor>(
+    mut reader: R,
+    text: &[u8],
+) -> Result<R, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(text);
     ElementsSeed(&mut reader).deserialize(&mut json)?;
     json.end()?;

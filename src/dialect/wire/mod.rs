@@ -7,6 +7,8 @@ pub(crate) mod eventstream;
 pub(crate) mod framing;
 pub(crate) mod json;
 pub(crate) mod raw_object;
+mod reader;
+mod scanner;
 pub(crate) mod shape;
 pub(crate) mod splice;
 pub(crate) mod sse;

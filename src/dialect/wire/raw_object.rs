@@ -10,6 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::dialect::wire::json::Name;
+use crate::dialect::wire::scanner::{DEPTH_MAX, Scanner};
 
 /// Several times the number of top-level fields of any dialect.
 const MEMBERS_MAX: usize = 512;
@@ -58,6 +59,11 @@ pub(crate) enum RawObjectError {
 
 impl RawObject {
     pub(crate) fn read(bytes: &[u8]) -> Result<RawObject, RawObjectError> {
+        RawObject::read_text(bytes).map(|(object, _)| object)
+    }
+
+    /// Reads the object, and returns its text, which is UTF-8.
+    pub(crate) fn read_text(bytes: &[u8]) -> Result<(RawObject, &str), RawObjectError> {
         let open = match bytes
             .iter()
             .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
@@ -68,32 +74,31 @@ impl RawObject {
         };
         let text = std::str::from_utf8(bytes)
             .map_err(|flaw| RawObjectError::NotUtf8(flaw.valid_up_to()))?;
-        let mut list = Vec::with_capacity(16);
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = json
-            .deserialize_map(Collect {
-                text,
-                list: &mut list,
-            })
-            .and_then(|()| json.end());
-        if list.len() > MEMBERS_MAX {
-            return Err(RawObjectError::TooMany);
-        }
-        read.map_err(|flaw| RawObjectError::at(&flaw))?;
+        let list = match scanned(text, open) {
+            Some(list) => list,
+            None => judged(text)?,
+        };
         let members = RawObject { open, list };
         members
             .duplicate(text)
             .map_or(Ok(()), |name| Err(RawObjectError::Duplicate(name)))?;
-        Ok(members)
+        Ok((members, text))
     }
 
     /// Raw value of a field.
     pub(crate) fn value<'t>(&self, text: &'t [u8], name: &str) -> Option<&'t str> {
-        let member = self
-            .list
-            .iter()
-            .find(|member| member.name(text) == name.as_bytes())?;
-        std::str::from_utf8(&text[member.value.clone()]).ok()
+        std::str::from_utf8(&text[self.span(text, name)?]).ok()
+    }
+
+    /// Raw value of a field of a text that is known to be UTF-8.
+    pub(crate) fn value_in<'t>(&self, text: &'t str, name: &str) -> Option<&'t str> {
+        text.get(self.span(text.as_bytes(), name)?)
+    }
+
+    fn span(&self, text: &[u8], name: &str) -> Option<Range<usize>> {
+        let mut members = self.list.iter();
+        let member = members.find(|member| member.name(text) == name.as_bytes())?;
+        Some(member.value.clone())
     }
 
     fn duplicate(&self, text: &str) -> Option<String> {
@@ -106,6 +111,57 @@ impl RawObject {
         let twice = names.windows(2).find(|pair| pair[0] == pair[1])?[0];
         Some(printable_name(&String::from_utf8_lossy(twice)))
     }
+}
+
+/// Fields of an object as the scanner finds them; `None` leaves the text to serde_json.
+fn scanned(text: &str, open: usize) -> Option<Vec<RawField>> {
+    let mut scanner = Scanner::new(text.as_bytes(), open + 1);
+    let mut list = Vec::with_capacity(16);
+    if scanner.peek()? == b'}' {
+        scanner.token();
+        return scanner.end().map(|()| list);
+    }
+    loop {
+        let name = scanned_name(&mut scanner, text)?;
+        scanner.peek()?;
+        let start = scanner.at();
+        scanner.skip_value(DEPTH_MAX)?;
+        let value = start..scanner.at();
+        list.push(RawField { name, value });
+        match scanner.token()? {
+            b',' if list.len() < MEMBERS_MAX => {}
+            b'}' => return scanner.end().map(|()| list),
+            _ => return None,
+        }
+    }
+}
+
+/// A name and its colon.
+fn scanned_name(scanner: &mut Scanner<'_>, text: &str) -> Option<FieldName> {
+    scanner.expect(b'"')?;
+    let span = scanner.string()?;
+    scanner.expect(b':')?;
+    if !span.has_escapes {
+        return Some(FieldName::Plain(span.start..span.end));
+    }
+    let quoted = text.get(span.start - 1..=span.end)?;
+    serde_json::from_str(quoted).ok().map(FieldName::Escaped)
+}
+
+/// Fields of an object as serde_json finds them.
+fn judged(text: &str) -> Result<Vec<RawField>, RawObjectError> {
+    let mut list = Vec::with_capacity(16);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let collect = Collect {
+        text,
+        list: &mut list,
+    };
+    let read = json.deserialize_map(collect).and_then(|()| json.end());
+    if list.len() > MEMBERS_MAX {
+        return Err(RawObjectError::TooMany);
+    }
+    read.map_err(|flaw| RawObjectError::at(&flaw))?;
+    Ok(list)
 }
 
 impl RawField {
@@ -236,6 +292,22 @@ mod tests {
                 .join(",")
         );
         assert_eq!(flaw(many.as_bytes()), RawObjectError::TooMany);
+    }
+
+    #[test]
+    fn scanned_fields_are_those_that_serde_json_finds() {
+        for text in crate::dialect::wire::reader::samples() {
+            let Ok(text) = std::str::from_utf8(&text) else {
+                continue;
+            };
+            let is_blank = |byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+            let open = text.find('{');
+            let open = open.filter(|open| text[..*open].bytes().all(is_blank));
+            if let Some(scanned) = open.and_then(|open| scanned(text, open)) {
+                let judged = judged(text).map(|list| format!("{list:?}"));
+                assert_eq!(judged, Ok(format!("{scanned:?}")), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -186,8 +186,9 @@ pub fn parse(event: &[u8]) -> Fields<'_> {
 
 /// Lines that are not empty.
 fn lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
-    event
-        .split(|byte| matches!(byte, b'\n' | b'\r'))
+    let mut start = 0;
+    let ends = memchr::memchr2_iter(b'\n', b'\r', event).chain([event.len()]);
+    ends.map(move |end| &event[std::mem::replace(&mut start, end + 1)..end])
         .filter(|line| !line.is_empty())
 }
 

@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::dialect::{Dialect, Operation};
 use crate::domain::attempt::FailureClass;
 use crate::domain::cache::CachePolicy;
+use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::gateway::Gateway;
 use crate::gateway::access::Access;
@@ -54,7 +55,7 @@ pub struct DrillOutcome {
     pub form: DrillForm,
     pub request: Option<RequestId>,
     pub status: u16,
-    pub headers: Vec<(String, String)>,
+    pub headers: HeaderList,
     pub body: Bytes,
     pub took_ms: u64,
 }

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use crate::dialect::Request;
 use crate::domain::api_error::ApiError;
-use crate::domain::event::Flags;
+use crate::domain::budget::Remainder;
+use crate::domain::event::{Flags, HoldId};
+use crate::domain::header_list::HeaderList;
+use crate::domain::limit::Allowance;
 use crate::gateway::admission::plan::GrantedAdmission;
 use crate::gateway::caching::recorder::CacheAttempt;
 use crate::gateway::exchange::context::ExchangeContext;
@@ -17,6 +20,7 @@ use crate::gateway::request::embeddings::NativeEmbeddings;
 use crate::gateway::request::translate::TranslatedRequest;
 use crate::gateway::{rate_limit_headers, reply};
 use crate::provider::Endpoint;
+use crate::route::Deployment;
 use crate::upstream::Fetcher;
 
 pub(in crate::gateway) struct AdmittedAttempt {
@@ -102,15 +106,34 @@ impl AdmittedAttempt {
         Ok(())
     }
 
-    /// Headers of a failed attempt: the deployment that was asked, and what budgets and rate limits have left.
-    pub fn failure_headers(&self) -> Vec<(String, String)> {
-        let mut headers = Vec::new();
+    /// Facts for the headers of the reply, should the attempt fail.
+    pub fn facts_of_failure(&self) -> FailedHead {
         let grant = &self.hold.grant;
-        if let Some(allowance) = &grant.allowance {
+        FailedHead {
+            id: grant.id,
+            deployment: self.hold.facts.deployment.clone(),
+            allowance: grant.allowance,
+            remainder: grant.remainder,
+        }
+    }
+}
+
+/// Head of the reply to a failed attempt: the deployment that was asked, and what budgets and rate limits have left.
+pub(in crate::gateway) struct FailedHead {
+    id: HoldId,
+    deployment: Arc<Deployment>,
+    allowance: Option<Allowance>,
+    remainder: Option<Remainder>,
+}
+
+impl FailedHead {
+    pub fn headers(&self) -> HeaderList {
+        let mut headers = Vec::new();
+        if let Some(allowance) = &self.allowance {
             rate_limit_headers::put_headers(&mut headers, allowance);
         }
-        reply::put_attempt(&mut headers, grant.id, &self.hold.facts.deployment);
-        reply::put_remainder(&mut headers, grant.remainder);
+        reply::put_attempt(&mut headers, self.id, &self.deployment);
+        reply::put_remainder(&mut headers, self.remainder);
         headers
     }
 }

@@ -131,8 +131,8 @@ async fn reply_with(
     let receipt = failure::settle(hold, Status::Ok)?;
     let durable = hold.wait_until_durable(receipt.sequence).await;
     durable.map_err(failure::durability)?;
-    let content_type = ("content-type".to_owned(), "application/json".to_owned());
-    let mut reply = reply_head(hold, 200, &[content_type]);
+    let content_type = ("content-type".into(), "application/json".into());
+    let mut reply = reply_head(hold, 200, vec![content_type]);
     let cost = ("x-gatekeeper-cost-usd".into(), receipt.cost.to_string());
     reply.headers.push(cost);
     reply::put_remainder(&mut reply.headers, receipt.remainder);

@@ -337,7 +337,8 @@ impl OpenHold {
         }
         let is_estimate = result.flags.has(Flags::ESTIMATED);
         let over = is_estimate && bill.total > facts.ceiling && !facts.guessed;
-        let bill = match self.reported_bill().filter(|_| over) {
+        let reported = over.then(|| self.reported_bill()).flatten();
+        let bill = match reported {
             // reported usage is booked whole, whatever it costs
             Some(reported) if reported.total >= facts.ceiling => reported,
             // an estimate may be wrong, but never costs more than the ceiling

@@ -40,12 +40,12 @@ pub(super) async fn next_step(
     idle_ms: u64,
     deadline: Instant,
 ) -> ReadStep {
-    let next = tokio::time::timeout_at(deadline.into(), incoming.next(idle_ms));
     // the deadline also ends an upstream that always has more to send
-    let (false, Ok(next)) = (deadline <= Instant::now(), next.await) else {
+    if deadline <= Instant::now() {
         return ReadStep::Late;
-    };
-    match next {
+    }
+    match incoming.next_until(idle_ms, Some(deadline)).await {
+        Err(TransportError::IdleTimeout(_)) if deadline <= Instant::now() => ReadStep::Late,
         Err(error) => ReadStep::Transport(error),
         Ok(Some(bytes)) => match stream.push(bytes) {
             Ok(()) => classify(stream),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::dialect::{self, Dialect, UpstreamError};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
+use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::gateway::exchange::failure;
 use crate::gateway::exchange::hold::OpenHold;
@@ -47,7 +48,7 @@ pub(super) async fn settle(
         Ok(receipt) => receipt,
         Err(failure) => return failure,
     };
-    let mut head = reply_head(&hold, status, &headers);
+    let mut head = reply_head(&hold, status, headers);
     reply::put_remainder(&mut head.headers, receipt.remainder);
     rejection.with_reply(rejected, head, hold.grant.id.request)
 }
@@ -55,7 +56,7 @@ pub(super) async fn settle(
 const LATE: &str = "the upstream's reason did not come in time";
 
 /// Status and headers of a response.
-type ResponseHead = (u16, Vec<(String, String)>);
+type ResponseHead = (u16, HeaderList);
 
 /// An upstream's rejection, decoded.
 pub(super) struct UpstreamRejection {

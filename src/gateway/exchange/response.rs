@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dialect::{Framing, ResponseStream};
+use crate::domain::header_list::HeaderList;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::hold::OpenHold;
 use crate::gateway::inflight::InflightGuard;
@@ -30,9 +31,8 @@ impl UpstreamResponse {
     }
 }
 
-/// Reply head for a response of the upstream: its forwarded headers, and those of the gateway.
-pub(super) fn reply_head(hold: &OpenHold, status: u16, upstream: &[(String, String)]) -> Reply {
-    let mut headers = upstream.to_vec();
+/// Reply head for a response of the upstream: its forwarded `headers`, and those of the gateway.
+pub(super) fn reply_head(hold: &OpenHold, status: u16, mut headers: HeaderList) -> Reply {
     if let Some(allowance) = &hold.grant.allowance {
         rate_limit_headers::put_headers(&mut headers, allowance);
     }

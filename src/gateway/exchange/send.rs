@@ -41,9 +41,8 @@ pub(super) async fn send(
     let (client_dialect, upstream_dialect) = (attempt.request.dialect, attempt.endpoint.dialect);
     if !(200..300).contains(&incoming.status) {
         let hold = attempt.hold;
-        return rejection::settle(hold, client_dialect, upstream_dialect, incoming, guard)
-            .await
-            .into();
+        let settled = rejection::settle(hold, client_dialect, upstream_dialect, incoming, guard);
+        return Box::pin(settled).await.into();
     }
     let response = UpstreamResponse {
         framing: attempt.endpoint.framing,

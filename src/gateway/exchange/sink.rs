@@ -125,6 +125,11 @@ impl Sink {
 }
 
 async fn send(client: &BodySender, chunk: Bytes, stall: Duration) -> Result<(), SinkEnd> {
+    // only a slow client needs a timer
+    let chunk = match client.offer(chunk) {
+        Ok(()) => return Ok(()),
+        Err(waiting) => waiting.ok_or(SinkEnd::ClientGone)?,
+    };
     match tokio::time::timeout(stall, client.send(chunk)).await {
         Ok(Ok(())) => Ok(()),
         _ => Err(SinkEnd::ClientGone),

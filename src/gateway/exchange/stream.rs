@@ -132,7 +132,11 @@ impl StreamRelay {
 
     /// Head of the reply.
     fn head(&self) -> Reply {
-        let mut reply = reply_head(&self.hold, self.incoming.status, &self.incoming.headers);
+        let mut reply = reply_head(
+            &self.hold,
+            self.incoming.status,
+            self.incoming.headers.clone(),
+        );
         reply::put_remainder(&mut reply.headers, self.hold.grant.remainder);
         put_output_cap(&mut reply, &self.hold);
         reply

@@ -17,7 +17,7 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
     let UpstreamResponse {
         mut hold,
         context,
-        incoming,
+        mut incoming,
         mut stream,
         streamed,
         mut guard,
@@ -25,7 +25,7 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
     } = response;
     let (bytes_max, deadline) = (context.limits.answer_bytes_max, hold.call_deadline());
     let deadlines = hold.facts.deadlines;
-    let (status, headers) = (incoming.status, incoming.headers.clone());
+    let (status, headers) = (incoming.status, std::mem::take(&mut incoming.headers));
     // until it is decoded, everything received counts as text of the response
     let received = |bytes| hold.delivered.text_bytes = bytes as u64;
     let body = tokio::select! {
@@ -52,7 +52,7 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
     let receipt = failure::settle(&mut hold, Status::Ok)?;
     let durable = hold.wait_until_durable(receipt.sequence).await;
     durable.map_err(failure::durability)?;
-    let mut reply = reply_head(&hold, status, &headers);
+    let mut reply = reply_head(&hold, status, headers);
     let cost = ("x-gatekeeper-cost-usd".into(), receipt.cost.to_string());
     reply.headers.push(cost);
     reply::put_remainder(&mut reply.headers, receipt.remainder);

@@ -129,7 +129,7 @@ fn head(routed: &RoutedRequest, found: &FoundAnswer, grant: &HoldGrant) -> Reply
         true => "text/event-stream",
         false => "application/json",
     };
-    let mut headers = vec![("content-type".to_owned(), content_type.to_owned())];
+    let mut headers = vec![("content-type".into(), content_type.to_owned())];
     if routed.request.streamed {
         headers.push(("cache-control".into(), "no-cache".into()));
     }

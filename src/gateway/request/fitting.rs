@@ -93,6 +93,7 @@ impl<'a> Fitter<'a> {
 
     /// Endpoint that takes this body of the model in place of this one.
     pub fn endpoint_for(self, body: &[u8]) -> Option<&'static Endpoint> {
+        self.deployment.provider.preset.limits?;
         let body = std::str::from_utf8(body).ok()?;
         let name = self.with(|table, target| table.served_at(target, body))??;
         self.endpoint_of(name)
@@ -111,7 +112,9 @@ impl<'a> Fitter<'a> {
             body,
             changed: Vec::new(),
         };
-        let Ok(text) = std::str::from_utf8(&body) else {
+        let has_limits = self.deployment.provider.preset.limits.is_some();
+        let text = has_limits.then(|| std::str::from_utf8(&body));
+        let Some(Ok(text)) = text else {
             return Ok(unchanged(body));
         };
         let Some(fit) = self.with(|table, target| table.fit(target, text)) else {

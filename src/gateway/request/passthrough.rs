@@ -47,8 +47,10 @@ impl Passthrough<'_> {
 
     /// Inline images with the labels of their bytes, and the paths of the labels that changed.
     fn labeled(self, body: Bytes) -> (Bytes, Vec<String>) {
+        if !has_media(self.request) {
+            return (body, Vec::new());
+        }
         let text = std::str::from_utf8(&body).ok();
-        let text = text.filter(|_| has_media(self.request));
         match text.and_then(limits::relabel) {
             Some((labeled, paths)) => (labeled.into(), paths),
             None => (body, Vec::new()),

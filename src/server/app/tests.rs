@@ -165,7 +165,7 @@ async fn reply_that_http_cannot_carry_is_an_error_of_the_table() {
     let worker = worker(&instance);
     let invalid_head = |status, name: &str, value: &str| Reply {
         status,
-        headers: vec![(name.to_owned(), value.to_owned())],
+        headers: vec![(name.to_owned().into(), value.to_owned())],
         body: Body::Whole(web::Bytes::from_static(b"paid")),
     };
     for (dialect, kind) in [

@@ -46,7 +46,7 @@ pub(super) trait StoredValue: Sized {
     }
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = Vec::with_capacity(512);
         bytes.push(Self::VERSION);
         self.encode_row(&mut bytes).map_err(unreadable::<Self>)?;
         Ok(bytes)
