@@ -173,7 +173,7 @@ async fn read(body: Body) -> Bytes {
 
 fn outcome(
     call: &DrillCall,
-    (status, headers, body): (u16, Vec<(String, String)>, Bytes),
+    (status, headers, body): (u16, HeaderList, Bytes),
     took_ms: u64,
 ) -> DrillOutcome {
     let id = headers.iter().find(|(name, _)| name == REQUEST_ID);
