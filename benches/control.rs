@@ -81,6 +81,7 @@ fn populate(instance: &Instance, teams: usize, users: usize) {
     }
     let provider = json!({"name": "lan", "type": "openai_compatible", "base_url": "http://127.0.0.1:9/v1", "price": "free", "models": ["n"]});
     owner.call("POST", "/v1/providers", &provider);
+    owner.call("POST", "/v1/teams", &json!({"name": "callers"}));
 }
 
 /// Times of one kind of work.
@@ -167,7 +168,7 @@ fn measure_list(instance: &Instance, keys: usize) {
 
 /// Connection of a new key.
 fn caller(instance: &Instance, name: &str) -> (Connection, String) {
-    let key = json!({"name": name, "team": "changed", "budget_limit": "1000"});
+    let key = json!({"name": name, "team": "callers", "budget_limit": "1000"});
     let key = instance.owner().call("POST", "/v1/keys", &key);
     let secret = key["key"].as_str().expect("a secret");
     let id = key["id"].as_str().expect("an id");
