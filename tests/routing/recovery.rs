@@ -1,16 +1,17 @@
 //! Deployments that die and heal: out of the rotation within a second, back within one probe interval, whatever became of the probes
 //! before. Figure: time that a failover adds.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::fixture::{Fixture, rejection};
+use super::fixture::{Fixture, chat, rejection};
+use crate::harness::client::Response;
 use crate::harness::gate::Gate;
-use crate::harness::model;
-use crate::harness::print_figure;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
+use crate::harness::{model, print_figure, wait_until};
 
 const ORDERED: &str = "[limits]\nprobe_interval_s = 3\n\
     [routes.smart]\nstrategy = \"ordered\"\ntargets = [\"a/m-small\", \"b/m-small\"]\n";
@@ -28,6 +29,12 @@ impl Fixture {
     fn health_of_a(&self) -> Value {
         let health = self.gateway.admin().get("/v1/routes/smart/health");
         health.assert_status(200).json()["deployments"][0].clone()
+    }
+
+    /// A call in a thread of its own.
+    fn spawn(&self, streamed: bool) -> JoinHandle<Response> {
+        let (user, body) = (self.user(), chat("smart", streamed));
+        std::thread::spawn(move || user.post("/v1/chat/completions", &body))
     }
 
     /// Calls until the breaker of `a` opens.
@@ -81,21 +88,19 @@ fn probe_that_hangs_does_not_keep_a_healed_deployment_away() {
         .a
         .respond_with(model::with_usage(10, 20).held_by(&gate));
     fixture.gateway.clock.advance_ms(3_000);
-    std::thread::scope(|scope| {
-        let hung = scope.spawn(|| fixture.call("smart").assert_status(200).status);
-        fixture.a.wait_for_requests(6);
-        assert_eq!(fixture.health_of_a()["state"], "half_open");
-        fixture.call("smart").assert_status(200);
-        assert_eq!(fixture.a.request_count(), 6, "one probe per interval");
-        fixture.a.respond_with(model::with_usage(10, 20));
-        fixture.gateway.clock.advance_ms(3_000);
-        fixture.call("smart").assert_status(200);
-        fixture.call("smart").assert_status(200);
-        assert_eq!(fixture.a.request_count(), 8);
-        assert_eq!(fixture.health_of_a()["state"], "closed");
-        gate.open();
-        assert_eq!(hung.join().expect("answered"), 200);
-    });
+    let hung = fixture.spawn(false);
+    fixture.a.wait_for_requests(6);
+    assert_eq!(fixture.health_of_a()["state"], "half_open");
+    fixture.call("smart").assert_status(200);
+    assert_eq!(fixture.a.request_count(), 6, "one probe per interval");
+    fixture.a.respond_with(model::with_usage(10, 20));
+    fixture.gateway.clock.advance_ms(3_000);
+    fixture.call("smart").assert_status(200);
+    fixture.call("smart").assert_status(200);
+    assert_eq!(fixture.a.request_count(), 8);
+    assert_eq!(fixture.health_of_a()["state"], "closed");
+    gate.open();
+    hung.join().expect("answered").assert_status(200);
 }
 
 #[test]
@@ -111,17 +116,16 @@ fn deployment_is_back_with_the_first_content_of_a_long_stream() {
         .a
         .respond_with(model::with_usage(10, 20).held_after(4, &gate));
     fixture.gateway.clock.advance_ms(3_000);
-    std::thread::scope(|scope| {
-        let long = scope.spawn(|| fixture.stream("smart").assert_status(200).text());
-        crate::harness::wait_until("the deployment is back", || {
-            fixture.health_of_a()["state"] == "closed"
-        });
-        fixture.a.respond_with(model::with_usage(10, 20));
-        fixture.call("smart").assert_status(200);
-        assert_eq!(fixture.a.request_count(), 7);
-        gate.open();
-        assert!(long.join().expect("answered").contains("[DONE]"));
+    let long = fixture.spawn(true);
+    wait_until("the deployment is back", || {
+        fixture.health_of_a()["state"] == "closed"
     });
+    fixture.a.respond_with(model::with_usage(10, 20));
+    fixture.call("smart").assert_status(200);
+    assert_eq!(fixture.a.request_count(), 7);
+    gate.open();
+    let long = long.join().expect("answered");
+    assert!(long.text().contains("[DONE]"), "{}", long.text());
 }
 
 #[test]
@@ -131,19 +135,17 @@ fn answer_that_began_before_a_limit_does_not_end_the_pause_that_the_vendor_asks_
     fixture
         .a
         .respond_with(model::with_usage(10, 20).held_by(&gate));
-    std::thread::scope(|scope| {
-        let early = scope.spawn(|| fixture.call("smart").assert_status(200).status);
-        fixture.a.wait_for_requests(1);
-        let limited = rejection(429, "rate_limit_exceeded", "slow down");
-        fixture.a.respond_with(limited.header("retry-after", "30"));
-        fixture.call("smart").assert_status(200);
-        gate.open();
-        assert_eq!(early.join().expect("answered"), 200);
-    });
+    let early = fixture.spawn(false);
+    fixture.a.wait_for_requests(1);
+    let limited = rejection(429, "rate_limit_exceeded", "slow down");
+    fixture.a.respond_with(limited.header("retry-after", "30"));
+    fixture.call("smart").assert_status(200);
+    gate.open();
+    early.join().expect("answered").assert_status(200);
     let health = fixture.health_of_a();
     assert_eq!(
         (&health["state"], &health["cooldown_ms"]),
-        (&"open".into(), &30_000.into())
+        (&json!("open"), &json!(30_000))
     );
     fixture.gateway.clock.advance_ms(29_000);
     fixture.call("smart").assert_status(200);
