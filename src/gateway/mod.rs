@@ -29,6 +29,7 @@ mod mirror;
 mod mirror_plan;
 mod mirror_stats;
 mod origin;
+mod parts;
 mod price_list;
 mod rate_limit_headers;
 mod replaceable;
@@ -41,17 +42,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
-use crate::auth::denials::Denials;
-use crate::auth::directory::{Caller, DirectoryCell};
-use crate::cache::{CacheCell, ResponseCache};
+use crate::auth::directory::Caller;
+use crate::cache::ResponseCache;
 use crate::config::{Config, Limits, Provider};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Operation, Request};
-use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
-use crate::domain::attribution::{Pseudonyms, Tag};
+use crate::domain::attribution::Tag;
 use crate::domain::event::Flags;
 use crate::domain::id::RequestId;
 use crate::domain::time::Time;
@@ -84,16 +81,14 @@ use crate::gateway::mirror::Mirrors;
 use crate::gateway::mirror_plan::MirrorPlan;
 pub use crate::gateway::mirror_stats::MirrorStats;
 use crate::gateway::origin::RequestOrigin;
+pub use crate::gateway::parts::GatewayParts;
 pub use crate::gateway::price_list::PricedModel;
 pub use crate::gateway::reply::{Body, REQUEST_ID, Reply};
 use crate::gateway::request::reasoning_memory::ReasoningStore;
 use crate::gateway::request::route_params;
 pub use crate::gateway::resolution::{ResolvedName, ResolvedTarget};
-use crate::meter::{Ceilings, Ledger};
-use crate::route::{HealthChange, Moment, RouteCell, mix};
+use crate::route::{Moment, RouteCell, mix};
 use crate::store::captures::Captures;
-use crate::store::reasoning_memory::ReasoningMemory;
-use crate::store::seal::SealKey;
 use crate::trace::{RequestTrace, Tracer};
 use crate::upstream::Client;
 
@@ -101,28 +96,6 @@ use crate::upstream::Client;
 const PROVIDER_TEST_MS_MAX: u64 = 10_000;
 /// Text per token, where bounds of tokens per minute count a call before its usage is known.
 const BYTES_PER_TOKEN: u64 = 3;
-
-/// Parts of the process that the gateway works with.
-pub struct GatewayParts {
-    pub directory: Arc<DirectoryCell>,
-    pub ledger: Arc<Ledger>,
-    pub pseudonyms: Pseudonyms,
-    /// delivery of budget alerts
-    pub alerts: mpsc::Sender<Alert>,
-    /// delivery of alerts of deployments
-    pub deployment_alerts: mpsc::Sender<HealthChange>,
-    pub denials: Arc<Denials>,
-    pub tracer: Arc<Tracer>,
-    pub ceilings: Arc<Ceilings>,
-    pub seal_key: SealKey,
-    /// `None`: provider state that the client's dialect cannot carry is lost
-    pub memory: Option<Arc<ReasoningMemory>>,
-    /// `None`: no answer is kept
-    pub cache: Option<CacheCell>,
-    /// `None`: no call is captured
-    pub captures: Option<Arc<Captures>>,
-    pub time: Arc<Time>,
-}
 
 /// Data plane of one process, shared by all workers.
 pub struct Gateway {

@@ -268,6 +268,11 @@ fn certificate_that_does_not_fit_its_key_leaves_the_old_one_and_is_logged() {
     wait_until("the refusal is logged", || {
         server.log().contains("certificate refused")
     });
+    wait_until("the refusal is audited", || {
+        let mut list = command(&server.folder, "audit");
+        let output = list.args(["tail", "--action", "certificate.*"]).output().expect("the binary runs");
+        String::from_utf8_lossy(&output.stdout).contains("certificate.refused")
+    });
     let mut stream = server.connect(&[root], &[&rustls::version::TLS13]);
     assert_eq!(health(&mut stream).expect("an answer"), "HTTP/1.1 200 OK");
 }
