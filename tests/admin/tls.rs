@@ -270,7 +270,10 @@ fn certificate_that_does_not_fit_its_key_leaves_the_old_one_and_is_logged() {
     });
     wait_until("the refusal is audited", || {
         let mut list = command(&server.folder, "audit");
-        let output = list.args(["tail", "--action", "certificate.*"]).output().expect("the binary runs");
+        let output = list
+            .args(["tail", "--action", "certificate.*"])
+            .output()
+            .expect("the binary runs");
         String::from_utf8_lossy(&output.stdout).contains("certificate.refused")
     });
     let mut stream = server.connect(&[root], &[&rustls::version::TLS13]);

@@ -55,6 +55,8 @@ struct Writer {
 }
 
 impl Writer {
+    /// Never inlined: a profile finds the thread by this name (`tests/instructions/run`).
+    #[inline(never)]
     fn run(mut self) {
         while let Some(work) = self.wal.next_work(self.not_before) {
             // work that only runs changes does not end the pause

@@ -62,6 +62,8 @@ impl Drop for EndGuard {
 }
 
 impl SyncThread {
+    /// Never inlined: a profile finds the thread by this name (`tests/instructions/run`).
+    #[inline(never)]
     fn run(mut self) {
         let _end = EndGuard(self.wal.clone());
         while let Some(due) = self.wal.next_sync() {
