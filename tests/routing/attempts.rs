@@ -1,8 +1,11 @@
 //! Attempts: retries, other targets and fallbacks, with the decision, the records and the bill of each.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::fixture::{Fixture, chat, decisions, rejection};
+use crate::harness::gate::Gate;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::{model, pico};
@@ -200,6 +203,41 @@ fn later_attempt_holds_its_own_budgets_and_without_room_the_first_error_stands()
     fixture.a.respond_with(model::with_usage(10, 20));
     call("smart").assert_status(200);
     call("b/m-small").assert_status(402);
+}
+
+#[test]
+fn later_attempt_never_waits_for_budget_that_another_call_holds() {
+    let mut fixture = Fixture::new(&format!("{TWO}[limits]\nqueue_wait_s = 60\n"));
+    let broken = rejection(500, "server_error", "a broke");
+    fixture.a.respond_with(broken);
+    let gate = Gate::default();
+    fixture
+        .b
+        .respond_with(model::with_usage(10, 20).held_by(&gate));
+    // room for the ceiling of one call to `b`, whose cost leaves room for another
+    let team = fixture
+        .gateway
+        .team(&json!({"name": "one", "models": ["*"], "budgets": [
+        {"limit": "0.00055", "period": "total", "action": "block", "model": "b/*"}]}));
+    let key = fixture.gateway.key_of(&team);
+    let user = fixture.gateway.user(&key);
+    let call = |model: &str| user.post("/v1/chat/completions", &chat(model, false));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| call("b/m-small"));
+        fixture.b.wait_for_requests(1);
+        let start = Instant::now();
+        let refused = call("smart");
+        assert!(refused.assert_status(502).text().contains("a broke"));
+        assert!(start.elapsed() < Duration::from_secs(30), "it waited");
+        gate.open();
+        first.join().expect("an answer").assert_status(200);
+    });
+    call("smart").assert_status(200);
+    assert_eq!(
+        fixture.b.request_count(),
+        2,
+        "room came with the settlement"
+    );
 }
 
 #[test]
