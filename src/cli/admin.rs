@@ -340,14 +340,18 @@ fn failed(error: CallError) -> Failure {
     Failure::runtime(error.to_string())
 }
 
-/// Cursor of the next page of a list; `None` on the last.
+/// Cursor of the next page of a list; `None` on the last. It is the last member of a page of thousands of rows, so its end is read first.
 fn cursor_of(page: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct PageEnd {
         next: Option<String>,
     }
-    let end: Result<PageEnd, _> = serde_json::from_str(page);
-    end.ok()?.next
+    let end = page
+        .rfind("\"next\":")
+        .map(|at| format!("{{{}", &page[at..]));
+    let read = |text: &str| serde_json::from_str::<PageEnd>(text).ok();
+    let end = end.and_then(|end| read(&end)).or_else(|| read(page));
+    end?.next
 }
 
 /// Message of the server with the flag that the member of the body came from.
@@ -389,6 +393,20 @@ fn parse_host(host: &str) -> Result<SocketAddr, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cursor_of_a_page_is_that_of_the_list_and_of_no_row() {
+        for (page, cursor) in [
+            (r#"{"data":[{"next":"row"}],"next":"list"}"#, Some("list")),
+            (r#"{"data":[],"next":"list","total":2}"#, Some("list")),
+            (r#"{"next":"list","data":[{"next":"row"}]}"#, Some("list")),
+            (r#"{"data":[{"name":"\"next\":1"}],"next":null}"#, None),
+            (r#"{"data":[{"next":"row"}]}"#, None),
+            ("no page", None),
+        ] {
+            assert_eq!(cursor_of(page).as_deref(), cursor, "{page}");
+        }
+    }
 
     #[test]
     fn url_host_must_be_an_ip_address() {
