@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use load::Load;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use servers::Server;
-use streams::{SHAPES, StreamFigures, StreamSubject, resident_mb};
+use streams::{SHAPES, StreamFigures, StreamSubject};
 use subject::{Counts, Subject, TurnFigures, calibrate, median_of, median_of_values};
 
 /// Requests a second of the open loop.
@@ -90,11 +90,8 @@ fn run(counts: &Counts) {
         counts.requests, counts.connections, counts.rounds
     );
     for subject in &streamed {
-        let name = subject.name;
-        println!(
-            "FIGURE memory of {name} at idle, MB: {:.0}",
-            resident_mb(&subject.server)
-        );
+        let (name, idle_mb) = (subject.name, subject.idle_mb);
+        println!("FIGURE memory of {name} at idle, MB: {idle_mb:.0}");
     }
     let before = calibrate();
     for paced in &mut subjects {
@@ -188,10 +185,10 @@ fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
     (paced.collect(), streamed)
 }
 
-/// Streams: CPU time per event with the floor's of the same round, times to the first event, memory.
+/// Streams: CPU time per event with the floor's of the same round, times to the first content, memory.
 fn report_streams(subjects: &[StreamSubject]) {
     println!(
-        "\n| streams | subject | CPU µs/event | × floor-work | first event p50 ms | p99 ms | memory MB |\n\
+        "\n| streams | subject | CPU µs/event | × floor-work | first content p50 ms | p99 ms | memory MB |\n\
          |---:|---|---:|---:|---:|---:|---:|"
     );
     let floor = &subjects[0];
@@ -209,7 +206,7 @@ fn report_streams(subjects: &[StreamSubject]) {
                 median_of_values(ratios.collect()),
                 median(|turn| turn.first_p50_ms),
                 median(|turn| turn.first_p99_ms),
-                median(|turn| turn.resident_mb),
+                subject.memory_mb(number),
             );
         }
     }
@@ -223,7 +220,7 @@ fn assert_memory(subjects: &[StreamSubject]) {
         let Some(release) = release.filter(|_| number < shapes()) else {
             continue;
         };
-        let mb = release.median(number, |turn| turn.resident_mb);
+        let mb = release.memory_mb(number);
         let streams = SHAPES[number].streams;
         println!("FIGURE memory with {streams} streams, MB: {mb:.0} (bar {mb_max})");
         assert!(

@@ -1,4 +1,4 @@
-//! Many open streams at once: CPU time per event, time to the first event and memory of the server. Each stream has a connection of
+//! Many open streams at once: CPU time per event, time to the first content and memory of the server. Each stream has a connection of
 //! its own; they begin one after the other within `spread`, and the upstream paces their events.
 
 use std::net::SocketAddr;
@@ -16,6 +16,8 @@ use super::subject::median_of_values;
 
 /// Time limit of a turn.
 const TURN_MAX: Duration = Duration::from_secs(120);
+/// Content of the upstream's events.
+const FIRST_CONTENT: &[u8] = b" before";
 /// Interval between two looks at the server's memory.
 const SAMPLE: Duration = Duration::from_millis(200);
 
@@ -55,6 +57,8 @@ pub struct StreamSubject {
     pub name: &'static str,
     pub server: Rc<Server>,
     pub key: String,
+    /// memory of the server before any turn
+    pub idle_mb: f64,
     pub turns: Vec<Vec<StreamFigures>>,
 }
 
@@ -63,13 +67,15 @@ pub struct StreamFigures {
     pub event_us: f64,
     pub first_p50_ms: f64,
     pub first_p99_ms: f64,
-    pub resident_mb: f64,
+    /// growth of the server's memory during the turn
+    pub growth_mb: f64,
 }
 
 impl StreamSubject {
     pub fn new(name: &'static str, server: Rc<Server>, key: &str, shapes: usize) -> StreamSubject {
         StreamSubject {
             name,
+            idle_mb: resident_mb(&server),
             server,
             key: key.to_owned(),
             turns: vec![Vec::new(); shapes],
@@ -80,6 +86,12 @@ impl StreamSubject {
         for (shape, turns) in SHAPES.into_iter().zip(&mut self.turns) {
             turns.push(measure(&self.server, &self.key, shape));
         }
+    }
+
+    /// Memory with the streams of a shape: that at idle and the largest growth. What other turns left behind does not count.
+    pub fn memory_mb(&self, shape: usize) -> f64 {
+        let growths = self.turns[shape].iter().map(|turn| turn.growth_mb);
+        self.idle_mb + growths.fold(0.0, f64::max)
     }
 
     pub fn median(&self, shape: usize, figure: impl Fn(&StreamFigures) -> f64) -> f64 {
@@ -93,8 +105,8 @@ fn measure(server: &Server, key: &str, shape: StreamShape) -> StreamFigures {
         shape.pace_ms * 1_000 + shape.events
     );
     let request = Rc::new(request_bytes(server.address, key, "m-small", &fields));
-    let before = server.cpu_us();
-    let (first, resident_mb) = run(server, &request, shape);
+    let (before, before_mb) = (server.cpu_us(), resident_mb(server));
+    let (first, most_mb) = run(server, &request, shape);
     // includes the posting of these calls by the writer thread
     std::thread::sleep(Duration::from_millis(500));
     let events = (shape.streams * shape.events) as f64;
@@ -102,11 +114,11 @@ fn measure(server: &Server, key: &str, shape: StreamShape) -> StreamFigures {
         event_us: (server.cpu_us() - before) / events,
         first_p50_ms: first.value_at_quantile(0.50) as f64 / 1e3,
         first_p99_ms: first.value_at_quantile(0.99) as f64 / 1e3,
-        resident_mb,
+        growth_mb: most_mb - before_mb,
     }
 }
 
-/// Times to the first event in microseconds, and the most memory that the server had.
+/// Times to the first content in microseconds, and the most memory that the server had.
 fn run(server: &Server, request: &Rc<Vec<u8>>, shape: StreamShape) -> (Histogram<u64>, f64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -146,7 +158,7 @@ fn run(server: &Server, request: &Rc<Vec<u8>>, shape: StreamShape) -> (Histogram
 }
 
 /// Resident memory of a server.
-pub fn resident_mb(server: &Server) -> f64 {
+fn resident_mb(server: &Server) -> f64 {
     let path = format!("/proc/{}/status", server.id());
     let status = std::fs::read_to_string(path).expect("the server still runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -156,7 +168,8 @@ pub fn resident_mb(server: &Server) -> f64 {
         / 1_000.0
 }
 
-/// Reads one stream to its end and returns the microseconds to its first event.
+/// Reads one stream to its end and returns the microseconds to its first content, which a gateway that may still replace the stream
+/// holds the events before back for.
 async fn read_stream(address: SocketAddr, request: Rc<Vec<u8>>, due: Instant) -> u64 {
     tokio::time::sleep_until(due.into()).await;
     let start = Instant::now();
@@ -178,12 +191,12 @@ async fn read_stream(address: SocketAddr, request: Rc<Vec<u8>>, due: Instant) ->
             .expect("the server answers");
         let text = String::from_utf8_lossy(&buffer);
         assert!(count > 0, "the connection ended within a stream: {text}");
-        if first_us.is_none() && memchr::memmem::find(&buffer, b"data: ").is_some() {
+        if first_us.is_none() && memchr::memmem::find(&buffer, FIRST_CONTENT).is_some() {
             assert!(text.starts_with("HTTP/1.1 200"), "{text}");
             first_us = Some(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
     }
     let end = memchr::memmem::find(&buffer, b"[DONE]");
     assert!(end.is_some(), "the stream ended without [DONE]");
-    first_us.expect("a stream has an event")
+    first_us.expect("a stream has content")
 }
