@@ -40,10 +40,10 @@ use subject::{Counts, Subject, TurnFigures, calibrate, median_of, median_of_valu
 
 /// Requests a second of the open loop.
 const PACE: f64 = 500.0;
-/// The yardstick, and the subject whose memory has bars.
+/// Yardstick of all ratios.
 const FLOOR: &str = "floor-work";
 const RELEASE: &str = "release, os";
-/// The packaged build.
+/// Packaged build, whose memory has bars.
 const DIST: &str = "dist, os";
 
 /// A subject with its turns of the open loop; those of the closed loop are in it.

@@ -57,7 +57,7 @@ impl Connection {
         (status.expect("a status"), body)
     }
 
-    /// The same for JSON; asserts success.
+    /// Sends JSON, asserts a status of success and returns the JSON of the answer.
     pub fn call(&mut self, method: &str, path: &str, body: &Value) -> Value {
         let (status, text) = self.send(method, path, &body.to_string());
         assert!(status < 300, "{method} {path}: {status} {text}");

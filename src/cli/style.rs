@@ -124,7 +124,7 @@ impl Style {
         }
     }
 
-    /// The same for a plain decimal.
+    /// Renders a plain decimal as an amount of money: every digit with `--exact`.
     pub fn money_text(&self, text: &str) -> String {
         let amount = Money::parse_signed(text);
         amount.map_or_else(|_| text.to_owned(), |amount| self.amount(amount))
@@ -199,7 +199,7 @@ impl Style {
         self.day_text(&cell(value))
     }
 
-    /// The same for an instant as text.
+    /// Renders the day of an instant in RFC 3339, or of a date; the whole text with `--exact`.
     pub fn day_text(&self, text: &str) -> String {
         if self.exact {
             return text.to_owned();
@@ -271,7 +271,7 @@ pub fn percent(part: &Value, whole: &Value) -> Option<u64> {
     percent_of(part.as_str()?, whole.as_str()?)
 }
 
-/// The same of plain decimals.
+/// Used part of a limit in percent, of two plain decimals; `None`: no amounts, or a limit of zero.
 pub fn percent_of(part: &str, whole: &str) -> Option<u64> {
     let pico = |text: &str| Some(Money::parse_signed(text).ok()?.pico());
     let (part, whole) = (pico(part)?, pico(whole)?);

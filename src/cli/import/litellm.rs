@@ -226,7 +226,7 @@ impl Translator {
         }
         if text("mode") == Some("default_off") {
             self.caches = false;
-            let text = "cache_params: default_off has no counterpart; clients opt out with cache-control: no-store";
+            let text = "cache_params: mode default_off has no counterpart, so no answer is kept; set `cache` on single routes";
             self.remarks.add(node, text);
         }
     }

@@ -57,7 +57,7 @@ enum RelayEnd {
 }
 
 impl StreamRelay {
-    /// In a box: the futures that own a relay hold it twice, and would be copied with it.
+    /// Boxed relay: each future that owns one holds it twice, as its argument and as its variable.
     pub fn new(response: UpstreamResponse) -> Box<StreamRelay> {
         let UpstreamResponse {
             hold,
