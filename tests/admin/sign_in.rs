@@ -168,6 +168,9 @@ fn disabled_user_loses_all_sessions() {
     bob.get("/v1/teams").assert_status(200);
     bob.post("/v1/teams", &json!({"name": "eng"}))
         .assert_status(403);
+    // not used while the user is disabled, when a look at it would already end it
+    let idle = fixture.sign_in("bob@example.com", PASSWORD);
+    let idle = fixture.with_cookie(idle.assert_status(200));
     let path = format!("/v1/users/{id}");
     admin
         .patch(&path, &json!({"disabled": true}))
@@ -180,6 +183,7 @@ fn disabled_user_loses_all_sessions() {
         .patch(&path, &json!({"disabled": false}))
         .assert_status(200);
     bob.get("/v1/teams").assert_status(401);
+    idle.get("/v1/teams").assert_status(401);
 }
 
 #[test]
