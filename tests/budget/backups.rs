@@ -106,7 +106,11 @@ impl Backup {
             .iter()
             .partition(|row| row["flags"] == json!(["orphaned"]));
         for row in &settled {
-            assert_eq!(running.get(&text(row, "id")), Some(row), "booked otherwise than in the running books");
+            assert_eq!(
+                running.get(&text(row, "id")),
+                Some(row),
+                "booked otherwise than in the running books"
+            );
         }
         for row in &open {
             let (id, ceiling) = (text(row, "id"), text(row, "ceiling_usd"));
@@ -128,7 +132,11 @@ impl Backup {
         assert!(open.len() <= CONCURRENCY, "{} calls in flight", open.len());
         // one record for each hold, and one for each settlement
         let (held, settled) = (restored.len() as u64, settled.len() as u64);
-        assert_eq!(self.applied, held + settled, "{held} held, {settled} settled");
+        assert_eq!(
+            self.applied,
+            held + settled,
+            "{held} held, {settled} settled"
+        );
         open.len()
     }
 }

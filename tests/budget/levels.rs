@@ -139,8 +139,7 @@ const RACES: usize = 10;
 fn race_through_all_levels_overspends_no_budget() {
     let upstream = Upstream::start();
     let seeds: Vec<u64> = (0..repetitions("GK_RACE_SEEDS", 5) as u64).collect();
-    let (mut samples_total, mut backups_total) =
-        (SampleCounts::default(), BackupCounts::default());
+    let (mut samples_total, mut backups_total) = (SampleCounts::default(), BackupCounts::default());
     for seeds in seeds.chunks(RACES) {
         let mut gateway = start_gateway(&upstream);
         for seed in seeds {
