@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "sdk"))
 
-from stage import CANARY, ask, free_port, keys, wait_until_ready  # noqa: E402
+from stage import CANARY, ask, free_port, keys, stop, wait_until_ready  # noqa: E402
 from stage import config as config_of  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
@@ -53,11 +52,7 @@ def serving(folder, port, settings):
         wait_until_ready(f"http://127.0.0.1:{port}", server, log)
         yield server.pid, time.monotonic() - start
     finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        stop(server)
 
 
 def ask_about(url, key, text):
