@@ -7,11 +7,11 @@ use super::fixture::{chat, decisions, rejection};
 use crate::harness::client::Response;
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
-use crate::harness::pico;
 use crate::harness::process::{Gatekeeper, Key, Provider};
 use crate::harness::rng::SeededRng;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
+use crate::harness::{pico, wait_until};
 
 const CLASSES: [&str; 11] = [
     "rate_limited",
@@ -194,9 +194,17 @@ impl Scripts {
 
     fn attempts(&self, response: &Response) -> Vec<Value> {
         let id = response.header("x-gatekeeper-request-id").expect("an id");
-        let request = self.gateway.admin().get(&format!("/v1/requests/{id}"));
-        let request = request.assert_status(200).json();
-        request["attempts"].as_array().cloned().unwrap_or_default()
+        let (admin, mut attempts) = (self.gateway.admin(), Vec::new());
+        // on a busy machine the books may be further behind than the call waits for
+        wait_until("the request is booked", || {
+            let request = admin.get(&format!("/v1/requests/{id}"));
+            attempts = request.json()["attempts"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            request.status == 200
+        });
+        attempts
     }
 
     fn billed(&self) -> i128 {
