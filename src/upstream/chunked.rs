@@ -69,7 +69,7 @@ impl ChunkedDecoder {
                     *self = match length {
                         0 => ChunkedDecoder::End,
                         _ if bytes > TRAILER_BYTES_MAX => return Err("trailers too long"),
-                        length => ChunkedDecoder::Trailers(bytes + length),
+                        length => ChunkedDecoder::Trailers(bytes + length + 2),
                     };
                     received.advance(length + 2);
                 }
