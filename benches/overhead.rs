@@ -26,6 +26,7 @@ mod streams;
 #[path = "overhead/subject.rs"]
 mod subject;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -55,10 +56,16 @@ struct PacedSubject {
 impl PacedSubject {
     fn run_turns(&mut self, counts: &Counts) {
         self.subject.run_turn(counts);
-        let requests = (counts.requests / 20).clamp(200, 5_000);
-        self.paced
-            .push(self.subject.measure(counts, requests, Some(PACE)));
+        self.paced.push(
+            self.subject
+                .measure(counts, paced_requests(counts), Some(PACE)),
+        );
     }
+}
+
+/// Requests of a turn of the open loop: four seconds of the default turn.
+fn paced_requests(counts: &Counts) -> usize {
+    (counts.requests / 10).clamp(200, 5_000)
 }
 
 /// Median over the rounds of the CPU time as a multiple of the other's in the same round.
@@ -98,6 +105,9 @@ fn run(counts: &Counts) {
     let before = calibrate();
     for paced in &mut subjects {
         paced.subject.warm_up(counts);
+    }
+    for subject in &mut streamed {
+        subject.warmed_up();
     }
     for round in 1..=counts.rounds {
         for subject in &mut subjects {
@@ -263,25 +273,18 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
             ratio(paced, &floor.paced),
         );
     }
-    for PacedSubject { subject, .. } in subjects {
-        let turns: Vec<String> = subject
-            .turns
-            .iter()
-            .map(|turn| format!("{:.1}", turn.cpu_us))
-            .collect();
-        let all = (counts.requests * counts.rounds) as f64;
-        let threads = subject
-            .threads_us
-            .iter()
-            .filter(|(_, cpu_us)| **cpu_us > 0.0);
-        let threads: Vec<String> = threads
-            .map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / all))
-            .collect();
+    for paced in subjects {
+        let subject = &paced.subject;
         println!(
-            "{} CPU µs/req by round: {}; by thread: {}",
+            "{} CPU µs/req by round: {}; by thread: {}\n  at 500/s by round: {}; by thread: {}",
             subject.name,
-            turns.join(" "),
-            threads.join(", ")
+            by_round(&subject.turns),
+            by_thread(&subject.threads_us, counts.requests * counts.rounds),
+            by_round(&paced.paced),
+            by_thread(
+                &subject.paced_threads_us,
+                paced_requests(counts) * counts.rounds
+            ),
         );
     }
     println!(
@@ -293,6 +296,18 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
         "(CPU of the server process alone, user + sys; medians of {})",
         counts.rounds
     );
+}
+
+fn by_round(turns: &[TurnFigures]) -> String {
+    let turns = turns.iter().map(|turn| format!("{:.1}", turn.cpu_us));
+    turns.collect::<Vec<_>>().join(" ")
+}
+
+/// CPU time by thread, per request, of the threads that worked.
+fn by_thread(threads_us: &BTreeMap<String, f64>, requests: usize) -> String {
+    let busy = threads_us.iter().filter(|(_, cpu_us)| **cpu_us > 0.0);
+    let busy = busy.map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / requests as f64));
+    busy.collect::<Vec<_>>().join(", ")
 }
 
 /// Baseline of the disk: groups of one small record per connection, one `fdatasync` each.
