@@ -1,15 +1,16 @@
 //! Overhead per request and per streamed event, for an upstream called directly, through nginx (where it is installed), a bare
 //! actix→awc relay, *floor-work* (the relay that also hashes the key and reads request and usage), and Gatekeeper with key, budget hold
-//! and ledger (`os`, `disk`), of one or two builds. Closed loop over 64 connections, open loop of 500 requests a second, and 64, 500
-//! and 5,000 streams at once. Every server is a process of its own and only its CPU counts. The subjects alternate, because CPU time
-//! drifts with the host: ratios are those of the same round, and only medians of one run are compared.
+//! and ledger (`os`, `disk`, and budgets on all levels above the key), of one or two builds. Closed loop over 64 connections, open loop
+//! of 500 requests a second, and 64, 500 and 5,000 streams at once. Every server is a process of its own and only its CPU counts. The
+//! subjects alternate, because CPU time drifts with the host: ratios are those of the same round, and only medians of one run are
+//! compared.
 //!
 //! ```text
 //! cargo bench --bench overhead                      20,000 requests per turn, 3 rounds
 //! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
 //! GK_BENCH_STREAMS=64 …                             at most so many streams at once; 5,000 otherwise
 //! GATEKEEPER_BIN=path …                             another binary
-//! GATEKEEPER_DIST_BIN=path …                        a second one, the dist profile
+//! GATEKEEPER_DIST_BIN=path …                        a second one, the packaged build
 //! ```
 //! All traffic is on loopback; every run is bounded in count and time and ends its processes.
 
@@ -26,6 +27,7 @@ mod streams;
 #[path = "overhead/subject.rs"]
 mod subject;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use load::Load;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use servers::Server;
+use servers::{Governance, Server};
 use streams::{SHAPES, StreamFigures, StreamSubject};
 use subject::{Counts, Subject, TurnFigures, calibrate, median_of, median_of_values};
 
@@ -55,10 +57,16 @@ struct PacedSubject {
 impl PacedSubject {
     fn run_turns(&mut self, counts: &Counts) {
         self.subject.run_turn(counts);
-        let requests = (counts.requests / 20).clamp(200, 5_000);
-        self.paced
-            .push(self.subject.measure(counts, requests, Some(PACE)));
+        self.paced.push(
+            self.subject
+                .measure(counts, paced_requests(counts), Some(PACE)),
+        );
     }
+}
+
+/// Requests of a turn of the open loop: four seconds of the default turn.
+fn paced_requests(counts: &Counts) -> usize {
+    (counts.requests / 10).clamp(200, 5_000)
 }
 
 /// Median over the rounds of the CPU time as a multiple of the other's in the same round.
@@ -98,6 +106,9 @@ fn run(counts: &Counts) {
     let before = calibrate();
     for paced in &mut subjects {
         paced.subject.warm_up(counts);
+    }
+    for subject in &mut streamed {
+        subject.warmed_up();
     }
     for round in 1..=counts.rounds {
         for subject in &mut subjects {
@@ -154,22 +165,24 @@ fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
         Err(error) => println!("SKIPPED nginx: {error}"),
     }
     let dist = std::env::var_os("GATEKEEPER_DIST_BIN").map(PathBuf::from);
-    for (name, sync, binary) in [
-        (RELEASE, "os", None),
-        ("release, disk", "disk", None),
-        (DIST, "os", dist.as_deref()),
-        ("dist, disk", "disk", dist.as_deref()),
+    let (team, all_levels) = (Governance::Team, Governance::AllLevels);
+    for (name, sync, binary, governance) in [
+        (RELEASE, "os", None, team),
+        ("release, disk", "disk", None, team),
+        (DIST, "os", dist.as_deref(), team),
+        ("dist, levels", "os", dist.as_deref(), all_levels),
+        ("dist, disk", "disk", dist.as_deref(), team),
     ] {
         let folder = folder.join(name.replace(", ", "-"));
         let started = match binary {
-            Some(binary) => Server::gatekeeper_of(binary, &folder, sync, address, ""),
+            Some(binary) => Server::gatekeeper_of(binary, &folder, sync, address, "", governance),
             None if name.starts_with("dist") => Err("GATEKEEPER_DIST_BIN is not set".to_owned()),
             None => Server::gatekeeper(&folder, sync, address, ""),
         };
         match started {
             Ok((server, key)) => {
                 let server = Rc::new(server);
-                if sync == "os" {
+                if sync == "os" && governance == team {
                     streamed.push(StreamSubject::new(name, server.clone(), &key, shapes()));
                 }
                 servers.push((name, server, key));
@@ -263,25 +276,18 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
             ratio(paced, &floor.paced),
         );
     }
-    for PacedSubject { subject, .. } in subjects {
-        let turns: Vec<String> = subject
-            .turns
-            .iter()
-            .map(|turn| format!("{:.1}", turn.cpu_us))
-            .collect();
-        let all = (counts.requests * counts.rounds) as f64;
-        let threads = subject
-            .threads_us
-            .iter()
-            .filter(|(_, cpu_us)| **cpu_us > 0.0);
-        let threads: Vec<String> = threads
-            .map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / all))
-            .collect();
+    for paced in subjects {
+        let subject = &paced.subject;
         println!(
-            "{} CPU µs/req by round: {}; by thread: {}",
+            "{} CPU µs/req by round: {}; by thread: {}\n  at 500/s by round: {}; by thread: {}",
             subject.name,
-            turns.join(" "),
-            threads.join(", ")
+            by_round(&subject.turns),
+            by_thread(&subject.threads_us, counts.requests * counts.rounds),
+            by_round(&paced.paced),
+            by_thread(
+                &subject.paced_threads_us,
+                paced_requests(counts) * counts.rounds
+            ),
         );
     }
     println!(
@@ -293,6 +299,18 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
         "(CPU of the server process alone, user + sys; medians of {})",
         counts.rounds
     );
+}
+
+fn by_round(turns: &[TurnFigures]) -> String {
+    let turns = turns.iter().map(|turn| format!("{:.1}", turn.cpu_us));
+    turns.collect::<Vec<_>>().join(" ")
+}
+
+/// CPU time by thread, per request, of the threads that worked.
+fn by_thread(threads_us: &BTreeMap<String, f64>, requests: usize) -> String {
+    let busy = threads_us.iter().filter(|(_, cpu_us)| **cpu_us > 0.0);
+    let busy = busy.map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / requests as f64));
+    busy.collect::<Vec<_>>().join(", ")
 }
 
 /// Baseline of the disk: groups of one small record per connection, one `fdatasync` each.

@@ -20,6 +20,8 @@ const TURN_MAX: Duration = Duration::from_secs(120);
 const FIRST_CONTENT: &[u8] = b" before";
 /// Interval between two looks at the server's memory.
 const SAMPLE: Duration = Duration::from_millis(200);
+/// Time after which a gateway has given back the code of its start.
+const AFTER_START: Duration = Duration::from_secs(3);
 
 /// Streams of a turn.
 #[derive(Clone, Copy)]
@@ -57,8 +59,10 @@ pub struct StreamSubject {
     pub name: &'static str,
     pub server: Rc<Server>,
     pub key: String,
-    /// memory of the server before any turn
+    /// memory of the server before any request
     pub idle_mb: f64,
+    /// memory after the warm-up, with the code that requests run through
+    warm_mb: f64,
     pub turns: Vec<Vec<StreamFigures>>,
 }
 
@@ -72,14 +76,22 @@ pub struct StreamFigures {
 }
 
 impl StreamSubject {
+    /// A subject that has just started; waits until a gateway has given back the code of its start.
     pub fn new(name: &'static str, server: Rc<Server>, key: &str, shapes: usize) -> StreamSubject {
+        std::thread::sleep(AFTER_START);
         StreamSubject {
             name,
             idle_mb: resident_mb(&server),
+            warm_mb: 0.0,
             server,
             key: key.to_owned(),
             turns: vec![Vec::new(); shapes],
         }
+    }
+
+    /// Reads the memory from which the growth of the turns counts.
+    pub fn warmed_up(&mut self) {
+        self.warm_mb = resident_mb(&self.server);
     }
 
     pub fn run_turns(&mut self) {
@@ -88,10 +100,10 @@ impl StreamSubject {
         }
     }
 
-    /// Memory with the streams of a shape: that at idle and the largest growth. What other turns left behind does not count.
+    /// Memory with the streams of a shape: that after the warm-up and the largest growth. What other turns left behind does not count.
     pub fn memory_mb(&self, shape: usize) -> f64 {
         let growths = self.turns[shape].iter().map(|turn| turn.growth_mb);
-        self.idle_mb + growths.fold(0.0, f64::max)
+        self.warm_mb + growths.fold(0.0, f64::max)
     }
 
     pub fn median(&self, shape: usize, figure: impl Fn(&StreamFigures) -> f64) -> f64 {

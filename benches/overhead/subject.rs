@@ -22,8 +22,10 @@ pub struct Subject {
     pub server: Rc<Server>,
     load: Load,
     pub turns: Vec<TurnFigures>,
-    /// sum of all turns
+    /// CPU time by thread, sum of all turns of the closed loop
     pub threads_us: BTreeMap<String, f64>,
+    /// CPU time by thread, sum of all turns of the open loop
+    pub paced_threads_us: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +61,7 @@ impl Subject {
             load,
             turns: Vec::new(),
             threads_us: BTreeMap::new(),
+            paced_threads_us: BTreeMap::new(),
         }
     }
 
@@ -82,14 +85,13 @@ impl Subject {
         // includes the posting of these requests by the writer thread
         std::thread::sleep(Duration::from_millis(500));
         let cpu_us = self.server.cpu_us() - before;
+        let threads_us = match rate {
+            None => &mut self.threads_us,
+            Some(_) => &mut self.paced_threads_us,
+        };
         for (thread, after_us) in self.server.cpu_us_by_thread() {
             let before_us = threads_before.get(&thread).copied().unwrap_or(0.0);
-            let total = self.threads_us.entry(thread).or_default();
-            *total += if rate.is_none() {
-                after_us - before_us
-            } else {
-                0.0
-            };
+            *threads_us.entry(thread).or_default() += after_us - before_us;
         }
         let requests = requests as f64;
         TurnFigures {

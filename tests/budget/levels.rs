@@ -1,9 +1,10 @@
 //! Race through organization, team, parent key, child keys and a model pattern: one of them, by seed, has room for twenty
-//! calls in one window, all others have more. No budget is overspent, and the tight one is used up.
+//! calls in one window, all others have more. No budget is overspent, and the tight one is used up. Backups are taken meanwhile.
 
 use gatekeeper::domain::id::BudgetId;
 use serde_json::{Value, json};
 
+use super::backups::{Backup, BackupCounts, assert_restored_budgets, back_up_while};
 use super::race::{
     CONCURRENCY, REQUESTS, Race, cost_of, count_served, run_sampled, spent, start_gateway,
 };
@@ -131,29 +132,40 @@ impl OwnerTree {
     }
 }
 
+/// Races on one gateway.
+const RACES: usize = 10;
+
 #[test]
 fn race_through_all_levels_overspends_no_budget() {
     let upstream = Upstream::start();
-    let mut gateway = start_gateway(&upstream);
-    let seeds = repetitions("GK_RACE_SEEDS", 5);
-    let mut samples_total = SampleCounts::default();
-    for seed in 0..seeds as u64 {
-        samples_total.add(race_through_all_levels(seed, &upstream, &mut gateway));
+    let seeds: Vec<u64> = (0..repetitions("GK_RACE_SEEDS", 5) as u64).collect();
+    let (mut samples_total, mut backups_total) = (SampleCounts::default(), BackupCounts::default());
+    for seeds in seeds.chunks(RACES) {
+        let mut gateway = start_gateway(&upstream);
+        for seed in seeds {
+            let (samples, backups) = race_through_all_levels(*seed, &upstream, &mut gateway);
+            samples_total.add(samples);
+            backups_total.add(backups);
+        }
     }
     let SampleCounts { all, held } = samples_total;
+    let BackupCounts { backups, in_flight } = backups_total;
     print_figure(
         "race through all levels",
         &format!(
-            "{seeds} seeds, {REQUESTS} requests each, {CONCURRENCY} at once: never over, {held} of {all} looks saw holds"
+            "{} seeds, {REQUESTS} requests each, {CONCURRENCY} at once: never over, {held} of {all} looks saw holds, \
+             {backups} backups restored with {in_flight} calls in flight",
+            seeds.len()
         ),
     );
+    assert!(in_flight > 0, "no backup was taken while calls ran");
 }
 
 fn race_through_all_levels(
     seed: u64,
     upstream: &Upstream,
     gateway: &mut InProcessGateway,
-) -> SampleCounts {
+) -> (SampleCounts, BackupCounts) {
     let (race, from, tight) = (
         Race::from_seed(seed, upstream),
         upstream.bill().len(),
@@ -166,7 +178,10 @@ fn race_through_all_levels(
         11,
         "two windows for each of five owners, and a pattern"
     );
-    let (responses, samples) = run_sampled(&race, gateway, &owners.children, &all);
+    let folder = tempfile::tempdir().expect("a folder for backups");
+    let ((responses, samples), backups) = back_up_while(gateway, upstream, &race, &folder, || {
+        run_sampled(&race, gateway, &owners.children, &all)
+    });
     let lines = upstream.wait_until_idle().bill().split_off(from);
     assert_eq!(
         count_served(&responses),
@@ -174,7 +189,8 @@ fn race_through_all_levels(
         "seed {seed}: {tight:?}"
     );
     let shown = owners.shown(gateway);
-    assert_spent_equals_bill(&shown, &lines, &format!("seed {seed}: {tight:?}"));
+    let when = format!("seed {seed}: {tight:?}");
+    assert_spent_equals_bill(&shown, &lines, &when);
     for budget in tight_budgets(&shown, tight) {
         let (calls, least) = (
             spent(budget) / race.cost,
@@ -182,10 +198,35 @@ fn race_through_all_levels(
         );
         assert!(
             (least..=TIGHT).contains(&calls),
-            "seed {seed}: {tight:?}: {calls} calls, at least {least} expected"
+            "{when}: {calls} calls, at least {least} expected"
         );
     }
-    samples
+    let counts = assert_backups(&backups, &owners, gateway, upstream, &when);
+    (samples, counts)
+}
+
+/// Restores every backup of a race and checks its books against the running ones.
+fn assert_backups(
+    backups: &[Backup],
+    owners: &OwnerTree,
+    gateway: &InProcessGateway,
+    upstream: &Upstream,
+    when: &str,
+) -> BackupCounts {
+    // only the usage report waits until the books are up to date
+    gateway.usage();
+    let running = gateway.requests();
+    let in_flight = backups.iter().map(|backup| {
+        let restored = backup.verify_and_restore(gateway, upstream);
+        restored.usage();
+        let rows = restored.requests();
+        assert_restored_budgets(&owners.shown(&restored), &rows, when);
+        backup.assert_is_a_cut(&rows, &running)
+    });
+    BackupCounts {
+        in_flight: in_flight.sum(),
+        backups: backups.len(),
+    }
 }
 
 /// Checks every budget, and the sum over the children, against the upstream's bill.

@@ -1,6 +1,7 @@
 //! Budgets, rate limits, alerts and the adopted clock, tested over HTTP: no overspending, fair queueing, exact messages.
 
 mod alerts;
+mod backups;
 pub mod call;
 mod child_keys;
 mod clock;

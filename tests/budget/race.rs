@@ -1,6 +1,9 @@
 //! Race: 500 requests, 50 concurrent, against a limit of 20 times the true cost. At most 20 are served, at least as many as
 //! the ceiling allows, and spent plus held never exceeds the limit.
 
+use std::path::Path;
+use std::sync::Mutex;
+
 use gatekeeper::domain::id::BudgetId;
 use serde_json::Value;
 
@@ -10,7 +13,7 @@ use crate::harness::client::Response;
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::instance::Instance;
 use crate::harness::model;
-use crate::harness::process::{Gatekeeper, Key, Provider, text};
+use crate::harness::process::{Gatekeeper, Key, Provider, Setup, text};
 use crate::harness::upstream::{BillLine, Upstream};
 use crate::harness::workers::run_workers;
 use crate::harness::{pico, print_figure, repetitions, usd};
@@ -21,10 +24,11 @@ pub const CONCURRENCY: usize = 50;
 const INPUT: u64 = 1_000_000;
 const OUTPUT: u64 = 5_000_000;
 
-/// One race: true cost of a call, and the calls.
+/// One race: true cost of a call, the calls, and the requests that were served completely so far.
 pub struct Race {
     pub cost: i128,
     calls: Vec<Call>,
+    completed: Mutex<Vec<String>>,
 }
 
 impl Race {
@@ -54,6 +58,7 @@ impl Race {
         Race {
             cost: i128::from(input * INPUT + output * OUTPUT),
             calls: calls.collect(),
+            completed: Mutex::default(),
         }
     }
 
@@ -63,8 +68,22 @@ impl Race {
             CONCURRENCY,
             self.calls.len(),
             connect,
-            |connection, number| self.calls[number].by(connection),
+            |connection, number| {
+                let response = self.calls[number].by(connection);
+                if let Some(id) = response.header("x-gatekeeper-request-id")
+                    && response.status == 200
+                {
+                    let mut completed = self.completed.lock().expect("no worker panicked");
+                    completed.push(id.to_owned());
+                }
+                response
+            },
         )
+    }
+
+    /// Ids of the requests that were served completely so far.
+    pub fn completed(&self) -> Vec<String> {
+        self.completed.lock().expect("no worker panicked").clone()
     }
 
     /// Largest ceiling of the calls, with the smallest cap of the gateway where a call has none.
@@ -125,9 +144,20 @@ pub fn run_sampled(
 }
 
 pub fn start_gateway(upstream: &Upstream) -> InProcessGateway {
-    Gatekeeper::with_upstream(upstream)
-        .provider(&Provider::anthropic("claude", upstream))
-        .start_in_process()
+    setup(upstream).start_in_process()
+}
+
+/// Starts another gateway, on the books that the command line restores from a backup of this one.
+pub fn start_gateway_on_backup(
+    backup: &Path,
+    gateway: &InProcessGateway,
+    upstream: &Upstream,
+) -> InProcessGateway {
+    setup(upstream).start_in_process_on_backup(backup, gateway)
+}
+
+fn setup(upstream: &Upstream) -> Setup {
+    Gatekeeper::with_upstream(upstream).provider(&Provider::anthropic("claude", upstream))
 }
 
 /// Amount billed by the upstream after the first `from` lines.

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::controlled_disk::{ControlledDisk, DiskControl};
 use super::instance::Instance;
+use super::process::gatekeeper_command;
 use super::setup::Setup;
 
 /// Time of the clock at the start: a Monday.
@@ -130,6 +131,29 @@ impl Setup {
         copy_data(source, &data);
         let mut gateway = InProcessGateway::stopped(folder, path, admin_key, START);
         gateway.advance_to(instant);
+        gateway.start();
+        gateway
+    }
+
+    /// Starts on the books that `gatekeeper restore` makes of a backup of `source`, at the time of its clock.
+    pub fn start_in_process_on_backup(
+        self,
+        backup: &Path,
+        source: &InProcessGateway,
+    ) -> InProcessGateway {
+        let (folder, _data, path) = self.write_files(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let restored = gatekeeper_command()
+            .arg("restore")
+            .arg(backup)
+            .arg("--config")
+            .arg(&path)
+            .arg("--seal-key")
+            .arg(source.data().join("seal.key"))
+            .output()
+            .expect("the binary runs");
+        assert!(restored.status.success(), "{restored:?}");
+        let mut gateway = InProcessGateway::stopped(folder, path, &source.admin_key, START);
+        gateway.clock.advance_to_ms(source.clock.wall_ms());
         gateway.start();
         gateway
     }
@@ -274,6 +298,11 @@ impl InProcessGateway {
     /// Ledger of the running gateway, bypassing the API.
     pub fn ledger(&self) -> &Ledger {
         &self.run.as_ref().expect("the gateway runs").ledger
+    }
+
+    /// Configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
     }
 
     /// Data folder.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import script
 import strict_vendors
-from stage import ask, free_port, wait_until_ready
+from stage import ask, free_port, stop, wait_until_ready
 
 CANARY = "sk-upstream-canary-4242"
 # name in the configuration, type, path behind the scripted upstream's address, model
@@ -83,11 +83,7 @@ class Stage:
         self.key = ask("POST", f"{self.url}/v1/keys", self.admin, {"name": "agent", "team": team, "models": ["*"]})["key"]
 
     def stop(self):
-        self.server.send_signal(signal.SIGTERM)
-        try:
-            self.server.wait(30)
-        except subprocess.TimeoutExpired:
-            self.server.kill()
+        stop(self.server)
 
     def home(self):
         """Environment with an empty home and project: no settings of the machine's user are read."""

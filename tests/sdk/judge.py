@@ -6,7 +6,6 @@ then a route of that model, with the gateway's retries and SDKs that repeat noth
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 import anthropic
 import openai
 
-from stage import ask, free_port, wait_until_ready
+from stage import ask, free_port, stop, wait_until_ready
 
 # name and type, path of the vendor's base URL at the judge, model, client SDK
 VENDORS = [
@@ -64,11 +63,7 @@ class Judge:
         return ask(method, self.url + path, body=body)
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        stop(self.process)
 
 
 def config(port, folder, judge):
@@ -145,11 +140,7 @@ def main(binary):
         passed, failed = passed + verdict_good, failed + (not verdict_good)
         print(f"llmock's verdict: {'passed' if verdict_good else 'FAILED'}")
     finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        stop(server)
         judge.stop()
     if failed:
         print(f"--- the server said\n{Path(log).read_text()[-3000:]}")

@@ -72,6 +72,15 @@ def wait_until_ready(url, process, log):
     sys.exit(f"the server did not get ready:\n{Path(log).read_text()[-4000:]}")
 
 
+def stop(server):
+    """Ends the server by SIGTERM; by SIGKILL if that takes half a minute."""
+    server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(30)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
 def seen_server(upstream):
     """Serves the recorded upstream requests to the cases of other languages."""
 
@@ -179,11 +188,7 @@ def main(binary):
                 print(f"books agree and secrets stay where they belong: FAILED: {fault}")
                 counts.append((0, 1))
         finally:
-            server.send_signal(signal.SIGTERM)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                server.kill()
+            stop(server)
         passed, failed = map(sum, zip(*counts))
         if failed:
             print(f"--- the server said\n{Path(log).read_text()[-4000:]}")

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::backup::{begin_backup, read_to_end, restore_options};
 use super::{create_store, options, reopen};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::note::PublicKey;
@@ -13,8 +14,7 @@ use crate::domain::allow_list::AllowList;
 use crate::domain::id::{OrganizationId, TeamId};
 use crate::domain::secret::Secret;
 use crate::domain::tenant::{Labels, MemberKeyRules, Team};
-use crate::store::backup::create::BackupRequest;
-use crate::store::backup::restore::{RestoreOptions, restore};
+use crate::store::backup::restore::restore;
 use crate::store::books::audit::append::{AuditLog, SEGMENT_BYTES};
 use crate::store::books::audit::upgrade::add_tree;
 use crate::store::books::database::begin;
@@ -209,17 +209,11 @@ async fn another_seal_key_makes_a_new_signing_key_that_the_log_announces() {
 }
 
 async fn back_up(store: &Store, file: &std::path::Path) {
-    let request = BackupRequest {
-        version: "1",
-        taken_ms: 7,
-        seal_key_id: String::new(),
-    };
-    let mut reader = store.backup(request).await.expect("a backup");
-    let mut bytes = Vec::new();
-    while let Some(chunk) = reader.next_chunk().expect("reads") {
-        bytes.extend_from_slice(&chunk);
-    }
-    std::fs::write(file, bytes).expect("written");
+    let mut reader = begin_backup(store).await;
+    read_to_end(
+        &mut reader,
+        &mut std::fs::File::create(file).expect("a file"),
+    );
 }
 
 #[tokio::test]
@@ -236,12 +230,7 @@ async fn restore_begins_a_generation_that_names_the_log_it_continues() {
     let late = sign(&store).await;
     store.close();
     drop(store);
-    let options = RestoreOptions {
-        at_ms: 9,
-        actor: "local:uid=0".to_owned(),
-        disable_keys: false,
-    };
-    restore(&backup, &books, &options).expect("restored");
+    restore(&backup, &books, &restore_options()).expect("restored");
     let (store, _) = reopen(&books).expect("opens");
     let key = open_key(&store, "a").await;
     assert!(key.name().ends_with("/2"), "{key}");

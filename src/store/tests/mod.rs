@@ -3,6 +3,7 @@
 mod answer_cache;
 mod audit;
 mod audit_attacks;
+mod backup;
 mod failing_disk;
 mod faults;
 mod mapping;
