@@ -20,6 +20,7 @@ use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::usage_rules::UsageRules;
 use crate::dialect::wire::framing::{BadFrame, Frames, Framing};
 use crate::dialect::wire::sse::{Fields, parse};
+use crate::dialect::wire::template::EventTemplate;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::{ReportedUsage, Usage};
 
@@ -47,6 +48,7 @@ enum StreamMode {
         reasoning: Option<Box<ReasoningTap>>,
         /// the upstream's terminal event, withheld until the cost is settled
         terminal: Bytes,
+        template: EventTemplate,
     },
     Translated(Box<TranslatedResponse>),
 }
@@ -83,6 +85,7 @@ impl ResponseStream {
                 tap: request.dialect.client_or_chat().tap(hide_usage_chunk),
                 reasoning: None,
                 terminal: Bytes::new(),
+                template: EventTemplate::default(),
             },
         }
     }
@@ -143,7 +146,27 @@ impl ResponseStream {
     /// Next complete event.
     pub fn next_event(&mut self) -> Option<ForwardedEvent> {
         let event = self.frames.next_event()?;
-        Some(self.forward(&event, &parse(&event)))
+        Some(self.take(event))
+    }
+
+    fn take(&mut self, event: Bytes) -> ForwardedEvent {
+        if self.count_repetition(&event) {
+            let kind = EventKind::Content;
+            return ForwardedEvent { kind, bytes: event };
+        }
+        self.forward(&event, &parse(&event))
+    }
+
+    /// Counts the text of an event that differs from the last one in its text alone; `false` for any other event.
+    fn count_repetition(&mut self, event: &[u8]) -> bool {
+        let StreamMode::Passthrough { tap, template, .. } = &mut self.mode else {
+            return false;
+        };
+        let text = template.text_of(event);
+        if let Some(text) = &text {
+            tap.count_text(text);
+        }
+        text.is_some()
     }
 
     fn forward(&mut self, event: &Bytes, fields: &Fields<'_>) -> ForwardedEvent {
@@ -153,12 +176,17 @@ impl ResponseStream {
                 tap,
                 terminal,
                 reasoning,
+                template,
                 ..
             } => {
                 if let Some(reasoning) = reasoning {
                     reasoning.read(fields);
                 }
-                match end_by_usage(tap.read(fields), lenient) {
+                let kind = end_by_usage(tap.read(fields), lenient);
+                let is_read_once = kind == EventKind::Content && reasoning.is_none();
+                let texts = is_read_once.then(|| tap.variable_texts()).flatten();
+                template.learn(event, texts);
+                match kind {
                     EventKind::Terminal => {
                         terminal.clone_from(event);
                         ForwardedEvent::without_bytes(EventKind::Terminal)
@@ -459,3 +487,6 @@ fn end_by_usage(kind: EventKind, is_end: bool) -> EventKind {
 fn is_complete(report: &ReportedUsage) -> bool {
     matches!(report, ReportedUsage::Complete(_))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::dialect::error::UpstreamError;
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::sse::Fields;
+use crate::dialect::wire::template::VariableTexts;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -30,6 +31,12 @@ pub enum EventKind {
 pub(super) trait PassthroughTap {
     /// Reads one event.
     fn read(&mut self, event: &Fields<'_>) -> EventKind;
+
+    /// Texts of the event just read that the next may have instead, if it would be content too and change nothing but the count.
+    fn variable_texts(&self) -> Option<VariableTexts>;
+
+    /// Counts the text of an event that repeats the last one but for its text.
+    fn count_text(&mut self, text: &str);
 
     /// Reads an event that is not forwarded, for its usage only.
     fn read_trailing_usage(&mut self, event: &Fields<'_>) -> EventKind;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::conversation::{BlockKind, OutputEvent};
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, skip};
+use crate::dialect::wire::template::TextPlace;
 
 /// Deeper than any delta or message.
 const DEPTH_MAX: u8 = 16;
@@ -65,9 +66,17 @@ pub(super) struct TextCounter {
     /// the client would see part of an answer
     pub(super) has_content: bool,
     depth: u8,
+    /// number of texts, and the place of the last
+    texts: u32,
+    last: Option<TextPlace>,
 }
 
 impl TextCounter {
+    /// Place of the text, if there was exactly one.
+    pub(super) fn only_text(&self) -> Option<TextPlace> {
+        self.last.filter(|_| self.texts == 1)
+    }
+
     /// Content that is not text of the model: a signature, audio, a citation.
     fn uncounted<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         let value: Leaf<'_> = map.next_value()?;
@@ -108,6 +117,8 @@ impl FieldVisitor for TextCounter {
     fn text(&mut self, text: &str) {
         self.has_content |= !text.is_empty();
         self.delivered.count(text);
+        self.texts += 1;
+        self.last = Some(TextPlace::of(text));
     }
 }
 

@@ -79,6 +79,10 @@ impl BodySender {
         )
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.chunks.is_closed()
+    }
+
     /// Returns when the client is gone.
     pub async fn closed(&self) {
         self.chunks.closed().await;

@@ -123,6 +123,7 @@ impl InflightGuard {
         let stopping = self.phase.wait_for(|phase| *phase == Phase::Ending);
         let revoked = self.ended.wait_for(is_ended);
         let ordered = tokio::select! {
+            biased;
             stopping = stopping => stopping.is_ok(),
             revoked = revoked => revoked.is_ok(),
         };
@@ -130,6 +131,11 @@ impl InflightGuard {
             // the gateway itself is gone: no order will come
             std::future::pending::<()>().await;
         }
+    }
+
+    /// True if the call must end: what [`InflightGuard::end_ordered`] waits for.
+    pub(super) fn is_end_ordered(&self) -> bool {
+        *self.phase.borrow() == Phase::Ending || self.is_revoked()
     }
 
     /// True if the call must end because its key was revoked.

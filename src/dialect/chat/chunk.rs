@@ -1,12 +1,15 @@
 //! A chunk, or a unary response, of the chat dialect: usage, text, end and error. Must never count Groq's second copy of the usage
 //! twice.
 
+use std::borrow::Cow;
+
 use serde::de::MapAccess;
 
 use crate::dialect::chat::usage::{ChatUsage, UsageObject};
 use crate::dialect::error::{ErrorReader, UpstreamError};
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
+use crate::dialect::wire::template::{TextPlace, VariableTexts};
 use crate::domain::server_tool::ServerTool;
 
 /// The fields beside the choices.
@@ -29,6 +32,23 @@ pub(super) struct Chunk {
     pub(super) stopped: bool,
     /// a choice ended with the finish reason of a failure
     pub(super) choice_failed: bool,
+    /// OpenAI's filler, of random length
+    obfuscation: Option<TextPlace>,
+}
+
+impl Chunk {
+    /// Texts that the next chunk may have instead without changing more than the count.
+    pub(super) fn variable_texts(&self) -> Option<VariableTexts> {
+        let says_more = self.stopped
+            || self.choice_failed
+            || self.head.error.seen
+            || !self.head.usage.tools.is_empty();
+        let counted = self.output.only_text().filter(|_| !says_more)?;
+        Some(VariableTexts {
+            counted,
+            ignored: self.obfuscation,
+        })
+    }
 }
 
 impl FieldVisitor for ChunkHead {
@@ -58,6 +78,12 @@ impl FieldVisitor for Chunk {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "choices" => map.next_value_seed(ElementsSeed(&mut Choice(self))),
+            "obfuscation" => {
+                if let Leaf::Text(Cow::Borrowed(text)) = map.next_value()? {
+                    self.obfuscation = Some(TextPlace::of(text));
+                }
+                Ok(())
+            }
             _ => self.head.member(name, map),
         }
     }

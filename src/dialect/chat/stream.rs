@@ -10,6 +10,7 @@ use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
+use crate::dialect::wire::template::VariableTexts;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -19,6 +20,7 @@ pub(super) struct ChatTap {
     hide_usage_chunk: bool,
     usage: StreamedUsage,
     delivered: DeliveredText,
+    variable_texts: Option<VariableTexts>,
 }
 
 impl ChatTap {
@@ -27,6 +29,7 @@ impl ChatTap {
             hide_usage_chunk,
             usage: StreamedUsage::default(),
             delivered: DeliveredText::default(),
+            variable_texts: None,
         }
     }
 
@@ -62,10 +65,19 @@ impl PassthroughTap for ChatTap {
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
             return EventKind::Error(UpstreamError::event_not_json());
         };
+        self.variable_texts = chunk.variable_texts();
         let has_text = chunk.output.delivered.text_bytes > 0;
         self.usage.then(&mut chunk.head, chunk.stopped, has_text);
         self.delivered.add(chunk.output.delivered);
         self.kind(chunk)
+    }
+
+    fn variable_texts(&self) -> Option<VariableTexts> {
+        self.variable_texts
+    }
+
+    fn count_text(&mut self, text: &str) {
+        self.delivered.count(text);
     }
 
     fn read_trailing_usage(&mut self, event: &Fields<'_>) -> EventKind {

@@ -6,6 +6,7 @@ use crate::dialect::error::ErrorReader;
 use crate::dialect::messages::usage::{BedrockMetrics, MessagesUsage};
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
+use crate::dialect::wire::template::VariableTexts;
 
 /// Kind of an event, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,19 @@ pub(super) struct MessagesEvent {
     pub(super) block: Block,
     pub(super) stopped: bool,
     pub(super) error: ErrorReader,
+    has_usage: bool,
+}
+
+impl MessagesEvent {
+    /// Texts that another event may have instead without changing more than the count.
+    pub(super) fn variable_texts(&self) -> Option<VariableTexts> {
+        let says_more = self.has_usage || self.metrics.is_some() || self.stopped || self.error.seen;
+        let counted = self.block.output.only_text().filter(|_| !says_more)?;
+        Some(VariableTexts {
+            counted,
+            ignored: None,
+        })
+    }
 }
 
 impl FieldVisitor for MessagesEvent {
@@ -56,6 +70,7 @@ impl FieldVisitor for MessagesEvent {
             "usage" => {
                 let mut usage = MessagesUsage::default();
                 map.next_value_seed(ObjectSeed(&mut usage))?;
+                self.has_usage = true;
                 self.has_final_usage |= usage.output_is_reported();
                 self.usage.then(usage);
                 Ok(())
@@ -77,6 +92,7 @@ impl FieldVisitor for MessageStart<'_> {
         if name != "usage" {
             return skip(map);
         }
+        self.0.has_usage = true;
         let mut usage = MessagesUsage::full();
         map.next_value_seed(ObjectSeed(&mut usage))?;
         self.0.usage.then(usage);

@@ -10,6 +10,7 @@ use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
+use crate::dialect::wire::template::VariableTexts;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -21,6 +22,7 @@ pub(super) struct MessagesTap {
     delivered: DeliveredText,
     /// a stop reason was read
     stopped: bool,
+    variable_texts: Option<VariableTexts>,
 }
 
 impl MessagesTap {
@@ -57,6 +59,7 @@ impl PassthroughTap for MessagesTap {
         let Ok(mut event) = json::read(&MessagesEvent::default(), data) else {
             return EventKind::Error(UpstreamError::event_not_json());
         };
+        self.variable_texts = event.variable_texts();
         self.count(&mut event);
         let kind = event.kind.unwrap_or(name);
         if kind == MessagesEventKind::Error || event.error.seen {
@@ -67,6 +70,14 @@ impl PassthroughTap for MessagesTap {
             _ if event.block.output.has_content => EventKind::Content,
             _ => EventKind::Head,
         }
+    }
+
+    fn variable_texts(&self) -> Option<VariableTexts> {
+        self.variable_texts
+    }
+
+    fn count_text(&mut self, text: &str) {
+        self.delivered.count(text);
     }
 
     fn read_trailing_usage(&mut self, event: &Fields<'_>) -> EventKind {

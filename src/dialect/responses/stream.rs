@@ -10,6 +10,7 @@ use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
+use crate::dialect::wire::template::VariableTexts;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -76,6 +77,15 @@ impl PassthroughTap for ResponsesTap {
             ResponsesEventKind::ItemDone if event.item.output.has_content => EventKind::Content,
             _ => EventKind::Head,
         }
+    }
+
+    /// None: each event has a number of its own.
+    fn variable_texts(&self) -> Option<VariableTexts> {
+        None
+    }
+
+    fn count_text(&mut self, text: &str) {
+        self.delivered.count(text);
     }
 
     /// Numbers and text of events for the client continue without the event.

@@ -12,3 +12,4 @@ mod scanner;
 pub(crate) mod shape;
 pub(crate) mod splice;
 pub(crate) mod sse;
+pub(crate) mod template;

@@ -96,6 +96,17 @@ impl Sink {
         }
     }
 
+    /// Reason for which the sink takes no more, if there is one now: what [`Sink::interrupted`] waits for.
+    pub fn interruption(&self) -> Option<SinkEnd> {
+        match self {
+            Sink::Buffer { until, .. } => (*until <= Instant::now()).then_some(SinkEnd::HeadDue),
+            Sink::Client(client) | Sink::Early { client, .. } => {
+                client.is_closed().then_some(SinkEnd::ClientGone)
+            }
+            Sink::Discard => None,
+        }
+    }
+
     /// Returns `true` if buffered events must go out now.
     pub fn is_due(&self, content: bool) -> bool {
         match self {

@@ -1,6 +1,7 @@
 //! Stream relay: whole events go to the client as they come, while usage, stop reason and errors are read along. The terminal
 //! event waits until the cost is logged. A stream without its terminal event is an error towards the client, never a clean end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -221,7 +222,13 @@ impl StreamRelay {
             self.hold.facts.deadlines.idle_ms,
         );
         let mut silent_ms = 0;
+        // one future for all reads: an order is waited for in one place
+        let mut guard = self.guard.clone();
+        let mut end_ordered = pin!(guard.end_ordered());
         loop {
+            if let Some(end) = self.interruption(sink) {
+                return end;
+            }
             let left_ms = idle_ms.saturating_sub(silent_ms);
             let deadline = self.deadline();
             let wait_ms = if sink.has_client() {
@@ -229,11 +236,12 @@ impl StreamRelay {
             } else {
                 left_ms
             };
+            // the upstream first: only a wait is worth the registration of what may end it
             let step = tokio::select! {
                 biased;
-                end = sink.interrupted() => return end.into(),
-                () = self.guard.end_ordered() => return RelayEnd::Ended,
                 step = next_step(&mut self.incoming, &mut self.stream, wait_ms, deadline) => step,
+                end = sink.interrupted() => return end.into(),
+                () = &mut end_ordered => return RelayEnd::Ended,
             };
             let delivered = match step {
                 ReadStep::Transport(TransportError::IdleTimeout(waited_ms)) => {
@@ -254,6 +262,12 @@ impl StreamRelay {
                 return end;
             }
         }
+    }
+
+    /// Reason for which nothing more may be read, if there is one now.
+    fn interruption(&self, sink: &Sink) -> Option<RelayEnd> {
+        let is_ended = || self.guard.is_end_ordered().then_some(RelayEnd::Ended);
+        sink.interruption().map(RelayEnd::from).or_else(is_ended)
     }
 
     /// Delivers events and logs progress; an error is the end of the relay loop.
