@@ -144,13 +144,14 @@ impl<'a> PostingBatch<'a> {
 
     /// Counts refusals by key alone: the requested model names are arbitrary.
     fn count_refusals(&mut self, refusals: &RefusalBatch, zone: &Zone) {
+        let none: Arc<str> = "".into();
         for (minute, count) in &refusals.counts {
             let key = |start_ms| RollupKey {
                 start_ms,
                 key: minute.key,
-                model_asked: String::new(),
-                provider: String::new(),
-                model: String::new(),
+                model_asked: none.clone(),
+                provider: none.clone(),
+                model: none.clone(),
                 class: StatusClass::Refused,
             };
             let sums = RollupSums {
@@ -412,9 +413,9 @@ fn write_rollups(
         let key = (
             row.start_ms,
             row.key.0,
-            row.model_asked.as_str(),
-            row.provider.as_str(),
-            row.model.as_str(),
+            &*row.model_asked,
+            &*row.provider,
+            &*row.model,
             class,
         );
         let mut sums = match rollups.get(key)? {
