@@ -156,8 +156,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         admin_address: admin_address.transpose()?,
         keys: instance.directory.load().keys().count(),
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
-        certificates: certificates
-            .map(|certificates| CertificateWatch::start(certificates, &control)),
+        certificates: certificates.map(|watched| CertificateWatch::start(watched, &control)),
         reload,
         heap: HeapRelease::start(gateway.clone()),
         traces,

@@ -187,11 +187,9 @@ impl Ledger {
         let Some(mut hold) = state.take_hold(id) else {
             return Ok(Receipt::default());
         };
-        let progress = match ending.status {
-            Status::Orphaned => None,
-            // the ending supersedes it; only an orphan keeps its progress
-            _ => Some(std::mem::take(&mut hold.progress)),
-        };
+        // the ending supersedes it; only an orphan keeps its progress
+        let is_orphaned = ending.status == Status::Orphaned;
+        let progress = (!is_orphaned).then(|| std::mem::take(&mut hold.progress));
         if ending.cost > hold.ceiling {
             ending.flags = ending.flags.with(Flags::OVER_CEILING);
         }
@@ -217,9 +215,8 @@ impl Ledger {
                 return Err(error);
             }
         };
-        let hold = match &*event {
-            LedgerEvent::Settle(settlement) => &settlement.hold,
-            _ => return Ok(Receipt::default()),
+        let LedgerEvent::Settle(Settlement { hold, .. }) = &*event else {
+            return Ok(Receipt::default());
         };
         let freed = state.resolve(hold, cost);
         let alerts = state.alerts_after_settlement(&hold.charges, now_ms);

@@ -424,10 +424,8 @@ impl LedgerState {
                 }
                 Vec::new()
             }
-            LedgerEvent::Release { id, .. } => self.resolve_open(*id, Money::ZERO),
-            LedgerEvent::Settle(settlement) => {
-                self.resolve_open(settlement.hold.id, settlement.ending.cost)
-            }
+            LedgerEvent::Release { id, .. } => self.close(*id, Money::ZERO),
+            LedgerEvent::Settle(settled) => self.close(settled.hold.id, settled.ending.cost),
         }
     }
 
@@ -455,7 +453,7 @@ impl LedgerState {
         self.balances.len()
     }
 
-    fn resolve_open(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
+    fn close(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
         let hold = self.holds.remove(&id);
         hold.map_or(Vec::new(), |hold| self.resolve(&hold, cost))
     }
