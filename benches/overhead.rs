@@ -1,15 +1,16 @@
 //! Overhead per request and per streamed event, for an upstream called directly, through nginx (where it is installed), a bare
 //! actix→awc relay, *floor-work* (the relay that also hashes the key and reads request and usage), and Gatekeeper with key, budget hold
-//! and ledger (`os`, `disk`), of one or two builds. Closed loop over 64 connections, open loop of 500 requests a second, and 64, 500
-//! and 5,000 streams at once. Every server is a process of its own and only its CPU counts. The subjects alternate, because CPU time
-//! drifts with the host: ratios are those of the same round, and only medians of one run are compared.
+//! and ledger (`os`, `disk`, and budgets on all levels above the key), of one or two builds. Closed loop over 64 connections, open loop
+//! of 500 requests a second, and 64, 500 and 5,000 streams at once. Every server is a process of its own and only its CPU counts. The
+//! subjects alternate, because CPU time drifts with the host: ratios are those of the same round, and only medians of one run are
+//! compared.
 //!
 //! ```text
 //! cargo bench --bench overhead                      20,000 requests per turn, 3 rounds
 //! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
 //! GK_BENCH_STREAMS=64 …                             at most so many streams at once; 5,000 otherwise
 //! GATEKEEPER_BIN=path …                             another binary
-//! GATEKEEPER_DIST_BIN=path …                        a second one, the dist profile
+//! GATEKEEPER_DIST_BIN=path …                        a second one, the packaged build
 //! ```
 //! All traffic is on loopback; every run is bounded in count and time and ends its processes.
 
@@ -35,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use load::Load;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use servers::Server;
+use servers::{Governance, Server};
 use streams::{SHAPES, StreamFigures, StreamSubject};
 use subject::{Counts, Subject, TurnFigures, calibrate, median_of, median_of_values};
 
@@ -164,22 +165,24 @@ fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
         Err(error) => println!("SKIPPED nginx: {error}"),
     }
     let dist = std::env::var_os("GATEKEEPER_DIST_BIN").map(PathBuf::from);
-    for (name, sync, binary) in [
-        (RELEASE, "os", None),
-        ("release, disk", "disk", None),
-        (DIST, "os", dist.as_deref()),
-        ("dist, disk", "disk", dist.as_deref()),
+    let (team, all_levels) = (Governance::Team, Governance::AllLevels);
+    for (name, sync, binary, governance) in [
+        (RELEASE, "os", None, team),
+        ("release, disk", "disk", None, team),
+        (DIST, "os", dist.as_deref(), team),
+        ("dist, levels", "os", dist.as_deref(), all_levels),
+        ("dist, disk", "disk", dist.as_deref(), team),
     ] {
         let folder = folder.join(name.replace(", ", "-"));
         let started = match binary {
-            Some(binary) => Server::gatekeeper_of(binary, &folder, sync, address, ""),
+            Some(binary) => Server::gatekeeper_of(binary, &folder, sync, address, "", governance),
             None if name.starts_with("dist") => Err("GATEKEEPER_DIST_BIN is not set".to_owned()),
             None => Server::gatekeeper(&folder, sync, address, ""),
         };
         match started {
             Ok((server, key)) => {
                 let server = Rc::new(server);
-                if sync == "os" {
+                if sync == "os" && governance == team {
                     streamed.push(StreamSubject::new(name, server.clone(), &key, shapes()));
                 }
                 servers.push((name, server, key));

@@ -33,7 +33,9 @@ const ROWS: &[(u8, &[&str])] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("actix_web", &["server/", "simulator/"]),
     ("actix_server", &["server/"]),
-    ("awc", &["upstream/"]),
+    ("awc", &[]),
+    ("httparse", &["upstream/"]),
+    ("tokio_rustls", &["upstream/"]),
     ("redb", &["store/"]),
     ("bincode", &["store/codec/mod.rs"]),
     ("zstd_safe", &["compression/"]),

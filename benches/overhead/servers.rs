@@ -10,6 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::load::content_length;
 
+/// Levels that have a budget and a rate limit, all with room for every request of a bench.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Governance {
+    /// a budget of the team
+    Team,
+    /// organization, team, parent key and key: two windows each, and a rate limit of the key
+    AllLevels,
+}
+
 /// A server process and its address.
 pub struct Server {
     pub address: SocketAddr,
@@ -53,14 +62,15 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts Gatekeeper in a folder of its own, with further settings and a key under a `block` budget.
+    /// Starts Gatekeeper in a folder of its own, with further settings and a key of a team under a `block` budget.
     pub fn gatekeeper(
         folder: &Path,
         sync: &str,
         upstream: SocketAddr,
         settings: &str,
     ) -> Result<(Server, String), String> {
-        Server::gatekeeper_of(&binary()?, folder, sync, upstream, settings)
+        let team = Governance::Team;
+        Server::gatekeeper_of(&binary()?, folder, sync, upstream, settings, team)
     }
 
     /// As [`Server::gatekeeper`], with this binary.
@@ -70,6 +80,7 @@ impl Server {
         sync: &str,
         upstream: SocketAddr,
         settings: &str,
+        governance: Governance,
     ) -> Result<(Server, String), String> {
         let (data, config) = (folder.join("data"), folder.join("gatekeeper.toml"));
         fs::create_dir_all(folder).map_err(|error| error.to_string())?;
@@ -95,15 +106,37 @@ impl Server {
             format!("{error}: {log}")
         })?;
         server.wait_until_ready(&folder.join("log"))?;
-        let team = r#"{"name":"bench","models":["*"],"budgets":[{"limit":"1000000","period":"total","action":"block"}]}"#;
-        let team = string_field(&server.post("/v1/teams", &admin, team)?, "id")?;
-        let key = server.post(
-            "/v1/keys",
-            &admin,
-            &format!(r#"{{"name":"bench","team":"{team}","models":["*"]}}"#),
-        )?;
-        let key = string_field(&key, "key")?;
+        let key = server.governed_key(&admin, governance)?;
         Ok((server, key))
+    }
+
+    /// Creates a key with the owners above it; returns its secret.
+    fn governed_key(&self, admin: &str, governance: Governance) -> Result<String, String> {
+        let all = governance == Governance::AllLevels;
+        let budget =
+            |period: &str| format!(r#"{{"limit":"1000000","period":"{period}","action":"block"}}"#);
+        let budgets = match all {
+            true => format!("[{},{}]", budget("total"), budget("daily")),
+            false => format!("[{}]", budget("total")),
+        };
+        let create = |path: &str, fields: &str| self.post(path, admin, &format!("{{{fields}}}"));
+        let team = format!(r#""name":"bench","models":["*"],"budgets":{budgets}"#);
+        if !all {
+            let team = string_field(&create("/v1/teams", &team)?, "id")?;
+            let key = format!(r#""name":"bench","team":"{team}","models":["*"]"#);
+            return string_field(&create("/v1/keys", &key)?, "key");
+        }
+        let organization = format!(r#""name":"bench","budgets":{budgets}"#);
+        let organization = string_field(&create("/v1/organizations", &organization)?, "id")?;
+        let team = format!(r#"{team},"organization":"{organization}""#);
+        let team = string_field(&create("/v1/teams", &team)?, "id")?;
+        let parent =
+            format!(r#""name":"parent","team":"{team}","models":["*"],"budgets":{budgets}"#);
+        let parent = string_field(&create("/v1/keys", &parent)?, "id")?;
+        let child = format!(
+            r#""name":"child","parent":"{parent}","budgets":{budgets},"rpm":10000000,"tpm":1000000000,"max_parallel":20000"#
+        );
+        string_field(&create("/v1/keys", &child)?, "key")
     }
 
     /// Returns user and system time of the process since its start, in microseconds: the CPU clock of another process counts

@@ -77,7 +77,7 @@ impl Deadlines {
         let left = self
             .ends_at
             .map(|ends_at| ends_at.saturating_duration_since(now));
-        // no wait at all would be none in awc
+        // a message about a wait of 0 ms would read as one without a timeout
         left.map_or(own, |left| own.min(left))
             .max(Duration::from_millis(1))
     }

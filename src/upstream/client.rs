@@ -1,28 +1,30 @@
-//! Client of the upstreams, one per worker: sends a POST and returns the response head with an unread body. Must never
-//! change a byte of the body or follow a redirect.
+//! Client of the upstreams, one per worker: sends a request and returns the response head with an unread body. Must never
+//! change a byte of the body, follow a redirect, or send a request twice of which the upstream may have answered a byte.
 
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use awc::Connector;
-use awc::http::header::{HeaderName, HeaderValue};
-use awc::http::{Method, StatusCode};
 use bytes::Bytes;
 
 use super::address;
-use super::connection::{ClientTls, TlsFileError, build_client};
-use super::destination;
+use super::body::BodyReader;
+use super::connect::{HeadDeadline, connect};
+use super::connection::Connection;
 use super::error::{ConnectCause, TransportError};
+use super::exchange::{EncodedRequest, ExchangeFailure, exchange};
 use super::fetch::{FetchRules, Fetcher};
-use super::pools::{PooledCall, Pools};
-use super::request_body;
+use super::pools::{Origin, Pools};
+use super::request_head::{Method, Persistence, encode};
+use super::request_url::RequestUrl;
 use super::response::IncomingResponse;
+use super::response_head::HeaderFilter;
 use super::script::Script;
+use super::shelf::IdleLimits;
+use super::tls::{ClientTls, TlsFileError};
 use crate::dialect::{Dialect, Framing};
 use crate::domain::egress::{ConnectionConfig, EgressConfig};
-use crate::domain::network::Network;
 
 /// A request to an upstream.
 pub struct OutgoingRequest<'a> {
@@ -34,8 +36,16 @@ pub struct OutgoingRequest<'a> {
     pub head_timeout_ms: u64,
 }
 
-/// Time after which an idle connection is closed.
-const IDLE_MAX: Duration = Duration::from_secs(15);
+/// Bounds of idle connections of one worker.
+const IDLE_LIMITS: IdleLimits = IdleLimits {
+    idle_max: Duration::from_secs(15),
+    lifetime_max: Duration::from_secs(75),
+    count_max: 1_024,
+};
+
+/// Longest time between a request on a reused connection and the connection's end for which the end is taken for that of an idle
+/// connection: the upstream closed it when the request was on its way. An upstream that ends it later may have worked for the answer.
+const STALE_MAX: Duration = Duration::from_secs(1);
 
 /// Settings of outgoing connections, checked once and shared by the clients of all workers.
 #[derive(Clone)]
@@ -77,10 +87,10 @@ impl Client {
         let default = ClientTls::load(&egress.config, &ConnectionConfig::default());
         let fetcher = fetch_rules
             .zip(default.ok())
-            .map(|(rules, tls)| Fetcher::new(&tls, egress.connect_timeout, rules));
+            .map(|(rules, tls)| Fetcher::new(tls, egress.connect_timeout, rules));
         Client {
             egress: egress.clone(),
-            pools: Pools::new(IDLE_MAX),
+            pools: Pools::new(egress.config.clone(), IDLE_LIMITS),
             fetcher,
             script: None,
         }
@@ -105,30 +115,6 @@ impl Client {
         Some(answer.map(IncomingResponse::from))
     }
 
-    /// The client of a destination, made at its first call.
-    fn client_for(
-        &self,
-        destination: &ConnectionConfig,
-        url: &str,
-    ) -> Result<(awc::Client, PooledCall), TransportError> {
-        let load = || ClientTls::load(&self.egress.config, destination);
-        let build = |tls: &ClientTls| {
-            let private: Rc<[Network]> = destination.private_hosts.as_slice().into();
-            let guard = move |host: &str, at: IpAddr| address::is_permitted_for(host, at, &private);
-            let proxy = self.egress.config.proxy.clone().map(Rc::new);
-            let connector =
-                Connector::new().connector(destination::connector(Rc::new(guard), proxy));
-            let connector = connector.conn_keep_alive(IDLE_MAX);
-            let own = destination.connect_timeout_ms.map(Duration::from_millis);
-            build_client(connector, tls, own.unwrap_or(self.egress.connect_timeout))
-        };
-        let begun = self.pools.begin(destination, url, load, build);
-        begun.map_err(|error| TransportError::Connect {
-            cause: ConnectCause::Tls,
-            text: error.to_string(),
-        })
-    }
-
     /// Returns the fetcher of images by URL, if the operator allows fetching.
     pub fn fetcher(&self) -> Option<&Fetcher> {
         self.fetcher.as_ref()
@@ -140,7 +126,7 @@ impl Client {
         outgoing: OutgoingRequest<'_>,
         keep: impl Fn(&str) -> bool,
     ) -> Result<IncomingResponse, TransportError> {
-        self.send(Method::POST, outgoing, keep).await
+        self.send(Method::Post, &outgoing, &keep).await
     }
 
     /// Sends a GET, for documents of an issuer.
@@ -149,52 +135,77 @@ impl Client {
         outgoing: OutgoingRequest<'_>,
         keep: impl Fn(&str) -> bool,
     ) -> Result<IncomingResponse, TransportError> {
-        self.send(Method::GET, outgoing, keep).await
+        self.send(Method::Get, &outgoing, &keep).await
     }
 
     async fn send(
         &self,
         method: Method,
-        outgoing: OutgoingRequest<'_>,
-        keep: impl Fn(&str) -> bool,
+        outgoing: &OutgoingRequest<'_>,
+        keep: HeaderFilter<'_>,
     ) -> Result<IncomingResponse, TransportError> {
-        let malformed = |cause: &str| TransportError::Malformed(cause.to_owned());
-        let (client, call) = self.client_for(outgoing.connection, outgoing.url)?;
-        let mut request = client
-            .request(method, outgoing.url)
-            .no_decompress()
-            .timeout(Duration::from_millis(outgoing.head_timeout_ms));
-        for (name, value) in &outgoing.headers {
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| malformed("invalid header name"))?;
-            let value =
-                HeaderValue::from_str(value).map_err(|_| malformed("invalid header value"))?;
-            request.headers_mut().append(name, value);
+        let invalid = || TransportError::malformed("invalid URL");
+        let url = RequestUrl::parse(outgoing.url).ok_or_else(invalid)?;
+        let (headers, bytes) = (&outgoing.headers, outgoing.body.len());
+        let request = EncodedRequest {
+            head: encode(method, &url, headers, bytes, Persistence::KeepAlive)?,
+            body: outgoing.body.clone(),
+        };
+        let origin = self.pools.origin(outgoing.connection, url.origin);
+        let origin = origin.map_err(|error| TransportError::Connect {
+            cause: ConnectCause::Tls,
+            text: error.to_string(),
+        })?;
+        let deadline = HeadDeadline::after(outgoing.head_timeout_ms);
+        let mut stale = None;
+        if let Some(reused) = origin.shelf.take() {
+            let sent_at = Instant::now();
+            match exchange_on(reused, &origin, &request, deadline, keep).await {
+                Err(ExchangeFailure::Closed(error)) if sent_at.elapsed() < STALE_MAX => {
+                    stale = Some(error);
+                }
+                result => return result.map_err(TransportError::from),
+            }
         }
-        let response = request
-            .send_body(request_body::outgoing(outgoing.body))
-            .await
-            .map_err(|error| TransportError::from_send(&error, outgoing.head_timeout_ms))?;
-        let status = response.status();
-        if is_without_body(status) {
-            // awc reuses the connection, and late bytes on it would be read as the response to the next request
-            self.pools.discard(outgoing.connection, outgoing.url);
-        }
-        if status.is_informational() {
-            return Err(TransportError::Exchange(format!(
-                "unsupported informational response {}",
-                status.as_u16()
-            )));
-        }
-        Ok(IncomingResponse::new(response, keep).of(call))
+        let opened = self.open(&origin, &url, outgoing.connection, deadline);
+        // the lost request may have been read, so a failure to connect again does not mean that none was
+        let connection = opened.await.map_err(|error| stale.unwrap_or(error))?;
+        let result = exchange_on(connection, &origin, &request, deadline, keep).await;
+        result.map_err(TransportError::from)
+    }
+
+    async fn open(
+        &self,
+        origin: &Origin,
+        url: &RequestUrl<'_>,
+        settings: &ConnectionConfig,
+        deadline: HeadDeadline,
+    ) -> Result<Box<Connection>, TransportError> {
+        let private = &settings.private_hosts;
+        let guard = |host: &str, at: IpAddr| address::is_permitted_for(host, at, private);
+        let own = settings.connect_timeout_ms.map(Duration::from_millis);
+        let timeout = own.unwrap_or(self.egress.connect_timeout);
+        connect(
+            &origin.dialer,
+            &origin.tls,
+            url,
+            &guard,
+            (timeout, deadline),
+        )
+        .await
     }
 }
 
-/// Informational heads and heads without a body: rare enough to discard all connections.
-fn is_without_body(status: StatusCode) -> bool {
-    status.is_informational()
-        || matches!(
-            status,
-            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-        )
+/// One exchange, whose body returns the connection to its pool.
+async fn exchange_on(
+    mut connection: Box<Connection>,
+    origin: &Rc<Origin>,
+    request: &EncodedRequest,
+    deadline: HeadDeadline,
+    keep: HeaderFilter<'_>,
+) -> Result<IncomingResponse, ExchangeFailure> {
+    let (head, unsent) = exchange(&mut connection, request, deadline, keep).await?;
+    let shelf = head.persistent.then(|| origin.shelf.clone());
+    let body = BodyReader::new(connection, head.length, shelf, unsent);
+    Ok(IncomingResponse::new(head, body))
 }

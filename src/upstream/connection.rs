@@ -1,141 +1,116 @@
-//! Connection settings of the upstream clients: TLS roots and client certificates, HTTP/1.1, no redirects, no implicit headers, no
-//! implicit timeouts.
+//! HTTP/1.1 connection to an upstream: its socket, the bytes received and not read yet, and one timer for all its waits. An idle
+//! connection keeps no buffer.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
-use actix_rt::net::TcpStream;
-use actix_service::Service;
-use actix_tls::connect::rustls_0_23::TlsConnector;
-use actix_tls::connect::tcp::TcpConnectorService;
-use actix_tls::connect::{self as awc_connect, ConnectInfo, Connection};
-use awc::Connector;
-use awc::http::Uri;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::Sleep;
 
-use super::destination;
-use crate::domain::egress::{ConnectionConfig, EgressConfig};
+use super::socket::Socket;
 
-/// TLS settings of connections to one kind of destination.
-#[derive(Clone)]
-pub(super) struct ClientTls(Arc<rustls::ClientConfig>);
+/// Bytes of the first buffer: the head and body of a usual response.
+const BUFFER_BYTES: usize = 8 << 10;
+/// Least space for a read; below it the buffer is replaced, or used again if nothing refers to it.
+const SPACE_MIN: usize = 1 << 10;
+/// Most bytes of a read.
+const READ_BYTES_MAX: usize = 64 << 10;
 
-/// Reason why a file of certificates cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {cause}", file.display())]
-pub struct TlsFileError {
-    file: PathBuf,
-    cause: String,
+pub(super) struct Connection {
+    socket: Socket,
+    pub received: BytesMut,
+    buffer_bytes: usize,
+    alarm: Option<Pin<Box<Sleep>>>,
+    opened: Instant,
 }
 
-impl ClientTls {
-    /// The roots compiled into the binary and those of the files; HTTP/1.1 only.
-    pub(super) fn load(
-        egress: &EgressConfig,
-        connection: &ConnectionConfig,
-    ) -> Result<ClientTls, TlsFileError> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        for file in [&egress.ca_file, &connection.ca_file].into_iter().flatten() {
-            for certificate in certificates(file)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| failed(file, error))?;
-            }
+impl Connection {
+    pub fn new(socket: Socket) -> Box<Connection> {
+        Box::new(Connection {
+            socket,
+            received: BytesMut::new(),
+            buffer_bytes: BUFFER_BYTES,
+            alarm: None,
+            opened: Instant::now(),
+        })
+    }
+
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Releases the buffer.
+    pub fn rest(&mut self) {
+        self.received = BytesMut::new();
+        self.buffer_bytes = BUFFER_BYTES;
+    }
+
+    /// Receives more bytes; 0 at the end of the connection. `outstanding`: bytes that will come, if that is known.
+    pub fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+        outstanding: Option<u64>,
+    ) -> Poll<io::Result<usize>> {
+        if self.received.capacity() - self.received.len() < SPACE_MIN {
+            let outstanding = outstanding.map(|bytes| bytes.min(READ_BYTES_MAX as u64) as usize);
+            let space = outstanding.unwrap_or(self.buffer_bytes).max(SPACE_MIN);
+            self.received.reserve(space);
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed(Path::new("TLS"), error))?
-            .with_root_certificates(roots);
-        let mut config = match &connection.client_pair {
-            None => config.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let private = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|_| failed(key, "no private key in PEM in the file"))?;
-                config
-                    .with_client_auth_cert(certificates(certificate)?, private)
-                    .map_err(|error| failed(key, error))?
-            }
+        let space = self.received.capacity() - self.received.len();
+        let count = ready!(pin!(self.socket.read_buf(&mut self.received)).poll(context))?;
+        if count == space {
+            self.buffer_bytes = (self.buffer_bytes * 2).min(READ_BYTES_MAX);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Sends bytes of both parts, as many as the peer takes at once.
+    pub fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: [&[u8]; 2],
+    ) -> Poll<io::Result<usize>> {
+        let slices = parts.map(IoSlice::new);
+        let slices = if parts[0].is_empty() {
+            &slices[1..]
+        } else {
+            &slices[..]
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(ClientTls(Arc::new(config)))
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
-}
 
-/// TLS connection to a server of the operator, whose certificate the built-in roots or those of the file vouch for.
-pub async fn connect_tls(
-    host: &str,
-    port: u16,
-    ca_file: Option<&Path>,
-) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
-    let settings = EgressConfig {
-        proxy: None,
-        ca_file: ca_file.map(Path::to_owned),
-    };
-    let tls = ClientTls::load(&settings, &ConnectionConfig::default()).map_err(io::Error::other)?;
-    let found = destination::look_up(host, port).await;
-    let addresses = found.map_err(io::Error::other)?;
-    let target = ConnectInfo::new(host.to_owned()).set_addrs(addresses);
-    let connection = TcpConnectorService::default().call(target).await;
-    let connection = connection.map_err(io_error)?;
-    let secured = TlsConnector::service(tls.0).call(connection).await?;
-    Ok(secured.into_parts().0)
-}
-
-fn io_error(error: awc_connect::ConnectError) -> io::Error {
-    match error {
-        awc_connect::ConnectError::Io(error) => error,
-        error => io::Error::other(error.to_string()),
+    /// Sends what TLS holds back.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
     }
-}
 
-/// Certificates of a PEM file, at least one.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    let found: Vec<CertificateDer<'static>> = read.map_err(|error| failed(file, error))?;
-    match found.is_empty() {
-        true => Err(failed(file, "no certificate in the file")),
-        false => Ok(found),
+    /// Ready when the instant is over. The timer stays set from one wait to the next, and is set anew only when it fires or the next
+    /// wait ends before it.
+    pub fn poll_elapsed(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let until = tokio::time::Instant::from_std(until);
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if alarm.deadline() > until {
+            alarm.as_mut().reset(until);
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if tokio::time::Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(until);
+        }
+        Poll::Pending
     }
-}
 
-fn failed(file: &Path, cause: impl ToString) -> TlsFileError {
-    TlsFileError {
-        file: file.to_owned(),
-        cause: cause.to_string(),
+    /// True if the peer has neither closed the idle connection nor sent anything.
+    pub fn is_idle(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut byte = [0];
+        let read = pin!(self.socket.read(&mut byte)).poll(&mut context);
+        self.received.is_empty() && read.is_pending()
     }
-}
-
-/// Builds a client on a connector.
-pub(super) fn build_client<S>(
-    connector: Connector<S>,
-    tls: &ClientTls,
-    connect_timeout: Duration,
-) -> awc::Client
-where
-    S: Service<
-            ConnectInfo<Uri>,
-            Response = Connection<Uri, TcpStream>,
-            Error = awc_connect::ConnectError,
-        > + Clone
-        + 'static,
-{
-    let connector = connector
-        .rustls_0_23(tls.0.clone())
-        .timeout(connect_timeout)
-        .handshake_timeout(connect_timeout)
-        // no connection limit: admission control must be the only queue
-        .limit(0);
-    // HTTP/1.1 by the ALPN of the TLS settings; `max_http_version` would replace these settings by none
-    awc::Client::builder()
-        .connector(connector)
-        .disable_redirects()
-        .no_default_headers()
-        .disable_timeout()
-        .finish()
 }

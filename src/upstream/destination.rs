@@ -1,28 +1,22 @@
-//! Connector: resolves a host name, checks the addresses, and opens a TCP connection with `TCP_NODELAY`, through a proxy if one is
-//! configured. Must never use getaddrinfo, because a
-//! static binary cannot load the system's name-service modules.
+//! Dialer: resolves a host name, checks the addresses, and opens a TCP connection with `TCP_NODELAY`, through a proxy if one is
+//! configured. Must never use getaddrinfo, because a static binary cannot load the system's name-service modules.
 
 use std::cell::OnceCell;
-use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
-use actix_rt::net::TcpStream;
-use actix_service::{Service, fn_service};
-use actix_tls::connect::tcp::TcpConnectorService;
-use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Resolve, Resolver};
-use awc::http::Uri;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::future::LocalBoxFuture;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
+use super::error::TransportError;
+use super::request_url::RequestUrl;
 use crate::domain::egress::Proxy;
 
 /// Longest time for which a name without an address is not asked for again: a zone may say an hour, and its outage would last as long.
@@ -56,101 +50,107 @@ fn bounded_resolver(
     builder.with_options(options).build().ok()
 }
 
-impl Resolve for DnsResolver {
-    fn lookup<'a>(
-        &'a self,
-        host: &'a str,
-        port: u16,
-    ) -> LocalBoxFuture<'a, Result<Vec<SocketAddr>, Box<dyn Error>>> {
-        Box::pin(async move {
-            if let Ok(address) = host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .parse::<IpAddr>()
-            {
-                return Ok(vec![SocketAddr::new(address, port)]);
-            }
-            let resolver = self.resolver().ok_or("failed to set up the resolver")?;
-            let found = resolver.lookup_ip(host).await?;
-            Ok(found
-                .iter()
-                .map(|address| SocketAddr::new(address, port))
-                .collect())
-        })
+impl DnsResolver {
+    async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let resolver = self.resolver().ok_or("failed to set up the resolver")?;
+        let found = resolver.lookup_ip(host).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let addresses = found.iter().map(|address| SocketAddr::new(address, port));
+        match addresses.collect::<Vec<_>>() {
+            none if none.is_empty() => Err("the name has no address".to_owned()),
+            some => Ok(some),
+        }
     }
 }
 
 /// Addresses of a host, by the same resolver as every call; the reason if there is none.
 pub async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let resolver = DnsResolver(OnceCell::new());
-    let found = resolver.lookup(host, port).await;
-    match found {
-        Ok(found) if found.is_empty() => Err("the name has no address".to_owned()),
-        found => found.map_err(|error| error.to_string()),
-    }
+    DnsResolver(OnceCell::new()).look_up(host, port).await
 }
 
 /// Predicate: true for addresses that a host may be reached at.
-pub(super) type AddressGuard = Rc<dyn Fn(&str, IpAddr) -> bool>;
+pub(super) type AddressGuard<'a> = &'a dyn Fn(&str, IpAddr) -> bool;
 
-/// Connector of one worker. The guard checks resolved addresses, because a literal address bypasses the resolver. Through a proxy
-/// the proxy resolves names; only addresses written in the URL are checked then.
-pub(super) fn connector(
-    guard: AddressGuard,
-    proxy: Option<Rc<Proxy>>,
-) -> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, TcpStream>, Error = ConnectError>
-+ Clone
-+ 'static {
-    let resolver = Rc::new(Resolver::custom(DnsResolver(OnceCell::new())).service());
-    let tcp = TcpConnectorService::default();
-    fn_service(move |request: ConnectInfo<Uri>| {
-        let (resolver, guard, proxy) = (resolver.clone(), guard.clone(), proxy.clone());
-        async move {
-            let host = request.hostname().to_owned();
-            let tunnel = proxy.filter(|proxy| !proxy.bypasses(&host));
-            let resolved = match &tunnel {
-                Some(proxy) => {
-                    refuse_written_address(&host, &guard)?;
-                    let proxy = ConnectInfo::new(proxy.authority.clone());
-                    let addresses: Vec<SocketAddr> = resolver.call(proxy).await?.addrs().collect();
-                    let port = request.port();
-                    request.set_addrs(addresses).set_port(port)
-                }
-                None => retain_permitted(resolver.call(request).await?, &host, &guard)?,
-            };
-            let port = resolved.port();
-            let mut connection = tcp.call(resolved).await?;
-            connection
-                .io_ref()
-                .set_nodelay(true)
-                .map_err(ConnectError::Io)?;
-            if let Some(proxy) = tunnel {
-                open_tunnel(connection.io_mut(), &proxy, &host, port)
-                    .await
-                    .map_err(ConnectError::Io)?;
-            }
-            Ok(connection)
+/// Dialer of TCP connections.
+pub(super) struct Dialer {
+    resolver: DnsResolver,
+    proxy: Option<Proxy>,
+}
+
+impl Dialer {
+    pub fn new(proxy: Option<Proxy>) -> Dialer {
+        Dialer {
+            resolver: DnsResolver(OnceCell::new()),
+            proxy,
         }
-    })
+    }
+
+    /// Opens a connection. The guard checks resolved addresses; through a proxy the proxy resolves names, and only addresses written in
+    /// the URL are checked. The caller bounds the time.
+    pub async fn dial(
+        &self,
+        url: &RequestUrl<'_>,
+        guard: AddressGuard<'_>,
+    ) -> Result<TcpStream, TransportError> {
+        let (host, port) = (url.host, url.port_or_default());
+        let tunnel = self.proxy.as_ref().filter(|proxy| !proxy.bypasses(host));
+        let Some(proxy) = tunnel else {
+            let found = self.resolver.look_up(host, port).await;
+            let found = found.map_err(TransportError::unresolved)?;
+            return open(&retain_permitted(found, host, guard)?).await;
+        };
+        refuse_written_address(host, guard)?;
+        let (proxy_host, proxy_port) = proxy.authority.rsplit_once(':').unwrap_or_default();
+        let proxy_port = proxy_port.parse().unwrap_or(80);
+        let found = self.resolver.look_up(proxy_host, proxy_port).await;
+        let mut stream = open(&found.map_err(TransportError::unresolved)?).await?;
+        let opened = open_tunnel(&mut stream, proxy, host, port).await;
+        opened.map_err(|error| TransportError::unconnected(&error))?;
+        Ok(stream)
+    }
+}
+
+async fn open(addresses: &[SocketAddr]) -> Result<TcpStream, TransportError> {
+    let opened = async {
+        let stream = connect_any(addresses).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    opened
+        .await
+        .map_err(|error: io::Error| TransportError::unconnected(&error))
+}
+
+/// Connection to the first address that accepts it.
+pub(super) async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// Removes forbidden addresses.
 fn retain_permitted(
-    resolved: ConnectInfo<Uri>,
+    mut found: Vec<SocketAddr>,
     host: &str,
-    guard: &AddressGuard,
-) -> Result<ConnectInfo<Uri>, ConnectError> {
-    let permitted: Vec<SocketAddr> = resolved
-        .addrs()
-        .filter(|address| guard(host, address.ip()))
-        .collect();
-    if permitted.is_empty() {
+    guard: AddressGuard<'_>,
+) -> Result<Vec<SocketAddr>, TransportError> {
+    found.retain(|address| guard(host, address.ip()));
+    if found.is_empty() {
         return Err(forbidden());
     }
-    Ok(resolved.set_addrs(permitted))
+    Ok(found)
 }
 
-fn refuse_written_address(host: &str, guard: &AddressGuard) -> Result<(), ConnectError> {
+fn refuse_written_address(host: &str, guard: AddressGuard<'_>) -> Result<(), TransportError> {
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
     match literal {
         Ok(address) if !guard(host, address) => Err(forbidden()),
@@ -158,9 +158,9 @@ fn refuse_written_address(host: &str, guard: &AddressGuard) -> Result<(), Connec
     }
 }
 
-fn forbidden() -> ConnectError {
-    ConnectError::Resolver(
-        "host has no permitted address; a private one needs private_hosts, a link-local one is never permitted".into(),
+fn forbidden() -> TransportError {
+    TransportError::unresolved(
+        "host has no permitted address; a private one needs private_hosts, a link-local one is never permitted".to_owned(),
     )
 }
 

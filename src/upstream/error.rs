@@ -2,8 +2,6 @@
 
 use std::io::{self, ErrorKind};
 
-use awc::error::{ConnectError, PayloadError, SendRequestError};
-
 /// Failure of a call before its response was complete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
@@ -18,6 +16,9 @@ pub enum TransportError {
     /// reset or closed by the upstream
     #[error("exchange failed: {0}")]
     ConnectionLost(String),
+    /// the upstream closed the connection within the body
+    #[error("exchange failed: {0}")]
+    Truncated(&'static str),
     #[error("exchange failed: {0}")]
     Exchange(String),
     #[error("response larger than {0} bytes")]
@@ -38,17 +39,6 @@ pub enum ConnectCause {
 }
 
 impl ConnectCause {
-    fn of(error: &ConnectError) -> ConnectCause {
-        match error {
-            ConnectError::Resolver(_) | ConnectError::NoRecords | ConnectError::Unresolved => {
-                ConnectCause::Dns
-            }
-            ConnectError::Timeout => ConnectCause::Timeout,
-            ConnectError::Io(error) => ConnectCause::of_io(error),
-            _ => ConnectCause::Other,
-        }
-    }
-
     fn of_io(error: &io::Error) -> ConnectCause {
         match error.kind() {
             ErrorKind::ConnectionRefused => ConnectCause::Refused,
@@ -64,33 +54,31 @@ impl ConnectCause {
 }
 
 impl TransportError {
-    pub(super) fn from_send(error: &SendRequestError, head_timeout_ms: u64) -> TransportError {
-        match error {
-            SendRequestError::Timeout => TransportError::HeadTimeout(head_timeout_ms),
-            // awc reports a connection closed after the request was sent, so the upstream may have read the request
-            SendRequestError::Connect(ConnectError::Disconnected) => {
-                TransportError::ConnectionLost("connection closed before the response".into())
-            }
-            SendRequestError::Connect(error) => TransportError::Connect {
-                cause: ConnectCause::of(error),
-                text: match error {
-                    ConnectError::Timeout => "connect timeout exceeded".to_owned(),
-                    error => error.to_string(),
-                },
-            },
-            SendRequestError::Url(error) => TransportError::Malformed(error.to_string()),
-            SendRequestError::Send(error) => TransportError::ConnectionLost(error.to_string()),
-            error => TransportError::Exchange(error.to_string()),
+    /// No address for a host.
+    pub(super) fn unresolved(cause: String) -> TransportError {
+        TransportError::Connect {
+            cause: ConnectCause::Dns,
+            text: format!("failed to resolve the host: {cause}"),
         }
     }
 
-    pub(super) fn from_payload(error: &PayloadError) -> TransportError {
-        match error {
-            PayloadError::Incomplete(_) | PayloadError::Io(_) => {
-                TransportError::ConnectionLost(error.to_string())
-            }
-            error => TransportError::Exchange(error.to_string()),
+    /// A connection or its handshake that failed.
+    pub(super) fn unconnected(error: &io::Error) -> TransportError {
+        TransportError::Connect {
+            cause: ConnectCause::of_io(error),
+            text: error.to_string(),
         }
+    }
+
+    pub(super) fn connect_timeout() -> TransportError {
+        TransportError::Connect {
+            cause: ConnectCause::Timeout,
+            text: "connect timeout exceeded".to_owned(),
+        }
+    }
+
+    pub(super) fn malformed(cause: &str) -> TransportError {
+        TransportError::Malformed(cause.to_owned())
     }
 
     /// The failure in one word, for logs.
@@ -107,7 +95,7 @@ impl TransportError {
             TransportError::HeadTimeout(_) => "head_timeout",
             TransportError::IdleTimeout(_) => "idle_timeout",
             TransportError::CallTimeout(_) => "call_timeout",
-            TransportError::ConnectionLost(_) => "connection_lost",
+            TransportError::ConnectionLost(_) | TransportError::Truncated(_) => "connection_lost",
             TransportError::Exchange(_) => "invalid_http",
             TransportError::TooLarge(_) => "response_too_large",
             TransportError::Malformed(_) => "invalid_request",
@@ -122,28 +110,19 @@ mod tests {
     #[test]
     fn connect_error_reason_tells_refused_dns_tls_and_timeout_apart() {
         let tls = io::Error::new(ErrorKind::InvalidData, "invalid peer certificate");
+        let io = |error: io::Error| TransportError::unconnected(&error);
         for (error, reason) in [
             (
-                ConnectError::Io(ErrorKind::ConnectionRefused.into()),
+                io(ErrorKind::ConnectionRefused.into()),
                 "connection_refused",
             ),
-            (
-                ConnectError::Io(ErrorKind::HostUnreachable.into()),
-                "unreachable",
-            ),
-            (ConnectError::Io(tls), "tls"),
-            (ConnectError::Resolver("no such host".into()), "dns"),
-            (ConnectError::NoRecords, "dns"),
-            (ConnectError::Timeout, "connect_timeout"),
-            (ConnectError::Disconnected, "connection_lost"),
+            (io(ErrorKind::HostUnreachable.into()), "unreachable"),
+            (io(tls), "tls"),
+            (TransportError::unresolved("no such host".into()), "dns"),
+            (TransportError::connect_timeout(), "connect_timeout"),
+            (io(ErrorKind::TimedOut.into()), "connect_timeout"),
         ] {
-            let error = TransportError::from_send(&SendRequestError::Connect(error), 1_000);
             assert_eq!(error.reason(), reason, "{error}");
         }
-        let reset = SendRequestError::Send(ErrorKind::ConnectionReset.into());
-        let reset = TransportError::from_send(&reset, 1_000);
-        assert_eq!(reset.reason(), "connection_lost");
-        let timeout = TransportError::from_send(&SendRequestError::Timeout, 1_000);
-        assert_eq!(timeout.reason(), "head_timeout");
     }
 }

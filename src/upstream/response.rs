@@ -1,89 +1,71 @@
 //! Response of an upstream: status, selected headers, and the body as received, decoded where the upstream compressed it although
-//! it was asked not to. A truncated chunked body is indistinguishable from a complete one here; the dialect detects it.
+//! it was asked not to.
 
-use std::borrow::Cow;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
-use awc::error::PayloadError;
-use awc::http::StatusCode;
-use awc::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
 
+use super::body::BodyReader;
+use super::connect::in_ms;
 use super::error::TransportError;
-use super::pools::PooledCall;
+use super::response_head::ResponseHead;
 use crate::compression::{BodyDecoder, UnknownCoding};
 use crate::domain::header_list::HeaderList;
-
-type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 
 /// A response whose head has been received.
 pub struct IncomingResponse {
     pub status: u16,
     /// the selected headers, names in lower case
     pub headers: HeaderList,
-    chunks: ChunkStream,
-    /// bytes of the content-length not received yet
-    outstanding: Option<u64>,
+    body: BodySource,
     decoder: Result<Option<BodyDecoder>, UnknownCoding>,
-    _call: Option<PooledCall>,
+}
+
+enum BodySource {
+    Connection(BodyReader),
+    /// a body that is there, until it is read
+    Memory(Option<Bytes>),
+}
+
+impl BodySource {
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, TransportError>> {
+        match self {
+            BodySource::Connection(reader) => reader.poll_next(context),
+            BodySource::Memory(body) => Poll::Ready(Ok(body.take())),
+        }
+    }
+
+    fn poll_elapsed(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()> {
+        match self {
+            BodySource::Connection(reader) => reader.poll_elapsed(context, until),
+            BodySource::Memory(_) => Poll::Pending,
+        }
+    }
 }
 
 impl IncomingResponse {
-    pub(super) fn new<S>(
-        response: awc::ClientResponse<S>,
-        keep: impl Fn(&str) -> bool,
-    ) -> IncomingResponse
-    where
-        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
-    {
-        let headers = response
-            .headers()
-            .iter()
-            .filter(|(name, _)| keep(name.as_str()))
-            .filter_map(|(name, value)| {
-                let name = match name.as_str() {
-                    "content-type" => Cow::Borrowed("content-type"),
-                    other => Cow::Owned(other.to_owned()),
-                };
-                Some((name, value.to_str().ok()?.to_owned()))
-            });
-        let coding = response.headers().get(CONTENT_ENCODING);
-        let coding = coding.map_or("", |value| value.to_str().unwrap_or("?"));
-        let decoder = BodyDecoder::of(coding);
-        let length = response
-            .headers()
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+    pub(super) fn new(head: ResponseHead, body: BodyReader) -> IncomingResponse {
         IncomingResponse {
-            status: response.status().as_u16(),
-            headers: headers.collect(),
-            decoder,
-            outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
-            // awc panics if a body is polled after its end
-            chunks: Box::pin(response.fuse()),
-            _call: None,
+            status: head.status,
+            headers: head.headers,
+            body: BodySource::Connection(body),
+            decoder: BodyDecoder::of(head.coding.as_deref().unwrap_or_default()),
         }
     }
 
     /// A response whose body is there.
     pub(super) fn of_bytes(status: u16, content_type: &str, body: Bytes) -> IncomingResponse {
-        let chunks = futures_util::stream::once(std::future::ready(Ok(body)));
         IncomingResponse {
             status,
             headers: vec![("content-type".into(), content_type.to_owned())],
-            chunks: Box::pin(chunks.fuse()),
-            outstanding: None,
+            body: BodySource::Memory(Some(body)),
             decoder: Ok(None),
-            _call: None,
         }
-    }
-
-    /// Ties the call at its pool to the response.
-    pub(super) fn of(mut self, call: PooledCall) -> IncomingResponse {
-        self._call = Some(call);
-        self
     }
 
     /// Returns the next chunk, decoded, `None` at the end. Fails if no data arrives for `idle_ms`. Cancel-safe.
@@ -127,27 +109,19 @@ impl IncomingResponse {
         idle_ms: u64,
         deadline: Option<Instant>,
     ) -> Result<Option<Bytes>, TransportError> {
-        let mut wait = Duration::from_millis(idle_ms);
-        if let Some(deadline) = deadline {
-            wait = wait.min(deadline.saturating_duration_since(Instant::now()));
-        }
-        let next = tokio::time::timeout(wait, self.chunks.next());
-        match next
-            .await
-            .map_err(|_| TransportError::IdleTimeout(idle_ms))?
-        {
-            Some(Ok(bytes)) => {
-                self.outstanding = self
-                    .outstanding
-                    .map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
-                Ok(Some(bytes))
+        let mut until = None;
+        poll_fn(|context| {
+            if let Poll::Ready(received) = self.body.poll_next(context) {
+                return Poll::Ready(received);
             }
-            Some(Err(error)) => Err(TransportError::from_payload(&error)),
-            None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => Err(
-                TransportError::ConnectionLost("body shorter than its content-length".into()),
-            ),
-            None => Ok(None),
-        }
+            let until = *until.get_or_insert_with(|| {
+                let idle = in_ms(idle_ms);
+                deadline.map_or(idle, |deadline| deadline.min(idle))
+            });
+            let elapsed = self.body.poll_elapsed(context, until);
+            elapsed.map(|()| Err(TransportError::IdleTimeout(idle_ms)))
+        })
+        .await
     }
 
     /// Reads the complete body. `on_progress` receives the bytes read so far, which a failed read does not return.

@@ -37,6 +37,16 @@ pub struct Fixture {
     pub other: Key,
 }
 
+/// Routes that serve similar questions of one key, by the strict guards and by the balanced ones.
+pub const SEMANTIC_ROUTES: &str = r#"
+[routes.strict]
+targets = ["openai/m-small"]
+cache = { mode = "semantic", scope = "key" }
+[routes.balanced]
+targets = ["openai/m-small"]
+cache = { mode = "semantic", scope = "key", guard = "balanced" }
+"#;
+
 pub fn setup(upstream: &Upstream) -> Setup {
     let openai = Provider::openai("openai", upstream).models(&["m-small"]);
     let claude = Provider::anthropic("claude", upstream).models(&["c-small"]);

@@ -4,19 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::setup;
+use super::fixture::{SEMANTIC_ROUTES, setup};
 use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
 use crate::harness::{model, print_figure};
-
-const ROUTES: &str = r#"
-[routes.strict]
-targets = ["openai/m-small"]
-cache = { mode = "semantic", scope = "key" }
-[routes.balanced]
-targets = ["openai/m-small"]
-cache = { mode = "semantic", scope = "key", guard = "balanced" }
-"#;
 
 struct Pairs {
     gateway: Gatekeeper,
@@ -35,7 +26,7 @@ impl Pairs {
     fn start() -> Pairs {
         let upstream = Upstream::start();
         upstream.respond_with(model::with_usage(10, 3));
-        let mut gateway = setup(&upstream).setting(ROUTES).start();
+        let mut gateway = setup(&upstream).setting(SEMANTIC_ROUTES).start();
         let team = gateway.team(&json!({"name": "rockets", "models": ["*"]}));
         let key = gateway.key(&json!({"name": "one", "team": team.id, "models": ["*"]}));
         let pairs = Pairs {

@@ -3,27 +3,22 @@
 
 use serde_json::json;
 
-use super::fixture::{CHAT, Fixture, ask, outcome, with};
+use super::fixture::{CHAT, Fixture, SEMANTIC_ROUTES, ask, outcome, with};
 use crate::harness::client;
 use crate::harness::process::{Key, text};
 
+/// Beside `SEMANTIC_ROUTES`.
 const ROUTES: &str = r#"
-[routes.strict]
-targets = ["openai/m-small"]
-cache = { mode = "semantic", scope = "key" }
 [routes.shared]
 targets = ["openai/m-small"]
 cache = "semantic"
 [routes.near]
 targets = ["openai/m-small"]
 cache = { mode = "semantic", threshold = "0.999" }
-[routes.balanced]
-targets = ["openai/m-small"]
-cache = { mode = "semantic", scope = "key", guard = "balanced" }
 "#;
 
 fn start() -> Fixture {
-    let fixture = Fixture::with(ROUTES);
+    let fixture = Fixture::with(&format!("{SEMANTIC_ROUTES}{ROUTES}"));
     // the first question starts the embedder
     fixture.chat(&fixture.one, &ask("strict", "Hello there"));
     fixture

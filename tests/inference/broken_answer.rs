@@ -163,25 +163,29 @@ fn unary_shorter_than_content_length_returns_502_despite_valid_json() {
     }
 }
 
+/// A body without a length ends with its connection; whether it is complete, only the answer in it can say.
 #[test]
-fn response_close_delimited_returns_502() {
+fn response_close_delimited_is_relayed_and_truncated_if_it_is_not_whole() {
     let fixture = Fixture::new();
     for dialect in BOTH {
-        for (streamed, script) in [
-            (false, Script::unary(200, response(dialect))),
-            (true, Script::stream(dialect.stream(3))),
-        ] {
-            assert_refusal(
-                dialect,
-                &fixture.call_with(dialect, streamed, script.close_delimited()),
-                502,
-                "upstream_error",
-            );
-            fixture
-                .assert_recorded()
-                .assert_ended("truncated", &["estimated"])
-                .assert_usage_about(10, 0);
-        }
+        let (whole, events) = (response(dialect), dialect.stream(3));
+        let unary = Script::unary(200, &whole).close_delimited();
+        let relayed = fixture.call_with(dialect, false, unary);
+        assert_eq!(relayed.assert_status(200).text(), whole);
+        fixture
+            .assert_recorded()
+            .assert_ended("ok", &[])
+            .assert_usage(10, 20);
+        let stream = Script::stream(events).close_delimited();
+        fixture.call_with(dialect, true, stream).assert_status(200);
+        fixture.assert_recorded().assert_ended("ok", &[]);
+        let half = whole[..whole.len() / 2].to_owned();
+        let cut = Script::unary(200, half).close_delimited();
+        let refused = fixture.call_with(dialect, false, cut);
+        assert_refusal(dialect, &refused, 502, "upstream_error");
+        fixture
+            .assert_recorded()
+            .assert_ended("truncated", &["estimated"]);
     }
 }
 

@@ -61,7 +61,6 @@ fn b01_upstream_gets_provider_credential_and_no_client_headers() {
             "accept-encoding",
             "content-length",
             "content-type",
-            "date",
             "host",
             "user-agent",
             credential.0,

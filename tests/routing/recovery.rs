@@ -46,6 +46,18 @@ impl Fixture {
     }
 }
 
+/// A gateway whose `a` failed until its breaker opened, and the call that probes it, which gets this response.
+fn probed_with(response: Script, streamed: bool) -> (Fixture, JoinHandle<Response>) {
+    let fixture = Fixture::new(ORDERED);
+    let broken = rejection(500, "server_error", "broken");
+    fixture.a.respond_with(broken);
+    fixture.open_breaker();
+    fixture.a.respond_with(response);
+    fixture.gateway.clock.advance_ms(3_000);
+    let probe = fixture.spawn(streamed);
+    (fixture, probe)
+}
+
 #[test]
 fn healed_deployment_is_back_within_one_probe_interval_after_any_number_of_failed_probes() {
     for failure in failures() {
@@ -78,17 +90,8 @@ fn healed_deployment_is_back_within_one_probe_interval_after_any_number_of_faile
 
 #[test]
 fn probe_that_hangs_does_not_keep_a_healed_deployment_away() {
-    let fixture = Fixture::new(ORDERED);
-    fixture
-        .a
-        .respond_with(rejection(500, "server_error", "broken"));
-    fixture.open_breaker();
     let gate = Gate::default();
-    fixture
-        .a
-        .respond_with(model::with_usage(10, 20).held_by(&gate));
-    fixture.gateway.clock.advance_ms(3_000);
-    let hung = fixture.spawn(false);
+    let (fixture, hung) = probed_with(model::with_usage(10, 20).held_by(&gate), false);
     fixture.a.wait_for_requests(6);
     assert_eq!(fixture.health_of_a()["state"], "half_open");
     fixture.call("smart").assert_status(200);
@@ -105,18 +108,9 @@ fn probe_that_hangs_does_not_keep_a_healed_deployment_away() {
 
 #[test]
 fn deployment_is_back_with_the_first_content_of_a_long_stream() {
-    let fixture = Fixture::new(ORDERED);
-    fixture
-        .a
-        .respond_with(rejection(500, "server_error", "broken"));
-    fixture.open_breaker();
     let gate = Gate::default();
     // the head, a first delta, then a pause
-    fixture
-        .a
-        .respond_with(model::with_usage(10, 20).held_after(4, &gate));
-    fixture.gateway.clock.advance_ms(3_000);
-    let long = fixture.spawn(true);
+    let (fixture, long) = probed_with(model::with_usage(10, 20).held_after(4, &gate), true);
     wait_until("the deployment is back", || {
         fixture.health_of_a()["state"] == "closed"
     });

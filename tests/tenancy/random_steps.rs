@@ -10,12 +10,12 @@ use crate::budget::call::Call;
 use crate::harness::client::{self, HttpClient, Response};
 use crate::harness::instance::text;
 use crate::harness::rng::SeededRng;
-use crate::harness::{pico, print_figure, repetitions};
+use crate::harness::{pico, print_figure, repetitions, usd};
 
 /// Part of every name in the other organization.
 const FOREIGN: &str = "zzforeign";
-/// Micro-dollars that the team may spend in all.
-const TEAM_LIMIT: &str = "0.002";
+/// Micro-dollars that the team may spend in all, for each step: about half of the calls find room.
+const TEAM_LIMIT_MICROS: usize = 12;
 const MEMBER_LIMIT: &str = "0.0005";
 const MEMBER_KEYS: usize = 3;
 
@@ -25,6 +25,12 @@ struct Walk {
     rng: SeededRng,
     /// secrets of the keys that were made, by id
     secrets: BTreeMap<String, String>,
+    /// ids of the keys that were not deleted by name, nor refused in a call
+    live: Vec<String>,
+    /// ids of the users behind the actors
+    users: Vec<String>,
+    /// dollars that the team may spend in all
+    team_limit: String,
     /// ids of objects of the other organization
     foreign: Vec<String>,
     calls: usize,
@@ -38,11 +44,12 @@ struct Walk {
 const ADMIN: usize = 0;
 
 impl Walk {
-    fn start() -> Walk {
+    fn start(steps: usize) -> Walk {
+        let team_limit = usd((steps * TEAM_LIMIT_MICROS) as i128 * 1_000_000);
         let tenancy = Tenancy::start();
         let owner = tenancy.gateway.admin();
         let team = json!({
-            "models": ["m-small"], "budget_limit": TEAM_LIMIT, "budget_period": "total",
+            "models": ["m-small"], "budget_limit": team_limit, "budget_period": "total",
             "member_key_budget": MEMBER_LIMIT, "member_keys_max": MEMBER_KEYS,
         });
         let path = format!("/v1/teams/{}", tenancy.rockets);
@@ -57,12 +64,22 @@ impl Walk {
             user("one", "member"),
             user("two", "member"),
         ];
+        let all = owner.get("/v1/users").assert_status(200).json();
+        let id_of = |name: &str| {
+            let mut all = all["data"].as_array().expect("`data`").iter();
+            let user = all.find(|user| user["email"] == format!("{name}@example.org"));
+            text(user.expect("a user"), "id")
+        };
+        let users = ["admin", "one", "two"].map(id_of).to_vec();
         Walk {
             actors,
             foreign,
             tenancy,
             rng: SeededRng::new(16),
             secrets: BTreeMap::new(),
+            live: Vec::new(),
+            users,
+            team_limit,
             calls: 0,
             member_keys: 0,
             rules: (MEMBER_LIMIT, MEMBER_KEYS),
@@ -106,8 +123,8 @@ impl Walk {
     fn step(&mut self, number: usize) {
         let which = self.rng.next() as usize % self.actors.len();
         let actor = self.actors[which].clone();
-        match self.rng.next() % 13 {
-            0..=3 => self.create_key(&actor, which != ADMIN, number),
+        match self.rng.next() % 16 {
+            0..=3 => self.create_key(which, number),
             4..=5 => {
                 let (id, terms) = (self.any_id(), self.terms());
                 let response = actor.patch(&format!("/v1/keys/{id}"), &terms);
@@ -124,18 +141,52 @@ impl Walk {
             }
             7 => {
                 let id = self.any_id();
-                let response = actor.delete(&format!("/v1/keys/{id}?cascade=true"));
-                self.check(&response, &id);
+                self.delete_key(&actor, &id);
             }
             8 => self.change_team(&actor),
-            12 => self.change_rules(&actor, which == ADMIN),
             9 => self.read(&actor),
             10 => self.change_members(&actor),
+            11 => self.change_rules(&actor, which == ADMIN),
+            12 if which != ADMIN => self.renew_own_key(which, number),
             _ => self.call(),
         }
     }
 
-    fn create_key(&mut self, actor: &HttpClient, is_member: bool, number: usize) {
+    fn delete_key(&mut self, actor: &HttpClient, id: &str) {
+        let response = actor.delete(&format!("/v1/keys/{id}?cascade=true"));
+        self.check(&response, id);
+        if response.status < 300 {
+            self.live.retain(|live| live != id);
+        }
+    }
+
+    /// A member makes a key within the rules, and deletes own ones first where it has as many as the team allows.
+    fn renew_own_key(&mut self, member: usize, number: usize) {
+        let (actor, (limit, keys_max)) = (self.actors[member].clone(), self.rules);
+        let path = format!("/v1/keys?limit=1000&user={}", self.users[member]);
+        let own = listed(&self.tenancy.gateway.admin(), &path, "id");
+        for id in own.iter().skip(keys_max - 1) {
+            self.delete_key(&actor, id);
+        }
+        let body = json!({"name": format!("own{number}"), "team": "rockets", "budget_limit": limit, "budget_period": "monthly"});
+        let response = actor.post("/v1/keys", &body);
+        self.check(&response, "");
+        if response.status == 201 {
+            self.add_key(&response.json(), member);
+        }
+    }
+
+    fn add_key(&mut self, key: &Value, creator: usize) {
+        assert_eq!(key["team"], self.tenancy.rockets, "a key of another team");
+        let id = text(key, "id");
+        self.secrets.insert(id.clone(), text(key, "key"));
+        self.live.push(id);
+        if creator != ADMIN {
+            self.assert_member_key(key);
+        }
+    }
+
+    fn create_key(&mut self, creator: usize, number: usize) {
         let mut body = self.terms();
         body["name"] = json!(format!("k{number}"));
         match self.rng.next() % 5 {
@@ -152,15 +203,10 @@ impl Walk {
             body["user"] = json!(self.pick(&users));
         }
         let given = body.to_string();
-        let response = actor.post("/v1/keys", &body);
+        let response = self.actors[creator].post("/v1/keys", &body);
         self.check(&response, &given);
         if response.status == 201 {
-            let key = response.json();
-            assert_eq!(key["team"], self.tenancy.rockets, "a key of another team");
-            self.secrets.insert(text(&key, "id"), text(&key, "key"));
-            if is_member {
-                self.assert_member_key(&key);
-            }
+            self.add_key(&response.json(), creator);
         }
     }
 
@@ -286,15 +332,21 @@ impl Walk {
 
     /// A model that the team may not call is refused with every key.
     fn call(&mut self) {
-        let chosen = self.rng.next() as usize % self.secrets.len().max(1);
-        let Some(secret) = self.secrets.values().nth(chosen) else {
-            return;
+        let at = self.rng.next() as usize;
+        // three of four times a key that may still work
+        let id = match self.rng.next() % 4 {
+            0 => self.secrets.keys().nth(at % self.secrets.len().max(1)),
+            _ => self.live.get(at % self.live.len().max(1)),
         };
-        let user = client::user(self.tenancy.gateway.address(), secret);
+        let Some(id) = id.cloned() else { return };
+        let user = client::user(self.tenancy.gateway.address(), &self.secrets[&id]);
         let mut call = Call::chat().at_most(20).body();
         let status = user.chat(&call).status;
         assert!([200, 401, 402, 403, 429].contains(&status), "{status}");
         self.calls += usize::from(status == 200);
+        if status == 401 {
+            self.live.retain(|live| *live != id);
+        }
         call["model"] = json!("m-large");
         let status = user.chat(&call).status;
         assert!([401, 403].contains(&status), "m-large: {status}");
@@ -319,14 +371,14 @@ impl Walk {
         let team = owner
             .get(&format!("/v1/teams/{}", self.tenancy.rockets))
             .json();
-        assert_eq!(team["budgets"][0]["limit"], TEAM_LIMIT, "{team}");
+        assert_eq!(team["budgets"][0]["limit"], self.team_limit, "{team}");
         assert_eq!(team["models"], json!(["m-small"]));
         let money = |text: &Value| -> f64 {
             let text = text.as_str().expect("an amount");
             text.parse().expect("a number")
         };
         let spent = money(&team["budgets"][0]["spent"]);
-        assert!(spent <= money(&json!(TEAM_LIMIT)), "{spent}");
+        assert!(spent <= money(&json!(self.team_limit)), "{spent}");
         let keys = owner.get("/v1/keys?limit=1000&team=rockets").json();
         let left = keys["data"].as_array().map_or(0, Vec::len);
         print_figure(
@@ -370,7 +422,7 @@ fn foreign_objects(owner: &HttpClient) -> Vec<String> {
 #[test]
 fn random_steps_of_a_team_stay_within_the_team() {
     let steps = repetitions("GK_TENANCY_STEPS", 250);
-    let mut walk = Walk::start();
+    let mut walk = Walk::start(steps);
     for number in 0..steps {
         walk.step(number);
     }

@@ -46,23 +46,36 @@ pub(super) async fn next_step(
     }
     match incoming.next_until(idle_ms, Some(deadline)).await {
         Err(TransportError::IdleTimeout(_)) if deadline <= Instant::now() => ReadStep::Late,
+        Err(TransportError::Truncated(_)) => body_end(stream, BodyEnd::Truncated),
         Err(error) => ReadStep::Transport(error),
         Ok(Some(bytes)) => match stream.push(bytes) {
             Ok(()) => classify(stream),
             Err(error) => ReadStep::BadFrame(error),
         },
-        Ok(None) => match stream.ended() {
-            None => ReadStep::Truncated {
-                bytes: Bytes::new(),
-            },
-            Some(ForwardedEvent {
-                kind: EventKind::Error(error),
-                bytes,
-            }) => ReadStep::Error { bytes, error },
-            Some(ForwardedEvent { kind, bytes }) => ReadStep::End {
-                bytes,
-                content: kind == EventKind::Content,
-            },
+        Ok(None) => body_end(stream, BodyEnd::Complete),
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum BodyEnd {
+    Complete,
+    /// by the framing of HTTP
+    Truncated,
+}
+
+/// Meaning of the body's end; an error of the upstream may stand before it without the end of its event.
+fn body_end(stream: &mut ResponseStream, end: BodyEnd) -> ReadStep {
+    match stream.ended() {
+        Some(ForwardedEvent {
+            kind: EventKind::Error(error),
+            bytes,
+        }) => ReadStep::Error { bytes, error },
+        Some(ForwardedEvent { kind, bytes }) if end == BodyEnd::Complete => ReadStep::End {
+            bytes,
+            content: kind == EventKind::Content,
+        },
+        _ => ReadStep::Truncated {
+            bytes: Bytes::new(),
         },
     }
 }
