@@ -71,7 +71,7 @@ async fn read_call(
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         })
         .collect();
-    let extensions = Extensions::of(request);
+    let extensions = ExtensionHeaders::of(request);
     let header = |name: &str| extensions.header(request, name);
     let timeouts = gateway::read_timeouts(header);
     Ok(Call {
@@ -107,13 +107,13 @@ async fn read_call(
 }
 
 /// Headers whose names begin with `x-`, as most names do that a call is asked for; few requests have any.
-struct Extensions<'r>(Vec<(&'r str, &'r HeaderValue)>);
+struct ExtensionHeaders<'r>(Vec<(&'r str, &'r HeaderValue)>);
 
-impl<'r> Extensions<'r> {
-    fn of(request: &'r HttpRequest) -> Extensions<'r> {
+impl<'r> ExtensionHeaders<'r> {
+    fn of(request: &'r HttpRequest) -> ExtensionHeaders<'r> {
         let headers = request.headers().iter();
         let named = headers.map(|(name, value)| (name.as_str(), value));
-        Extensions(named.filter(|(name, _)| name.starts_with("x-")).collect())
+        ExtensionHeaders(named.filter(|(name, _)| name.starts_with("x-")).collect())
     }
 
     fn value(&self, name: &str) -> Option<&'r HeaderValue> {
