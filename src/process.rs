@@ -27,7 +27,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::control::alerts::Alerts;
 use crate::control::audit::forward::AuditCopies;
 use crate::control::prices::SheetFacts;
-use crate::control::{BackgroundTasks, Control, Declarations, StoredPrices};
+use crate::control::{BackgroundTasks, Control, Declarations, EmbeddedSheet, StoredPrices};
 use crate::domain::network::Network;
 use crate::domain::secret::Secret;
 use crate::gateway::{Gateway, GatewayParts};
@@ -103,6 +103,7 @@ pub async fn init_without_key(config: &Config) -> Result<(), StartError> {
 pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServer, StartError> {
     heap::return_at_once();
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
+    let sheet = EmbeddedSheet::begin();
     let instance = Instance::open(&config, platform, false)?;
     let seal_key = seal_key(&config)?;
     let (directory, records) = (&instance.directory, &instance.control);
@@ -112,7 +113,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         .record_start(config.listen.to_string(), &config.written, &seal_key)
         .await?;
     let egress = egress(&config)?;
-    let (declarations, content, control) = control(&config, &instance, &seal_key)?;
+    let (declarations, content, control) = control(&config, &instance, &seal_key, sheet)?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
     let webhook = Client::new(&egress, None);
     let (alerts, alert_senders) = Alerts::open(&control, config.alerts.clone(), webhook.clone());
@@ -155,8 +156,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         admin_address: admin_address.transpose()?,
         keys: instance.directory.load().keys().count(),
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
-        certificates: certificates
-            .map(|certificates| CertificateWatch::start(certificates, &control)),
+        certificates: certificates.map(|watched| CertificateWatch::start(watched, &control)),
         reload,
         heap: HeapRelease::start(gateway.clone()),
         traces,
@@ -251,8 +251,9 @@ fn control(
     config: &Config,
     instance: &Instance,
     seal_key: &SealKey,
+    sheet: EmbeddedSheet,
 ) -> Result<(Arc<Declarations>, ContentStores, Control), StartError> {
-    let prices = StoredPrices::load(&instance.store)?;
+    let prices = StoredPrices::load(&instance.store, sheet)?;
     let declarations = declarations(config, &instance.store, seal_key, prices.sheet.clone())?;
     let routes = declarations.routes().load_full();
     let content = ContentStores::open((config, &routes), &instance.disk, &instance.time, seal_key);

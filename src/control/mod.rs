@@ -77,5 +77,5 @@ pub use crate::control::declarations::{Declarations, FileDeclarations};
 pub use crate::control::idempotency::IdempotencyKey;
 pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 pub use crate::control::plane::{Catalogue, Control};
-pub use crate::control::price_board::{PricesError, StoredPrices};
+pub use crate::control::price_board::{EmbeddedSheet, PricesError, StoredPrices};
 pub use crate::control::verification_job::VerificationStatus;

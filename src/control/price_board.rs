@@ -1,11 +1,12 @@
 //! Price sheet of the process: the newer of the embedded and the applied one, and the way to put another one in force.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 
 use arc_swap::ArcSwapOption;
 
 use crate::price::Sheet;
-use crate::store::{AppliedSheet, SheetName, Store, StoreError};
+use crate::store::{AppliedSheet, SheetName, Store, StoreError, sha256};
 
 /// Puts a sheet in force.
 pub type PricePublisher = dyn Fn(Arc<Sheet>) + Send + Sync;
@@ -46,11 +47,30 @@ pub struct StoredPrices {
     is_applied: bool,
 }
 
+/// The embedded sheet while it is read beside the rest of a start.
+pub struct EmbeddedSheet(JoinHandle<Sheet>);
+
+impl EmbeddedSheet {
+    /// Begins to read.
+    pub fn begin() -> EmbeddedSheet {
+        EmbeddedSheet(std::thread::spawn(|| {
+            embedded_sha256();
+            Sheet::embedded()
+        }))
+    }
+
+    /// The sheet, once it is read.
+    pub fn finish(self) -> Sheet {
+        self.0.join().unwrap_or_else(|_| Sheet::embedded())
+    }
+}
+
 impl StoredPrices {
     /// Reads the applied sheet; the embedded one is in force if it is newer.
-    pub fn load(store: &Store) -> Result<StoredPrices, PricesError> {
+    pub fn load(store: &Store, embedded: EmbeddedSheet) -> Result<StoredPrices, PricesError> {
         let applied = store.applied_sheet()?;
-        let (sheet, is_applied) = choose(applied.as_ref()).map_err(PricesError::Sheet)?;
+        let chosen = choose_beside(applied.as_ref(), || embedded.finish());
+        let (sheet, is_applied) = chosen.map_err(PricesError::Sheet)?;
         if applied.is_some() && !is_applied {
             tracing::warn!(
                 in_force = %sheet.as_of,
@@ -100,9 +120,22 @@ impl PriceBoard {
     }
 }
 
+/// Hash of the embedded sheet, made once.
+pub(super) fn embedded_sha256() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| sha256(Sheet::embedded_text()))
+}
+
 /// The newer of the applied and the embedded sheet; in the same month, the applied one.
 pub(super) fn choose(applied: Option<&AppliedSheet>) -> Result<(Sheet, bool), String> {
-    let embedded = Sheet::embedded();
+    choose_beside(applied, Sheet::embedded)
+}
+
+fn choose_beside(
+    applied: Option<&AppliedSheet>,
+    embedded: impl FnOnce() -> Sheet,
+) -> Result<(Sheet, bool), String> {
+    let embedded = embedded();
     let Some(applied) = applied else {
         return Ok((embedded, false));
     };

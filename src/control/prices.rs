@@ -2,7 +2,7 @@
 //! audit event and is in force when the change is answered; records keep the rates that they were priced with. Must never apply a sheet
 //! that the release cannot read completely.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -10,11 +10,13 @@ use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::change::Change;
 use crate::control::plane::Control;
-use crate::control::price_board::{PriceBoard, PricePublisher, StoredPrices, choose};
+use crate::control::price_board::{
+    PriceBoard, PricePublisher, StoredPrices, choose, embedded_sha256,
+};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::price::Sheet;
 use crate::price::sheet_difference::SheetDifference;
-use crate::store::{AppliedSheet, SheetName, sha256};
+use crate::store::{AppliedSheet, SheetName};
 
 /// Facts of a sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +51,6 @@ pub struct SheetPlan {
     pub before: SheetFacts,
     pub after: SheetFacts,
     pub difference: SheetDifference,
-}
-
-/// Hash of the embedded sheet, made once.
-fn embedded_sha256() -> &'static str {
-    static HASH: OnceLock<String> = OnceLock::new();
-    HASH.get_or_init(|| sha256(Sheet::embedded_text()))
 }
 
 impl Control {
@@ -273,6 +269,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::control::price_board::EmbeddedSheet;
     use crate::control::test_control::{TestControl, grant};
     use crate::store::StoreError;
 
@@ -287,7 +284,8 @@ mod tests {
         let instance = TestControl::open().await;
         let published = Arc::new(Mutex::new(Vec::new()));
         let seen = published.clone();
-        let stored = StoredPrices::load(&instance.store).expect("no sheet applied");
+        let stored =
+            StoredPrices::load(&instance.store, EmbeddedSheet::begin()).expect("no sheet applied");
         let publish =
             move |sheet: Arc<Sheet>| seen.lock().expect("no panic").push(sheet.as_of.clone());
         let control = instance
@@ -314,7 +312,7 @@ mod tests {
             .await;
         let made = made.expect("applied");
         assert_eq!(*published.lock().expect("no panic"), ["mine, 2027-01"]);
-        let stored = StoredPrices::load(&instance.store).expect("readable");
+        let stored = StoredPrices::load(&instance.store, EmbeddedSheet::begin()).expect("readable");
         assert_eq!(stored.sheet.as_of, "mine, 2027-01");
         let shown = control
             .price_sheet(&grant(may::ReadPrices))
@@ -380,7 +378,9 @@ mod tests {
             .write::<(), StoreError>(damage)
             .await
             .expect("damaged");
-        let refused = StoredPrices::load(&instance.store).err().expect("damaged");
+        let refused = StoredPrices::load(&instance.store, EmbeddedSheet::begin())
+            .err()
+            .expect("damaged");
         assert!(
             refused.to_string().contains("prices reset --offline"),
             "{refused}"
@@ -389,6 +389,6 @@ mod tests {
             .reset_price_sheet(&grant(may::ChangePrices))
             .await
             .expect("reset");
-        assert!(StoredPrices::load(&instance.store).is_ok());
+        assert!(StoredPrices::load(&instance.store, EmbeddedSheet::begin()).is_ok());
     }
 }

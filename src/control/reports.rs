@@ -356,9 +356,9 @@ fn day_of_key(start_ms: u64, key: KeyId) -> RollupKey {
     RollupKey {
         start_ms,
         key,
-        model_asked: String::new(),
-        provider: String::new(),
-        model: String::new(),
+        model_asked: "".into(),
+        provider: "".into(),
+        model: "".into(),
         class: StatusClass::Ok,
     }
 }
@@ -372,8 +372,8 @@ fn group_of(
 ) -> (Option<u64>, Vec<GroupValue>) {
     let caller = directory.key(row.key);
     let value = |dimension: &Dimension| match dimension {
-        Dimension::Provider => GroupValue::Provider(row.provider.clone()),
-        Dimension::Model => GroupValue::Model(row.model.clone()),
+        Dimension::Provider => GroupValue::Provider(row.provider.to_string()),
+        Dimension::Model => GroupValue::Model(row.model.to_string()),
         Dimension::Team => GroupValue::Team(caller.map(|caller| caller.team.id)),
         Dimension::Organization => {
             GroupValue::Organization(caller.map(|caller| caller.organization.id))

@@ -184,7 +184,7 @@ impl RequestQuery {
             && self
                 .provider
                 .as_ref()
-                .is_none_or(|provider| subject.provider == *provider)
+                .is_none_or(|provider| *subject.provider == **provider)
             && self
                 .class
                 .is_none_or(|class| record.ending.status.class() == class)

@@ -157,16 +157,16 @@ impl ResponseStream {
         self.forward(&event, &parse(&event))
     }
 
-    /// Counts the text of an event that differs from the last one in its text alone; `false` for any other event.
+    /// Counts an event that differs from the last one in its variable parts alone; `false` for any other event.
     fn count_repetition(&mut self, event: &[u8]) -> bool {
         let StreamMode::Passthrough { tap, template, .. } = &mut self.mode else {
             return false;
         };
-        let text = template.text_of(event);
-        if let Some(text) = &text {
-            tap.count_text(text);
+        let repetition = template.repetition(event);
+        if let Some(repetition) = &repetition {
+            tap.repeat(repetition);
         }
-        text.is_some()
+        repetition.is_some()
     }
 
     fn forward(&mut self, event: &Bytes, fields: &Fields<'_>) -> ForwardedEvent {
@@ -184,8 +184,8 @@ impl ResponseStream {
                 }
                 let kind = end_by_usage(tap.read(fields), lenient);
                 let is_read_once = kind == EventKind::Content && reasoning.is_none();
-                let texts = is_read_once.then(|| tap.variable_texts()).flatten();
-                template.learn(event, texts);
+                let parts = is_read_once.then(|| tap.variable_parts()).flatten();
+                template.learn(event, parts);
                 match kind {
                     EventKind::Terminal => {
                         terminal.clone_from(event);

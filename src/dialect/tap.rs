@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::dialect::error::UpstreamError;
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::wire::template::VariableTexts;
+use crate::dialect::wire::template::{Repetition, VariableParts};
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -32,11 +32,12 @@ pub(super) trait PassthroughTap {
     /// Reads one event.
     fn read(&mut self, event: &Fields<'_>) -> EventKind;
 
-    /// Texts of the event just read that the next may have instead, if it would be content too and change nothing but the count.
-    fn variable_texts(&self) -> Option<VariableTexts>;
+    /// Parts of the event just read that the next may have otherwise, if it would be content too and change nothing but count and
+    /// number.
+    fn variable_parts(&self) -> Option<VariableParts>;
 
-    /// Counts the text of an event that repeats the last one but for its text.
-    fn count_text(&mut self, text: &str);
+    /// Counts an event that repeats the last one but for its variable parts.
+    fn repeat(&mut self, event: &Repetition<'_>);
 
     /// Reads an event that is not forwarded, for its usage only.
     fn read_trailing_usage(&mut self, event: &Fields<'_>) -> EventKind;

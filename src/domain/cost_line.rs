@@ -1,6 +1,7 @@
 //! Lines of a bill as a record keeps them: count × rate, and the card that the rate comes from. The amounts of a record's lines
 //! sum to its cost; the classes and units are stored by position.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ pub struct PriceCard {
     /// model that the card belongs to
     pub model: String,
     /// tier as priced; `unlisted` if the dearest tier stands in
-    pub tier: String,
+    pub tier: Cow<'static, str>,
     /// place of the deployment, if the configuration names one
     pub place: Option<String>,
     /// the band holds for prompts of more tokens than this
@@ -30,7 +31,7 @@ impl Default for PriceCard {
     fn default() -> PriceCard {
         PriceCard {
             model: String::new(),
-            tier: String::new(),
+            tier: Cow::Borrowed(""),
             place: None,
             above_input_tokens: 0,
             factor_millionths: FACTOR_ONE,

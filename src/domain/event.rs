@@ -1,6 +1,7 @@
 //! Ledger events as logged in the WAL: hold, progress of a stream, settlement, release. An event contains everything its
 //! replay needs; a replay never consults the current directory, limits or prices.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::domain::attempt::AttemptNote;
@@ -43,12 +44,12 @@ pub struct Subject {
     pub team: TeamId,
     pub key: KeyId,
     /// model name as requested by the client
-    pub model_asked: String,
-    pub provider: String,
+    pub model_asked: Arc<str>,
+    pub provider: Arc<str>,
     /// model name as sent upstream
-    pub model: String,
+    pub model: Arc<str>,
     /// the client's dialect: `chat`, `messages`
-    pub dialect: String,
+    pub dialect: Cow<'static, str>,
     pub streamed: bool,
     pub attribution: Attribution,
     /// other models that the request lets run inside the call, in the vendor's tools

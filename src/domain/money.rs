@@ -144,10 +144,11 @@ impl Money {
         if whole > USD_MAX {
             return Err(MoneyError::TooLarge(text.to_owned()));
         }
-        let fraction: i128 = format!("{fraction:0<12}")
-            .parse()
-            .map_err(|_| not_a_number())?;
-        Ok(Money(whole * PICO_PER_USD + fraction))
+        // at most twelve digits
+        let scale = 10_u64.pow(12 - fraction.len() as u32);
+        let digits = fraction.bytes().map(|digit| u64::from(digit - b'0'));
+        let fraction = digits.fold(0, |sum, digit| sum * 10 + digit) * scale;
+        Ok(Money(whole * PICO_PER_USD + i128::from(fraction)))
     }
 }
 

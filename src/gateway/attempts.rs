@@ -214,7 +214,9 @@ impl AttemptRunner {
         let state = (progress, routed.marks, cache);
         let mut attempt = AdmittedAttempt::open(granted, settler, exchange, state);
         attempt.hold.wait_for_disk().await?;
-        Box::pin(attempt.fetch_images(client.fetcher())).await?;
+        if attempt.fetches_images() {
+            Box::pin(attempt.fetch_images(client.fetcher())).await?;
+        }
         routed.progress.begin();
         Ok(attempt)
     }

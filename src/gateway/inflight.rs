@@ -8,7 +8,6 @@ use tokio::sync::{Notify, watch};
 
 use crate::auth::directory::{Caller, EndedCalls};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::id::KeyId;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -41,8 +40,8 @@ pub struct InflightGuard {
     ended: watch::Receiver<EndedCalls>,
     /// last order before the call began
     since: u64,
-    /// key of the call and its ancestors
-    keys: Vec<KeyId>,
+    /// owner of the call's key and its ancestors
+    caller: Option<Arc<Caller>>,
 }
 
 struct CountedRequest(Arc<Counter>);
@@ -75,7 +74,7 @@ impl Inflight {
             _counted: Arc::new(CountedRequest(self.running.clone())),
             since: self.ended.borrow().orders(),
             ended: self.ended.clone(),
-            keys: Vec::new(),
+            caller: None,
         })
     }
 
@@ -112,14 +111,14 @@ impl Inflight {
 
 impl InflightGuard {
     /// Lets orders for the caller's key, or for a key above it, end the call.
-    pub(super) fn belong_to(&mut self, caller: &Caller) {
-        self.keys = caller.keys().map(|key| key.id).collect();
+    pub(super) fn belong_to(&mut self, caller: &Arc<Caller>) {
+        self.caller = Some(caller.clone());
     }
 
     /// Returns when the call must end: the process waits no longer, or the key was revoked with its running calls.
     pub(super) async fn end_ordered(&mut self) {
-        let (since, keys) = (self.since, &self.keys);
-        let is_ended = |ended: &EndedCalls| keys.iter().any(|key| ended.has_ended(*key, since));
+        let (since, caller) = (self.since, self.caller.as_deref());
+        let is_ended = |ended: &EndedCalls| has_ended(ended, caller, since);
         let stopping = self.phase.wait_for(|phase| *phase == Phase::Ending);
         let revoked = self.ended.wait_for(is_ended);
         let ordered = tokio::select! {
@@ -140,10 +139,14 @@ impl InflightGuard {
 
     /// True if the call must end because its key was revoked.
     pub(super) fn is_revoked(&self) -> bool {
-        let ended = self.ended.borrow();
-        let mut keys = self.keys.iter();
-        keys.any(|key| ended.has_ended(*key, self.since))
+        has_ended(&self.ended.borrow(), self.caller.as_deref(), self.since)
     }
+}
+
+/// True if an order after `since` ended the calls of the caller's key or of one above it.
+fn has_ended(ended: &EndedCalls, caller: Option<&Caller>, since: u64) -> bool {
+    let mut keys = caller.into_iter().flat_map(Caller::keys);
+    keys.any(|key| ended.has_ended(key.id, since))
 }
 
 impl Drop for CountedRequest {

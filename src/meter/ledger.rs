@@ -184,14 +184,12 @@ impl Ledger {
         let allowance = state
             .rate_limits
             .settle(id, ending.tokens(), self.time.boot_ms());
-        let Some(mut hold) = state.hold(id).cloned() else {
+        let Some(mut hold) = state.take_hold(id) else {
             return Ok(Receipt::default());
         };
-        if ending.status != Status::Orphaned {
-            // the ending supersedes it; only an orphan keeps its progress
-            hold.progress = Progress::default();
-        }
-        let charged = hold.charges.clone();
+        // the ending supersedes it; only an orphan keeps its progress
+        let is_orphaned = ending.status == Status::Orphaned;
+        let progress = (!is_orphaned).then(|| std::mem::take(&mut hold.progress));
         if ending.cost > hold.ceiling {
             ending.flags = ending.flags.with(Flags::OVER_CEILING);
         }
@@ -203,8 +201,11 @@ impl Ledger {
         let sequence = match self.wal.append(event.clone()) {
             Ok(sequence) => sequence,
             Err(error) => {
-                if let LedgerEvent::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event)
+                if let LedgerEvent::Settle(Settlement { mut hold, ending }) =
+                    Arc::unwrap_or_clone(event)
                 {
+                    hold.progress = progress.unwrap_or(hold.progress);
+                    state.put_hold_back(hold);
                     let status = ending.status.if_undelivered();
                     state.unlogged.insert(
                         id,
@@ -214,9 +215,12 @@ impl Ledger {
                 return Err(error);
             }
         };
-        let freed = state.apply(&event);
-        let alerts = state.alerts_after_settlement(&charged, now_ms);
-        let remainder = state.remainder(&charged, now_ms);
+        let LedgerEvent::Settle(Settlement { hold, .. }) = &*event else {
+            return Ok(Receipt::default());
+        };
+        let freed = state.resolve(hold, cost);
+        let alerts = state.alerts_after_settlement(&hold.charges, now_ms);
+        let remainder = state.remainder(&hold.charges, now_ms);
         Ok(Receipt {
             sequence,
             cost,

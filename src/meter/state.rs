@@ -424,11 +424,19 @@ impl LedgerState {
                 }
                 Vec::new()
             }
-            LedgerEvent::Release { id, .. } => self.resolve(*id, Money::ZERO),
-            LedgerEvent::Settle(settlement) => {
-                self.resolve(settlement.hold.id, settlement.ending.cost)
-            }
+            LedgerEvent::Release { id, .. } => self.close(*id, Money::ZERO),
+            LedgerEvent::Settle(settled) => self.close(settled.hold.id, settled.ending.cost),
         }
+    }
+
+    /// Takes an open hold out; `resolve` or `put_hold_back` must follow.
+    pub(super) fn take_hold(&mut self, id: HoldId) -> Option<Hold> {
+        self.holds.remove(&id)
+    }
+
+    /// Puts a hold back that was not resolved.
+    pub(super) fn put_hold_back(&mut self, hold: Hold) {
+        self.holds.insert(hold.id, hold);
     }
 
     /// Adds a correction to the settled amounts. Windows no longer in memory are corrected in the books alone.
@@ -445,11 +453,14 @@ impl LedgerState {
         self.balances.len()
     }
 
-    fn resolve(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
-        let Some(hold) = self.holds.remove(&id) else {
-            return Vec::new();
-        };
-        self.unlogged.remove(&id);
+    fn close(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
+        let hold = self.holds.remove(&id);
+        hold.map_or(Vec::new(), |hold| self.resolve(&hold, cost))
+    }
+
+    /// Moves the amounts of a hold that was taken out to the settled ones; returns its budgets.
+    pub(super) fn resolve(&mut self, hold: &Hold, cost: Money) -> Vec<BudgetId> {
+        self.unlogged.remove(&hold.id);
         let mut freed = Vec::with_capacity(hold.charges.len());
         for charge in &hold.charges {
             let budget = self.budgets.get(&charge.budget).map(|state| &state.budget);

@@ -2,15 +2,12 @@
 //! It can be too high but must never be too low: all usage within bound and cap, at every tier that
 //! could serve the call, costs at most the ceiling.
 
-use std::sync::Arc;
-
 use super::card::Quote;
 use super::context::PricingContext;
 use super::cost::ToolUsage;
 use super::pricing::{Price, PriceUnknown};
 use super::row::Row;
 use super::tier::ServiceLevel;
-use crate::domain::cost_line::PriceCard;
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 use crate::domain::server_tool::ServerTool;
@@ -244,7 +241,7 @@ fn tool_ceiling(usage: &ToolUsage) -> Result<Money, CeilingError> {
         let why = format!("the price sheet has no fee for {tool}");
         return Err(CeilingError::Unbounded(why));
     }
-    Ok(usage.line(&Arc::new(PriceCard::default())).amount())
+    Ok(usage.line(&None).amount())
 }
 
 #[cfg(test)]

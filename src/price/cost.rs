@@ -62,19 +62,49 @@ impl Price {
         let level = ServiceLevel::billed(usage.service_tier.as_deref(), context.tier);
         let quote = self.quote(usage.in_total(), context.place, &level)?;
         let tools = self.tool_uses(usage, &context);
-        let card = Arc::new(self.card(&quote, &context));
-        let fees = tools.iter().map(|usage| usage.line(&card));
-        let mut lines: Vec<CostLine> = token_lines(&quote, usage, context.cache_lifetime, &card)
-            .chain(fees)
-            .chain(self.request_fee(usage, &card))
+        let card = Some(Arc::new(self.card(&quote, &context)));
+        let priced = (&quote, &tools[..]);
+        let lines: Vec<CostLine> = self
+            .lines(usage, context.cache_lifetime, priced, &card)
             .collect();
-        lines.retain(|line| line.count > 0 && line.listed_pico > 0);
         Ok(Bill {
             total: lines.iter().map(CostLine::amount).sum(),
             lines,
             rates_estimated: !quote.is_known || tools.iter().any(|usage| usage.fee.is_none()),
             is_clamped: usage.is_clamped || usage.audio_cached > usage.cache_read,
         })
+    }
+
+    /// Total of the bill of this usage.
+    pub fn total<'a>(
+        &self,
+        usage: &Usage,
+        context: impl Into<PricingContext<'a>>,
+    ) -> Result<Money, PriceUnknown> {
+        let context = context.into();
+        if let Some(bill) = self.reported_bill(usage) {
+            return Ok(bill.total);
+        }
+        let level = ServiceLevel::billed(usage.service_tier.as_deref(), context.tier);
+        let quote = self.quote(usage.in_total(), context.place, &level)?;
+        let tools = self.tool_uses(usage, &context);
+        let lines = self.lines(usage, context.cache_lifetime, (&quote, &tools[..]), &None);
+        Ok(lines.map(|line| line.amount()).sum())
+    }
+
+    /// Lines with an amount: of tokens, of tools, of the request.
+    fn lines<'l>(
+        &self,
+        usage: &'l Usage,
+        lifetime: CacheLifetime,
+        (quote, tools): (&'l Quote, &'l [ToolUsage]),
+        card: &'l Option<Arc<PriceCard>>,
+    ) -> impl Iterator<Item = CostLine> + use<'l> {
+        let fees = tools.iter().map(|usage| usage.line(card));
+        token_lines(quote, usage, lifetime, card)
+            .chain(fees)
+            .chain(self.request_fee(usage, card))
+            .filter(|line| line.count > 0 && line.listed_pico > 0)
     }
 
     /// Bill of the cost that the vendor reports, where the operator takes it.
@@ -98,7 +128,7 @@ impl Price {
     }
 
     /// Fee of the operator for a request that the vendor has worked on.
-    fn request_fee(&self, usage: &Usage, card: &Arc<PriceCard>) -> Option<CostLine> {
+    fn request_fee(&self, usage: &Usage, card: &Option<Arc<PriceCard>>) -> Option<CostLine> {
         let has_tokens = usage.in_total() > 0 || usage.out_total > 0;
         has_tokens.then(|| CostLine {
             class: "request",
@@ -106,7 +136,7 @@ impl Price {
             rate_pico: self.per_request(),
             unit: LineUnit::Request,
             listed_pico: self.per_request(),
-            card: Some(card.clone()),
+            card: card.clone(),
         })
     }
 
@@ -114,7 +144,7 @@ impl Price {
         let row = self.row();
         PriceCard {
             model: row.map(|row| row.model.clone()).unwrap_or_default(),
-            tier: quote.tier.to_owned(),
+            tier: quote.tier.into(),
             place: context.place.map(str::to_owned),
             above_input_tokens: quote.above,
             factor_millionths: quote.factor.millionths(),
@@ -186,7 +216,7 @@ pub(super) struct ToolUsage {
 
 impl ToolUsage {
     /// Fee of all uses, which no factor changes.
-    pub(super) fn line(&self, card: &Arc<PriceCard>) -> CostLine {
+    pub(super) fn line(&self, card: &Option<Arc<PriceCard>>) -> CostLine {
         let fee = self.fee.unwrap_or(UNLISTED_FEE);
         CostLine {
             class: self.tool.cost_class(),
@@ -194,17 +224,17 @@ impl ToolUsage {
             rate_pico: fee.pico,
             unit: fee.per.line_unit(),
             listed_pico: fee.pico,
-            card: Some(card.clone()),
+            card: card.clone(),
         }
     }
 }
 
-fn token_lines(
-    quote: &Quote,
+fn token_lines<'l>(
+    quote: &'l Quote,
     usage: &Usage,
     lifetime: CacheLifetime,
-    card: &Arc<PriceCard>,
-) -> impl Iterator<Item = CostLine> {
+    card: &'l Option<Arc<PriceCard>>,
+) -> impl Iterator<Item = CostLine> + use<'l> {
     let input = input_counts(&quote.rates, usage, lifetime);
     let counts = input.into_iter().chain(output_counts(&quote.rates, usage));
     let line = |(class, count, rate)| CostLine {
@@ -213,7 +243,7 @@ fn token_lines(
         rate_pico: quote.factor.rate(rate),
         unit: LineUnit::Token,
         listed_pico: rate,
-        card: Some(card.clone()),
+        card: card.clone(),
     };
     counts
         .filter(|(_, count, rate)| *count > 0 && *rate > 0)

@@ -19,6 +19,32 @@ pub struct Deployment {
     pub place: Option<String>,
     /// number of the API key among those of the provider
     pub key: usize,
+    /// names of provider and model as records have them
+    pub names: DeploymentNames,
+}
+
+/// Names of a deployment that every record of its calls shares.
+#[derive(Clone, Debug)]
+pub struct DeploymentNames {
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
+}
+
+impl DeploymentNames {
+    pub fn new(provider: &Provider, model: &str) -> DeploymentNames {
+        DeploymentNames {
+            provider: provider.name.as_str().into(),
+            model: model.into(),
+        }
+    }
+
+    /// The name by which a client asked for the model.
+    pub fn asked(&self, asked: &str) -> Arc<str> {
+        match *self.model == *asked {
+            true => self.model.clone(),
+            false => asked.into(),
+        }
+    }
 }
 
 impl Deployment {

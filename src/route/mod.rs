@@ -21,7 +21,7 @@ mod weighted;
 
 pub use breaker::BreakerState;
 pub use cell::RouteCell;
-pub use deployment::{Deployment, RouteError};
+pub use deployment::{Deployment, DeploymentNames, RouteError};
 pub use health::{Health, HealthChange, HealthStatus, RunningCall};
 pub use moment::{Moment, mix};
 pub use plan::{Candidate, Plan};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::{PriceSetting, Provider};
 use crate::price::sheet::is_price_of_fine_tunes;
 use crate::price::{Factor, Mode, OwnPrice, Price, Sheet};
-use crate::route::deployment::{Deployment, RouteError};
+use crate::route::deployment::{Deployment, DeploymentNames, RouteError};
 
 /// All configured model names with their deployments.
 #[derive(Clone, Debug)]
@@ -190,6 +190,7 @@ impl ModelTable {
             provider: provider.clone(),
             model: model.to_owned(),
             key: 0,
+            names: DeploymentNames::new(provider, model),
         })
     }
 

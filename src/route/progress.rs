@@ -1,6 +1,7 @@
 //! Progress of one request through its plan: the next target, and the decision after each failed attempt. Takes the class of a failure,
 //! returns a decision and its reason; it waits for nothing and sends nothing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub struct Step {
     /// number of the attempt, from 1
     pub attempt: u8,
     /// strategy and the figures that it saw
-    pub chosen: String,
+    pub chosen: Cow<'static, str>,
     /// before the attempt
     pub wait: Duration,
     /// the call at a deployment whose health is known
@@ -108,7 +109,7 @@ impl RouteProgress {
 
     /// The first target: an available one, else an available fallback. If all cool down, the cooldowns do not count: a certain refusal
     /// is no better than a likely one. Bounds of calls per minute always count.
-    fn choose_first(&self, turn: Turn, moment: Moment) -> Option<(Place, String)> {
+    fn choose_first(&self, turn: Turn, moment: Moment) -> Option<(Place, Cow<'static, str>)> {
         for stage in [Stage::Targets, Stage::Fallbacks] {
             if let Some((index, chosen)) = self.choose(stage, turn, moment) {
                 return Some(((stage, index), self.with_absent(chosen, stage, moment)));
@@ -117,7 +118,10 @@ impl RouteProgress {
         let mut open = self.open(Stage::Targets);
         open.retain(|index| self.plan.targets[*index].has_room(moment));
         let (index, chosen) = self.choose_among(Stage::Targets, &open, turn, moment)?;
-        Some(((Stage::Targets, index), format!("{chosen}; all cool down")))
+        Some((
+            (Stage::Targets, index),
+            format!("{chosen}; all cool down").into(),
+        ))
     }
 
     /// The next attempt, if there is one; it counts as made once `begin` is called.
@@ -231,7 +235,11 @@ impl RouteProgress {
     }
 
     /// The next place: an untried target, a repetition, a fallback.
-    fn find_next(&mut self, failed: FailedAttempt, moment: Moment) -> Option<(Place, String, u64)> {
+    fn find_next(
+        &mut self,
+        failed: FailedAttempt,
+        moment: Moment,
+    ) -> Option<(Place, Cow<'static, str>, u64)> {
         match failed.class {
             FailureClass::ContextTooLong => {
                 return self.fall_back(Stage::ContextFallbacks, moment);
@@ -286,28 +294,46 @@ impl RouteProgress {
         }
     }
 
-    fn fall_back(&self, stage: Stage, moment: Moment) -> Option<(Place, String, u64)> {
+    fn fall_back(&self, stage: Stage, moment: Moment) -> Option<(Place, Cow<'static, str>, u64)> {
         let (index, chosen) = self.choose(stage, Turn::Later, moment)?;
         Some(((stage, index), chosen, 0))
     }
 
     /// Chooses an untried candidate that does not cool down.
-    fn choose(&self, stage: Stage, turn: Turn, moment: Moment) -> Option<(usize, String)> {
+    fn choose(
+        &self,
+        stage: Stage,
+        turn: Turn,
+        moment: Moment,
+    ) -> Option<(usize, Cow<'static, str>)> {
         let candidates = self.plan.candidates(stage);
         let is_available = |index: &usize| candidates[*index].is_available(moment);
+        if candidates.len() == 1 {
+            let is_open = self.is_open(stage, 0) && is_available(&0);
+            return is_open.then(|| self.choose_among(stage, &[0], turn, moment))?;
+        }
         let open: Vec<usize> = self.open(stage).into_iter().filter(is_available).collect();
         self.choose_among(stage, &open, turn, moment)
     }
 
+    fn is_open(&self, stage: Stage, index: usize) -> bool {
+        let tries = self.tries[stage as usize][index];
+        !tries.excluded && !tries.is_made()
+    }
+
     /// Untried candidates.
     fn open(&self, stage: Stage) -> Vec<usize> {
-        let tries = self.tries[stage as usize].iter().enumerate();
-        let open = tries.filter(|(_, tries)| !tries.excluded && !tries.is_made());
-        open.map(|(index, _)| index).collect()
+        let places = 0..self.tries[stage as usize].len();
+        places.filter(|index| self.is_open(stage, *index)).collect()
     }
 
     /// The reason of a choice with the number of candidates that could not be chosen.
-    fn with_absent(&self, mut chosen: String, stage: Stage, moment: Moment) -> String {
+    fn with_absent(
+        &self,
+        mut chosen: Cow<'static, str>,
+        stage: Stage,
+        moment: Moment,
+    ) -> Cow<'static, str> {
         let (mut cooling, mut limited) = (0, 0);
         for candidate in self.plan.candidates(stage) {
             match candidate.has_room(moment) {
@@ -317,7 +343,7 @@ impl RouteProgress {
         }
         for (count, state) in [(cooling, "cooling down"), (limited, "at its bounds")] {
             if count > 0 {
-                chosen += &format!("; {count} {state}");
+                chosen.to_mut().push_str(&format!("; {count} {state}"));
             }
         }
         chosen
@@ -330,11 +356,11 @@ impl RouteProgress {
         open: &[usize],
         turn: Turn,
         moment: Moment,
-    ) -> Option<(usize, String)> {
+    ) -> Option<(usize, Cow<'static, str>)> {
         let candidates = self.plan.candidates(stage);
         let first = &candidates[*open.first()?];
         let Some(choice) = first.choice() else {
-            return Some((open[0], "the only target".to_owned()));
+            return Some((open[0], "the only target".into()));
         };
         let of_route = |index: &usize| candidates[*index].is_of_same_route(first);
         let of_route: Vec<usize> = open.iter().copied().filter(of_route).collect();
@@ -348,11 +374,11 @@ impl RouteProgress {
         if let Some(key) = candidates[index].deployment().key_name() {
             chosen += &format!("; key {key}");
         }
-        Some((index, chosen))
+        Some((index, chosen.into()))
     }
 
     /// Chooses among the tried candidates that may be tried again: the least tried one.
-    fn repeat(&self, stage: Stage, moment: Moment) -> Option<(usize, String)> {
+    fn repeat(&self, stage: Stage, moment: Moment) -> Option<(usize, Cow<'static, str>)> {
         let candidates = self.plan.candidates(stage);
         let tries = self.tries[stage as usize].iter().enumerate();
         let (index, tries) = tries
@@ -362,7 +388,7 @@ impl RouteProgress {
         if let Some(key) = candidates[index].deployment().key_name() {
             chosen += &format!("; key {key}");
         }
-        Some((index, chosen))
+        Some((index, chosen.into()))
     }
 
     /// The word for an attempt at this place after the current one.
@@ -383,7 +409,13 @@ impl RouteProgress {
     }
 
     /// Makes the place the next one; `false` if other calls have reached its bounds meanwhile.
-    fn set_next(&mut self, place: Place, chosen: String, wait_ms: u64, moment: Moment) -> bool {
+    fn set_next(
+        &mut self,
+        place: Place,
+        chosen: Cow<'static, str>,
+        wait_ms: u64,
+        moment: Moment,
+    ) -> bool {
         let (stage, index) = place;
         let candidate = &self.plan.candidates(stage)[index];
         let call = match &candidate.target.health {

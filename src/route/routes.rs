@@ -221,7 +221,6 @@ impl Routes {
 
     /// The model itself as the target of a call by its own name, once per API key.
     pub fn by_own_name(&self, asked: &str, deployment: &Arc<Deployment>) -> Resolution {
-        let deployments = deployment.with_each_key().into_iter();
         let target = |deployment: Arc<Deployment>| Target {
             place: 0,
             turn: deployment.key,
@@ -236,7 +235,10 @@ impl Routes {
             route: None,
             pool: self.pools.get(&deployment.provider.name).cloned(),
             granted_by: vec![asked.to_owned()],
-            targets: deployments.map(target).collect(),
+            targets: match deployment.provider.api_keys.len() {
+                0 | 1 => vec![target(deployment.clone())],
+                _ => deployment.with_each_key().into_iter().map(target).collect(),
+            },
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
+use actix_web::guard::fn_guard;
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Resource};
+use actix_web::{HttpResponse, Resource, Route};
 
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
@@ -89,7 +90,7 @@ fn sign_in(app: &mut ServiceConfig) {
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
     for (path, dialect, operation) in INFERENCE {
         let infer = move |request, payload| inference::infer(dialect, operation, request, payload);
-        let mut url = url(&format!("{prefix}{path}"), "POST").route(web::post().to(infer));
+        let mut url = url(&format!("{prefix}{path}"), "POST").route(post().to(infer));
         if dialect == Dialect::Responses {
             url = url.route(web::get().to(inference::no_upgrade));
         }
@@ -99,6 +100,11 @@ fn data_plane(app: &mut ServiceConfig, prefix: &str) {
     app.service(url(&format!("{prefix}/models"), "GET").route(list));
     let model = web::get().to(inference::model);
     app.service(url(&format!("{prefix}/models/{{id:.+}}"), "GET").route(model));
+}
+
+/// A route for `POST`. Its guard keeps no list of methods for each request, as that of `web::post` does.
+fn post() -> Route {
+    web::route().guard(fn_guard(|context| context.head().method == Method::POST))
 }
 
 /// A URL on which every method without a route is refused with 405; `allowed` is the content of its `Allow` header.

@@ -1,5 +1,6 @@
 //! Handlers of the data plane: read the call from HTTP, pass it to the gateway, render its reply. Decide nothing themselves.
 
+use actix_web::http::header::HeaderValue;
 use actix_web::web::{Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -70,9 +71,8 @@ async fn read_call(
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         })
         .collect();
-    let mut all = request.headers().iter();
-    let tag = all.find(|(name, _)| name.as_str() == TAG_HEADER);
-    let header = |name: &str| extract::header(request, name);
+    let extensions = ExtensionHeaders::of(request);
+    let header = |name: &str| extensions.header(request, name);
     let timeouts = gateway::read_timeouts(header);
     Ok(Call {
         dialect,
@@ -80,7 +80,7 @@ async fn read_call(
         credential,
         address: extract::client_address(request),
         headers,
-        tag: tag.map(|(_, value)| Bytes::copy_from_slice(value.as_bytes())),
+        tag: extensions.bytes(TAG_HEADER),
         timeouts,
         cache: worker
             .gateway
@@ -104,6 +104,35 @@ async fn read_call(
         trace: None,
         body,
     })
+}
+
+/// Headers whose names begin with `x-`, as most names do that a call is asked for; few requests have any.
+struct ExtensionHeaders<'r>(Vec<(&'r str, &'r HeaderValue)>);
+
+impl<'r> ExtensionHeaders<'r> {
+    fn of(request: &'r HttpRequest) -> ExtensionHeaders<'r> {
+        let headers = request.headers().iter();
+        let named = headers.map(|(name, value)| (name.as_str(), value));
+        ExtensionHeaders(named.filter(|(name, _)| name.starts_with("x-")).collect())
+    }
+
+    fn value(&self, name: &str) -> Option<&'r HeaderValue> {
+        let found = self.0.iter().find(|(present, _)| *present == name);
+        found.map(|(_, value)| *value)
+    }
+
+    fn bytes(&self, name: &str) -> Option<Bytes> {
+        let value = self.value(name)?;
+        Some(Bytes::copy_from_slice(value.as_bytes()))
+    }
+
+    /// First value of any header, by its name in lower case; `None` if it is absent or no text.
+    fn header(&self, request: &'r HttpRequest, name: &str) -> Option<&'r str> {
+        match name.starts_with("x-") {
+            true => self.value(name).and_then(|value| value.to_str().ok()),
+            false => extract::header(request, name),
+        }
+    }
 }
 
 /// Refuses a call before it was read; with a valid key the refusal is logged.

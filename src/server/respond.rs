@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::poll_fn;
 
 use crate::dialect::Dialect;
@@ -31,8 +32,15 @@ pub(super) fn refusal(worker: &Worker, dialect: Dialect, error: &ApiError) -> Ht
 /// `None`: the status or a header is invalid in HTTP.
 fn response(reply: Reply) -> Option<HttpResponse> {
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).ok()?);
+    // the values share one buffer
+    let values: usize = reply.headers.iter().map(|(_, value)| value.len()).sum();
+    let mut buffer = BytesMut::with_capacity(values);
+    for (_, value) in &reply.headers {
+        buffer.extend_from_slice(value.as_bytes());
+    }
+    let mut values = buffer.freeze();
     for (name, value) in reply.headers {
-        response.append_header(header(name, &value)?);
+        response.append_header(header(name, values.split_to(value.len()))?);
     }
     Some(match reply.body {
         Body::Whole(bytes) => response.body(bytes),
@@ -45,13 +53,13 @@ fn response(reply: Reply) -> Option<HttpResponse> {
     })
 }
 
-fn header(name: Cow<'static, str>, value: &str) -> Option<(HeaderName, HeaderValue)> {
+fn header(name: Cow<'static, str>, value: Bytes) -> Option<(HeaderName, HeaderValue)> {
     let parsed = match &name {
         // constants are not copied
         Cow::Borrowed(name) => Some(HeaderName::from_static(name)),
         Cow::Owned(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
     };
-    let header = parsed.zip(HeaderValue::from_str(value).ok());
+    let header = parsed.zip(HeaderValue::from_maybe_shared(value).ok());
     if header.is_none() {
         tracing::error!(header = %name, "invalid response header");
     }

@@ -1,5 +1,7 @@
 //! Roll-ups: keys and sums of the hour and day tables. Refusals are counted by key alone.
 
+use std::sync::Arc;
+
 use crate::domain::event::StatusClass;
 use crate::domain::id::KeyId;
 use crate::domain::latency::Latencies;
@@ -16,9 +18,9 @@ pub enum RollupPeriod {
 pub struct RollupKey {
     pub start_ms: u64,
     pub key: KeyId,
-    pub model_asked: String,
-    pub provider: String,
-    pub model: String,
+    pub model_asked: Arc<str>,
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
     pub class: StatusClass,
 }
 

@@ -153,7 +153,7 @@ impl Workload {
             organization: OrganizationId(1),
             team: TeamId(2),
             key: KeyId(self.rng.between(3, 5)),
-            model_asked: "m".repeat(self.rng.between(1, 300) as usize),
+            model_asked: "m".repeat(self.rng.between(1, 300) as usize).into(),
             provider: "up".into(),
             model: "m-small".into(),
             dialect: "chat".into(),

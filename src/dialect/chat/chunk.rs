@@ -9,7 +9,7 @@ use crate::dialect::chat::usage::{ChatUsage, UsageObject};
 use crate::dialect::error::{ErrorReader, UpstreamError};
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
-use crate::dialect::wire::template::{TextPlace, VariableTexts};
+use crate::dialect::wire::template::{TextPlace, VariableParts};
 use crate::domain::server_tool::ServerTool;
 
 /// The fields beside the choices.
@@ -37,16 +37,17 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Texts that the next chunk may have instead without changing more than the count.
-    pub(super) fn variable_texts(&self) -> Option<VariableTexts> {
+    /// Parts that the next chunk may have instead without changing more than the count.
+    pub(super) fn variable_parts(&self) -> Option<VariableParts> {
         let says_more = self.stopped
             || self.choice_failed
             || self.head.error.seen
             || !self.head.usage.tools.is_empty();
         let counted = self.output.only_text().filter(|_| !says_more)?;
-        Some(VariableTexts {
+        Some(VariableParts {
             counted,
             ignored: self.obfuscation,
+            number: None,
         })
     }
 }

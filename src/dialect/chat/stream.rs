@@ -10,7 +10,7 @@ use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::wire::template::VariableTexts;
+use crate::dialect::wire::template::{Repetition, VariableParts};
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -20,7 +20,7 @@ pub(super) struct ChatTap {
     hide_usage_chunk: bool,
     usage: StreamedUsage,
     delivered: DeliveredText,
-    variable_texts: Option<VariableTexts>,
+    variable_parts: Option<VariableParts>,
 }
 
 impl ChatTap {
@@ -29,7 +29,7 @@ impl ChatTap {
             hide_usage_chunk,
             usage: StreamedUsage::default(),
             delivered: DeliveredText::default(),
-            variable_texts: None,
+            variable_parts: None,
         }
     }
 
@@ -65,19 +65,19 @@ impl PassthroughTap for ChatTap {
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
             return EventKind::Error(UpstreamError::event_not_json());
         };
-        self.variable_texts = chunk.variable_texts();
+        self.variable_parts = chunk.variable_parts();
         let has_text = chunk.output.delivered.text_bytes > 0;
         self.usage.then(&mut chunk.head, chunk.stopped, has_text);
         self.delivered.add(chunk.output.delivered);
         self.kind(chunk)
     }
 
-    fn variable_texts(&self) -> Option<VariableTexts> {
-        self.variable_texts
+    fn variable_parts(&self) -> Option<VariableParts> {
+        self.variable_parts
     }
 
-    fn count_text(&mut self, text: &str) {
-        self.delivered.count(text);
+    fn repeat(&mut self, event: &Repetition<'_>) {
+        self.delivered.count(&event.text);
     }
 
     fn read_trailing_usage(&mut self, event: &Fields<'_>) -> EventKind {

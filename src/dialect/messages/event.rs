@@ -6,7 +6,7 @@ use crate::dialect::error::ErrorReader;
 use crate::dialect::messages::usage::{BedrockMetrics, MessagesUsage};
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
-use crate::dialect::wire::template::VariableTexts;
+use crate::dialect::wire::template::VariableParts;
 
 /// Kind of an event, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,13 +43,14 @@ pub(super) struct MessagesEvent {
 }
 
 impl MessagesEvent {
-    /// Texts that another event may have instead without changing more than the count.
-    pub(super) fn variable_texts(&self) -> Option<VariableTexts> {
+    /// Parts that another event may have instead without changing more than the count.
+    pub(super) fn variable_parts(&self) -> Option<VariableParts> {
         let says_more = self.has_usage || self.metrics.is_some() || self.stopped || self.error.seen;
         let counted = self.block.output.only_text().filter(|_| !says_more)?;
-        Some(VariableTexts {
+        Some(VariableParts {
             counted,
             ignored: None,
+            number: None,
         })
     }
 }

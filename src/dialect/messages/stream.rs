@@ -10,7 +10,7 @@ use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::wire::template::VariableTexts;
+use crate::dialect::wire::template::{Repetition, VariableParts};
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -22,7 +22,7 @@ pub(super) struct MessagesTap {
     delivered: DeliveredText,
     /// a stop reason was read
     stopped: bool,
-    variable_texts: Option<VariableTexts>,
+    variable_parts: Option<VariableParts>,
 }
 
 impl MessagesTap {
@@ -59,7 +59,7 @@ impl PassthroughTap for MessagesTap {
         let Ok(mut event) = json::read(&MessagesEvent::default(), data) else {
             return EventKind::Error(UpstreamError::event_not_json());
         };
-        self.variable_texts = event.variable_texts();
+        self.variable_parts = event.variable_parts();
         self.count(&mut event);
         let kind = event.kind.unwrap_or(name);
         if kind == MessagesEventKind::Error || event.error.seen {
@@ -72,12 +72,12 @@ impl PassthroughTap for MessagesTap {
         }
     }
 
-    fn variable_texts(&self) -> Option<VariableTexts> {
-        self.variable_texts
+    fn variable_parts(&self) -> Option<VariableParts> {
+        self.variable_parts
     }
 
-    fn count_text(&mut self, text: &str) {
-        self.delivered.count(text);
+    fn repeat(&mut self, event: &Repetition<'_>) {
+        self.delivered.count(&event.text);
     }
 
     fn read_trailing_usage(&mut self, event: &Fields<'_>) -> EventKind {

@@ -22,6 +22,15 @@ const MESSAGES: [&str; 3] = [
     include_str!("../../../tests/golden/anthropic/thinking_tool.sse"),
 ];
 
+const RESPONSES: [&str; 2] = [
+    include_str!("../../../tests/golden/openai/responses.sse"),
+    concat!(
+        "data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\",\"sequence_number\":7,\"obfuscation\":\"x\"}\n\n",
+        "data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\",\"response\":{\"id\":\"r\"},\"sequence_number\":8}\n\n",
+        "data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n",
+    ),
+];
+
 fn stream(dialect: Dialect) -> ResponseStream {
     let body =
         Bytes::from_static(b"{\"model\":\"m\",\"max_tokens\":9,\"stream\":true,\"messages\":[]}");
@@ -40,7 +49,7 @@ fn assert_alike(dialect: Dialect, events: &[Bytes]) -> usize {
     let mut matched = 0;
     for event in events {
         if let StreamMode::Passthrough { template, .. } = &compared.mode {
-            matched += usize::from(template.text_of(event).is_some());
+            matched += usize::from(template.repetition(event).is_some());
         }
         let seen = compared.take(event.clone());
         let expected = read.forward(event, &parse(event));
@@ -53,6 +62,9 @@ fn assert_alike(dialect: Dialect, events: &[Bytes]) -> usize {
         assert_eq!(compared.delivered(), read.delivered(), "{text}");
         assert_eq!(compared.report(), read.report(), "{text}");
         assert_eq!(compared.output_is_final(), read.output_is_final(), "{text}");
+        let error = ApiError::defect("broken");
+        let ends = [&mut compared, &mut read].map(|stream| stream.error_events(&error, "req_1"));
+        assert_eq!(ends[0], ends[1], "{text}");
     }
     matched
 }
@@ -61,8 +73,9 @@ fn assert_alike(dialect: Dialect, events: &[Bytes]) -> usize {
 fn repeated_event_is_understood_as_if_it_were_read() {
     let chat = CHAT.map(|sample| (Dialect::Chat, sample));
     let messages = MESSAGES.map(|sample| (Dialect::Messages, sample));
+    let responses = RESPONSES.map(|sample| (Dialect::Responses, sample));
     let mut matched = 0;
-    for (dialect, sample) in chat.into_iter().chain(messages) {
+    for (dialect, sample) in chat.into_iter().chain(messages).chain(responses) {
         let events = samples::events(sample);
         let mut repeated = Vec::new();
         for event in &events {
@@ -78,17 +91,29 @@ fn repeated_event_is_understood_as_if_it_were_read() {
 
 #[test]
 fn text_deltas_of_a_stream_match_the_one_before() {
-    let chat = |text: &str, filler: &str| {
+    let chat = |text: &str, filler: &str, _: usize| {
         let delta =
             format!("{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}");
         format!("data: {{\"id\":\"c\",\"choices\":[{delta}],\"obfuscation\":\"{filler}\"}}\n\n")
     };
-    let messages = |text: &str, _: &str| {
+    let messages = |text: &str, _: &str, _: usize| {
         let delta = format!("{{\"type\":\"text_delta\",\"text\":\"{text}\"}}");
         format!(
             "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{delta}}}\n\n"
         )
     };
+    let responses = |text: &str, filler: &str, number: usize| {
+        format!(
+            "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"sequence_number\":{number},\
+             \"delta\":\"{text}\",\"obfuscation\":\"{filler}\"}}\n\n"
+        )
+    };
+    type Event<'e> = &'e dyn Fn(&str, &str, usize) -> String;
+    let dialects: [(Dialect, Event<'_>); 3] = [
+        (Dialect::Chat, &chat),
+        (Dialect::Messages, &messages),
+        (Dialect::Responses, &responses),
+    ];
     let texts = [
         ("a", "x"),
         ("日本", ""),
@@ -96,15 +121,15 @@ fn text_deltas_of_a_stream_match_the_one_before() {
         ("\\u0041", "zz"),
         ("c", ""),
     ];
-    type Event<'e> = &'e dyn Fn(&str, &str) -> String;
-    for (dialect, event) in [
-        (Dialect::Chat, &chat as Event<'_>),
-        (Dialect::Messages, &messages),
-    ] {
-        let events: Vec<Bytes> = texts
-            .iter()
-            .map(|(text, filler)| event(text, filler).into())
+    for (dialect, event) in dialects {
+        let numbered = texts.iter().enumerate();
+        let events: Vec<Bytes> = numbered
+            .map(|(number, (text, filler))| event(text, filler, 8 + number).into())
             .collect();
-        assert_eq!(assert_alike(dialect, &events), texts.len() - 1);
+        assert_eq!(
+            assert_alike(dialect, &events),
+            texts.len() - 1,
+            "{dialect:?}"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Events and unary responses of the Responses dialect, as far as pass-through and usage need them. The usage is in the response object,
 //! which the last event carries; text is counted in deltas, never once more in events that repeat it.
 
+use std::borrow::Cow;
+
 use serde::de::MapAccess;
 
 use crate::dialect::error::ErrorReader;
@@ -8,6 +10,7 @@ use crate::dialect::responses::hosted_tools::{self, AuthorUsage, ItemTools, Tool
 use crate::dialect::responses::usage::ResponsesUsage;
 use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
+use crate::dialect::wire::template::{EventNumber, TextPlace, VariableParts};
 
 /// Longer ids are ignored; an id is kept for the gateway's own errors.
 const ID_BYTES_MAX: usize = 200;
@@ -178,6 +181,27 @@ pub(super) struct ResponsesEvent {
     pub(super) item: Items,
     pub(super) delta: TextCounter,
     pub(super) sequence: Option<u64>,
+    /// it carries the response or an item
+    has_object: bool,
+    /// OpenAI's filler, of random length
+    obfuscation: Option<TextPlace>,
+}
+
+impl ResponsesEvent {
+    /// Parts that the next event may have otherwise without changing more than count and number.
+    pub(super) fn variable_parts(&self, kind: ResponsesEventKind) -> Option<VariableParts> {
+        let is_plain = kind == ResponsesEventKind::Delta && !self.has_object;
+        let counted = self.delta.only_text().filter(|_| is_plain)?;
+        let number = |value| EventNumber {
+            member: "\"sequence_number\":",
+            value,
+        };
+        Some(VariableParts {
+            counted,
+            ignored: self.obfuscation,
+            number: self.sequence.map(number),
+        })
+    }
 }
 
 impl FieldVisitor for ResponsesEvent {
@@ -190,8 +214,20 @@ impl FieldVisitor for ResponsesEvent {
                     .map(|name| ResponsesEventKind::of(name.as_bytes()));
                 Ok(())
             }
-            "response" => map.next_value_seed(ObjectSeed(&mut self.answered)),
-            "item" => map.next_value_seed(ObjectSeed(&mut self.item)),
+            "response" => {
+                self.has_object = true;
+                map.next_value_seed(ObjectSeed(&mut self.answered))
+            }
+            "item" => {
+                self.has_object = true;
+                map.next_value_seed(ObjectSeed(&mut self.item))
+            }
+            "obfuscation" => {
+                if let Leaf::Text(Cow::Borrowed(text)) = map.next_value()? {
+                    self.obfuscation = Some(TextPlace::of(text));
+                }
+                Ok(())
+            }
             "delta" => map.next_value_seed(ElementsSeed(&mut self.delta)),
             "sequence_number" => {
                 if let Leaf::Whole(sequence) = map.next_value()? {

@@ -10,7 +10,7 @@ use crate::dialect::tap::{EventKind, PassthroughTap};
 use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::wire::template::VariableTexts;
+use crate::dialect::wire::template::{Repetition, VariableParts};
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
@@ -23,6 +23,7 @@ pub(super) struct ResponsesTap {
     /// id of the response, from the upstream
     id: Option<String>,
     next_sequence: u64,
+    variable_parts: Option<VariableParts>,
 }
 
 impl ResponsesTap {
@@ -67,6 +68,7 @@ impl PassthroughTap for ResponsesTap {
         };
         let kind = event.kind.unwrap_or(name);
         self.note(&event, kind);
+        self.variable_parts = event.variable_parts(kind);
         match kind {
             ResponsesEventKind::Error if event.answered.error.seen => {
                 EventKind::Error(event.answered.error.error_or_default(KindField::Code))
@@ -79,13 +81,15 @@ impl PassthroughTap for ResponsesTap {
         }
     }
 
-    /// None: each event has a number of its own.
-    fn variable_texts(&self) -> Option<VariableTexts> {
-        None
+    fn variable_parts(&self) -> Option<VariableParts> {
+        self.variable_parts
     }
 
-    fn count_text(&mut self, text: &str) {
-        self.delivered.count(text);
+    fn repeat(&mut self, event: &Repetition<'_>) {
+        self.delivered.count(&event.text);
+        if let Some(sequence) = event.number {
+            self.next_sequence = sequence.saturating_add(1);
+        }
     }
 
     /// Numbers and text of events for the client continue without the event.

@@ -1,10 +1,13 @@
-//! Template of an event: most events of a stream differ from the one before in one text alone. They are compared with it instead of
+//! Template of an event: most events of a stream differ from the one before in a text and a number alone. They are compared with it instead of
 //! read. Must never match an event that its reader would take otherwise than as another text.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::dialect::wire::scanner::Scanner;
+
+/// Digits that always fit 64 bits.
+const DIGITS_MAX: usize = 18;
 
 /// Place of a text in memory, by which the reader of an event says where the text is without knowing the event's other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,25 +16,50 @@ pub(crate) struct TextPlace {
     len: usize,
 }
 
-/// Texts of an event that may differ without changing its meaning: one that is counted, and one that nobody reads.
+/// Parts of an event that may differ without changing its meaning.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct VariableTexts {
+pub(crate) struct VariableParts {
+    /// text that is counted
     pub counted: TextPlace,
+    /// text that nobody reads
     pub ignored: Option<TextPlace>,
+    pub number: Option<EventNumber>,
 }
 
-/// Bytes of an event around its variable texts.
+/// Number of an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventNumber {
+    /// beginning of its member: the quoted name and a colon
+    pub member: &'static str,
+    pub value: u64,
+}
+
+/// Variable parts of an event that repeats the template.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Repetition<'e> {
+    pub text: Cow<'e, str>,
+    pub number: Option<u64>,
+}
+
+/// Bytes of an event around its variable parts.
 #[derive(Debug, Default)]
 pub(crate) struct EventTemplate {
     event: Vec<u8>,
-    /// places of the variable texts, in order
-    holes: [Option<Hole>; 2],
+    /// places of the variable parts, in order
+    holes: [Option<Hole>; 3],
 }
 
 #[derive(Clone, Debug)]
 struct Hole {
     range: Range<usize>,
-    is_counted: bool,
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Counted,
+    Ignored,
+    Number,
 }
 
 impl TextPlace {
@@ -51,60 +79,110 @@ impl TextPlace {
     }
 }
 
+impl EventNumber {
+    /// Range of its digits in an event that has its member once.
+    fn within(self, event: &[u8]) -> Option<Range<usize>> {
+        let mut members = memchr::memmem::find_iter(event, self.member);
+        let start = members.next()? + self.member.len();
+        let (value, end) = digits(event, start)?;
+        (members.next().is_none() && value == self.value).then_some(start..end)
+    }
+}
+
+/// The whole number that begins at an offset, and its end.
+fn digits(event: &[u8], start: usize) -> Option<(u64, usize)> {
+    let rest = event.get(start..)?;
+    let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let has_leading_zero = length > 1 && rest[0] == b'0';
+    if length == 0 || length > DIGITS_MAX || has_leading_zero {
+        return None;
+    }
+    let add = |sum: u64, digit: &u8| sum * 10 + u64::from(digit - b'0');
+    Some((rest[..length].iter().fold(0, add), start + length))
+}
+
 impl EventTemplate {
-    /// Takes the last event as the template of the next ones; an event without variable texts is none.
-    pub fn learn(&mut self, event: &[u8], texts: Option<VariableTexts>) {
-        self.holes = [None, None];
-        let Some(texts) = texts else { return };
-        let Some(range) = texts.counted.within(event) else {
-            return;
-        };
-        let counted = Some(Hole {
-            range,
-            is_counted: true,
-        });
-        let ignored = texts.ignored.and_then(|text| text.within(event));
-        let ignored = ignored.map(|range| Hole {
-            range,
-            is_counted: false,
-        });
-        let start = |hole: &Option<Hole>| hole.as_ref().map_or(usize::MAX, |hole| hole.range.start);
-        self.holes = match start(&counted) < start(&ignored) {
-            true => [counted, ignored],
-            false => [ignored, counted],
-        };
-        self.event.clear();
-        self.event.extend_from_slice(event);
+    /// Takes the last event as the template of the next ones; an event without variable parts is none.
+    pub fn learn(&mut self, event: &[u8], parts: Option<VariableParts>) {
+        self.holes = parts
+            .and_then(|parts| holes(event, parts))
+            .unwrap_or_default();
+        if self.holes[0].is_some() {
+            self.event.clear();
+            self.event.extend_from_slice(event);
+        }
     }
 
-    /// The counted text of an event that differs from the template in its variable texts alone.
-    pub fn text_of<'e>(&self, event: &'e [u8]) -> Option<Cow<'e, str>> {
-        let (mut learned, mut read, mut counted) = (0, 0, None);
-        for Hole { range, is_counted } in self.holes.iter().flatten() {
+    /// The variable parts of an event that differs from the template in them alone.
+    pub fn repetition<'e>(&self, event: &'e [u8]) -> Option<Repetition<'e>> {
+        let (mut learned, mut read) = (0, 0);
+        let (mut counted, mut number) = (None, None);
+        for Hole { range, part } in self.holes.iter().flatten() {
             let fixed = &self.event[learned..range.start];
             if !event.get(read..)?.starts_with(fixed) {
                 return None;
             }
-            let mut scanner = Scanner::new(event, read + fixed.len());
-            let span = scanner.string()?;
-            let text = &event[span.start..span.end];
-            match (is_counted, span.has_escapes) {
-                (true, true) => {
-                    let quoted = &event[span.start - 1..=span.end];
-                    counted = Some(Cow::Owned(serde_json::from_slice(quoted).ok()?));
+            let start = read + fixed.len();
+            read = match part {
+                Part::Counted => {
+                    let (text, end) = counted_text(event, start)?;
+                    counted = Some(text);
+                    end
                 }
-                (true, false) => counted = Some(Cow::Borrowed(std::str::from_utf8(text).ok()?)),
-                (false, has_escapes) => {
-                    if has_escapes || !text.is_ascii() {
-                        return None;
-                    }
+                Part::Ignored => ignored_text(event, start)?,
+                Part::Number => {
+                    let (value, end) = digits(event, start)?;
+                    number = Some(value);
+                    end
                 }
-            }
-            (learned, read) = (range.end, span.end);
+            };
+            learned = range.end;
         }
-        let counted = counted.filter(|text| !text.is_empty())?;
-        (event.get(read..)? == &self.event[learned..]).then_some(counted)
+        let text = counted.filter(|text: &Cow<'_, str>| !text.is_empty())?;
+        let is_equal = event.get(read..)? == &self.event[learned..];
+        is_equal.then_some(Repetition { text, number })
     }
+}
+
+/// Places of the parts in an event, in order; `None` if one that is read is not found.
+fn holes(event: &[u8], parts: VariableParts) -> Option<[Option<Hole>; 3]> {
+    let hole = |part| move |range| Hole { range, part };
+    let number = match parts.number {
+        Some(number) => Some(number.within(event).map(hole(Part::Number))?),
+        None => None,
+    };
+    let ignored = parts.ignored.and_then(|text| text.within(event));
+    let mut holes = [
+        parts.counted.within(event).map(hole(Part::Counted)),
+        ignored.map(hole(Part::Ignored)),
+        number,
+    ];
+    holes[0].as_ref()?;
+    holes.sort_by_key(|hole| {
+        let start = hole.as_ref().map(|hole| hole.range.start);
+        start.unwrap_or(usize::MAX)
+    });
+    Some(holes)
+}
+
+/// The text of a string from behind its first quote, and the offset of its last.
+fn counted_text(event: &[u8], start: usize) -> Option<(Cow<'_, str>, usize)> {
+    let span = Scanner::new(event, start).string()?;
+    let text = match span.has_escapes {
+        true => {
+            let quoted = &event[span.start - 1..=span.end];
+            Cow::Owned(serde_json::from_slice(quoted).ok()?)
+        }
+        false => Cow::Borrowed(std::str::from_utf8(&event[span.start..span.end]).ok()?),
+    };
+    Some((text, span.end))
+}
+
+/// The offset of the last quote of a plain string, from behind its first one.
+fn ignored_text(event: &[u8], start: usize) -> Option<usize> {
+    let span = Scanner::new(event, start).string()?;
+    let is_plain = !span.has_escapes && event[span.start..span.end].is_ascii();
+    is_plain.then_some(span.end)
 }
 
 #[cfg(test)]
@@ -118,12 +196,14 @@ mod tests {
             TextPlace::of(&event[start..start + text.len()])
         };
         let mut template = EventTemplate::default();
-        let texts = VariableTexts {
+        let texts = VariableParts {
             counted: place(counted),
             ignored: ignored.map(place),
+            number: None,
         };
         template.learn(event.as_bytes(), Some(texts));
-        template.text_of(next.as_bytes()).map(Cow::into_owned)
+        let repetition = template.repetition(next.as_bytes())?;
+        Some(repetition.text.into_owned())
     }
 
     #[test]
@@ -173,12 +253,50 @@ mod tests {
         let elsewhere = String::from("a text");
         let inside = std::str::from_utf8(&event[5..12]).expect("ASCII");
         for text in [&elsewhere[..], inside] {
-            let texts = VariableTexts {
+            let texts = VariableParts {
                 counted: TextPlace::of(text),
                 ignored: None,
+                number: None,
             };
             template.learn(event, Some(texts));
-            assert_eq!(template.text_of(event), None, "{text}");
+            assert_eq!(template.repetition(event), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn number_of_an_event_may_differ_and_must_be_found_once() {
+        let member = "\"n\":";
+        let learned = |event: &str, value| {
+            let start = event.find("one").expect("its text");
+            let parts = VariableParts {
+                counted: TextPlace::of(&event[start..start + 3]),
+                ignored: None,
+                number: Some(EventNumber { member, value }),
+            };
+            let mut template = EventTemplate::default();
+            template.learn(event.as_bytes(), Some(parts));
+            template
+        };
+        let template = learned(r#"{"n":9,"a":"one"}"#, 9);
+        for (next, number) in [
+            (r#"{"n":10,"a":"one"}"#, Some(10)),
+            (r#"{"n":0,"a":"one"}"#, Some(0)),
+            (r#"{"n":-1,"a":"one"}"#, None),
+            (r#"{"n":1.5,"a":"one"}"#, None),
+            (r#"{"n":01,"a":"one"}"#, None),
+            (r#"{"n":1234567890123456789,"a":"one"}"#, None),
+            (r#"{"n":"9","a":"one"}"#, None),
+        ] {
+            let found = template.repetition(next.as_bytes());
+            assert_eq!(found.and_then(|found| found.number), number, "{next}");
+        }
+        for event in [
+            r#"{"n":9,"a":"one","b":{"n":9}}"#,
+            r#"{"n":8,"a":"one"}"#,
+            r#"{"a":"one"}"#,
+        ] {
+            let found = learned(event, 9).repetition(event.as_bytes()).is_some();
+            assert!(!found, "{event}");
         }
     }
 }

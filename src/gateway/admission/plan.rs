@@ -65,7 +65,7 @@ impl Admission {
         }
         AttemptNote {
             route: AttemptNote::cut(self.step.candidate.route_name().to_owned()),
-            chosen: AttemptNote::cut(self.step.chosen.clone()),
+            chosen: AttemptNote::cut(self.step.chosen.clone().into_owned()),
             wait_ms: self.step.wait.as_millis() as u64,
             failure: None,
         }
@@ -143,7 +143,7 @@ impl Admission {
     }
 
     fn unpriced_hold(&self) -> Hold {
-        let key = &self.caller.key;
+        let (key, names) = (&self.caller.key, &self.deployment().names);
         Hold {
             id: self.id,
             at_ms: 0,
@@ -151,14 +151,14 @@ impl Admission {
                 organization: key.organization,
                 team: key.team,
                 key: key.id,
-                model_asked: self.request.model.clone(),
-                provider: self.deployment().provider.name.clone(),
-                model: self.deployment().model.clone(),
+                model_asked: names.asked(&self.request.model),
+                provider: names.provider.clone(),
+                model: names.model.clone(),
                 dialect: self
                     .request
                     .operation
                     .record_name(self.request.dialect)
-                    .to_owned(),
+                    .into(),
                 streamed: self.request.streamed,
                 attribution: self.attribution.clone(),
                 second_models: self.second_models(),

@@ -189,8 +189,8 @@ impl AdmissionControl {
         };
         let tier = admission.request.service_tier.as_deref();
         let deployment = admission.deployment();
-        let bill = deployment.price.cost(&usage, deployment.pricing(tier));
-        bill.map_or(Money::ZERO, |bill| bill.total)
+        let total = deployment.price.total(&usage, deployment.pricing(tier));
+        total.unwrap_or(Money::ZERO)
     }
 
     fn estimated_input(&self, admission: &Admission) -> u64 {

@@ -86,6 +86,12 @@ impl AdmittedAttempt {
         }
     }
 
+    /// Returns true if the request has images by URL and the vendor takes none.
+    pub fn fetches_images(&self) -> bool {
+        let translated = self.translated.as_ref();
+        translated.is_some_and(|translated| translated.fetches_images())
+    }
+
     /// Fetches images by URL for a vendor that takes none.
     pub async fn fetch_images(&mut self, fetcher: Option<&Fetcher>) -> Result<(), ApiError> {
         let Some(fetcher) = fetcher else {

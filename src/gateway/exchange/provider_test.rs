@@ -11,7 +11,7 @@ use crate::dialect::{Dialect, Operation};
 use crate::gateway::deadlines::SendTimeouts;
 use crate::gateway::exchange::http;
 use crate::price::Price;
-use crate::route::Deployment;
+use crate::route::{Deployment, DeploymentNames};
 use crate::upstream::Client;
 
 /// Model in the URL of a vendor that needs one, where the provider lists none.
@@ -79,6 +79,7 @@ pub async fn run(
         price: Price::Free,
         place: None,
         key: 0,
+        names: DeploymentNames::new(provider, model),
     };
     let url = provider.url(endpoint, model, false);
     let timeouts = SendTimeouts {

@@ -173,7 +173,7 @@ impl RequestJson<'_> {
             code: None,
             flags: ending.flags.names().collect(),
             usage: usage_json(&ending.usage),
-            priced_tier: card.map(|card| card.tier.as_str()),
+            priced_tier: card.map(|card| &*card.tier),
             priced_place: card.and_then(|card| card.place.as_deref()),
             reported_cost_usd: ending.usage.reported_cost.map(|cost| cost.to_string()),
             cost_usd: ending.cost.to_string(),

@@ -51,10 +51,8 @@ pub(in crate::store) fn post(
     yielder: &Yielder,
 ) -> Result<(), StoreError> {
     let transaction = begin(database)?;
-    let applied = transaction
-        .open_table(META)?
-        .get("applied")?
-        .map_or(0, |value| value.value());
+    let mut meta = transaction.open_table(META)?;
+    let applied = meta.get("applied")?.map_or(0, |value| value.value());
     let mut sums = sum_batch(
         &batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..],
         zone,
@@ -69,8 +67,9 @@ pub(in crate::store) fn post(
     write_rollups(&transaction, DAYS, &sums.days)?;
     stated_usage::write(&transaction, &sums.stated)?;
     if let Some((last, _)) = batch.last() {
-        transaction.open_table(META)?.insert("applied", last)?;
+        meta.insert("applied", last)?;
     }
+    drop(meta);
     transaction.commit()?;
     Ok(())
 }
@@ -144,13 +143,14 @@ impl<'a> PostingBatch<'a> {
 
     /// Counts refusals by key alone: the requested model names are arbitrary.
     fn count_refusals(&mut self, refusals: &RefusalBatch, zone: &Zone) {
+        let none: Arc<str> = "".into();
         for (minute, count) in &refusals.counts {
             let key = |start_ms| RollupKey {
                 start_ms,
                 key: minute.key,
-                model_asked: String::new(),
-                provider: String::new(),
-                model: String::new(),
+                model_asked: none.clone(),
+                provider: none.clone(),
+                model: none.clone(),
                 class: StatusClass::Refused,
             };
             let sums = RollupSums {
@@ -303,14 +303,25 @@ fn write_records(
     batch: &PostingBatch<'_>,
     yielder: &Yielder,
 ) -> Result<(), StoreError> {
+    if batch.settlements.is_empty() {
+        return Ok(());
+    }
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
-    let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
+    let mut not_ok = None;
+    let mut row = Vec::new();
     for settlement in yielder.over(&batch.settlements) {
         let (request, attempt) = (settlement.hold.id.request.0, settlement.hold.id.attempt);
-        records.insert((request, attempt), settlement.encode()?.as_slice())?;
+        row.clear();
+        settlement.encode_into(&mut row)?;
+        records.insert((request, attempt), row.as_slice())?;
         of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;
         if settlement.ending.status != Status::Ok {
+            // seldom needed, and each open table costs a commit a few thousand instructions
+            let not_ok = match &mut not_ok {
+                Some(table) => table,
+                None => not_ok.insert(transaction.open_table(RECORDS_NOT_OK)?),
+            };
             not_ok.insert(
                 (
                     class_number(settlement.ending.status.class()),
@@ -330,6 +341,9 @@ fn write_records(
 }
 
 fn write_refusals(transaction: &WriteTransaction, rows: &[Refusal]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
     let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
@@ -343,6 +357,9 @@ fn write_refusals(transaction: &WriteTransaction, rows: &[Refusal]) -> Result<()
 }
 
 fn write_holds(transaction: &WriteTransaction, batch: &PostingBatch<'_>) -> Result<(), StoreError> {
+    if batch.closed.is_empty() && batch.opened.is_empty() && batch.progressed.is_empty() {
+        return Ok(());
+    }
     let mut open = transaction.open_table(OPEN_HOLDS)?;
     for id in &batch.closed {
         open.remove((id.request.0, id.attempt))?;
@@ -389,6 +406,9 @@ pub(in crate::store) fn add_money(
     table: BalanceTable,
     sums: &BTreeMap<Charge, Money>,
 ) -> Result<(), StoreError> {
+    if sums.is_empty() {
+        return Ok(());
+    }
     let mut balances = transaction.open_table(table)?;
     for (charge, added) in sums {
         let key = (charge.budget.0, charge.window_start_ms);
@@ -406,15 +426,18 @@ fn write_rollups(
     table: RollupTable,
     rows: &BTreeMap<RollupKey, RollupSums>,
 ) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut rollups = transaction.open_table(table)?;
     for (row, added) in rows {
         let class = class_number(row.class);
         let key = (
             row.start_ms,
             row.key.0,
-            row.model_asked.as_str(),
-            row.provider.as_str(),
-            row.model.as_str(),
+            &*row.model_asked,
+            &*row.provider,
+            &*row.model,
             class,
         );
         let mut sums = match rollups.get(key)? {

@@ -133,14 +133,14 @@ impl PeriodCounts {
     fn flush(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         let mut table = transaction.open_table(self.table)?;
         for (row, added) in std::mem::take(&mut self.rows) {
-            let names = (row.model_asked.as_str(), row.provider.as_str());
+            let names = (&*row.model_asked, &*row.provider);
             let class = class_number(row.class);
             let key = (
                 row.start_ms,
                 row.key.0,
                 names.0,
                 names.1,
-                row.model.as_str(),
+                &*row.model,
                 class,
             );
             let stored = table.get(key)?;

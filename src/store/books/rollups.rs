@@ -43,9 +43,9 @@ impl Store {
             let key = RollupKey {
                 start_ms,
                 key: KeyId(id),
-                model_asked: model_asked.to_owned(),
-                provider: provider.to_owned(),
-                model: model.to_owned(),
+                model_asked: model_asked.into(),
+                provider: provider.into(),
+                model: model.into(),
                 class: class_of(class).map_err(|reason| StoreError::Record {
                     kind: RollupSums::KIND,
                     reason,

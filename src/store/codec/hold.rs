@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{Charge, Hold, HoldId, Progress, Subject};
@@ -36,7 +36,8 @@ pub(in crate::store) struct HoldRow<'a, V = UsageRow<'a>, S = Vec<String>> {
     at_ms: u64,
     subject: SubjectRow<'a>,
     ceiling: i128,
-    charges: Vec<(u64, u64)>,
+    #[serde(with = "charge_rows")]
+    charges: Cow<'a, [Charge]>,
     progress: ProgressRow<V>,
     second_models: S,
 }
@@ -47,6 +48,27 @@ pub(in crate::store) struct ProgressRow<V> {
     output_bytes: u64,
     usage: Option<V>,
     cost: i128,
+}
+
+/// Charges as pairs of budget and window start.
+mod charge_rows {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(charges: &[Charge], serializer: S) -> Result<S::Ok, S::Error> {
+        let pair = |charge: &Charge| (charge.budget.0, charge.window_start_ms);
+        serializer.collect_seq(charges.iter().map(pair))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        row: D,
+    ) -> Result<Cow<'static, [Charge]>, D::Error> {
+        let charge = |(budget, window_start_ms)| Charge {
+            budget: BudgetId(budget),
+            window_start_ms,
+        };
+        let pairs = Vec::<(u64, u64)>::deserialize(row)?;
+        Ok(pairs.into_iter().map(charge).collect())
+    }
 }
 
 /// Hold of version 2.
@@ -264,11 +286,7 @@ pub(super) fn hold_row(hold: &Hold) -> HoldRow<'_> {
         at_ms: hold.at_ms,
         subject: subject_row(&hold.subject),
         ceiling: hold.ceiling.pico(),
-        charges: hold
-            .charges
-            .iter()
-            .map(|charge| (charge.budget.0, charge.window_start_ms))
-            .collect(),
+        charges: Cow::Borrowed(&hold.charges),
         progress: progress_row(&hold.progress),
         second_models: hold.subject.second_models.clone(),
     }
@@ -315,10 +333,10 @@ pub(super) fn hold_of<V: UsageVersion, S: Into<Vec<String>>>(
             organization: OrganizationId(row.subject.organization),
             team: TeamId(row.subject.team),
             key: KeyId(row.subject.key),
-            model_asked: row.subject.model_asked.into_owned(),
-            provider: row.subject.provider.into_owned(),
-            model: row.subject.model.into_owned(),
-            dialect: row.subject.dialect.into_owned(),
+            model_asked: row.subject.model_asked.into(),
+            provider: row.subject.provider.into(),
+            model: row.subject.model.into(),
+            dialect: row.subject.dialect.into_owned().into(),
             streamed: row.subject.streamed,
             attribution: Attribution {
                 user: row.subject.user.map(UserHash),
@@ -327,14 +345,7 @@ pub(super) fn hold_of<V: UsageVersion, S: Into<Vec<String>>>(
             second_models: row.second_models.into(),
         }),
         ceiling: Money::from_pico(row.ceiling),
-        charges: row
-            .charges
-            .into_iter()
-            .map(|(budget, window_start_ms)| Charge {
-                budget: BudgetId(budget),
-                window_start_ms,
-            })
-            .collect(),
+        charges: row.charges.into_owned(),
         progress: progress_of(row.progress)?,
     })
 }

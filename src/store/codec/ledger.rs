@@ -1,14 +1,8 @@
-//! Events of the log, usage records, corrections, roll-ups and balances as rows. Rows are positional: the order of the fields, and the
-//! positions in `CostLine::CLASSES`, are stored.
-
-use std::borrow::Cow;
-use std::sync::Arc;
+//! Events of the log, usage records, corrections, roll-ups and balances as rows. Rows are positional: the order of the fields is stored.
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::{
-    CallResult, Correction, CostLine, Flags, HoldId, LedgerEvent, LineUnit, PriceCard, Settlement,
-};
+use crate::domain::event::{CallResult, Correction, Flags, HoldId, LedgerEvent, Settlement};
 use crate::domain::id::RequestId;
 use crate::domain::latency::{Histogram, Latencies};
 use crate::domain::money::Money;
@@ -17,6 +11,7 @@ use crate::store::codec::hold::{
     Absent, HoldRow, ProgressRow, UsageRow, UsageRowV2, UsageVersion, hold_of, hold_row,
     progress_of, progress_row, usage_row,
 };
+use crate::store::codec::lines::{LineRowV2, LinesRow, LinesVersion, WrittenLines};
 use crate::store::codec::note::{NoteRow, NoteRowV4, NoteVersion, note_row};
 use crate::store::codec::status::{status_number, status_of};
 use crate::store::codec::{StoredValue, read_row, unknown_version, write_row};
@@ -63,38 +58,6 @@ type SettlementRowV4<'a> =
 type SettlementRowV5<'a> =
     SettlementRow<'a, UsageRow<'a>, Vec<String>, LinesRow<'a>, Option<NoteRow<'a>>, Absent>;
 
-/// Position in `CostLine::CLASSES`, count, rate.
-type LineRowV2 = (u8, u64, u64);
-
-/// Cost lines, and the cards that they name by position.
-#[derive(Serialize, Deserialize)]
-pub(in crate::store) struct LinesRow<'a> {
-    cards: Vec<CardRow<'a>>,
-    lines: Vec<LineRow>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CardRow<'a> {
-    model: Cow<'a, str>,
-    tier: Cow<'a, str>,
-    place: Option<Cow<'a, str>>,
-    above_input_tokens: u64,
-    factor_millionths: u64,
-    is_own: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct LineRow {
-    /// position in `CostLine::CLASSES`
-    class: u8,
-    count: u64,
-    rate_pico: u64,
-    /// position in `LineUnit::ALL`
-    unit: u8,
-    listed_pico: u64,
-    card: Option<u8>,
-}
-
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) enum EventRow<
     'a,
@@ -118,120 +81,25 @@ pub(in crate::store) enum EventRow<
     },
 }
 
-/// Version of the cost lines.
-pub(in crate::store) trait LinesVersion {
-    fn lines(self) -> Result<Vec<CostLine>, String>;
-}
+/// Settlement as it is written.
+type WrittenSettlement<'a> = SettlementRow<'a, UsageRow<'a>, Vec<String>, WrittenLines<'a>>;
 
-impl LinesVersion for Vec<LineRowV2> {
-    fn lines(self) -> Result<Vec<CostLine>, String> {
-        let line = |(class, count, rate_pico): LineRowV2| {
-            Ok(CostLine {
-                class: class_of_line(class)?,
-                count,
-                rate_pico,
-                listed_pico: rate_pico,
-                ..CostLine::default()
-            })
-        };
-        self.into_iter().map(line).collect()
-    }
-}
-
-impl LinesVersion for LinesRow<'_> {
-    fn lines(self) -> Result<Vec<CostLine>, String> {
-        let card = |row: CardRow<'_>| {
-            Arc::new(PriceCard {
-                model: row.model.into_owned(),
-                tier: row.tier.into_owned(),
-                place: row.place.map(Cow::into_owned),
-                above_input_tokens: row.above_input_tokens,
-                factor_millionths: row.factor_millionths,
-                is_own: row.is_own,
-            })
-        };
-        let cards: Vec<Arc<PriceCard>> = self.cards.into_iter().map(card).collect();
-        let card_of = |number: u8| {
-            let card = cards.get(usize::from(number)).cloned();
-            card.ok_or_else(|| format!("unknown card {number}"))
-        };
-        let line = |row: LineRow| {
-            let unit = LineUnit::ALL.get(usize::from(row.unit)).copied();
-            Ok(CostLine {
-                class: class_of_line(row.class)?,
-                count: row.count,
-                rate_pico: row.rate_pico,
-                unit: unit.ok_or_else(|| format!("unknown unit {}", row.unit))?,
-                listed_pico: row.listed_pico,
-                card: row.card.map(card_of).transpose()?,
-            })
-        };
-        self.lines.into_iter().map(line).collect()
-    }
-}
-
-fn class_of_line(number: u8) -> Result<&'static str, String> {
-    let class = CostLine::CLASSES.get(usize::from(number)).copied();
-    class.ok_or_else(|| format!("unknown cost class {number}"))
-}
-
-impl<'a> LinesRow<'a> {
-    fn of(lines: &'a [CostLine]) -> Result<LinesRow<'a>, String> {
-        let mut cards: Vec<&PriceCard> = Vec::new();
-        let mut rows = Vec::with_capacity(lines.len());
-        for line in lines {
-            let class = CostLine::CLASSES
-                .iter()
-                .position(|class| *class == line.class);
-            let class = class.ok_or_else(|| format!("unknown cost class `{}`", line.class))?;
-            let number = |card: &'a PriceCard, cards: &mut Vec<&'a PriceCard>| {
-                let known = cards.iter().position(|known| *known == card);
-                known.unwrap_or_else(|| {
-                    cards.push(card);
-                    cards.len() - 1
-                })
-            };
-            let card = line.card.as_deref().map(|card| number(card, &mut cards));
-            rows.push(LineRow {
-                class: class as u8,
-                count: line.count,
-                rate_pico: line.rate_pico,
-                unit: line.unit as u8,
-                listed_pico: line.listed_pico,
-                card: card.and_then(|number| u8::try_from(number).ok()),
-            });
-        }
-        let card_row = |card: &&'a PriceCard| CardRow {
-            model: Cow::Borrowed(card.model.as_str()),
-            tier: Cow::Borrowed(card.tier.as_str()),
-            place: card.place.as_deref().map(Cow::Borrowed),
-            above_input_tokens: card.above_input_tokens,
-            factor_millionths: card.factor_millionths,
-            is_own: card.is_own,
-        };
-        Ok(LinesRow {
-            cards: cards.iter().map(card_row).collect(),
-            lines: rows,
-        })
-    }
-}
-
-fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> {
+fn settlement_row(settlement: &Settlement) -> WrittenSettlement<'_> {
     let ending = &settlement.ending;
-    Ok(SettlementRow {
+    SettlementRow {
         hold: hold_row(&settlement.hold),
         ended_ms: ending.ended_ms,
         status: status_number(ending.status),
         flags: ending.flags.0,
         usage: usage_row(&ending.usage),
         cost: ending.cost.pico(),
-        lines: LinesRow::of(&ending.lines)?,
+        lines: WrittenLines(&ending.lines),
         output_cap: ending.output_cap,
         upstream_status: ending.upstream_status,
         first_content_ms: ending.first_content_ms,
         note: ending.note.as_deref().map(note_row),
         cache: ending.cache.as_deref().map(cache_row),
-    })
+    }
 }
 
 fn settlement_of<V, S, L, N, C>(row: SettlementRow<'_, V, S, L, N, C>) -> Result<Settlement, String>
@@ -325,7 +193,7 @@ impl StoredValue for LedgerEvent {
                 attempt: id.attempt,
                 progress: progress_row(progress),
             },
-            LedgerEvent::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
+            LedgerEvent::Settle(settlement) => EventRow::Settle(settlement_row(settlement)),
             LedgerEvent::Release { id, at_ms } => EventRow::Release {
                 request: id.request.0,
                 attempt: id.attempt,
@@ -357,7 +225,7 @@ impl StoredValue for Settlement {
     }
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&settlement_row(self)?, into)
+        write_row(&settlement_row(self), into)
     }
 
     fn from_row(row: SettlementRow<'static>) -> Result<Settlement, String> {

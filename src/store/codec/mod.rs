@@ -8,6 +8,7 @@ mod creation;
 mod declaration;
 mod hold;
 mod ledger;
+mod lines;
 mod note;
 mod owner_limits;
 mod refusal;
@@ -47,9 +48,14 @@ pub(super) trait StoredValue: Sized {
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(512);
-        bytes.push(Self::VERSION);
-        self.encode_row(&mut bytes).map_err(unreadable::<Self>)?;
+        self.encode_into(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Adds the encoded value to bytes.
+    fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+        bytes.push(Self::VERSION);
+        self.encode_row(bytes).map_err(unreadable::<Self>)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StoreError> {

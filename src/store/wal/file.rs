@@ -12,7 +12,9 @@ use crate::store::mapping::MappedRecords;
 use crate::store::options::Options;
 use crate::store::wal::error::WalError;
 use crate::store::wal::recovery::{ClosedSegment, Replay, scan};
-use crate::store::wal::segment::{FOLDER, SEGMENT_HEADER, Segment, WINDOW, file_name, record};
+use crate::store::wal::segment::{
+    FOLDER, SEGMENT_HEADER, Segment, WINDOW, file_name, finish_record, record,
+};
 
 pub(in crate::store) struct SegmentedLog {
     disk: Arc<dyn Disk>,
@@ -188,16 +190,16 @@ impl SegmentedLog {
         (self.active.capacity - self.active.end).saturating_add(spare)
     }
 
-    /// Appends one record in one write. On an error nothing is appended, and bytes left by the failed write are zeroed before the
-    /// next one.
-    pub(in crate::store) fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
+    /// Completes a record that was begun, and appends it in one write. On an error nothing is appended, and bytes left by the failed
+    /// write are zeroed before the next one.
+    pub(in crate::store) fn append(&mut self, record: &mut Vec<u8>) -> io::Result<u64> {
         let sequence = self.written + 1;
-        let record = record(sequence, self.synced, payload);
+        finish_record(record, sequence, self.synced);
         if self.active.end + record.len() as u64 > self.active.capacity {
             self.roll(sequence)?;
         }
         self.zero_torn()?;
-        if let Err(error) = self.active.put(&record) {
+        if let Err(error) = self.active.put(record) {
             self.torn = record.len() as u64;
             let _ = self.zero_torn();
             return Err(error);

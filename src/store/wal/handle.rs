@@ -1,6 +1,7 @@
 //! The write-ahead log as ledger, sync thread and writer share it: appends records, reports the three positions
 //! (always applied <= synced <= written) and lets callers wait for them. A record reaches the writer only once it is synced.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,20 @@ use crate::store::refusals::Refusals;
 use crate::store::retention_cutoffs::RetentionCutoffs;
 use crate::store::wal::error::AppendError;
 use crate::store::wal::file::{ActiveSegment, SegmentedLog};
-use crate::store::wal::segment::RECORD_BYTES_MAX;
+use crate::store::wal::segment::{RECORD_BYTES_MAX, begin_record, payload_bytes};
 use crate::store::wal::state::{BACKLOG_MAX, ChangeJob, WalState};
 use crate::store::wal::stats::WalStats;
 use crate::store::wal::watermark::Watermark;
 
 /// Time after a failed append during which the log is reported as failing; only the next append shows the truth.
 const FAILING: Duration = Duration::from_secs(5);
+/// Largest buffer that a thread keeps for its next record.
+const RECORD_BYTES_KEPT: usize = 16 * 1024;
+
+thread_local! {
+    /// the record that a thread encodes
+    static RECORD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Write-ahead log of one data folder.
 pub struct Wal {
@@ -60,20 +68,34 @@ impl Wal {
     /// Appends one record and returns its sequence number. The ledger calls this under its own lock, so that the record and the
     /// change in memory are one step.
     pub fn append(&self, event: Arc<LedgerEvent>) -> Result<u64, AppendError> {
-        let payload = event
-            .encode()
-            .map_err(|error| AppendError::Failed(error.to_string()))?;
-        if payload.len() > RECORD_BYTES_MAX {
+        RECORD.with_borrow_mut(|record| {
+            begin_record(record);
+            let encoded = event.encode_into(record);
+            encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
+            let appended = self.append_record(event, record);
+            if record.capacity() > RECORD_BYTES_KEPT {
+                *record = Vec::new();
+            }
+            appended
+        })
+    }
+
+    fn append_record(
+        &self,
+        event: Arc<LedgerEvent>,
+        record: &mut Vec<u8>,
+    ) -> Result<u64, AppendError> {
+        let payload = payload_bytes(record);
+        if payload > RECORD_BYTES_MAX {
             return Err(AppendError::Failed(format!(
-                "record of {} bytes exceeds the limit of {RECORD_BYTES_MAX}",
-                payload.len()
+                "record of {payload} bytes exceeds the limit of {RECORD_BYTES_MAX}"
             )));
         }
         let mut state = self.lock();
-        state.check_room(&event, payload.len() as u64)?;
+        state.check_room(&event, payload as u64)?;
         let appended = state
             .log
-            .append(&payload)
+            .append(record)
             .map_err(|error| AppendError::Failed(error.to_string()));
         state.track_append(&appended);
         let sequence = appended?;

@@ -71,9 +71,9 @@ mod tests {
         let mut subjects = OpenSubjects::default();
         let mut events = hold_and_settlement();
         if let LedgerEvent::Settle(settlement) = &mut events[1] {
-            Arc::make_mut(&mut settlement.hold.subject).model = "another".to_owned();
+            Arc::make_mut(&mut settlement.hold.subject).model = "another".into();
         }
         events.iter_mut().for_each(|event| subjects.share(event));
-        assert_eq!(subject(&events[1]).model, "another");
+        assert_eq!(*subject(&events[1]).model, *"another");
     }
 }

@@ -184,15 +184,32 @@ pub(in crate::store) fn read_header(
 /// Encodes a record; `synced` is the highest sequence number known to be synced.
 pub(in crate::store) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity((RECORD_HEADER + payload.len()).next_multiple_of(ALIGN));
-    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&sequence.to_le_bytes());
-    bytes.extend_from_slice(&synced.to_le_bytes());
+    begin_record(&mut bytes);
     bytes.extend_from_slice(payload);
+    finish_record(&mut bytes, sequence, synced);
+    bytes
+}
+
+/// Empties the bytes but for the room of a record's header; the payload follows.
+pub(in crate::store) fn begin_record(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.resize(RECORD_HEADER, 0);
+}
+
+/// Bytes of the payload of a record that was begun.
+pub(in crate::store) fn payload_bytes(bytes: &[u8]) -> usize {
+    bytes.len() - RECORD_HEADER
+}
+
+/// Writes the header of a record whose payload is complete, and its padding.
+pub(in crate::store) fn finish_record(bytes: &mut Vec<u8>, sequence: u64, synced: u64) {
+    let length = payload_bytes(bytes) as u32;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
+    bytes[16..RECORD_HEADER].copy_from_slice(&synced.to_le_bytes());
     let checksum = crc32fast::hash(&bytes[8..]);
     bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
     bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-    bytes
 }
 
 /// Intact record as read from a file.

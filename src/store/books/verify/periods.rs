@@ -249,9 +249,9 @@ fn key_of(
     Ok(RollupKey {
         start_ms,
         key: KeyId(id),
-        model_asked: model_asked.to_owned(),
-        provider: provider.to_owned(),
-        model: model.to_owned(),
+        model_asked: model_asked.into(),
+        provider: provider.into(),
+        model: model.into(),
         class: class_of(class).map_err(|reason| StoreError::Record {
             kind: RollupSums::KIND,
             reason,
