@@ -146,10 +146,12 @@ fn tls_certificate_of_another_authority_or_name_is_refused() {
         read_request(stream);
     });
     run(async {
-        let (client, trusting) = (client(), peer.trusting());
-        let untrusted = peer.call(&client, "localhost", &ConnectionConfig::default());
-        let misnamed = peer.call(&client, "127.0.0.1", &trusting);
-        for refused in [untrusted.await, misnamed.await] {
+        let client = client();
+        for (host, connection) in [
+            ("localhost", ConnectionConfig::default()),
+            ("127.0.0.1", peer.trusting()),
+        ] {
+            let refused = peer.call(&client, host, &connection).await;
             let is_tls = matches!(
                 &refused,
                 Err(TransportError::Connect {
