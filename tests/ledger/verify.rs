@@ -291,7 +291,7 @@ fn verify_damaged_log_prints_working_repair_command() {
     // damage in the segment header
     let log = OpenOptions::new()
         .write(true)
-        .open(newest_log(&gatekeeper.data))
+        .open(oldest_log(&gatekeeper.data))
         .expect("the log is there");
     log.write_all_at(b"\xff", 12)
         .expect("the log can be written");
@@ -315,7 +315,7 @@ fn verify_deleted_log_is_reported_and_clean_stop_loses_nothing() {
         user.chat(&Call::chat().at_most(50).body())
             .assert_status(200);
     }
-    fs::remove_file(newest_log(&gateway.data())).expect("the log can be removed");
+    fs::remove_file(oldest_log(&gateway.data())).expect("the log can be removed");
     let report = gateway.verify_ledger();
     assert!(
         report["agrees"] == false && report.to_string().contains("it is gone"),
@@ -335,7 +335,7 @@ fn verify_deleted_log_is_reported_and_clean_stop_loses_nothing() {
 fn log_deleted_while_running_ends_the_process_and_loses_nothing() {
     let (_upstream, mut gatekeeper) = fixture();
     gatekeeper.skip_books_check();
-    fs::remove_file(newest_log(&gatekeeper.data)).expect("the log can be removed");
+    fs::remove_file(oldest_log(&gatekeeper.data)).expect("the log can be removed");
     assert_eq!(gatekeeper.wait_for_exit().code(), Some(74));
     gatekeeper.start();
     assert_eq!(
@@ -346,12 +346,13 @@ fn log_deleted_while_running_ends_the_process_and_loses_nothing() {
     assert_eq!(gatekeeper.verify_ledger()["agrees"], true);
 }
 
-fn newest_log(data: &Path) -> PathBuf {
+/// Oldest segment: the newest may be one that the server has prepared and not begun.
+fn oldest_log(data: &Path) -> PathBuf {
     let entries = fs::read_dir(data.join("ledger")).expect("the folder can be listed");
     let logs = entries
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|end| end == "log"));
-    logs.max().expect("a log")
+    logs.min().expect("a log")
 }
 
 #[test]
