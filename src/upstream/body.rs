@@ -117,6 +117,11 @@ impl BodyReader {
                     match ready!(received) {
                         Ok(0) => self.end_at_close()?,
                         Ok(_) => {}
+                        // TLS without its closing message: anyone on the way may have cut it
+                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                            let cause = "body ended without the end of TLS";
+                            return Poll::Ready(Err(TransportError::Truncated(cause)));
+                        }
                         Err(error) => return Poll::Ready(Err(lost(&error))),
                     }
                 }

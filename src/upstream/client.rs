@@ -105,13 +105,13 @@ impl Client {
         }
     }
 
-    /// Response of the script, if there is one and it answers for the deployment.
+    /// Response of the script, if there is one and it answers for the deployment, which is named for it only.
     pub fn scripted(
         &self,
-        deployment: &str,
+        deployment: impl FnOnce() -> String,
         wire: (Dialect, Framing),
     ) -> Option<Result<IncomingResponse, TransportError>> {
-        let answer = self.script.as_ref()?.answer(deployment, wire)?;
+        let answer = self.script.as_ref()?.answer(&deployment(), wire)?;
         Some(answer.map(IncomingResponse::from))
     }
 

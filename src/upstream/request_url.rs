@@ -16,22 +16,28 @@ pub(super) struct RequestUrl<'a> {
 
 impl<'a> RequestUrl<'a> {
     pub fn parse(url: &'a str) -> Option<RequestUrl<'a>> {
-        let (scheme, rest) = url.split_once("://")?;
-        let is_tls = scheme.eq_ignore_ascii_case("https");
-        if !is_tls && !scheme.eq_ignore_ascii_case("http") {
+        let starts_with = |scheme: &str| {
+            let start = url.get(..scheme.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let is_tls = starts_with("https://");
+        if !is_tls && !starts_with("http://") {
             return None;
         }
+        let scheme_end = if is_tls { 8 } else { 7 };
+        let rest = &url[scheme_end..];
         let end = rest.bytes().position(|byte| b"/?#".contains(&byte));
         let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
-        let path = path.split('#').next().unwrap_or_default();
+        let fragment = memchr::memchr(b'#', path.as_bytes());
+        let path = &path[..fragment.unwrap_or(path.len())];
         // a user and a password are not sent
-        let named = authority.rsplit('@').next().unwrap_or_default();
-        let (host, port) = split_port(named)?;
+        let host_start = memchr::memrchr(b'@', authority.as_bytes()).map_or(0, |at| at + 1);
+        let (host, port) = split_port(&authority[host_start..])?;
         let is_printable = path
             .bytes()
             .fold(true, |so_far, byte| so_far & (0x21..=0x7e).contains(&byte));
         (is_host(host) && is_printable).then_some(RequestUrl {
-            origin: &url[..scheme.len() + 3 + authority.len()],
+            origin: &url[..scheme_end + authority.len()],
             is_tls,
             host,
             port,
@@ -52,16 +58,17 @@ impl<'a> RequestUrl<'a> {
 
 /// Host and port; the colons of an IPv6 address stand between brackets.
 fn split_port(named: &str) -> Option<(&str, Option<u16>)> {
-    let bracket = named.rfind(']').map_or(0, |at| at + 1);
-    match named[bracket..].split_once(':') {
-        None => Some((named, None)),
-        Some((_, "")) => Some((&named[..named.len() - 1], None)),
-        Some((between, digits)) => {
-            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let port = digits.parse().ok().filter(|_| is_number)?;
-            Some((&named[..bracket + between.len()], Some(port)))
-        }
+    let bracket = memchr::memrchr(b']', named.as_bytes()).map_or(0, |at| at + 1);
+    let Some(colon) = memchr::memchr(b':', &named.as_bytes()[bracket..]) else {
+        return Some((named, None));
+    };
+    let (host, digits) = (&named[..bracket + colon], &named[bracket + colon + 1..]);
+    if digits.is_empty() {
+        return Some((host, None));
     }
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok().filter(|_| is_number)?;
+    Some((host, Some(port)))
 }
 
 fn is_host(host: &str) -> bool {
@@ -107,6 +114,7 @@ mod tests {
                 Some(80),
                 "/a:b@c",
             ),
+            ("http://h:/#x", "http://h:", "h", None, "/"),
         ] {
             let parsed = RequestUrl::parse(url).expect(url);
             assert_eq!(

@@ -126,18 +126,30 @@ impl IncomingResponse {
 
     /// Reads the complete body. `on_progress` receives the bytes read so far, which a failed read does not return.
     pub async fn read_body(
+        self,
+        bytes_max: usize,
+        idle_ms: u64,
+        on_progress: impl FnMut(usize),
+    ) -> Result<Bytes, TransportError> {
+        let read = self.read_body_until(bytes_max, idle_ms, None, on_progress);
+        read.await
+    }
+
+    /// As [`Self::read_body`], but reads no longer than to the deadline. The caller asks the clock which wait it was.
+    pub async fn read_body_until(
         mut self,
         bytes_max: usize,
         idle_ms: u64,
+        deadline: Option<Instant>,
         mut on_progress: impl FnMut(usize),
     ) -> Result<Bytes, TransportError> {
-        let Some(first) = self.next(idle_ms).await? else {
+        let Some(first) = self.next_until(idle_ms, deadline).await? else {
             return Ok(Bytes::new());
         };
         let mut rest = BytesMut::new();
         let mut length = first.len();
         on_progress(length);
-        while let Some(more) = self.next(idle_ms).await? {
+        while let Some(more) = self.next_until(idle_ms, deadline).await? {
             if rest.is_empty() {
                 rest.extend_from_slice(&first);
             }
@@ -146,6 +158,10 @@ impl IncomingResponse {
             on_progress(length);
             if length > bytes_max {
                 return Err(TransportError::TooLarge(bytes_max));
+            }
+            // an upstream that always has more to send never waits
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(TransportError::IdleTimeout(idle_ms));
             }
         }
         Ok(if rest.is_empty() {

@@ -59,10 +59,11 @@ pub(super) async fn send(
 ) -> Result<IncomingResponse, TransportError> {
     let credential = credential(deployment, url, &body, now_ms);
     // responses are read as they come, so nothing may compress them
-    let mut sent = vec![
+    let mut sent = Vec::with_capacity(16);
+    sent.extend([
         ("content-type", "application/json"),
         ("accept-encoding", "identity"),
-    ];
+    ]);
     let forwarded = headers.iter().filter(|(name, _)| is_forwarded(name));
     sent.extend(forwarded.map(|(name, value)| (name.as_str(), value.as_str())));
     let own = &deployment.provider.headers;
@@ -137,9 +138,12 @@ pub(super) async fn read_body(
     deadline: Instant,
     received: impl FnMut(usize),
 ) -> Result<Bytes, TransportError> {
-    let body = incoming.read_body(bytes_max, deadlines.idle_ms, received);
-    match tokio::time::timeout_at(deadline.into(), body).await {
-        Ok(result) => result,
-        Err(_) => Err(TransportError::CallTimeout(deadlines.call_ms)),
+    let idle_ms = deadlines.idle_ms;
+    let body = incoming.read_body_until(bytes_max, idle_ms, Some(deadline), received);
+    match body.await {
+        Err(TransportError::IdleTimeout(_)) if deadline <= Instant::now() => {
+            Err(TransportError::CallTimeout(deadlines.call_ms))
+        }
+        result => result,
     }
 }

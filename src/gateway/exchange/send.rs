@@ -77,7 +77,7 @@ async fn dispatch(
     attempt.hold.mark_sent(now);
     let now_ms = attempt.context.time.wall_ms();
     let wire = (attempt.endpoint.dialect, attempt.endpoint.framing);
-    let scripted = client.scripted(&deployment.qualified(), wire);
+    let scripted = client.scripted(|| deployment.qualified(), wire);
     let sent = async {
         if let Some(scripted) = scripted {
             return scripted;

@@ -2,6 +2,7 @@
 
 mod framing;
 mod reuse;
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
