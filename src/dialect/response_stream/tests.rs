@@ -32,8 +32,11 @@ const RESPONSES: [&str; 2] = [
 ];
 
 fn stream(dialect: Dialect) -> ResponseStream {
-    let body =
-        Bytes::from_static(b"{\"model\":\"m\",\"max_tokens\":9,\"stream\":true,\"messages\":[]}");
+    let turns = match dialect {
+        Dialect::Responses => r#""input":"q""#,
+        _ => r#""messages":[]"#,
+    };
+    let body = format!(r#"{{"model":"m","max_tokens":9,"stream":true,{turns}}}"#).into();
     let request = dispatch::read(dialect, Operation::Conversation, body).expect("a request");
     let options = StreamOptions {
         framing: Framing::Sse,
