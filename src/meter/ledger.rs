@@ -181,9 +181,9 @@ impl Ledger {
     /// not be completed. A resolved hold is left unchanged. Rate limits are always resolved, because the call is over.
     pub fn settle(&self, id: HoldId, mut ending: CallResult) -> Result<Receipt, AppendError> {
         let mut state = self.lock();
-        let allowance = state
-            .rate_limits
-            .settle(id, ending.tokens(), self.time.boot_ms());
+        let (now_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
+        let allowance = state.rate_limits.settle(id, ending.tokens(), boot_ms);
+        // from here to the record nothing may panic: the hold is only in these hands
         let Some(mut hold) = state.take_hold(id) else {
             return Ok(Receipt::default());
         };
@@ -196,7 +196,7 @@ impl Ledger {
         if state.over_warning(&hold, ending.cost) {
             ending.flags = ending.flags.with(Flags::OVER_WARNING);
         }
-        let (now_ms, cost) = (self.time.now_ms(), ending.cost);
+        let cost = ending.cost;
         let event = Arc::new(LedgerEvent::Settle(Settlement { hold, ending }));
         let sequence = match self.wal.append(event.clone()) {
             Ok(sequence) => sequence,
