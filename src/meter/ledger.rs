@@ -183,7 +183,7 @@ impl Ledger {
         let mut state = self.lock();
         let (now_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
         let allowance = state.rate_limits.settle(id, ending.tokens(), boot_ms);
-        // from here to the record nothing may panic: the hold is only in these hands
+        // a panic between here and the record would lose the hold, which no table has now
         let Some(mut hold) = state.take_hold(id) else {
             return Ok(Receipt::default());
         };

@@ -94,7 +94,8 @@ fn unmap_code() {
         static __executable_start: u8;
         static etext: u8;
     }
-    const PAGE: usize = 4096;
+    // the largest page of these systems: the kernel would round a shorter length up, into writable data
+    const PAGE: usize = 64 << 10;
     let start = (&raw const __executable_start).cast_mut();
     let length = (&raw const etext).addr().saturating_sub(start.addr()) / PAGE * PAGE;
     // SAFETY: the pages are a private, unwritten mapping of the executable's file, so the kernel reads the same bytes again; the

@@ -133,7 +133,7 @@ impl Exchange<'_> {
 
     fn failed(&self, error: &io::Error) -> ExchangeFailure {
         match error.kind() {
-            // the last is TLS without its closing message
+            // rustls reports an end without the closing message of TLS as `UnexpectedEof`
             ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe
