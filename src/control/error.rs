@@ -19,7 +19,7 @@ pub(super) fn not_found(kind: &str, id: impl Display) -> ApiError {
     )
 }
 
-/// What is asked for may be in the log, and not in the books yet.
+/// Error for records that may be in the log, and not in the books yet.
 pub(super) fn books_behind() -> ApiError {
     let message =
         "books behind the log: what is asked for may not be booked yet; repeat in a moment";

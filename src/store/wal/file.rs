@@ -108,6 +108,18 @@ impl SyncBatch {
     }
 }
 
+fn begin_segment(
+    options: &Options,
+    identity: &Identity,
+    number: u32,
+    first_sequence: u64,
+) -> io::Result<Segment> {
+    let mut segment = Segment::create(options.disk.as_ref(), number, options.segment_bytes)?;
+    segment.begin(identity, first_sequence)?;
+    segment.file.sync_data()?;
+    Ok(segment)
+}
+
 impl SegmentedLog {
     /// Scans the log from `identity.applied` on and opens it for appending. A damaged log is an error, and nothing is written.
     pub(in crate::store) fn open(
@@ -137,14 +149,7 @@ impl SegmentedLog {
                         found.last_sequence, identity.applied
                     ));
                 }
-                let mut segment =
-                    Segment::create(options.disk.as_ref(), number, options.segment_bytes)
-                        .map_err(WalError::Io)?;
-                segment
-                    .begin(identity, next)
-                    .and_then(|()| segment.file.sync_data())
-                    .map_err(WalError::Io)?;
-                segment
+                begin_segment(options, identity, number, next).map_err(WalError::Io)?
             }
         };
         let mut unsynced_files = Vec::new();

@@ -96,7 +96,7 @@ fn append_call(wal: &Wal, at_ms: u64) {
     }
 }
 
-/// What the writer does when it is woken: `false` if it has nothing to prepare.
+/// Does the writer's work after it was woken: `false` if it has nothing to prepare.
 fn prepare(wal: &Wal, folder: &Path) -> bool {
     let number = wal.lock().log.segment_to_prepare();
     let Some(number) = number else {
