@@ -255,12 +255,12 @@ impl Control {
         self.time.now_ms()
     }
 
-    /// Reads committed rows, outside the thread that serves requests.
     /// Waits until everything logged by now is booked; `false` if the books stay behind.
     pub(super) async fn is_booked(&self) -> bool {
         self.store.applied_now(BOOKED_WAIT_MS).await
     }
 
+    /// Reads committed rows, outside the thread that serves requests.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
