@@ -44,7 +44,7 @@ pub(super) async fn send(
         let settled = rejection::settle(hold, client_dialect, upstream_dialect, incoming, guard);
         return Box::pin(settled).await.into();
     }
-    let response = UpstreamResponse {
+    let mut response = UpstreamResponse {
         framing: attempt.endpoint.framing,
         streamed: attempt.request.streamed,
         hold: attempt.hold,
@@ -56,7 +56,7 @@ pub(super) async fn send(
     if response.is_stream() {
         Box::pin(StreamRelay::new(response).begin()).await
     } else {
-        unary::relay(response).await.into()
+        unary::relay(&mut response).await.into()
     }
 }
 

@@ -34,7 +34,7 @@ const TRAILER_WAIT_MS: u64 = 1_000;
 
 /// A streamed response on its way to the client.
 pub(super) struct StreamRelay {
-    hold: OpenHold,
+    hold: Box<OpenHold>,
     context: Arc<ExchangeContext>,
     incoming: IncomingResponse,
     stream: ResponseStream,
@@ -140,14 +140,12 @@ impl StreamRelay {
         );
         reply::put_remainder(&mut reply.headers, self.hold.grant.remainder);
         put_output_cap(&mut reply, &self.hold);
-        reply
-            .headers
-            .push(("cache-control".into(), "no-cache".into()));
+        reply.headers.push("cache-control", "no-cache");
         // the client's framing is SSE, whatever the upstream's is
-        for (name, value) in &mut reply.headers {
-            if name == "content-type" && !Framing::Sse.is(value) {
-                *value = "text/event-stream".into();
-            }
+        let content_type = reply.headers.find("content-type");
+        if content_type.is_some_and(|value| !Framing::Sse.is(value)) {
+            reply.headers.remove("content-type");
+            reply.headers.push("content-type", "text/event-stream");
         }
         reply
     }
