@@ -111,14 +111,14 @@ impl AttemptRunner {
         &self,
         routed: &RoutedRequest,
         client: &Client,
-        mut guard: InflightGuard,
+        guard: InflightGuard,
     ) -> Result<Option<Reply>, Box<NoReply>> {
         let (mut refusal, mut failed) = (None, None);
         while let Some(wait) = routed.progress.next_wait() {
             if failed.is_some() && !routed.has_time(wait) {
                 break;
             }
-            if !wait.is_zero() && !wait_before(wait, &mut guard).await {
+            if !wait.is_zero() && !wait_before(wait, &guard).await {
                 break;
             }
             let Some(step) = routed.progress.take_next() else {
@@ -278,7 +278,7 @@ impl LastFailure {
 }
 
 /// Waits before a repetition; `false` if the process stops meanwhile.
-async fn wait_before(wait: Duration, guard: &mut InflightGuard) -> bool {
+async fn wait_before(wait: Duration, guard: &InflightGuard) -> bool {
     tokio::select! {
         () = tokio::time::sleep(wait) => true,
         () = guard.end_ordered() => false,

@@ -40,7 +40,7 @@ pub(super) async fn relay(
     embeddings: NativeEmbeddings,
     client: &Client,
     headers: &[(String, String)],
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> Result<Reply, AttemptFailure> {
     attempt.hold.mark_sent(Instant::now());
     attempt.hold.output_is_final = true;

@@ -32,7 +32,7 @@ pub(super) async fn settle(
     client: Dialect,
     upstream: Dialect,
     incoming: IncomingResponse,
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> AttemptFailure {
     let (status, headers) = (incoming.status, incoming.headers.clone());
     let head = (status, headers.clone());

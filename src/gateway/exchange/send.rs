@@ -21,7 +21,7 @@ pub(super) async fn send(
     mut attempt: AdmittedAttempt,
     client: &Client,
     headers: &Arc<[(String, String)]>,
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> Outcome {
     if let Some(batches) = attempt.embeddings.take() {
         let relayed = embeddings::relay(attempt, *batches, client, headers, guard);
@@ -31,7 +31,7 @@ pub(super) async fn send(
         Ok(prepared) => prepared,
         Err(failure) => return failure.into(),
     };
-    let sent = dispatch(&mut attempt, client, headers, body, &mut guard).await;
+    let sent = dispatch(&mut attempt, client, headers, body, &guard).await;
     let incoming = match sent {
         Ok(incoming) => incoming,
         Err(failure) => return failure.into(),
@@ -66,7 +66,7 @@ async fn dispatch(
     client: &Client,
     headers: &[(String, String)],
     body: Bytes,
-    guard: &mut InflightGuard,
+    guard: &InflightGuard,
 ) -> Result<IncomingResponse, AttemptFailure> {
     let now = Instant::now();
     let timeouts = attempt.hold.facts.deadlines.sending(now);

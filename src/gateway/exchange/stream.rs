@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
+use crate::domain::wake_gate::WakeGate;
 use crate::gateway::body_stream::{BodySender, body_channel};
 use crate::gateway::caching::recorder::AnswerForm;
 use crate::gateway::exchange::context::ExchangeContext;
@@ -220,9 +221,10 @@ impl StreamRelay {
             self.hold.facts.deadlines.idle_ms,
         );
         let mut silent_ms = 0;
-        // one future for all reads: an order is waited for in one place
-        let mut guard = self.guard.clone();
-        let mut end_ordered = pin!(guard.end_ordered());
+        // one future for all reads: an order is waited for in one place, and not asked for at each event
+        let guard = self.guard.clone();
+        let end_ordered = pin!(guard.end_ordered());
+        let mut end_ordered = WakeGate::new(end_ordered);
         loop {
             if let Some(end) = self.interruption(sink) {
                 return end;

@@ -19,7 +19,7 @@ pub(in crate::gateway) async fn call(
     context: &ExchangeContext,
     client: &Client,
     headers: &[(String, String)],
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> Outcome {
     tokio::select! {
         biased;
