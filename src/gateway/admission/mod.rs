@@ -129,7 +129,7 @@ impl AdmissionControl {
 
     /// Tools, second models and open names add to the bounds; the URL is that of the endpoint that serves at last.
     fn complete(&self, admission: &mut Admission) -> Result<(), ApiError> {
-        let deployment = &admission.deployment().clone();
+        let deployment = admission.step.candidate.deployment();
         let bounds = &mut admission.bounds;
         self.access
             .authorize_tools(&admission.caller, deployment, &bounds.input)?;
@@ -148,17 +148,17 @@ impl AdmissionControl {
         admission: &mut Admission,
         headers: &Arc<[(String, String)]>,
     ) -> Result<(), ApiError> {
-        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
         let endpoint = admission.endpoint;
         if let Some(rules) = endpoint.compat {
-            compat::check(&request, rules, &deployment)?;
+            compat::check(&admission.request, rules, admission.deployment())?;
         }
         self.restore_reasoning(admission);
-        let restored = admission.restored.clone();
         if endpoint.fits_passthrough() {
-            admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+            admission.bounds.cap = Fitter::new(admission.deployment(), endpoint).cap_bounds();
         }
-        if Passthrough::may_change(&request, endpoint) {
+        if Passthrough::may_change(&admission.request, endpoint) {
+            let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
+            let restored = admission.restored.clone();
             let (bytes, headers) = (request.body.len(), headers.clone());
             let fit = move || {
                 let passthrough = Passthrough {
@@ -178,10 +178,11 @@ impl AdmissionControl {
 
     /// Adds the reasoning before calls that the client left out, for a model that wants it back.
     fn restore_reasoning(&self, admission: &mut Admission) {
-        let (request, dialect) = (admission.request.clone(), admission.endpoint.dialect);
-        if !admission.deployment().capabilities().returned_reasoning || dialect != Dialect::Chat {
+        let dialect = admission.endpoint.dialect;
+        if dialect != Dialect::Chat || !admission.deployment().capabilities().returned_reasoning {
             return;
         }
+        let request = admission.request.clone();
         let team = admission.team();
         let recall = |call: &str| self.reasoning.text_before(team, call, dialect);
         if let Some((messages, bytes)) = dialect::with_returned_reasoning(&request, recall) {
