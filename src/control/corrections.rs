@@ -10,9 +10,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::control::error::not_found;
+use crate::control::error::{books_behind, not_found};
 use crate::control::names::resolve_team;
-use crate::control::plane::{Control, FRESH_WAIT_MS};
+use crate::control::plane::Control;
 use crate::control::requests::next_id;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{Correction, HoldId, Settlement};
@@ -80,7 +80,9 @@ impl Control {
         let team = team
             .map(|team| resolve_team(&self.directory(), grant, team).map(|team| team.id))
             .transpose()?;
-        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        if !self.is_booked().await {
+            return Err(books_behind());
+        }
         let from = after.map_or(FIRST, |after| HoldId {
             request: RequestId(after.0.saturating_add(1)),
             attempt: 0,
@@ -150,8 +152,10 @@ impl Control {
         let lock =
             tokio::time::timeout(VERIFICATION_WAIT, self.books_lock.clone().lock_owned()).await;
         let lock = lock.map_err(|_| books_locked())?;
-        // so that a request that has just ended can be corrected
-        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        // so that a request that has just ended can be corrected, and no orphan or attempt is passed over
+        if !self.is_booked().await {
+            return Err(books_behind());
+        }
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let plane = self.clone();
         let task = tokio::spawn(async move {

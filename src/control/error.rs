@@ -19,6 +19,13 @@ pub(super) fn not_found(kind: &str, id: impl Display) -> ApiError {
     )
 }
 
+/// Error for records that may be in the log, and not in the books yet.
+pub(super) fn books_behind() -> ApiError {
+    let message =
+        "books behind the log: what is asked for may not be booked yet; repeat in a moment";
+    ApiError::new(ErrorCode::LedgerUnavailable, message).with_retry_after(1)
+}
+
 pub(super) fn name_taken(kind: &str, name: &str, scope: impl Display) -> ApiError {
     let message = format!(
         "{kind} `{name}` already exists in {scope}; choose another name, or change the existing one"

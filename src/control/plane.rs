@@ -31,6 +31,8 @@ use crate::store::{Store, StoreError};
 pub(super) const FOLLOWERS_MAX: usize = 64;
 /// Longest wait of a report until everything logged before it is applied to the books.
 pub(super) const FRESH_WAIT_MS: u64 = 250;
+/// The same of an answer that would be wrong without it.
+const BOOKED_WAIT_MS: u64 = 2_000;
 
 /// Calls a visitor with every model name that resolves here: name, provider, model of the provider.
 pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
@@ -251,6 +253,11 @@ impl Control {
 
     pub fn now_ms(&self) -> u64 {
         self.time.now_ms()
+    }
+
+    /// Waits until everything logged by now is booked; `false` if the books stay behind.
+    pub(super) async fn is_booked(&self) -> bool {
+        self.store.applied_now(BOOKED_WAIT_MS).await
     }
 
     /// Reads committed rows, outside the thread that serves requests.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::error::not_found;
+use crate::control::error::{books_behind, not_found};
 use crate::control::names::redacted;
 use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -311,7 +311,7 @@ impl Control {
         grant: &Grant<may::ReadUsage>,
         id: RequestId,
     ) -> Result<RequestDetail, ApiError> {
-        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let is_booked = self.is_booked().await;
         let known = self.read(move |store| {
             let (attempts, refusal) = (store.request(id)?, store.refusal(id)?);
             let of_sheet = attempts.iter().find(|record| has_sheet_price(record));
@@ -320,6 +320,9 @@ impl Control {
             Ok((attempts, refusal, sheet.flatten()))
         });
         let (attempts, refusal, price_sheet) = known.await?;
+        if !is_booked && refusal.is_none() && may_go_on(&attempts) {
+            return Err(books_behind());
+        }
         let directory = self.directory();
         let key = attempts
             .first()
@@ -348,6 +351,13 @@ impl Control {
             price_sheet,
         })
     }
+}
+
+/// True if a further attempt may follow the booked ones: none has ended the request.
+fn may_go_on(attempts: &[Record]) -> bool {
+    attempts
+        .last()
+        .is_none_or(|last| last.settlement.ending.status.class() == StatusClass::Failed)
 }
 
 /// Entries that a grant shows.

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,10 @@ pub trait DiskFile: Send + Sync + 'static {
     /// that does not say otherwise.
     fn map(&self) -> Option<Arc<dyn MappedRecords>> {
         None
+    }
+    /// Ranges that read as zeros and keep the file from being mapped until zeros are written to them. Asked before the file is read.
+    fn holes(&self) -> io::Result<Vec<Range<u64>>> {
+        Ok(Vec::new())
     }
 }
 
@@ -224,5 +229,13 @@ impl DiskFile for RealFile {
 
     fn map(&self) -> Option<Arc<dyn MappedRecords>> {
         mapping::map(&self.file).filter(|_| self.maps)
+    }
+
+    fn holes(&self) -> io::Result<Vec<Range<u64>>> {
+        if self.maps {
+            mapping::holes(&self.file)
+        } else {
+            Ok(Vec::new())
+        }
     }
 }

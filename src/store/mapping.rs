@@ -12,11 +12,13 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::fs::{SeekFrom, fstatfs, seek};
+use rustix::io::Errno;
 
 /// File as memory. Offsets are multiples of 8.
 pub trait MappedRecords: Send + Sync {
@@ -43,9 +45,7 @@ struct MappedFile {
 /// Maps a file, whose window is empty; `None` if it has a hole, or its file system or the kernel does not allow it.
 pub(in crate::store) fn map(file: &File) -> Option<Arc<dyn MappedRecords>> {
     let size = file.metadata().ok()?.len();
-    let kind = fstatfs(file).ok()?.f_type as u64;
-    let is_known = [EXT4, XFS, TMPFS].contains(&kind);
-    if size == 0 || !is_known || seek(file, SeekFrom::Hole(0)).ok()? != size {
+    if size == 0 || !on_known_file_system(file) || !holes(file).ok()?.is_empty() {
         return None;
     }
     let mapping = MmapOptions::new().map_raw(file).ok()?;
@@ -57,6 +57,32 @@ pub(in crate::store) fn map(file: &File) -> Option<Arc<dyn MappedRecords>> {
     // a kernel before 5.14 does not know the advice
     file.populate(0, PAGE.min(size)).ok()?;
     Some(Arc::new(file))
+}
+
+/// Ranges of a file that its file system keeps no pages of zeros for; none on a file system whose files are not mapped anyway. Pages
+/// that were read count as kept on ext4 and xfs, so a file is asked before it is read.
+pub(in crate::store) fn holes(file: &File) -> io::Result<Vec<Range<u64>>> {
+    let mut holes = Vec::new();
+    if !on_known_file_system(file) {
+        return Ok(holes);
+    }
+    let size = file.metadata()?.len();
+    let mut at = 0;
+    while at < size {
+        let hole = seek(file, SeekFrom::Hole(at))?;
+        at = match seek(file, SeekFrom::Data(hole)) {
+            Err(Errno::NXIO) => size,
+            data => data?,
+        };
+        if hole < at {
+            holes.push(hole..at);
+        }
+    }
+    Ok(holes)
+}
+
+fn on_known_file_system(file: &File) -> bool {
+    fstatfs(file).is_ok_and(|stats| [EXT4, XFS, TMPFS].contains(&(stats.f_type as u64)))
 }
 
 impl MappedFile {

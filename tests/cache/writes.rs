@@ -46,7 +46,7 @@ fn kept_answer_adds_no_write_to_the_log_and_no_sync_before_the_answer() {
 fn cache_file_that_takes_no_writes_delays_no_request_and_no_booking() {
     let fixture = Fixture::start();
     assert_eq!(fixture.chat(&fixture.one, &ask("exact", "before")), "miss");
-    fixture.gateway.disk.set_cache_stalled(true);
+    fixture.gateway.disk.stall_writes(Some("cache.redb"));
     for number in 0..REQUESTS {
         let body = ask("exact", &format!("stalled {number}"));
         assert_eq!(fixture.chat(&fixture.one, &body), "miss");
@@ -58,5 +58,5 @@ fn cache_file_that_takes_no_writes_delays_no_request_and_no_booking() {
     }
     let usage = fixture.gateway.usage();
     assert_eq!(usage["total"]["requests"], 1 + 2 * REQUESTS);
-    fixture.gateway.disk.set_cache_stalled(false);
+    fixture.gateway.disk.stall_writes(None);
 }

@@ -25,9 +25,9 @@ pub struct DiskControl {
     /// reported free space; 0: the real one
     free_mb: AtomicU64,
     counts: Mutex<DiskCounts>,
-    /// writes to the cache of answers wait
-    cache_stalled: Mutex<bool>,
-    cache_goes_on: Condvar,
+    /// writes to this file wait
+    stalled: Mutex<Option<&'static str>>,
+    goes_on: Condvar,
 }
 
 /// Counts since the start or the last `reset_counts`.
@@ -74,21 +74,16 @@ impl DiskControl {
         self.free_mb.store(mb, Ordering::SeqCst);
     }
 
-    /// Lets writes to the cache of answers wait, or go on.
-    pub fn set_cache_stalled(&self, stalled: bool) {
-        *self
-            .cache_stalled
-            .lock()
-            .expect("no panic while writes wait") = stalled;
-        self.cache_goes_on.notify_all();
+    /// Lets writes to a file wait, or all go on.
+    pub fn stall_writes(&self, file: Option<&'static str>) {
+        *self.stalled.lock().expect("no panic while writes wait") = file;
+        self.goes_on.notify_all();
     }
 
-    fn wait_for_cache(&self) {
-        let stalled = self
-            .cache_stalled
-            .lock()
-            .expect("no panic while writes wait");
-        let waited = self.cache_goes_on.wait_while(stalled, |stalled| *stalled);
+    fn wait_for(&self, file: &str) {
+        let stalled = self.stalled.lock().expect("no panic while writes wait");
+        let is_stalled = |stalled: &mut Option<&str>| *stalled == Some(file);
+        let waited = self.goes_on.wait_while(stalled, is_stalled);
         drop(waited.expect("no panic while writes wait"));
     }
 
@@ -106,7 +101,7 @@ impl DiskControl {
         self.fail_next_syncs(0);
         self.set_writes_failing(false);
         self.set_free_mb(0);
-        self.set_cache_stalled(false);
+        self.stall_writes(None);
         *self
             .log_writes_left
             .lock()
@@ -182,6 +177,7 @@ impl Disk for ControlledDisk {
             file,
             is_wal: name.starts_with("ledger/"),
             is_cache: name == "cache.redb",
+            name: name.to_owned(),
             control: Arc::clone(&self.control),
         }))
     }
@@ -218,6 +214,7 @@ struct ControlledFile {
     file: Arc<dyn DiskFile>,
     is_wal: bool,
     is_cache: bool,
+    name: String,
     control: Arc<DiskControl>,
 }
 
@@ -239,9 +236,7 @@ impl DiskFile for ControlledFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.is_cache {
-            self.control.wait_for_cache();
-        }
+        self.control.wait_for(&self.name);
         if self.control.writes_fail.load(Ordering::SeqCst)
             || (self.is_wal && !self.control.may_write_log())
         {

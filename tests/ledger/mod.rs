@@ -1,5 +1,6 @@
-//! Ledger commands and request reports: orphans, corrections, verification, retention, refusals, filters, explanations.
+//! Ledger commands and request reports: books behind the log, orphans, corrections, verification, retention, refusals, filters, explanations.
 
+mod behind;
 mod corrections;
 mod earlier_schema;
 mod explain;

@@ -38,11 +38,33 @@ pub(in crate::store) struct SegmentedLog {
     torn: u64,
     /// an fsync failed and its records are not rewritten yet
     distrusted: bool,
-    /// `false` once a sync failed or the disk was nearly full: each record is a write from then on
-    may_map: bool,
+    /// each record is a write
+    write_only: WriteOnly,
     /// the writer was woken for the window of the active segment
     window_asked: bool,
+    /// the writer was woken to prepare the segment after the active one
+    segment_asked: bool,
+    /// the writer has to prepare it now
+    segment_due: bool,
 }
+
+/// Reasons to write each record although the file could be mapped: its failure must be an error.
+#[derive(Default)]
+struct WriteOnly {
+    /// from now on
+    sync_failed: bool,
+    /// as long as it is nearly full
+    disk_low: bool,
+}
+
+impl WriteOnly {
+    fn applies(&self) -> bool {
+        self.sync_failed || self.disk_low
+    }
+}
+
+/// Room below which a start prepares the next segment itself: the writer, which does it otherwise, needs a moment.
+const START_ROOM: u64 = 1 << 20;
 
 /// Window of a segment's mapping that must move on.
 pub(in crate::store) struct WindowMove {
@@ -86,6 +108,18 @@ impl SyncBatch {
     }
 }
 
+fn begin_segment(
+    options: &Options,
+    identity: &Identity,
+    number: u32,
+    first_sequence: u64,
+) -> io::Result<Segment> {
+    let mut segment = Segment::create(options.disk.as_ref(), number, options.segment_bytes)?;
+    segment.begin(identity, first_sequence)?;
+    segment.file.sync_data()?;
+    Ok(segment)
+}
+
 impl SegmentedLog {
     /// Scans the log from `identity.applied` on and opens it for appending. A damaged log is an error, and nothing is written.
     pub(in crate::store) fn open(
@@ -115,14 +149,7 @@ impl SegmentedLog {
                         found.last_sequence, identity.applied
                     ));
                 }
-                let mut segment =
-                    Segment::create(options.disk.as_ref(), number, options.segment_bytes)
-                        .map_err(WalError::Io)?;
-                segment
-                    .begin(identity, next)
-                    .and_then(|()| segment.file.sync_data())
-                    .map_err(WalError::Io)?;
-                segment
+                begin_segment(options, identity, number, next).map_err(WalError::Io)?
             }
         };
         let mut unsynced_files = Vec::new();
@@ -150,11 +177,39 @@ impl SegmentedLog {
             synced: identity.applied,
             torn: 0,
             distrusted: false,
-            may_map: true,
+            write_only: WriteOnly::default(),
             window_asked: false,
+            segment_asked: false,
+            segment_due: false,
         };
+        if continues {
+            log.resume(&mut replay.remarks);
+        }
         log.active.map();
         Ok((log, replay))
+    }
+
+    /// Makes a segment that an earlier process wrote fit to be mapped, and prepares the next one if it is nearly full. What fails is
+    /// tried again by the writer, and the records are written until then.
+    fn resume(&mut self, remarks: &mut Vec<String>) {
+        if let Err(error) = self.active.fill() {
+            let name = file_name(self.active.number);
+            remarks.push(format!(
+                "{name}: holes not filled: {error}; its records are written"
+            ));
+        }
+        let room = self.active.capacity - self.active.end;
+        if room < START_ROOM.min(self.segment_bytes / 2) {
+            let number = self.take_number();
+            self.ready = Segment::create(self.disk.as_ref(), number, self.segment_bytes).ok();
+        }
+        self.segment_asked = self.needs_segment();
+        self.segment_due = self.segment_asked;
+    }
+
+    #[cfg(test)]
+    pub(in crate::store) fn disk(&self) -> Arc<dyn Disk> {
+        self.disk.clone()
     }
 
     pub(in crate::store) fn written(&self) -> u64 {
@@ -183,10 +238,7 @@ impl SegmentedLog {
 
     /// Bytes that can be appended without creating a file.
     pub(in crate::store) fn free_bytes(&self) -> u64 {
-        let spare = self
-            .ready
-            .as_ref()
-            .map_or(0, |ready| ready.capacity - SEGMENT_HEADER);
+        let spare = self.ready.as_ref().map_or(0, Segment::room);
         (self.active.capacity - self.active.end).saturating_add(spare)
     }
 
@@ -232,9 +284,10 @@ impl SegmentedLog {
             self.ready = Some(next);
             return Err(error);
         }
-        if !self.may_map {
+        if self.write_only.applies() {
             next.mapping = None;
         }
+        self.segment_asked = false;
         let old = std::mem::replace(&mut self.active, next);
         self.closed.push(ClosedSegment {
             number: old.number,
@@ -270,7 +323,8 @@ impl SegmentedLog {
         payloads: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> io::Result<()> {
         self.distrusted = true;
-        self.write_only();
+        self.write_only.sync_failed = true;
+        self.active.mapping = None;
         self.folder_unsynced = true;
         let first = self.synced + 1;
         let records: Vec<Vec<u8>> = payloads
@@ -322,17 +376,27 @@ impl SegmentedLog {
         self.active.mapping.is_some()
     }
 
-    /// Ends the mapping for good: from now on each record is a write, whose failure is an error.
-    pub(in crate::store) fn write_only(&mut self) {
-        self.may_map = false;
-        self.active.mapping = None;
+    /// Notes the free space: while it is low each record is a write. The next segment is stored into again.
+    pub(in crate::store) fn set_disk_low(&mut self, low: bool) {
+        self.write_only.disk_low = low;
+        if low {
+            self.active.mapping = None;
+        }
     }
 
-    /// True once when the window of the active segment's mapping must move on.
-    pub(in crate::store) fn window_ends_soon(&mut self) -> bool {
-        let ends_soon = !self.window_asked && self.active.window_to_move().is_some();
-        self.window_asked |= ends_soon;
-        ends_soon
+    /// True once when the window of the active segment's mapping must move on, or the next segment must be prepared.
+    pub(in crate::store) fn needs_writer(&mut self) -> bool {
+        let window_ends = !self.window_asked && self.active.window_to_move().is_some();
+        self.window_asked |= window_ends;
+        let segment_due = !self.segment_asked && self.needs_segment();
+        self.segment_asked |= segment_due;
+        self.segment_due |= segment_due;
+        window_ends || segment_due
+    }
+
+    /// True once when the writer must prepare a segment without waiting for other work.
+    pub(in crate::store) fn take_segment_due(&mut self) -> bool {
+        std::mem::take(&mut self.segment_due)
     }
 
     /// Takes the task to move the window of the active segment's mapping.
@@ -359,10 +423,27 @@ impl SegmentedLog {
         self.distrusted
     }
 
-    /// Number of the segment to prepare, once the active one is half full and none is ready.
+    /// Number of the segment to prepare, if one is needed.
     pub(in crate::store) fn segment_to_prepare(&mut self) -> Option<u32> {
-        let needed = self.ready.is_none() && self.active.end * 2 > self.active.capacity;
-        needed.then(|| self.take_number())
+        self.needs_segment().then(|| self.take_number())
+    }
+
+    /// True once the active segment is half full, or has holes and could be left for one without, and none is ready.
+    fn needs_segment(&self) -> bool {
+        let has_holes = !self.active.holes.is_empty() && !self.write_only.applies();
+        let is_left_soon = has_holes || self.active.end * 2 > self.active.capacity;
+        let is_replaced = |ready: &Segment| ready.is_makeshift() && !self.write_only.applies();
+        is_left_soon && self.ready.as_ref().is_none_or(is_replaced)
+    }
+
+    /// Makes the next record begin a new segment, if the active one is written to and the next one, with room for this many bytes, can
+    /// be stored into.
+    pub(in crate::store) fn leave_unmapped(&mut self, room: u64) {
+        let is_better = |ready: &Segment| ready.mapping.is_some() && ready.room() >= room;
+        let is_written = self.active.mapping.is_none() && !self.write_only.applies();
+        if is_written && self.ready.as_ref().is_some_and(is_better) {
+            self.active.capacity = self.active.end;
+        }
     }
 
     fn take_number(&mut self) -> u32 {
@@ -384,13 +465,15 @@ impl SegmentedLog {
         Ok(())
     }
 
-    /// Takes a prepared segment; returns the file name of one that came too late and must be removed.
+    /// Takes a prepared segment; returns the file name of one that is not needed and must be removed: this one, if it came too late, or
+    /// one with holes that was made meanwhile.
     pub(in crate::store) fn put_ready(&mut self, segment: Segment) -> Option<String> {
-        if self.ready.is_some() || segment.number < self.active.number {
+        let is_needed = self.ready.as_ref().is_none_or(Segment::is_makeshift);
+        if !is_needed || segment.number < self.active.number {
             return Some(file_name(segment.number));
         }
-        self.ready = Some(segment);
-        None
+        let makeshift = self.ready.replace(segment)?;
+        Some(file_name(makeshift.number))
     }
 
     /// Forgets the segments whose records are all posted and returns their file names. None before the active one is durable: a power

@@ -106,7 +106,7 @@ impl Wal {
         if state.sync_policy.record_written(now, unsynced) {
             self.sync_wake.notify_one();
         }
-        if state.log.window_ends_soon() {
+        if state.log.needs_writer() {
             self.writer_wake.notify_one();
         }
         Ok(sequence)

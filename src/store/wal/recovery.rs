@@ -198,6 +198,7 @@ impl Reader<'_> {
 
     fn segment(&mut self, header: &Header, later: &[Header]) -> Result<ScanStep, WalError> {
         let file = self.disk.open(&header.name)?;
+        let holes = file.holes()?;
         let mut window = SegmentWindow::new(file.as_ref())?;
         let records = self.records(header, &mut window)?;
         let at = records.end;
@@ -247,6 +248,7 @@ impl Reader<'_> {
             file,
             end: at as u64,
             capacity,
+            holes,
             mapping: None,
             mapped_at: 0,
         })))

@@ -2,6 +2,7 @@
 //! length, checksum, sequence number and synced mark. It knows no other file, and never trusts a byte that it reads.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::store::disk::{Disk, DiskFile};
@@ -25,6 +26,8 @@ pub(in crate::store) struct Segment {
     /// offset of the next record
     pub end: u64,
     pub capacity: u64,
+    /// ranges that no zeros were written to: a file with any is not mapped
+    pub holes: Vec<Range<u64>>,
     /// the file as memory; `None`: each record is a write
     pub mapping: Option<Arc<dyn MappedRecords>>,
     /// end of the records when the file was mapped
@@ -47,6 +50,7 @@ impl Segment {
         let mut segment = Segment::unfilled(disk, number, capacity)?;
         segment
             .fill()
+            .and_then(|()| segment.file.sync_data())
             .and_then(|()| disk.sync_folder(FOLDER))
             .inspect_err(|_| remove_quietly(disk, number))?;
         segment.map();
@@ -82,17 +86,24 @@ impl Segment {
         self.file.write_at(self.end, record)
     }
 
-    fn fill(&self) -> io::Result<()> {
+    /// Writes zeros to the holes.
+    pub(in crate::store) fn fill(&mut self) -> io::Result<()> {
+        for hole in &self.holes {
+            self.write_zeros(hole)?;
+        }
+        self.holes.clear();
+        Ok(())
+    }
+
+    fn write_zeros(&self, range: &Range<u64>) -> io::Result<()> {
         // page by page: the kernel caches one large write as one large folio, and every small write into it then walks all its
         // blocks (measured: 6 of 31 µs in the kernel for the two records of a request)
         let zeros = [0u8; 4096];
-        let mut at = 0;
-        while at < self.capacity {
-            let length = zeros.len().min((self.capacity - at) as usize);
+        for at in range.clone().step_by(zeros.len()) {
+            let length = zeros.len().min((range.end - at) as usize);
             self.file.write_at(at, &zeros[..length])?;
-            at += length as u64;
         }
-        self.file.sync_data()
+        Ok(())
     }
 
     /// Creates a file with allocated but unwritten blocks.
@@ -112,9 +123,20 @@ impl Segment {
             file,
             end: SEGMENT_HEADER,
             capacity,
+            holes: std::iter::once(0..capacity).collect(),
             mapping: None,
             mapped_at: 0,
         })
+    }
+
+    /// Bytes that a segment without a record has for records.
+    pub(in crate::store) fn room(&self) -> u64 {
+        self.capacity.saturating_sub(SEGMENT_HEADER)
+    }
+
+    /// True if it was made in a hurry, with holes, and no header was tried to be written.
+    pub(in crate::store) fn is_makeshift(&self) -> bool {
+        self.first_sequence == 0 && !self.holes.is_empty()
     }
 
     /// Writes the header.

@@ -112,12 +112,15 @@ impl WalState {
         if self.backlog.len() >= BACKLOG_MAX {
             return Err(AppendError::Behind(self.backlog.len()));
         }
-        self.ensure_room(self.open_holds + 1, payload)
+        self.ensure_room(self.open_holds + 1, payload)?;
+        self.log
+            .leave_unmapped(reserved(self.open_holds + 1, payload));
+        Ok(())
     }
 
     /// Makes the next segment now if this many settlements and the payload would not fit into the present ones.
     fn ensure_room(&mut self, settlements: u64, payload: u64) -> Result<(), AppendError> {
-        if self.log.free_bytes() < settlements * SETTLEMENT_RESERVE_BYTES + payload {
+        if self.log.free_bytes() < reserved(settlements, payload) {
             self.log
                 .make_ready()
                 .map_err(|error| AppendError::Failed(error.to_string()))?;
@@ -178,6 +181,11 @@ impl WalState {
             .count();
         self.jobs.drain(..ready).map(|(_, job)| job).collect()
     }
+}
+
+/// Log bytes of a record and of this many settlements.
+fn reserved(settlements: u64, payload: u64) -> u64 {
+    settlements * SETTLEMENT_RESERVE_BYTES + payload
 }
 
 /// Progress of retention.

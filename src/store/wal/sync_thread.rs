@@ -28,6 +28,7 @@ pub(in crate::store) fn start(
         watched,
         checked: None,
         free_space_unknown: false,
+        mapped: None,
         tries: CLOSING_TRIES,
         failures: LogThrottle::default(),
     };
@@ -47,6 +48,8 @@ struct SyncThread {
     /// free space and names
     checked: Option<Instant>,
     free_space_unknown: bool,
+    /// way of the log at the last check
+    mapped: Option<bool>,
     /// failed fsyncs left while the store is closing
     tries: usize,
     failures: LogThrottle,
@@ -106,6 +109,7 @@ impl SyncThread {
         }
         self.checked = Some(Instant::now());
         self.check_free_space();
+        self.report_way();
         if let Some(path) = self.options.disk.lost(self.watched)
             && self.wal.set_folder_lost()
         {
@@ -113,6 +117,16 @@ impl SyncThread {
                 path = %path.display(),
                 "data folder deleted or replaced; requests are refused and the process ends"
             );
+        }
+    }
+
+    /// Logs a change of the way in which records reach the log, as the line of the start says it.
+    fn report_way(&mut self) {
+        let mapped = self.wal.metrics().mapped;
+        let before = self.mapped.replace(mapped);
+        if before.is_some_and(|before| before != mapped) {
+            let append = if mapped { "mapped" } else { "written" };
+            tracing::info!(append, "way of the ledger log changed");
         }
     }
 

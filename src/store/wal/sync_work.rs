@@ -118,8 +118,6 @@ impl Wal {
     pub(super) fn set_disk_low(&self, low: bool) {
         let mut state = self.lock();
         state.disk_low = low;
-        if low {
-            state.log.write_only();
-        }
+        state.log.set_disk_low(low);
     }
 }

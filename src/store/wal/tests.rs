@@ -1,5 +1,6 @@
-//! Reserved bytes of the log, tested without the threads that would create further segments.
+//! Reserved bytes and segments of the log, tested without the threads that would create further segments.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::domain::event::LedgerEvent;
@@ -9,6 +10,7 @@ use crate::store::codec::tests::{sample_hold, sample_progress, sample_settlement
 use crate::store::tests::options;
 use crate::store::wal::file::SegmentedLog;
 use crate::store::wal::handle::Wal;
+use crate::store::wal::segment::Segment;
 
 const HOLDS: u64 = 10;
 /// More than one segment could take.
@@ -52,4 +54,112 @@ fn progress_records_leave_the_bytes_reserved_for_settlements() {
         wal.append(Arc::new(progress())).is_ok(),
         "nothing is reserved any more"
     );
+}
+
+/// A log of 64 KiB segments in a folder, without the threads that fill segments.
+fn log_without_writer(folder: &Path) -> Wal {
+    let options = options(folder, !folder.join(database::FILE).exists());
+    if options.create {
+        database::ensure(&options).expect("new books");
+    }
+    let identity = Inspection::open(&options)
+        .and_then(|books| books.identity(&options.zone))
+        .expect("an identity");
+    let (log, replay) = SegmentedLog::open(&options, &identity).expect("a log");
+    Wal::new(log, replay.events, 0, 0, false)
+}
+
+/// Appends holds and their settlements until the segment changes; returns the next instant.
+fn append_until_roll(wal: &Wal, from_ms: u64) -> u64 {
+    let segment = wal.active().name;
+    (from_ms..)
+        .find(|at_ms| {
+            append_call(wal, *at_ms);
+            wal.active().name != segment
+        })
+        .expect("segments end")
+}
+
+fn append_until_half_full(wal: &Wal, from_ms: u64) {
+    let mut at_ms = from_ms..;
+    while wal.active().end <= 32 * 1024 {
+        append_call(wal, at_ms.next().expect("an instant"));
+    }
+}
+
+fn append_call(wal: &Wal, at_ms: u64) {
+    for event in [
+        LedgerEvent::Hold(sample_hold(at_ms)),
+        LedgerEvent::Settle(sample_settlement(at_ms)),
+    ] {
+        wal.append(Arc::new(event)).expect("there is room");
+    }
+}
+
+/// Does the writer's work after it was woken: `false` if it has nothing to prepare.
+fn prepare(wal: &Wal, folder: &Path) -> bool {
+    let number = wal.lock().log.segment_to_prepare();
+    let Some(number) = number else {
+        return false;
+    };
+    // the folder is locked by the log's disk
+    let disk = wal.lock().log.disk();
+    let segment = Segment::create(disk.as_ref(), number, 64 * 1024).expect("room");
+    if let Some(surplus) = wal.put_ready(segment) {
+        std::fs::remove_file(folder.join(surplus)).expect("a file");
+    }
+    true
+}
+
+#[test]
+fn log_whose_next_segment_came_too_late_is_mapped_again_from_the_one_after() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wal = log_without_writer(folder.path());
+    assert!(wal.metrics().mapped);
+    let next_ms = append_until_roll(&wal, 1);
+    assert!(!wal.metrics().mapped, "the segment has holes");
+    let makeshift = wal.active();
+    assert!(
+        wal.lock().log.take_segment_due(),
+        "the writer is asked once"
+    );
+    assert!(!wal.lock().log.take_segment_due());
+    assert!(prepare(&wal, folder.path()), "before it is half full");
+    append_call(&wal, next_ms + 1);
+    assert!(wal.metrics().mapped);
+    assert_ne!(wal.active().name, makeshift.name);
+    drop(wal);
+    let wal = log_without_writer(folder.path());
+    assert!(wal.metrics().mapped);
+    assert_eq!(wal.metrics().written, 2 * (next_ms + 1));
+}
+
+#[test]
+fn makeshift_segment_is_replaced_by_one_that_the_writer_filled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wal = log_without_writer(folder.path());
+    append_until_half_full(&wal, 1);
+    wal.lock().log.make_ready().expect("room");
+    assert!(prepare(&wal, folder.path()));
+    assert!(!prepare(&wal, folder.path()), "it is not replaced again");
+    append_until_roll(&wal, 1_000);
+    assert!(wal.metrics().mapped);
+    let files = std::fs::read_dir(folder.path().join("ledger")).expect("a folder");
+    assert_eq!(files.count(), 2, "the makeshift one is removed");
+}
+
+#[test]
+fn log_on_a_nearly_full_disk_is_written_until_there_is_room_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wal = log_without_writer(folder.path());
+    append_call(&wal, 1);
+    wal.set_disk_low(true);
+    assert!(!wal.metrics().mapped);
+    wal.set_disk_low(false);
+    append_call(&wal, 2);
+    assert!(!wal.metrics().mapped, "until the segment ends");
+    append_until_half_full(&wal, 3);
+    assert!(prepare(&wal, folder.path()));
+    append_call(&wal, 1_000);
+    assert!(wal.metrics().mapped);
 }

@@ -53,7 +53,11 @@ impl Wal {
             let retention = state.retention.due(now).filter(|_| idle);
             let jobs = state.take_ready_jobs(*self.applied.borrow(), held_off);
             let window = state.log.take_window_move();
-            let wanted = due || retention.is_some() || !jobs.is_empty() || window.is_some();
+            let wanted = due
+                || retention.is_some()
+                || !jobs.is_empty()
+                || window.is_some()
+                || state.log.take_segment_due();
             if wanted || now >= idle_until {
                 return Some(WriterWork {
                     post: due,
