@@ -2,15 +2,15 @@
 
 /// Returns the key from `Authorization: Bearer KEY`, else from `x-api-key`, else from `api-key`. A scheme other than Bearer or an
 /// empty value counts as absent.
-pub fn credential<'a>(
-    authorization: Option<&'a str>,
-    x_api_key: Option<&'a str>,
-    api_key: Option<&'a str>,
-) -> Option<&'a str> {
-    let candidates = [authorization.and_then(bearer), x_api_key, api_key];
-    candidates
+/// `header` looks a header up by its name in lower case, and is asked no further than to the first key.
+pub fn credential<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    let candidate = |name: &str| match name {
+        "authorization" => header(name).and_then(bearer),
+        _ => header(name),
+    };
+    ["authorization", "x-api-key", "api-key"]
         .into_iter()
-        .flatten()
+        .filter_map(candidate)
         .map(str::trim)
         .find(|text| !text.is_empty())
 }
@@ -37,7 +37,11 @@ mod tests {
         ] {
             let [authorization, x_api_key, api_key] = headers;
             assert_eq!(
-                credential(authorization, x_api_key, api_key),
+                credential(|name| match name {
+                    "authorization" => authorization,
+                    "x-api-key" => x_api_key,
+                    _ => api_key,
+                }),
                 expected,
                 "{headers:?}"
             );

@@ -135,7 +135,7 @@ fn resolved_json(name: &str, resolved: &Resolution, fallbacks: &[FallbackRow]) -
         "strategy": resolved.route.as_ref().map(|route| route.config.strategy.as_str()),
         "targets": targets.collect::<Vec<_>>(),
         "fallbacks": fallbacks.collect::<Vec<_>>(),
-        "granted_by": resolved.granted_by,
+        "granted_by": resolved.granted_by.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
     })
 }
 

@@ -35,4 +35,5 @@ pub mod snapshot;
 pub mod tenant;
 pub mod time;
 pub mod usage;
+pub mod wake_gate;
 pub mod zone;

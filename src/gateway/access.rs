@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::auth;
-use crate::auth::directory::{Caller, Directory, DirectoryCell};
+use crate::auth::directory::{Caller, DirectoryCell};
 use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::api_error::ApiError;
 use crate::domain::input_bound::{InputBound, SecondModelBound};
@@ -56,8 +56,8 @@ impl Access {
 
     /// Returns `true` if the directory still holds this very caller.
     pub fn is_current(&self, caller: &Arc<Caller>) -> bool {
-        let directory: Arc<Directory> = self.directory.load_full();
-        directory
+        self.directory
+            .load()
             .key(caller.key.id)
             .is_some_and(|now| Arc::ptr_eq(now, caller))
     }
@@ -82,7 +82,7 @@ impl Access {
             .resolve(asked)
             .map_err(|error| self.unresolved(caller, asked, &error))?;
         let mut refusal = None;
-        let mut targets = Vec::new();
+        let mut targets = Vec::with_capacity(resolved.targets.len());
         for candidate in resolved.into_candidates() {
             match check_granted(caller, asked, &candidate) {
                 Ok(()) => targets.push(candidate),
@@ -230,7 +230,7 @@ fn is_granted(caller: &Caller, candidate: &Candidate) -> bool {
     access::is_model_allowed(
         (&caller.organization, &caller.team),
         caller.keys(),
-        &candidate.granted_by,
+        &candidate.granted_by[..],
         names,
     )
 }
@@ -239,7 +239,7 @@ fn is_granted(caller: &Caller, candidate: &Candidate) -> bool {
 fn check_granted(caller: &Caller, asked: &str, candidate: &Candidate) -> Result<(), ApiError> {
     let deployment = candidate.deployment();
     let names = (deployment.provider.name.as_str(), deployment.model.as_str());
-    let granted_by = &candidate.granted_by;
+    let granted_by = &candidate.granted_by[..];
     access::check_model_allowed(
         (&caller.organization, &caller.team),
         caller.keys(),

@@ -13,7 +13,7 @@ use crate::domain::event::{Flags, HoldId};
 use crate::domain::header_list::HeaderList;
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
-use crate::gateway::admission::{Admission, AdmissionControl, CallParts, NewAttempt};
+use crate::gateway::admission::{Admission, AdmissionControl, NewAttempt};
 use crate::gateway::caching::plan::CachePlan;
 use crate::gateway::client_timeouts::ClientTimeouts;
 use crate::gateway::deadlines::Deadlines;
@@ -111,19 +111,23 @@ impl AttemptRunner {
         &self,
         routed: &RoutedRequest,
         client: &Client,
-        mut guard: InflightGuard,
+        guard: InflightGuard,
     ) -> Result<Option<Reply>, Box<NoReply>> {
         let (mut refusal, mut failed) = (None, None);
-        while let Some(step) = routed.progress.take_next() {
-            if failed.is_some() && !routed.has_time(step.wait) {
+        while let Some(wait) = routed.progress.next_wait() {
+            if failed.is_some() && !routed.has_time(wait) {
                 break;
             }
-            if !wait_before(&step, &mut guard).await {
+            if !wait.is_zero() && !wait_before(wait, &guard).await {
                 break;
             }
+            let Some(step) = routed.progress.take_next() else {
+                break;
+            };
             let is_first = refusal.is_none() && failed.is_none();
             let may_wait = is_first && routed.origin.may_wait();
-            let attempt = match self.admit(routed, step, client, may_wait).await {
+            let admission = self.begin(routed, step);
+            let attempt = match self.admit(routed, admission, client, may_wait).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
                     let is_of_target = is_of_target(&error);
@@ -136,8 +140,8 @@ impl AttemptRunner {
                 }
             };
             let head = attempt.facts_of_failure();
-            let sent = exchange::run(attempt, client, routed.headers.clone(), guard.clone());
-            let failure = match sent.await {
+            let (headers, guard) = (&routed.headers, guard.clone());
+            let failure = match exchange::run(attempt, client, headers, guard).await {
                 Outcome::Reply(reply) => return Ok(Some(reply)),
                 Outcome::Relayed => return Ok(None),
                 Outcome::Failed(failure) => failure,
@@ -169,7 +173,12 @@ impl AttemptRunner {
     ) -> Result<Reply, Box<NoReply>> {
         let mut refusal = None;
         while let Some(step) = routed.progress.take_next() {
-            let admission = match self.plan(routed, step, client).await {
+            let planned = async {
+                let mut admission = self.begin(routed, step)?;
+                self.plan(routed, &mut admission, client).await?;
+                Ok(admission)
+            };
+            let admission = match Box::pin(planned).await {
                 Ok(admission) => admission,
                 Err(error) => {
                     refusal.get_or_insert(error);
@@ -184,7 +193,7 @@ impl AttemptRunner {
                 Outcome::Relayed => Err(Box::new(NoReply::Refused(shutting_down()))),
                 Outcome::Failed(failure) => {
                     self.exchange.log_failure(&failure, routed.id);
-                    let headers = Vec::new();
+                    let headers = HeaderList::default();
                     LastFailure { failure, headers }.end(1)
                 }
             };
@@ -197,22 +206,23 @@ impl AttemptRunner {
     async fn admit(
         &self,
         routed: &RoutedRequest,
-        step: Step,
+        admission: Result<Box<Admission>, ApiError>,
         client: &Client,
         may_wait: bool,
     ) -> Result<AdmittedAttempt, ApiError> {
-        let admission = self.plan(routed, step, client).await?;
+        let mut admission = admission?;
+        self.plan(routed, &mut admission, client).await?;
         let credential = routed.credential.as_deref();
         let granted = if may_wait {
-            self.admission.hold(admission, credential).await?
+            self.admission.hold(&mut admission, credential).await?
         } else {
-            self.admission.hold_now(admission, credential)?
+            self.admission.hold_now(&mut admission, credential)?
         };
         let (settler, exchange) = (self.settler.clone(), self.exchange.clone());
         let progress = routed.progress.clone();
         let cache = routed.cache.as_ref().map(|cache| cache.attempt());
         let state = (progress, routed.marks, cache);
-        let mut attempt = AdmittedAttempt::open(granted, settler, exchange, state);
+        let mut attempt = AdmittedAttempt::open((admission, granted), settler, exchange, state);
         attempt.hold.wait_for_disk().await?;
         if attempt.fetches_images() {
             Box::pin(attempt.fetch_images(client.fetcher())).await?;
@@ -221,12 +231,8 @@ impl AttemptRunner {
         Ok(attempt)
     }
 
-    async fn plan(
-        &self,
-        routed: &RoutedRequest,
-        step: Step,
-        client: &Client,
-    ) -> Result<Admission, ApiError> {
+    /// Begins the plan of one attempt.
+    fn begin(&self, routed: &RoutedRequest, step: Step) -> Result<Box<Admission>, ApiError> {
         let id = HoldId {
             request: routed.id,
             attempt: step.attempt,
@@ -242,12 +248,18 @@ impl AttemptRunner {
             step,
             id,
         };
-        let parts = CallParts {
-            tag: routed.tag.as_ref(),
-            headers: &routed.headers,
-            may_fetch: client.fetcher().is_some(),
-        };
-        self.admission.plan(attempt, parts).await
+        self.admission.begin(attempt, routed.tag.as_ref())
+    }
+
+    async fn plan(
+        &self,
+        routed: &RoutedRequest,
+        admission: &mut Admission,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        let may_fetch = client.fetcher().is_some();
+        let headers = &routed.headers;
+        self.admission.plan(admission, headers, may_fetch).await
     }
 }
 
@@ -258,7 +270,7 @@ impl LastFailure {
         self.failure.into_forwarded().map_err(|failure| {
             let error = failure.into_api_error();
             if attempts > 1 && matches!(error.code.status(), 502 | 504) {
-                headers.push(reply::no_retry());
+                reply::put_no_retry(&mut headers);
             }
             Box::new(NoReply::Failed(error, headers))
         })
@@ -266,12 +278,9 @@ impl LastFailure {
 }
 
 /// Waits before a repetition; `false` if the process stops meanwhile.
-async fn wait_before(step: &Step, guard: &mut InflightGuard) -> bool {
-    if step.wait.is_zero() {
-        return true;
-    }
+async fn wait_before(wait: Duration, guard: &InflightGuard) -> bool {
     tokio::select! {
-        () = tokio::time::sleep(step.wait) => true,
+        () = tokio::time::sleep(wait) => true,
         () = guard.end_ordered() => false,
     }
 }

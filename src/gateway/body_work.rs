@@ -28,9 +28,18 @@ impl BodyWork {
         bytes: usize,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        if bytes <= LARGE_BYTES {
-            return work();
+        match bytes {
+            ..=LARGE_BYTES => work(),
+            // boxed, so that the requests with small bodies do not carry the size of these waits
+            _ => Box::pin(self.run_beside(work)).await,
         }
+    }
+
+    /// Runs work beside the worker's loop.
+    async fn run_beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let defect = || ApiError::defect("the work on a body was lost");
         let permit = self.0.clone().acquire_owned().await.map_err(|_| defect())?;
         let work = tokio::task::spawn_blocking(move || {

@@ -49,7 +49,7 @@ pub(super) fn finish(draft: Option<Box<CaptureDraft>>, reply: Reply) -> Reply {
 /// Captures a reply, and marks it for the client.
 #[cold]
 fn attach(mut draft: Box<CaptureDraft>, mut reply: Reply) -> Reply {
-    reply.headers.push((CAPTURE_HEADER.into(), "on".into()));
+    reply.headers.push(CAPTURE_HEADER, "on");
     draft.answer(reply.status, !matches!(reply.body, Body::Whole(_)));
     reply.body = match reply.body {
         Body::Stream(stream) => Body::Captured(CapturedStream::new(stream, draft)),

@@ -32,13 +32,13 @@ impl FailedCall {
     /// The error in the client's dialect.
     pub fn into_reply(self, dialect: Dialect, id: RequestId) -> Reply {
         let mut reply = Reply::refusal(dialect, &self.error, id);
-        reply.headers.extend(self.headers);
+        reply.headers.append(&self.headers);
         capture::finish(self.draft, reply)
     }
 }
 
 impl From<ApiError> for Box<FailedCall> {
     fn from(error: ApiError) -> Box<FailedCall> {
-        FailedCall::with_draft(error, Vec::new(), None)
+        FailedCall::with_draft(error, HeaderList::default(), None)
     }
 }

@@ -19,40 +19,36 @@ enum Phase {
 }
 
 /// Count of running requests and phase of the process.
-pub struct Inflight {
-    phase: watch::Sender<Phase>,
-    running: Arc<Counter>,
-    /// orders that end the calls of a key
-    ended: watch::Receiver<EndedCalls>,
-}
+pub struct Inflight(Arc<InflightState>);
 
-#[derive(Default)]
-struct Counter {
+struct InflightState {
+    phase: watch::Sender<Phase>,
     running: AtomicUsize,
     none_left: Notify,
+    /// orders that end the calls of a key
+    ended: watch::Receiver<EndedCalls>,
 }
 
 /// One running request; counted until its last clone is dropped.
 #[derive(Clone)]
 pub struct InflightGuard {
-    phase: watch::Receiver<Phase>,
-    _counted: Arc<CountedRequest>,
-    ended: watch::Receiver<EndedCalls>,
+    counted: Arc<CountedRequest>,
     /// last order before the call began
     since: u64,
     /// owner of the call's key and its ancestors
     caller: Option<Arc<Caller>>,
 }
 
-struct CountedRequest(Arc<Counter>);
+struct CountedRequest(Arc<InflightState>);
 
 impl Inflight {
     pub fn new(ended: watch::Receiver<EndedCalls>) -> Inflight {
-        Inflight {
+        Inflight(Arc::new(InflightState {
             phase: watch::channel(Phase::Open).0,
-            running: Arc::default(),
+            running: AtomicUsize::new(0),
+            none_left: Notify::new(),
             ended,
-        }
+        }))
     }
 
     pub(super) fn check_open(&self) -> Result<(), ApiError> {
@@ -68,29 +64,27 @@ impl Inflight {
 
     pub(super) fn begin(&self) -> Result<InflightGuard, ApiError> {
         self.check_open()?;
-        self.running.running.fetch_add(1, Ordering::SeqCst);
+        self.0.running.fetch_add(1, Ordering::SeqCst);
         Ok(InflightGuard {
-            phase: self.phase.subscribe(),
-            _counted: Arc::new(CountedRequest(self.running.clone())),
-            since: self.ended.borrow().orders(),
-            ended: self.ended.clone(),
+            counted: Arc::new(CountedRequest(self.0.clone())),
+            since: self.0.ended.borrow().orders(),
             caller: None,
         })
     }
 
     pub fn running(&self) -> usize {
-        self.running.running.load(Ordering::SeqCst)
+        self.0.running.load(Ordering::SeqCst)
     }
 
     pub fn is_open(&self) -> bool {
-        *self.phase.borrow() == Phase::Open
+        *self.0.phase.borrow() == Phase::Open
     }
 
     /// Refuses new requests, lets running ones finish for `drain_ms`, then ends the rest within two seconds.
     pub async fn drain(&self, drain_ms: u64) {
-        self.phase.send_replace(Phase::Draining);
+        self.0.phase.send_replace(Phase::Draining);
         self.idle_within(drain_ms).await;
-        self.phase.send_replace(Phase::Ending);
+        self.0.phase.send_replace(Phase::Ending);
         self.idle_within(2_000).await;
     }
 
@@ -98,7 +92,7 @@ impl Inflight {
         let none_left = async {
             loop {
                 // registered before the count is read, so that the last notification is not missed
-                let notified = self.running.none_left.notified();
+                let notified = self.0.none_left.notified();
                 if self.running() == 0 {
                     return;
                 }
@@ -116,11 +110,14 @@ impl InflightGuard {
     }
 
     /// Returns when the call must end: the process waits no longer, or the key was revoked with its running calls.
-    pub(super) async fn end_ordered(&mut self) {
+    pub(super) async fn end_ordered(&self) {
         let (since, caller) = (self.since, self.caller.as_deref());
         let is_ended = |ended: &EndedCalls| has_ended(ended, caller, since);
-        let stopping = self.phase.wait_for(|phase| *phase == Phase::Ending);
-        let revoked = self.ended.wait_for(is_ended);
+        // few requests wait for an order, so that only a wait takes receivers
+        let mut phase = self.state().phase.subscribe();
+        let mut ended = self.state().ended.clone();
+        let stopping = phase.wait_for(|phase| *phase == Phase::Ending);
+        let revoked = ended.wait_for(is_ended);
         let ordered = tokio::select! {
             biased;
             stopping = stopping => stopping.is_ok(),
@@ -134,12 +131,17 @@ impl InflightGuard {
 
     /// True if the call must end: what [`InflightGuard::end_ordered`] waits for.
     pub(super) fn is_end_ordered(&self) -> bool {
-        *self.phase.borrow() == Phase::Ending || self.is_revoked()
+        *self.state().phase.borrow() == Phase::Ending || self.is_revoked()
     }
 
     /// True if the call must end because its key was revoked.
     pub(super) fn is_revoked(&self) -> bool {
-        has_ended(&self.ended.borrow(), self.caller.as_deref(), self.since)
+        let ended = self.state().ended.borrow();
+        has_ended(&ended, self.caller.as_deref(), self.since)
+    }
+
+    fn state(&self) -> &InflightState {
+        &self.counted.0
     }
 }
 

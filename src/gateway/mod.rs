@@ -245,7 +245,8 @@ impl Gateway {
             capture::begin(self.captures.as_ref(), keep, call)
         });
         let is_unmetered = call.operation.is_unmetered();
-        let routed = self.route(&mut entry, caller, call).await;
+        let read = self.read(&mut entry, &call).await;
+        let routed = read.and_then(|request| self.route(&mut entry, caller, call, request));
         let mut routed = routed.map_err(|error| self.refusals.log(&entry, error))?;
         routed.marks = capture::marks(draft.as_deref());
         if routed.cache.is_some() {
@@ -275,17 +276,14 @@ impl Gateway {
         }
     }
 
-    /// From the body to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
-    async fn route(
+    /// From the request to the plan of targets. Every error is a refusal of the gateway and reaches the request log once.
+    fn route(
         &self,
         entry: &mut RefusalEntry,
         caller: Arc<Caller>,
         call: Call,
+        mut request: Request,
     ) -> Result<RoutedRequest, ApiError> {
-        let tag = call.tag.as_ref();
-        let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
-        entry.tag = tag.transpose()?;
-        let mut request = self.read(&call).await?;
         self.access.resolve_alias(&mut request);
         request.user = call.user.clone().or(request.user);
         entry.note_request(&request);
@@ -324,7 +322,11 @@ impl Gateway {
             tag: entry.tag.clone(),
             marks: Flags::default(),
             credential: call.credential,
-            headers: call.headers.into(),
+            // an empty list needs no allocation
+            headers: match call.headers.is_empty() {
+                true => Arc::default(),
+                false => call.headers.into(),
+            },
             timeouts: call.timeouts,
             route_params,
             max_cost: max_cost(call.max_cost.as_deref())?,
@@ -343,7 +345,11 @@ impl Gateway {
         }
     }
 
-    async fn read(&self, call: &Call) -> Result<Request, ApiError> {
+    /// Reads tag and body.
+    async fn read(&self, entry: &mut RefusalEntry, call: &Call) -> Result<Request, ApiError> {
+        let tag = call.tag.as_ref();
+        let tag = tag.map(|bytes| Tag::parse(bytes).ok_or_else(call::invalid_tag));
+        entry.tag = tag.transpose()?;
         let (dialect, operation, body) = (call.dialect, call.operation, call.body.clone());
         let read = move || dialect::read(dialect, operation, body);
         self.attempts

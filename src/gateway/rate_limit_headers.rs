@@ -48,11 +48,10 @@ pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
 
 /// Adds the gateway's headers; the vendor's get another name.
 pub(super) fn put_headers(headers: &mut HeaderList, allowance: &Allowance) {
-    for (name, _) in headers.iter_mut() {
-        if let Some(rest) = name.strip_prefix(RATE_LIMIT) {
-            *name = format!("{OF_UPSTREAM}{rest}").into();
-        }
-    }
+    headers.rename(|name| {
+        let rest = name.strip_prefix(RATE_LIMIT)?;
+        Some(format!("{OF_UPSTREAM}{rest}"))
+    });
     for ([of_limit, of_remaining, of_reset], gauge) in [
         (REQUEST_HEADERS, allowance.requests),
         (TOKEN_HEADERS, allowance.tokens),
@@ -65,9 +64,9 @@ pub(super) fn put_headers(headers: &mut HeaderList, allowance: &Allowance) {
         else {
             continue;
         };
-        headers.push((of_limit.into(), limit.to_string()));
-        headers.push((of_remaining.into(), remaining.to_string()));
-        headers.push((of_reset.into(), duration(reset_ms)));
+        headers.push_display(of_limit, limit);
+        headers.push_display(of_remaining, remaining);
+        headers.push(of_reset, &duration(reset_ms));
     }
 }
 
@@ -159,24 +158,23 @@ mod tests {
             remaining: 59,
             reset_ms: 1_000,
         };
-        let name = |name: &'static str, value: &str| (name.into(), value.to_owned());
-        let mut headers: HeaderList = vec![
-            name("x-ratelimit-remaining-tokens", "5"),
-            name("retry-after", "1"),
-        ];
+        let mut headers = HeaderList::default();
+        headers.push("x-ratelimit-remaining-tokens", "5");
+        headers.push("retry-after", "1");
         let allowance = Allowance {
             requests: Some(gauge),
             tokens: None,
         };
         put_headers(&mut headers, &allowance);
+        let headers: Vec<(&str, &str)> = headers.iter().collect();
         assert_eq!(
             headers,
             [
-                name("x-gatekeeper-upstream-ratelimit-remaining-tokens", "5"),
-                name("retry-after", "1"),
-                name("x-ratelimit-limit-requests", "60"),
-                name("x-ratelimit-remaining-requests", "59"),
-                name("x-ratelimit-reset-requests", "1s"),
+                ("x-gatekeeper-upstream-ratelimit-remaining-tokens", "5"),
+                ("retry-after", "1"),
+                ("x-ratelimit-limit-requests", "60"),
+                ("x-ratelimit-remaining-requests", "59"),
+                ("x-ratelimit-reset-requests", "1s"),
             ]
         );
     }

@@ -36,26 +36,24 @@ pub const REQUEST_ID: &str = "x-gatekeeper-request-id";
 /// Header by which SDKs decide about a retry, whatever the status.
 const SHOULD_RETRY: &str = "x-should-retry";
 
-/// Header by which SDKs do not repeat what the gateway has repeated in vain.
-pub(super) fn no_retry() -> (Cow<'static, str>, String) {
-    (SHOULD_RETRY.into(), "false".into())
+/// Adds the header by which SDKs do not repeat what the gateway has repeated in vain.
+pub(super) fn put_no_retry(headers: &mut HeaderList) {
+    headers.push(SHOULD_RETRY, "false");
 }
 
 /// Adds the headers that name the deployment and the attempt.
 pub(super) fn put_attempt(headers: &mut HeaderList, id: HoldId, deployment: &Deployment) {
-    headers.push(("x-gatekeeper-model".into(), header_text(&deployment.model)));
-    headers.push((
-        "x-gatekeeper-provider".into(),
-        header_text(&deployment.provider.name),
-    ));
-    headers.push(("x-gatekeeper-attempts".into(), id.attempt.to_string()));
+    headers.push("x-gatekeeper-model", &header_text(&deployment.model));
+    let provider = header_text(&deployment.provider.name);
+    headers.push("x-gatekeeper-provider", &provider);
+    headers.push_display("x-gatekeeper-attempts", id.attempt);
 }
 
 /// Text of a client or a configuration as the value of a header, which has no control characters.
-fn header_text(text: &str) -> String {
+fn header_text(text: &str) -> Cow<'_, str> {
     let is_control = |byte: u8| byte.is_ascii_control();
     if text.is_ascii() && !text.bytes().any(is_control) {
-        return text.to_owned();
+        return text.into();
     }
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
@@ -64,11 +62,16 @@ fn header_text(text: &str) -> String {
 
 /// Adds the headers of an answer of the cache: the deployment that gave it, no attempt, no cost.
 pub(super) fn put_kept(headers: &mut HeaderList, id: RequestId, provider: &str, model: &str) {
-    headers.push((REQUEST_ID.into(), id.to_string()));
-    headers.push(("x-gatekeeper-model".into(), header_text(model)));
-    headers.push(("x-gatekeeper-provider".into(), header_text(provider)));
-    headers.push(("x-gatekeeper-attempts".into(), "0".into()));
-    headers.push(("x-gatekeeper-cost-usd".into(), Money::ZERO.to_string()));
+    headers.push_display(REQUEST_ID, id);
+    headers.push("x-gatekeeper-model", &header_text(model));
+    headers.push("x-gatekeeper-provider", &header_text(provider));
+    headers.push("x-gatekeeper-attempts", "0");
+    put_cost(headers, Money::ZERO);
+}
+
+/// Adds the cost of the call.
+pub(super) fn put_cost(headers: &mut HeaderList, cost: Money) {
+    headers.push_display("x-gatekeeper-cost-usd", cost);
 }
 
 /// Adds the remainder of the tightest budget and its reset.
@@ -76,12 +79,9 @@ pub(super) fn put_remainder(headers: &mut HeaderList, remainder: Option<Remainde
     let Some(Remainder { left, resets_at_ms }) = remainder else {
         return;
     };
-    headers.push(("x-gatekeeper-budget-remaining-usd".into(), left.to_string()));
+    headers.push_display("x-gatekeeper-budget-remaining-usd", left);
     if let Some(at_ms) = resets_at_ms {
-        headers.push((
-            "x-gatekeeper-budget-reset".into(),
-            Zone::utc().rfc3339(at_ms),
-        ));
+        headers.push("x-gatekeeper-budget-reset", &Zone::utc().rfc3339(at_ms));
     }
 }
 
@@ -89,9 +89,9 @@ impl Reply {
     /// Names the request parameters that the route set.
     pub(super) fn with_route_params(mut self, names: &[String]) -> Reply {
         if !names.is_empty() {
-            let value = header_text(&names.join(","));
+            let names = names.join(",");
             self.headers
-                .push(("x-gatekeeper-route-params".into(), value));
+                .push("x-gatekeeper-route-params", &header_text(&names));
         }
         self
     }
@@ -106,22 +106,22 @@ impl Reply {
 
     /// Tells the outcome of the lookup in the cache.
     pub(super) fn with_cache(mut self, note: &CacheNote) -> Reply {
-        let mut put = |name: &'static str, value: String| self.headers.push((name.into(), value));
-        put("x-gatekeeper-cache", note.outcome.as_str().to_owned());
+        let headers = &mut self.headers;
+        headers.push("x-gatekeeper-cache", note.outcome.as_str());
         if note.outcome == CacheOutcome::Bypass {
-            put("x-gatekeeper-cache-reason", note.reason.clone());
+            headers.push("x-gatekeeper-cache-reason", &note.reason);
         }
         if !note.outcome.is_hit() {
             return self;
         }
-        put("x-gatekeeper-cache-age", (note.age_ms / 1_000).to_string());
+        headers.push_display("x-gatekeeper-cache-age", note.age_ms / 1_000);
         if let Some(entry) = note.entry {
-            put("x-gatekeeper-cache-entry", entry.to_string());
+            headers.push_display("x-gatekeeper-cache-entry", entry);
         }
         if let Some(similarity) = note.similarity {
-            put("x-gatekeeper-cache-similarity", similarity.to_string());
+            headers.push_display("x-gatekeeper-cache-similarity", similarity);
         }
-        put("x-gatekeeper-cache-saved-usd", note.saved.to_string());
+        headers.push_display("x-gatekeeper-cache-saved-usd", note.saved);
         self
     }
 
@@ -132,7 +132,7 @@ impl Reply {
         id: HoldId,
         deployment: &Deployment,
     ) -> Reply {
-        headers.push((REQUEST_ID.into(), id.request.to_string()));
+        headers.push_display(REQUEST_ID, id.request);
         put_attempt(&mut headers, id, deployment);
         Reply {
             status,
@@ -144,19 +144,20 @@ impl Reply {
     /// An error in the dialect of the endpoint.
     pub fn refusal(dialect: Dialect, error: &ApiError, id: RequestId) -> Reply {
         let id = id.to_string();
-        let mut headers = vec![("content-type".into(), "application/json".into())];
+        let mut headers = HeaderList::default();
+        headers.push("content-type", "application/json");
         if error.code.is_final() {
-            headers.push((SHOULD_RETRY.into(), "false".into()));
+            headers.push(SHOULD_RETRY, "false");
         }
         if let Some(seconds) = error.retry_after_s {
-            headers.push(("retry-after".into(), seconds.to_string()));
+            headers.push_display("retry-after", seconds);
         }
         if let Some(allowance) = &error.allowance {
             rate_limit_headers::put_headers(&mut headers, allowance);
         }
         put_remainder(&mut headers, error.remainder);
         let body = dialect::error_body(dialect, error, &id);
-        headers.push((REQUEST_ID.into(), id));
+        headers.push(REQUEST_ID, &id);
         Reply {
             status: error.code.status(),
             headers,
@@ -195,8 +196,8 @@ mod tests {
             let should_retry: Vec<&str> = reply
                 .headers
                 .iter()
-                .filter(|(name, _)| name == SHOULD_RETRY)
-                .map(|(_, value)| value.as_str())
+                .filter(|(name, _)| *name == SHOULD_RETRY)
+                .map(|(_, value)| value)
                 .collect();
             let expected: &[&str] = if REPEATABLE.contains(&code) {
                 &[]

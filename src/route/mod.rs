@@ -4,6 +4,7 @@
 mod breaker;
 mod cell;
 mod deployment;
+mod granting_names;
 mod health;
 mod minute;
 mod models;

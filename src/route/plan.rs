@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::{CallTimeouts, RetryPolicy, Strategy};
 use crate::domain::money::Money;
 use crate::route::deployment::Deployment;
+use crate::route::granting_names::GrantingNames;
 use crate::route::moment::Moment;
 use crate::route::routes::{Resolution, Route, Target};
 use crate::route::turns::Turns;
@@ -19,7 +20,7 @@ pub struct Candidate {
     /// turns of the API keys of such a model, if there are several
     pub(super) pool: Option<Arc<Turns>>,
     /// names by which an allow-list may grant the target, besides its own
-    pub granted_by: Arc<[String]>,
+    pub granted_by: GrantingNames,
     /// most that this request can cost there, for routes that choose by price
     pub ceiling: Option<Money>,
 }
@@ -147,8 +148,7 @@ impl Plan {
 impl Resolution {
     /// The targets as candidates, all of which are granted by the same names.
     pub fn into_candidates(self) -> impl Iterator<Item = Candidate> {
-        let granted_by: Arc<[String]> = self.granted_by.into();
-        let (route, pool) = (self.route, self.pool);
+        let (route, pool, granted_by) = (self.route, self.pool, self.granted_by);
         self.targets.into_iter().map(move |target| Candidate {
             target,
             route: route.clone(),

@@ -124,6 +124,11 @@ impl RouteProgress {
         ))
     }
 
+    /// Wait before the next attempt, if there is one.
+    pub fn next_wait(&self) -> Option<Duration> {
+        self.next.as_ref().map(|step| step.wait)
+    }
+
     /// The next attempt, if there is one; it counts as made once `begin` is called.
     pub fn take_next(&mut self) -> Option<Step> {
         let step = self.next.take()?;

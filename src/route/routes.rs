@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::{CallTimeouts, Provider, RouteConfig, RoutingConfig, TargetConfig};
 use crate::domain::provider_key::DeploymentLimits;
 use crate::route::deployment::{Deployment, RouteError};
+use crate::route::granting_names::GrantingNames;
 use crate::route::health::Health;
 use crate::route::models::ModelTable;
 use crate::route::turns::{SHARE_PARTS, Turns};
@@ -15,6 +16,8 @@ use crate::route::turns::{SHARE_PARTS, Turns};
 #[derive(Debug)]
 pub struct Route {
     pub config: RouteConfig,
+    /// as in the configuration
+    name: Arc<str>,
     /// changes with every setting of the route
     version: [u8; 32],
     pub(super) turns: Turns,
@@ -57,7 +60,7 @@ pub struct Resolution {
     /// turns of the API keys of such a model, if there are several
     pub(super) pool: Option<Arc<Turns>>,
     /// names that grant every target, besides the target's own: what the client asked for, and the route behind it
-    pub granted_by: Vec<String>,
+    pub granted_by: GrantingNames,
     pub targets: Vec<Target>,
 }
 
@@ -162,6 +165,7 @@ impl Routes {
         Route {
             turns: Turns::new(targets.len() * self.keys_max),
             version: version(config),
+            name: config.name.as_str().into(),
             config: config.clone(),
             targets,
         }
@@ -234,7 +238,7 @@ impl Routes {
         Resolution {
             route: None,
             pool: self.pools.get(&deployment.provider.name).cloned(),
-            granted_by: vec![asked.to_owned()],
+            granted_by: GrantingNames::new(deployment.names.asked(asked)),
             targets: match deployment.provider.api_keys.len() {
                 0 | 1 => vec![target(deployment.clone())],
                 _ => deployment.with_each_key().into_iter().map(target).collect(),
@@ -251,7 +255,7 @@ impl Routes {
     ) -> Resolution {
         Resolution {
             // a name that a `*` matched grants nothing: the client chose it
-            granted_by: vec![route.config.name.clone()],
+            granted_by: GrantingNames::new(route.name.clone()),
             targets: route.targets(star, self.keys_max, table),
             route: Some(route.clone()),
             pool: None,

@@ -61,7 +61,7 @@ impl RouteTable {
         }
         if let Some(behind) = self.routes.aliases.get(asked) {
             let mut resolved = self.resolve_behind(behind)?;
-            resolved.granted_by.push(asked.to_owned());
+            resolved.granted_by = resolved.granted_by.with(asked.into());
             return Ok(resolved);
         }
         self.resolve_behind(asked)

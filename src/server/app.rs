@@ -35,12 +35,13 @@ const INFERENCE: [(&str, Dialect, Operation); 5] = [
 ];
 
 pub(super) fn routes(app: &mut ServiceConfig, surface: Surface) {
-    health(app);
+    // first, because a path is compared with one URL after the other
     if surface != Surface::Administration {
         for prefix in PREFIXES {
             data_plane(app, prefix);
         }
     }
+    health(app);
     if surface != Surface::Models {
         operation(app);
         pages(app);

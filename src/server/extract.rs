@@ -2,8 +2,11 @@
 //! of size and time. Errors are `ApiError`s; renders no response.
 
 use std::any::Any;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -15,6 +18,7 @@ use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::time::error::Elapsed;
 
 use crate::auth::role::Actor;
 use crate::auth::{self, bearer};
@@ -145,17 +149,13 @@ pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
 
 /// Credential of the client, from any of the three headers.
 pub(super) fn credential(request: &HttpRequest) -> Option<String> {
-    bearer::credential(
-        header(request, "authorization"),
-        header(request, "x-api-key"),
-        header(request, "api-key"),
-    )
-    .map(str::to_owned)
+    bearer::credential(|name| header(request, name)).map(str::to_owned)
 }
 
 /// `content-length` of the request.
 fn content_length(request: &HttpRequest) -> Option<u64> {
-    header(request, CONTENT_LENGTH.as_str())?.parse().ok()
+    let length = request.headers().get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 /// The announced length, if any, of a body of great or unknown length: the call is then looked at before the body is awaited.
@@ -196,7 +196,7 @@ pub(super) async fn body(
             None => read(payload, limits, grow).await,
         }
     };
-    match tokio::time::timeout(timeout, read).await {
+    match within(timeout, read).await {
         Ok(body) => {
             if let (Ok(_), Some(watch)) = (&body, request.conn_data::<Rc<Watch>>()) {
                 watch.body_came();
@@ -207,6 +207,27 @@ pub(super) async fn body(
             "incomplete body after {} s; send it faster",
             limits.timeout_ms / 1_000
         ))),
+    }
+}
+
+/// Waits for a future no longer than `timeout`. The timer starts with the second wait: the rest of what was received with the head
+/// is handed on between the two, and most bodies are in it.
+async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let mut waited = false;
+    let early = poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if waited => Poll::Ready(None),
+        Poll::Pending => {
+            waited = true;
+            // a second poll is certain
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match early.await {
+        Some(output) => Ok(output),
+        None => Box::pin(tokio::time::timeout(timeout, future)).await,
     }
 }
 

@@ -236,7 +236,7 @@ pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let error = ApiError::new(ErrorCode::UpgradeRefused, message);
     let worker = Worker::of(&request);
     let mut refusal = worker.gateway.refuse(Dialect::Chat, &error);
-    refusal.headers.push(("upgrade".into(), "HTTP/1.1".into()));
+    refusal.headers.push("upgrade", "HTTP/1.1");
     respond::reply(worker, Dialect::Chat, refusal)
 }
 
@@ -253,8 +253,7 @@ pub(super) async fn wrong_method(request: HttpRequest, allowed: &'static str) ->
         (credential.as_deref(), extract::client_address(&request)),
         error,
     );
-    let allow = ("allow".into(), allowed.to_owned());
-    refusal.headers.push(allow);
+    refusal.headers.push("allow", allowed);
     respond::reply(worker, dialect, refusal)
 }
 

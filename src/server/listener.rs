@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::HttpService;
 use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder, ServerHandle};
 use actix_service::{
     Service, ServiceFactory, apply_fn_factory, fn_factory, fn_service, map_config,
@@ -26,6 +26,7 @@ use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 
 use crate::config::{Config, Limits};
+use crate::domain::wake_gate::WakeGate;
 use crate::server::app;
 use crate::server::certificates::Certificates;
 use crate::server::connection::{
@@ -151,13 +152,19 @@ where
         let connections = self.clone();
         match tls.cloned() {
             None => builder.listen(name, listener, move || {
-                connections.service(surface, |stream: TcpStream| ready(Some(stream)))
+                connections.service(surface, KeepAlive::Os, |stream: TcpStream| {
+                    ready(Some(stream))
+                })
             }),
             Some(tls) => builder.listen(name, listener, move || {
                 let mut acceptor = Acceptor::new(tls.clone());
                 acceptor.set_handshake_timeout(HANDSHAKE_TIMEOUT);
                 let acceptor = Rc::new(acceptor);
-                connections.service(surface, move |stream| secure(stream, acceptor.clone()))
+                // an idle connection ends with the closing message of TLS
+                let idle_timeout = Duration::from_millis(connections.limits.client_idle_timeout_ms);
+                connections.service(surface, idle_timeout.into(), move |stream| {
+                    secure(stream, acceptor.clone())
+                })
             }),
         }
     }
@@ -169,16 +176,18 @@ where
     ) -> io::Result<ServerBuilder> {
         let connections = self.clone();
         builder.listen_uds("local", listener, move || {
-            connections.service(Surface::Everything, |stream: UnixStream| {
+            connections.service(Surface::Everything, KeepAlive::Os, |stream: UnixStream| {
                 ready(Some(stream))
             })
         })
     }
 
-    /// Service of one socket on one worker: bounds and watches each connection, secures it and serves HTTP on it.
+    /// Service of one socket on one worker: bounds and watches each connection, secures it and serves HTTP on it. The watch ends
+    /// idle connections; with a timeout in `keep_alive` they are closed before it.
     fn service<S, T, F, G>(
         &self,
         surface: Surface,
+        keep_alive: KeepAlive,
         secure: G,
     ) -> impl ServiceFactory<S, Config = (), Response = (), Error = (), InitError = ()>
     + use<W, S, T, F, G>
@@ -190,7 +199,7 @@ where
     {
         let connections = self.clone();
         fn_factory(move || {
-            let http = connections.http::<T>(surface).new_service(());
+            let http = connections.http::<T>(surface, keep_alive).new_service(());
             let (connections, secure) = (connections.clone(), secure.clone());
             async move {
                 let http = Rc::new(http.await?);
@@ -236,6 +245,7 @@ where
     fn http<T: ActixStream + 'static>(
         &self,
         surface: Surface,
+        keep_alive: KeepAlive,
     ) -> impl ServiceFactory<
         (WatchedStream<T>, Option<SocketAddr>),
         Config = (),
@@ -257,11 +267,11 @@ where
         HttpService::build()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
-                async move { stopping.notified().await }
+                WakeGate::new(Box::pin(async move { stopping.notified().await }))
             })
             // else a client that disconnects before the head goes unnoticed, and its upstream call runs on
             .h1_allow_half_closed(false)
-            .keep_alive(Duration::from_millis(limits.client_idle_timeout_ms))
+            .keep_alive(keep_alive)
             .client_request_timeout(Duration::from_millis(limits.client_head_timeout_ms))
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .on_connect_ext(move |stream: &WatchedStream<T>, data: &mut Extensions| {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::poll_fn;
 
 use crate::dialect::Dialect;
@@ -32,15 +32,10 @@ pub(super) fn refusal(worker: &Worker, dialect: Dialect, error: &ApiError) -> Ht
 /// `None`: the status or a header is invalid in HTTP.
 fn response(reply: Reply) -> Option<HttpResponse> {
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).ok()?);
-    // the values share one buffer
-    let values: usize = reply.headers.iter().map(|(_, value)| value.len()).sum();
-    let mut buffer = BytesMut::with_capacity(values);
-    for (_, value) in &reply.headers {
-        buffer.extend_from_slice(value.as_bytes());
-    }
-    let mut values = buffer.freeze();
-    for (name, value) in reply.headers {
-        response.append_header(header(name, values.split_to(value.len()))?);
+    let (headers, values) = reply.headers.into_parts();
+    let values = Bytes::from(values);
+    for (name, place) in headers {
+        response.append_header(header(name, values.slice(place))?);
     }
     Some(match reply.body {
         Body::Whole(bytes) => response.body(bytes),

@@ -167,7 +167,8 @@ impl Client {
                 result => return result.map_err(TransportError::from),
             }
         }
-        let opened = self.open(&origin, &url, outgoing.connection, deadline);
+        // boxed, because most requests find a connection
+        let opened = Box::pin(self.open(&origin, &url, outgoing.connection, deadline));
         // the lost request may have been read, so a failure to connect again does not mean that none was
         let connection = opened.await.map_err(|error| stale.unwrap_or(error))?;
         let result = exchange_on(connection, &origin, &request, deadline, keep).await;

@@ -60,9 +60,11 @@ impl IncomingResponse {
 
     /// A response whose body is there.
     pub(super) fn of_bytes(status: u16, content_type: &str, body: Bytes) -> IncomingResponse {
+        let mut headers = HeaderList::default();
+        headers.push("content-type", content_type);
         IncomingResponse {
             status,
-            headers: vec![("content-type".into(), content_type.to_owned())],
+            headers,
             body: BodySource::Memory(Some(body)),
             decoder: Ok(None),
         }
@@ -126,7 +128,7 @@ impl IncomingResponse {
 
     /// Reads the complete body. `on_progress` receives the bytes read so far, which a failed read does not return.
     pub async fn read_body(
-        self,
+        mut self,
         bytes_max: usize,
         idle_ms: u64,
         on_progress: impl FnMut(usize),
@@ -137,7 +139,7 @@ impl IncomingResponse {
 
     /// As [`Self::read_body`], but reads no longer than to the deadline. The caller asks the clock which wait it was.
     pub async fn read_body_until(
-        mut self,
+        &mut self,
         bytes_max: usize,
         idle_ms: u64,
         deadline: Option<Instant>,

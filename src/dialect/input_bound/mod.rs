@@ -12,7 +12,7 @@ use serde::de::MapAccess;
 use crate::dialect::input_bound::content::ContentParts;
 use crate::dialect::input_bound::tools::{ToolVisitor, unbounded};
 use crate::dialect::request::{RequestBody, invalid_field};
-use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, read, skip};
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, read_text, skip};
 use crate::domain::api_error::ApiError;
 use crate::domain::input_bound::InputBound;
 
@@ -49,7 +49,7 @@ impl<'b> InputBoundReader<'b> {
     pub(super) fn read_content(&mut self, fields: &[&str]) -> Result<(), ApiError> {
         for field in fields.iter().copied() {
             if let Some(json) = self.body.raw(field) {
-                let parts = read(&ContentParts::new(self.rules), json.as_bytes())
+                let parts = read_text(&ContentParts::new(self.rules), json)
                     .map_err(|_| invalid_field(field, "holds a value that cannot be read"))?;
                 self.media_bytes += parts.media_bytes;
                 self.bound.add(parts.bound);
@@ -68,11 +68,8 @@ impl<'b> InputBoundReader<'b> {
             else {
                 continue;
             };
-            let tools = read(
-                &ToolVisitor::new(self.rules.tools, hosted_calls_max),
-                json.as_bytes(),
-            )
-            .map_err(|_| invalid_field(field, "holds a value that cannot be read"))?;
+            let tools = read_text(&ToolVisitor::new(self.rules.tools, hosted_calls_max), json)
+                .map_err(|_| invalid_field(field, "holds a value that cannot be read"))?;
             self.bound.add(tools.bound);
         }
         Ok(())
@@ -129,7 +126,7 @@ impl<'b> InputBoundReader<'b> {
 
 /// A `context_management` asks for a compaction; one that cannot be read may do so.
 fn compacts(json: &str) -> bool {
-    read(&ContextEdits::default(), json.as_bytes()).map_or(true, |edits| edits.compacts)
+    read_text(&ContextEdits::default(), json).map_or(true, |edits| edits.compacts)
 }
 
 #[derive(Clone, Default)]

@@ -37,9 +37,22 @@ pub(crate) fn read<R: FieldVisitor + Clone>(
     start: &R,
     text: &[u8],
 ) -> Result<R, serde_json::Error> {
-    if let Ok(reader) = read_scanned(start.clone(), text) {
-        return Ok(reader);
+    match std::str::from_utf8(text) {
+        Ok(text) => read_text(start, text),
+        Err(_) => judge(start, text),
     }
+}
+
+/// As [`read`], for bytes that are known to be UTF-8.
+pub(crate) fn read_text<R: FieldVisitor + Clone>(
+    start: &R,
+    text: &str,
+) -> Result<R, serde_json::Error> {
+    read_scanned(start.clone(), text).or_else(|_| judge(start, text.as_bytes()))
+}
+
+/// Reads a text as serde_json does.
+fn judge<R: FieldVisitor + Clone>(start: &R, text: &[u8]) -> Result<R, serde_json::Error> {
     read_strictly(start.clone(), text).or_else(|flaw| match without_surrogates(text) {
         Some(mended) => read_strictly(start.clone(), &mended),
         None => Err(flaw),
@@ -48,7 +61,7 @@ pub(crate) fn read<R: FieldVisitor + Clone>(
 
 pub(super) fn read_scanned<R: FieldVisitor>(
     mut reader: R,
-    text: &[u8],
+    text: &str,
 ) -> Result<R, serde_json::Error> {
     let mut json = Reader::new(text);
     ElementsSeed(&mut reader).deserialize(&mut json)?;

@@ -13,14 +13,16 @@ const SHORT_DIGITS: usize = 18;
 
 /// One JSON text during its read.
 pub(super) struct Reader<'t> {
+    text: &'t str,
     scanner: Scanner<'t>,
     depth: u32,
 }
 
 impl<'t> Reader<'t> {
-    pub fn new(text: &'t [u8]) -> Reader<'t> {
+    pub fn new(text: &'t str) -> Reader<'t> {
         Reader {
-            scanner: Scanner::new(text, 0),
+            text,
+            scanner: Scanner::new(text.as_bytes(), 0),
             depth: 0,
         }
     }
@@ -33,13 +35,12 @@ impl<'t> Reader<'t> {
     /// Passes a string to the visitor, from behind its first quote.
     fn string<V: Visitor<'t>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         let span = known(self.scanner.string())?;
-        let text = self.scanner.text();
         if span.has_escapes {
-            let decoded: String = serde_json::from_slice(&text[span.start - 1..=span.end])?;
+            let quoted = &self.scanner.text()[span.start - 1..=span.end];
+            let decoded: String = serde_json::from_slice(quoted)?;
             return visitor.visit_str(&decoded);
         }
-        let plain = std::str::from_utf8(&text[span.start..span.end]).map_err(Error::custom)?;
-        visitor.visit_borrowed_str(plain)
+        visitor.visit_borrowed_str(known(self.text.get(span.start..span.end))?)
     }
 
     /// Passes a number to the visitor, from behind its first byte.

@@ -19,8 +19,9 @@ pub(super) struct StringSpan {
 
 /// Deepest nesting that is followed; the bits of `open` in [`Scanner::skip_value`], and less than serde_json's own limit.
 pub(super) const DEPTH_MAX: u32 = 100;
-/// Strings up to this length, such as names, are searched byte by byte.
+/// Strings up to this length, such as names, are searched in words.
 const SHORT_BYTES: usize = 16;
+const WORD_BYTES: usize = 8;
 
 impl<'t> Scanner<'t> {
     pub fn new(text: &'t [u8], at: usize) -> Scanner<'t> {
@@ -85,15 +86,18 @@ impl<'t> Scanner<'t> {
     /// Reads up to a quote or backslash, which is returned. Control characters are invalid.
     fn plain_part(&mut self) -> Option<u8> {
         let rest = &self.text[self.at..];
-        for (place, byte) in rest.iter().take(SHORT_BYTES).enumerate() {
-            match *byte {
-                b'"' | b'\\' => {
-                    self.at += place + 1;
-                    return Some(*byte);
-                }
-                0..0x20 => return None,
-                _ => {}
-            }
+        let (words, end) = rest[..rest.len().min(SHORT_BYTES)].as_chunks::<WORD_BYTES>();
+        let in_words = words.iter().enumerate().find_map(|(word, bytes)| {
+            let place = first_special(*bytes)?;
+            Some(word * WORD_BYTES + place)
+        });
+        let in_end = || {
+            let place = end.iter().position(|byte| is_special(*byte))?;
+            Some(words.len() * WORD_BYTES + place)
+        };
+        if let Some(place) = in_words.or_else(in_end) {
+            self.at += place + 1;
+            return Some(rest[place]).filter(|byte| *byte >= 0x20);
         }
         let long = rest.get(SHORT_BYTES..)?;
         let place = memchr::memchr2(b'"', b'\\', long)?;
@@ -223,6 +227,23 @@ impl<'t> Scanner<'t> {
         self.string()?;
         self.expect(b':')
     }
+}
+
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20)
+}
+
+/// Place of the first special byte in a word. A byte with its highest bit set is none; a borrow reaches only bytes behind a special
+/// one, so the lowest bit found is right.
+fn first_special(word: [u8; WORD_BYTES]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    let word = u64::from_le_bytes(word);
+    let is_below =
+        |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHS;
+    let is_byte = |byte: u8| is_below(word ^ (ONES * u64::from(byte)), 1);
+    let found = is_byte(b'"') | is_byte(b'\\') | is_below(word, 0x20);
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 /// Searches 32 bytes at a time without a branch, which compilers turn into vector instructions.

@@ -12,8 +12,6 @@ mod try_hold;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use crate::auth::directory::Caller;
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::api_error::ApiError;
@@ -25,7 +23,7 @@ use crate::domain::money::Money;
 pub(super) use crate::gateway::admission::control::AdmissionControl;
 use crate::gateway::admission::output_cap::{RequestBounds, UnboundedTool};
 pub(super) use crate::gateway::admission::plan::Admission;
-use crate::gateway::admission::plan::GrantedAdmission;
+use crate::gateway::admission::plan::GrantedHold;
 use crate::gateway::admission::queue::{QueueFull, QueueTicket};
 use crate::gateway::admission::try_hold::AdmissionError;
 use crate::gateway::deadlines::Deadlines;
@@ -51,24 +49,23 @@ pub(super) struct NewAttempt {
     pub id: HoldId,
 }
 
-/// Parts of a call that planning needs beside the request.
-#[derive(Clone, Copy)]
-pub(super) struct CallParts<'a> {
-    pub tag: Option<&'a Tag>,
-    /// the client's
-    pub headers: &'a Arc<[(String, String)]>,
-    /// the gateway may fetch images by URL
-    pub may_fetch: bool,
+/// Reason why a try took no hold.
+enum NoHold {
+    /// fits once holds of this budget settle
+    Wait(BudgetId),
+    Refused(ApiError),
+    /// the key may no longer call, or not this model
+    Unauthorized(ApiError),
 }
 
 impl AdmissionControl {
-    /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
-    /// cannot do, and before the work of a translation what no budget or limit has room for.
-    pub async fn plan(
+    /// Begins the plan of an attempt: the endpoint that serves it, and the bounds of its request. Boxed, because the futures that
+    /// own one would each copy it.
+    pub fn begin(
         &self,
         attempt: NewAttempt,
-        parts: CallParts<'_>,
-    ) -> Result<Admission, ApiError> {
+        tag: Option<&Tag>,
+    ) -> Result<Box<Admission>, ApiError> {
         let NewAttempt {
             caller,
             request,
@@ -90,9 +87,9 @@ impl AdmissionControl {
         let user = request.user.as_deref();
         let attribution = Attribution {
             user: user.map(|user| self.pseudonyms.user(user)),
-            tag: parts.tag.cloned(),
+            tag: tag.cloned(),
         };
-        let mut admission = Admission {
+        Ok(Box::new(Admission {
             caller,
             request,
             step,
@@ -108,21 +105,31 @@ impl AdmissionControl {
             changed: Vec::new(),
             bounds,
             attribution,
-        };
-        if endpoint.embedding_format.is_some() {
-            self.translate_embeddings(&mut admission).await?;
-        } else if endpoint.dialect == admission.request.dialect {
-            self.pass_through(&mut admission, parts.headers).await?;
+        }))
+    }
+
+    /// Plans an attempt: pass-through where the vendor speaks the client's dialect, else translation. Refuses what the vendor
+    /// cannot do, and before the work of a translation what no budget or limit has room for. `headers` are the client's; with
+    /// `may_fetch` the gateway may fetch images by URL.
+    pub async fn plan(
+        &self,
+        admission: &mut Admission,
+        headers: &Arc<[(String, String)]>,
+        may_fetch: bool,
+    ) -> Result<(), ApiError> {
+        if admission.endpoint.embedding_format.is_some() {
+            Box::pin(self.translate_embeddings(admission)).await?;
+        } else if admission.endpoint.dialect == admission.request.dialect {
+            self.pass_through(admission, headers).await?;
         } else {
-            self.translate(&mut admission, parts.may_fetch).await?;
+            Box::pin(self.translate(admission, may_fetch)).await?;
         }
-        self.complete(&mut admission)?;
-        Ok(admission)
+        self.complete(admission)
     }
 
     /// Tools, second models and open names add to the bounds; the URL is that of the endpoint that serves at last.
     fn complete(&self, admission: &mut Admission) -> Result<(), ApiError> {
-        let deployment = &admission.deployment().clone();
+        let deployment = admission.step.candidate.deployment();
         let bounds = &mut admission.bounds;
         self.access
             .authorize_tools(&admission.caller, deployment, &bounds.input)?;
@@ -141,17 +148,17 @@ impl AdmissionControl {
         admission: &mut Admission,
         headers: &Arc<[(String, String)]>,
     ) -> Result<(), ApiError> {
-        let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
         let endpoint = admission.endpoint;
         if let Some(rules) = endpoint.compat {
-            compat::check(&request, rules, &deployment)?;
+            compat::check(&admission.request, rules, admission.deployment())?;
         }
         self.restore_reasoning(admission);
-        let restored = admission.restored.clone();
         if endpoint.fits_passthrough() {
-            admission.bounds.cap = Fitter::new(&deployment, endpoint).cap_bounds();
+            admission.bounds.cap = Fitter::new(admission.deployment(), endpoint).cap_bounds();
         }
-        if Passthrough::may_change(&request, endpoint) {
+        if Passthrough::may_change(&admission.request, endpoint) {
+            let (request, deployment) = (admission.request.clone(), admission.deployment().clone());
+            let restored = admission.restored.clone();
             let (bytes, headers) = (request.body.len(), headers.clone());
             let fit = move || {
                 let passthrough = Passthrough {
@@ -171,10 +178,11 @@ impl AdmissionControl {
 
     /// Adds the reasoning before calls that the client left out, for a model that wants it back.
     fn restore_reasoning(&self, admission: &mut Admission) {
-        let (request, dialect) = (admission.request.clone(), admission.endpoint.dialect);
-        if !admission.deployment().capabilities().returned_reasoning || dialect != Dialect::Chat {
+        let dialect = admission.endpoint.dialect;
+        if dialect != Dialect::Chat || !admission.deployment().capabilities().returned_reasoning {
             return;
         }
+        let request = admission.request.clone();
         let team = admission.team();
         let recall = |call: &str| self.reasoning.text_before(team, call, dialect);
         if let Some((messages, bytes)) = dialect::with_returned_reasoning(&request, recall) {
@@ -200,8 +208,7 @@ impl AdmissionControl {
             TranslatedRequest::plan(context, &request, &deployment, endpoint).map(Box::new)
         };
         let bytes = admission.request.body.len();
-        // boxed, so that requests that need no translation do not carry its size through every future
-        let translated = Box::pin(self.work.run(bytes, translate)).await?;
+        let translated = self.work.run(bytes, translate).await?;
         admission.endpoint = translated.endpoint;
         let deployment = admission.deployment().clone();
         let bounds = &mut admission.bounds;
@@ -224,55 +231,53 @@ impl AdmissionControl {
         };
         let write = move || NativeEmbeddings::plan(&request, &deployment, endpoint, format);
         let bytes = admission.request.body.len();
-        let embeddings = Box::pin(self.work.run(bytes, write)).await?;
+        let embeddings = self.work.run(bytes, write).await?;
         admission.embeddings = Some(Box::new(embeddings));
         Ok(())
     }
 
-    /// Holds the worst case in every budget above the caller; queues where it fits once other calls settle. Each try is made
-    /// for the caller as it is then: changes of the key, its models, budgets or limits count for this request too.
+    /// Holds the worst case in every budget above the caller; queues where it fits once other calls settle.
     pub async fn hold(
         &self,
-        mut admission: Admission,
+        admission: &mut Admission,
         credential: Option<&str>,
-    ) -> Result<GrantedAdmission, ApiError> {
-        let deadline = Instant::now() + Duration::from_millis(self.limits.queue_wait_ms);
-        let mut waiting: Option<(QueueTicket<'_>, watch::Receiver<u64>)> = None;
-        loop {
-            if waiting.is_some() || !self.access.is_current(&admission.caller) {
-                self.reauthorize(&mut admission, credential)?;
+    ) -> Result<GrantedHold, ApiError> {
+        match self.hold_for_current(admission, credential, None) {
+            Ok(granted) => Ok(granted),
+            // boxed, because most requests find room
+            Err(NoHold::Wait(budget)) => {
+                Box::pin(self.wait_for_room(admission, credential, budget)).await
             }
-            let ticket = waiting.as_ref().map(|(ticket, _)| ticket);
-            let short_of = match self.try_hold(&admission, ticket) {
-                Ok((grant, cap)) => {
-                    return Ok(GrantedAdmission {
-                        admission,
-                        grant,
-                        cap,
-                    });
-                }
-                Err(AdmissionError::Refused(error)) => {
-                    return Err(self.with_remainder(&admission, error));
-                }
-                Err(AdmissionError::Stale) if self.access.is_current(&admission.caller) => {
-                    return Err(ApiError::defect("a key names a budget that does not exist"));
-                }
-                Err(AdmissionError::Stale) => continue,
-                Err(AdmissionError::Wait(budget)) => budget,
-            };
-            let Some((ticket, mut changes)) = waiting.take() else {
-                let joined = self.queue.join(short_of);
-                let ticket = joined.map_err(|QueueFull| self.queue_full(&admission, short_of))?;
-                // tried once more: room that came free before the ticket existed woke no one
-                waiting = Some((ticket, self.ledger.changes()));
-                continue;
+            Err(NoHold::Refused(error)) => Err(self.with_remainder(admission, error)),
+            Err(NoHold::Unauthorized(error)) => Err(error),
+        }
+    }
+
+    /// Waits in the queue of a budget. Each try is made for the caller as it is then: changes of the key, its models, budgets or
+    /// limits count for this request too.
+    async fn wait_for_room(
+        &self,
+        admission: &mut Admission,
+        credential: Option<&str>,
+        short_of: BudgetId,
+    ) -> Result<GrantedHold, ApiError> {
+        let deadline = Instant::now() + Duration::from_millis(self.limits.queue_wait_ms);
+        let joined = self.queue.join(short_of);
+        let mut ticket = joined.map_err(|QueueFull| self.queue_full(admission, short_of))?;
+        // the first try follows at once: room that came free before the ticket existed woke no one
+        let mut changes = self.ledger.changes();
+        loop {
+            let short_of = match self.hold_for_current(admission, credential, Some(&ticket)) {
+                Ok(granted) => return Ok(granted),
+                Err(NoHold::Wait(budget)) => budget,
+                Err(NoHold::Refused(error)) => return Err(self.with_remainder(admission, error)),
+                Err(NoHold::Unauthorized(error)) => return Err(error),
             };
             if Instant::now() >= deadline {
-                return Err(self.wait_expired(&admission, short_of));
+                return Err(self.wait_expired(admission, short_of));
             }
-            let ticket = self.queue_at(&admission, ticket, short_of)?;
+            ticket = self.queue_at(admission, ticket, short_of)?;
             ticket.turn(deadline, &mut changes).await;
-            waiting = Some((ticket, changes));
             // no request waits in a stopping process
             self.inflight.check_open()?;
         }
@@ -281,23 +286,35 @@ impl AdmissionControl {
     /// Holds the worst case now, or returns why not; for attempts after the first, which never wait for budget.
     pub fn hold_now(
         &self,
-        mut admission: Admission,
+        admission: &mut Admission,
         credential: Option<&str>,
-    ) -> Result<GrantedAdmission, ApiError> {
+    ) -> Result<GrantedHold, ApiError> {
+        let held = self.hold_for_current(admission, credential, None);
+        held.map_err(|no_hold| match no_hold {
+            NoHold::Wait(budget) => self.no_room(admission, budget),
+            NoHold::Refused(error) | NoHold::Unauthorized(error) => error,
+        })
+    }
+
+    /// Tries once to hold the worst case, for the caller as it is now. `ticket` is the request's place in a queue, if it waits.
+    fn hold_for_current(
+        &self,
+        admission: &mut Admission,
+        credential: Option<&str>,
+        ticket: Option<&QueueTicket<'_>>,
+    ) -> Result<GrantedHold, NoHold> {
         loop {
-            if !self.access.is_current(&admission.caller) {
-                self.reauthorize(&mut admission, credential)?;
+            if ticket.is_some() || !self.access.is_current(&admission.caller) {
+                self.reauthorize(admission, credential)
+                    .map_err(NoHold::Unauthorized)?;
             }
-            return match self.try_hold(&admission, None) {
-                Ok((grant, cap)) => Ok(GrantedAdmission {
-                    admission,
-                    grant,
-                    cap,
-                }),
-                Err(AdmissionError::Refused(error)) => Err(error),
-                Err(AdmissionError::Wait(budget)) => Err(self.no_room(&admission, budget)),
+            return match self.try_hold(admission, ticket) {
+                Ok((grant, cap)) => Ok(GrantedHold { grant, cap }),
+                Err(AdmissionError::Refused(error)) => Err(NoHold::Refused(error)),
+                Err(AdmissionError::Wait(budget)) => Err(NoHold::Wait(budget)),
                 Err(AdmissionError::Stale) if self.access.is_current(&admission.caller) => {
-                    Err(ApiError::defect("a key names a budget that does not exist"))
+                    let error = ApiError::defect("a key names a budget that does not exist");
+                    Err(NoHold::Unauthorized(error))
                 }
                 Err(AdmissionError::Stale) => continue,
             };

@@ -45,9 +45,8 @@ pub(in crate::gateway) struct Admission {
     pub attribution: Attribution,
 }
 
-/// An admission whose worst case is held.
-pub(in crate::gateway) struct GrantedAdmission {
-    pub admission: Admission,
+/// Hold of the worst case of an admission.
+pub(in crate::gateway) struct GrantedHold {
     pub grant: HoldGrant,
     pub cap: CapDecision,
 }

@@ -78,7 +78,7 @@ impl Gateway {
             (reply.status, reply.headers, read(reply.body).await)
         };
         let reply = tokio::task::spawn_local(handled).await;
-        let reply = reply.unwrap_or_else(|_| (500, Vec::new(), Bytes::new()));
+        let reply = reply.unwrap_or_else(|_| (500, HeaderList::default(), Bytes::new()));
         Ok(outcome(&call, reply, began.elapsed().as_millis() as u64))
     }
 
@@ -176,12 +176,12 @@ fn outcome(
     (status, headers, body): (u16, HeaderList, Bytes),
     took_ms: u64,
 ) -> DrillOutcome {
-    let id = headers.iter().find(|(name, _)| name == REQUEST_ID);
+    let id = headers.find(REQUEST_ID);
     DrillOutcome {
         class: call.class,
         reach: call.reach,
         form: call.form,
-        request: id.and_then(|(_, id)| RequestId::parse(id)),
+        request: id.and_then(RequestId::parse),
         status,
         headers,
         body,

@@ -9,7 +9,7 @@ use crate::domain::budget::Remainder;
 use crate::domain::event::{Flags, HoldId};
 use crate::domain::header_list::HeaderList;
 use crate::domain::limit::Allowance;
-use crate::gateway::admission::plan::GrantedAdmission;
+use crate::gateway::admission::plan::{Admission, GrantedHold};
 use crate::gateway::caching::recorder::CacheAttempt;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::facts::CallFacts;
@@ -25,7 +25,7 @@ use crate::upstream::Fetcher;
 
 pub(in crate::gateway) struct AdmittedAttempt {
     pub request: Arc<Request>,
-    pub hold: OpenHold,
+    pub hold: Box<OpenHold>,
     pub context: Arc<ExchangeContext>,
     pub endpoint: &'static Endpoint,
     pub url: String,
@@ -40,16 +40,12 @@ pub(in crate::gateway) struct AdmittedAttempt {
 impl AdmittedAttempt {
     /// Takes over a granted hold: from here on it is resolved exactly once, however the attempt ends.
     pub fn open(
-        granted: GrantedAdmission,
+        (admission, granted): (Box<Admission>, GrantedHold),
         settler: Arc<Settler>,
         context: Arc<ExchangeContext>,
         (route, marks, cache): (SharedProgress, Flags, Option<Box<CacheAttempt>>),
     ) -> AdmittedAttempt {
-        let GrantedAdmission {
-            mut admission,
-            grant,
-            cap,
-        } = granted;
+        let (mut admission, GrantedHold { grant, cap }) = (*admission, granted);
         let known_members_only = cap.binding && admission.needs_known_members();
         let facts = CallFacts {
             team: admission.team(),
@@ -134,7 +130,7 @@ pub(in crate::gateway) struct FailedHead {
 
 impl FailedHead {
     pub fn headers(&self) -> HeaderList {
-        let mut headers = Vec::new();
+        let mut headers = HeaderList::default();
         if let Some(allowance) = &self.allowance {
             rate_limit_headers::put_headers(&mut headers, allowance);
         }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use crate::dialect::{EmbeddedBatch, IncompleteResponse};
 use crate::domain::event::Status;
+use crate::domain::header_list::HeaderList;
 use crate::domain::usage::{ReportedUsage, Usage};
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::hold::OpenHold;
@@ -39,7 +40,7 @@ pub(super) async fn relay(
     embeddings: NativeEmbeddings,
     client: &Client,
     headers: &[(String, String)],
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> Result<Reply, AttemptFailure> {
     attempt.hold.mark_sent(Instant::now());
     attempt.hold.output_is_final = true;
@@ -84,15 +85,14 @@ async fn send(
     let now_ms = context.time.wall_ms();
     let deployment = &facts.deployment;
     let sent = http::send(client, deployment, url, headers, body, timeouts, now_ms);
-    let incoming = sent.await.map_err(BatchFailure::Unsent)?;
+    let mut incoming = sent.await.map_err(BatchFailure::Unsent)?;
     if !(200..300).contains(&incoming.status) {
         return Err(BatchFailure::Rejected(Box::new(incoming)));
     }
-    let mut counts = incoming.headers.iter();
-    let counted = counts.find(|(name, _)| name == INPUT_TOKENS);
-    let counted = counted.and_then(|(_, count)| count.parse().ok());
+    let counted = incoming.headers.find(INPUT_TOKENS);
+    let counted = counted.and_then(|count| count.parse().ok());
     let bytes_max = context.limits.answer_bytes_max;
-    let body = http::read_body(incoming, bytes_max, deadlines, deadline, |_| {});
+    let body = http::read_body(&mut incoming, bytes_max, deadlines, deadline, |_| {});
     let body = body.await.map_err(BatchFailure::Cut)?;
     let answer = embeddings.request.decode_batch(&body);
     let mut answer = answer.map_err(BatchFailure::Unreadable)?;
@@ -131,10 +131,10 @@ async fn reply_with(
     let receipt = failure::settle(hold, Status::Ok)?;
     let durable = hold.wait_until_durable(receipt.sequence).await;
     durable.map_err(failure::durability)?;
-    let content_type = ("content-type".into(), "application/json".into());
-    let mut reply = reply_head(hold, 200, vec![content_type]);
-    let cost = ("x-gatekeeper-cost-usd".into(), receipt.cost.to_string());
-    reply.headers.push(cost);
+    let mut headers = HeaderList::default();
+    headers.push("content-type", "application/json");
+    let mut reply = reply_head(hold, 200, headers);
+    reply::put_cost(&mut reply.headers, receipt.cost);
     reply::put_remainder(&mut reply.headers, receipt.remainder);
     reply.body = Body::Whole(body.into());
     drop(guard);

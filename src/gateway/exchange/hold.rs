@@ -54,14 +54,15 @@ pub(in crate::gateway) struct OpenHold {
 }
 
 impl OpenHold {
+    /// Boxed, because the futures that own one would each copy it.
     pub fn new(
         settler: Arc<Settler>,
         grant: HoldGrant,
         facts: CallFacts,
         note: AttemptNote,
         call: Option<RunningCall>,
-    ) -> OpenHold {
-        OpenHold {
+    ) -> Box<OpenHold> {
+        Box::new(OpenHold {
             settler,
             grant,
             facts,
@@ -77,7 +78,7 @@ impl OpenHold {
             call,
             is_counted: false,
             resolved: false,
-        }
+        })
     }
 
     pub fn provider(&self) -> &str {

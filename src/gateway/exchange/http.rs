@@ -57,7 +57,7 @@ pub(super) async fn send(
     timeouts: SendTimeouts,
     now_ms: u64,
 ) -> Result<IncomingResponse, TransportError> {
-    let credential = credential(deployment, url, &body, now_ms);
+    let (key, signature) = credential(deployment, url, &body, now_ms);
     // responses are read as they come, so nothing may compress them
     let mut sent = Vec::with_capacity(16);
     sent.extend([
@@ -77,11 +77,8 @@ pub(super) async fn send(
             sent.push((name, value));
         }
     }
-    sent.extend(
-        credential
-            .iter()
-            .map(|(name, value)| (*name, value.expose())),
-    );
+    let credentials = key.iter().chain(&signature);
+    sent.extend(credentials.map(|(name, value)| (*name, value.expose())));
     let mut connection = Cow::Borrowed(&deployment.provider.connection);
     if timeouts.connect_ms.is_some() {
         connection.to_mut().connect_timeout_ms = timeouts.connect_ms;
@@ -100,13 +97,16 @@ fn is_wanted(name: &str) -> bool {
     name == "content-type" || RESPONSE_HEADERS.iter().any(|begin| name.starts_with(begin))
 }
 
-/// Headers that authenticate the gateway: a signature over the request, or the provider's key.
+/// A header with a credential.
+type CredentialHeader = (&'static str, Secret);
+
+/// Headers that authenticate the gateway: the provider's key, or a signature over the request.
 fn credential(
     deployment: &Deployment,
     url: &str,
     body: &Bytes,
     now_ms: u64,
-) -> Vec<(&'static str, Secret)> {
+) -> (Option<CredentialHeader>, Vec<CredentialHeader>) {
     let provider = &deployment.provider;
     if let Some(signer) = &provider.signer {
         let headers = [("content-type", "application/json")];
@@ -115,24 +115,22 @@ fn credential(
             headers: &headers,
             body,
         };
-        return signer.sign(&request, now_ms);
+        return (None, signer.sign(&request, now_ms));
     }
     let key = deployment.credential();
-    key.and_then(|key| provider.preset.credential.header(&key.secret))
-        .into_iter()
-        .collect()
+    let header = key.and_then(|key| provider.preset.credential.header(&key.secret));
+    (header, Vec::new())
 }
 
 /// Tier that served a call, where the response head states it.
 pub(super) fn tier_served(incoming: &IncomingResponse) -> Option<String> {
-    let mut headers = incoming.headers.iter();
-    let header = headers.find(|(name, _)| name == TIER_SERVED);
-    header.map(|(_, tier)| tier.chars().take(TIER_CHARS_MAX).collect())
+    let tier = incoming.headers.find(TIER_SERVED);
+    tier.map(|tier| tier.chars().take(TIER_CHARS_MAX).collect())
 }
 
 /// Reads a unary body of at most `bytes_max` within the deadlines and reports its growing length to `received`.
 pub(super) async fn read_body(
-    incoming: IncomingResponse,
+    incoming: &mut IncomingResponse,
     bytes_max: usize,
     deadlines: &Deadlines,
     deadline: Instant,

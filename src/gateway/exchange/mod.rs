@@ -41,11 +41,11 @@ use crate::upstream::Client;
 pub(super) async fn run(
     attempt: AdmittedAttempt,
     client: &Client,
-    headers: Arc<[(String, String)]>,
+    headers: &Arc<[(String, String)]>,
     guard: InflightGuard,
 ) -> Outcome {
     match attempt.hold.facts.deployment.provider.on_disconnect {
-        OnDisconnect::Abort => send::send(attempt, client, &headers, guard).await,
-        OnDisconnect::Drain => drain::send(attempt, client, headers, guard).await,
+        OnDisconnect::Abort => send::send(attempt, client, headers, guard).await,
+        OnDisconnect::Drain => Box::pin(drain::send(attempt, client, headers.clone(), guard)).await,
     }
 }

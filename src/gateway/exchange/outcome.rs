@@ -186,6 +186,7 @@ pub(in crate::gateway) enum DeliveredPart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::header_list::HeaderList;
     use FailureClass::*;
 
     #[test]
@@ -219,7 +220,7 @@ mod tests {
     fn failure_with_a_forwarded_rejection_yields_that_reply() {
         let rejection = Reply {
             status: 418,
-            headers: Vec::new(),
+            headers: HeaderList::default(),
             body: crate::gateway::reply::Body::Whole(bytes::Bytes::new()),
         };
         let failure = AttemptFailure::new(BadRequest, FailurePhase::AfterHead, "m");

@@ -28,11 +28,11 @@ const ERROR_WAIT_MS: u64 = 10_000;
 
 /// Settles a rejected call, which costs nothing, and returns its failure.
 pub(super) async fn settle(
-    mut hold: OpenHold,
+    mut hold: Box<OpenHold>,
     client: Dialect,
     upstream: Dialect,
     incoming: IncomingResponse,
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> AttemptFailure {
     let (status, headers) = (incoming.status, incoming.headers.clone());
     let head = (status, headers.clone());
@@ -95,8 +95,8 @@ impl UpstreamRejection {
         (status, headers): ResponseHead,
         body: Result<Bytes, &str>,
     ) -> UpstreamRejection {
-        let mut retry_after = headers.iter().filter(|(name, _)| name == "retry-after");
-        let header_s = retry_after.next().and_then(|(_, value)| value.parse().ok());
+        let retry_after = headers.find("retry-after");
+        let header_s = retry_after.and_then(|value| value.parse().ok());
         let error = match &body {
             Ok(body) => dialect::upstream_error(upstream, body),
             Err(why) => UpstreamError::new(*why),
@@ -168,14 +168,12 @@ impl UpstreamRejection {
             let error = ApiError::new(client_code(self.status), self.error.message);
             dialect::error_body(self.client, &error, &id.to_string()).into()
         });
-        head.headers.retain(|(name, _)| name != "content-type");
-        let content_type = ("content-type".into(), "application/json".into());
-        head.headers.push(content_type);
+        head.headers.remove("content-type");
+        head.headers.push("content-type", "application/json");
         if let Some(seconds) = self.retry_after_s
-            && !head.headers.iter().any(|(name, _)| name == "retry-after")
+            && head.headers.find("retry-after").is_none()
         {
-            let header = ("retry-after".into(), seconds.to_string());
-            head.headers.push(header);
+            head.headers.push_display("retry-after", seconds);
         }
         head
     }

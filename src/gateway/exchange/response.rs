@@ -12,7 +12,7 @@ use crate::gateway::reply::Reply;
 use crate::upstream::IncomingResponse;
 
 pub(super) struct UpstreamResponse {
-    pub hold: OpenHold,
+    pub hold: Box<OpenHold>,
     pub context: Arc<ExchangeContext>,
     pub incoming: IncomingResponse,
     pub stream: ResponseStream,
@@ -38,8 +38,7 @@ pub(super) fn reply_head(hold: &OpenHold, status: u16, mut headers: HeaderList) 
     }
     let mut reply = Reply::answered(status, headers, hold.grant.id, &hold.facts.deployment);
     if let Some(members) = &hold.facts.changed_members {
-        let name = "x-gatekeeper-dropped-params".into();
-        reply.headers.push((name, members.clone()));
+        reply.headers.push("x-gatekeeper-dropped-params", members);
     }
     reply
 }
@@ -47,7 +46,8 @@ pub(super) fn reply_head(hold: &OpenHold, status: u16, mut headers: HeaderList) 
 /// Adds the output cap that the gateway wrote into the request, if it wrote one.
 pub(super) fn put_output_cap(reply: &mut Reply, hold: &OpenHold) {
     if let Some(tokens) = hold.facts.written_cap {
-        let name = "x-gatekeeper-output-cap".into();
-        reply.headers.push((name, tokens.to_string()));
+        reply
+            .headers
+            .push_display("x-gatekeeper-output-cap", tokens);
     }
 }

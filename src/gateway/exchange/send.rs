@@ -21,7 +21,7 @@ pub(super) async fn send(
     mut attempt: AdmittedAttempt,
     client: &Client,
     headers: &Arc<[(String, String)]>,
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> Outcome {
     if let Some(batches) = attempt.embeddings.take() {
         let relayed = embeddings::relay(attempt, *batches, client, headers, guard);
@@ -31,7 +31,7 @@ pub(super) async fn send(
         Ok(prepared) => prepared,
         Err(failure) => return failure.into(),
     };
-    let sent = dispatch(&mut attempt, client, headers, body, &mut guard).await;
+    let sent = dispatch(&mut attempt, client, headers, body, &guard).await;
     let incoming = match sent {
         Ok(incoming) => incoming,
         Err(failure) => return failure.into(),
@@ -44,7 +44,7 @@ pub(super) async fn send(
         let settled = rejection::settle(hold, client_dialect, upstream_dialect, incoming, guard);
         return Box::pin(settled).await.into();
     }
-    let response = UpstreamResponse {
+    let mut response = UpstreamResponse {
         framing: attempt.endpoint.framing,
         streamed: attempt.request.streamed,
         hold: attempt.hold,
@@ -56,7 +56,7 @@ pub(super) async fn send(
     if response.is_stream() {
         Box::pin(StreamRelay::new(response).begin()).await
     } else {
-        unary::relay(response).await.into()
+        unary::relay(&mut response).await.into()
     }
 }
 
@@ -66,7 +66,7 @@ async fn dispatch(
     client: &Client,
     headers: &[(String, String)],
     body: Bytes,
-    guard: &mut InflightGuard,
+    guard: &InflightGuard,
 ) -> Result<IncomingResponse, AttemptFailure> {
     let now = Instant::now();
     let timeouts = attempt.hold.facts.deadlines.sending(now);

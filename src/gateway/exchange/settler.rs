@@ -1,7 +1,10 @@
 //! Settlement of holds: logs the result of a call in the ledger, wakes waiters whose budgets have room again, hands alerts
 //! over and teaches the token estimates. Holds no request and no connection.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::domain::api_error::{ApiError, ErrorCode};
@@ -80,8 +83,14 @@ impl Settler {
 
     /// Waits until a record is as durable as `ledger.sync` promises.
     pub async fn wait_until_durable(&self, sequence: u64) -> Result<(), ApiError> {
-        let wait = self.ledger.wal().wait_committed(sequence);
-        tokio::time::timeout(DISK_WAIT, wait).await.map_err(|_| {
+        let mut wait = pin!(self.ledger.wal().wait_committed(sequence));
+        // a record that is committed already needs no timer
+        let first = poll_fn(|context| Poll::Ready(wait.as_mut().poll(context)));
+        if first.await.is_ready() {
+            return Ok(());
+        }
+        let waited = Box::pin(tokio::time::timeout(DISK_WAIT, wait)).await;
+        waited.map_err(|_| {
             let waited_s = DISK_WAIT.as_secs();
             let message = format!(
                 "the disk under the ledger has not answered for {waited_s} s; try again in a moment"

@@ -2,6 +2,7 @@
 //! notes the decision about the next one.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::domain::attempt::Decision;
 use crate::domain::time::Time;
@@ -84,6 +85,11 @@ impl SharedProgress {
     pub fn limited_ms(&self) -> Option<u64> {
         let moment = self.moment();
         self.lock().limited_ms(moment)
+    }
+
+    /// Wait before the next attempt, if there is one.
+    pub fn next_wait(&self) -> Option<Duration> {
+        self.lock().next_wait()
     }
 
     /// The next attempt, if there is one.

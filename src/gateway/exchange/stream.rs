@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::dialect::{self, EventKind, Framing, ResponseStream};
 use crate::domain::event::Status;
+use crate::domain::wake_gate::WakeGate;
 use crate::gateway::body_stream::{BodySender, body_channel};
 use crate::gateway::caching::recorder::AnswerForm;
 use crate::gateway::exchange::context::ExchangeContext;
@@ -34,7 +35,7 @@ const TRAILER_WAIT_MS: u64 = 1_000;
 
 /// A streamed response on its way to the client.
 pub(super) struct StreamRelay {
-    hold: OpenHold,
+    hold: Box<OpenHold>,
     context: Arc<ExchangeContext>,
     incoming: IncomingResponse,
     stream: ResponseStream,
@@ -140,14 +141,12 @@ impl StreamRelay {
         );
         reply::put_remainder(&mut reply.headers, self.hold.grant.remainder);
         put_output_cap(&mut reply, &self.hold);
-        reply
-            .headers
-            .push(("cache-control".into(), "no-cache".into()));
+        reply.headers.push("cache-control", "no-cache");
         // the client's framing is SSE, whatever the upstream's is
-        for (name, value) in &mut reply.headers {
-            if name == "content-type" && !Framing::Sse.is(value) {
-                *value = "text/event-stream".into();
-            }
+        let content_type = reply.headers.find("content-type");
+        if content_type.is_some_and(|value| !Framing::Sse.is(value)) {
+            reply.headers.remove("content-type");
+            reply.headers.push("content-type", "text/event-stream");
         }
         reply
     }
@@ -222,9 +221,10 @@ impl StreamRelay {
             self.hold.facts.deadlines.idle_ms,
         );
         let mut silent_ms = 0;
-        // one future for all reads: an order is waited for in one place
-        let mut guard = self.guard.clone();
-        let mut end_ordered = pin!(guard.end_ordered());
+        // one future for all reads: an order is waited for in one place, and not asked for at each event
+        let guard = self.guard.clone();
+        let end_ordered = pin!(guard.end_ordered());
+        let mut end_ordered = WakeGate::new(end_ordered);
         loop {
             if let Some(end) = self.interruption(sink) {
                 return end;

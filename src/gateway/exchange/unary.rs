@@ -13,14 +13,14 @@ use crate::gateway::exchange::{failure, http};
 use crate::gateway::reply::{self, Body, Reply};
 
 /// Reads, settles and forwards a unary response.
-pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFailure> {
+pub(super) async fn relay(response: &mut UpstreamResponse) -> Result<Reply, AttemptFailure> {
     let UpstreamResponse {
-        mut hold,
+        hold,
         context,
-        mut incoming,
-        mut stream,
+        incoming,
+        stream,
         streamed,
-        mut guard,
+        guard,
         ..
     } = response;
     let (bytes_max, deadline) = (context.limits.answer_bytes_max, hold.call_deadline());
@@ -31,37 +31,35 @@ pub(super) async fn relay(response: UpstreamResponse) -> Result<Reply, AttemptFa
     let body = tokio::select! {
         biased;
         body = http::read_body(incoming, bytes_max, &deadlines, deadline, received) => body,
-        () = guard.end_ordered() => return Err(failure::ended(&mut hold, &guard, FailurePhase::AfterHead)),
+        () = guard.end_ordered() => return Err(failure::ended(hold, guard, FailurePhase::AfterHead)),
     };
     let body = match body {
         Ok(body) => body,
         Err(error) => {
             let failed = failure::incomplete_body(hold.provider(), &error);
-            return Err(failure::settled(&mut hold, Status::Broken, failed));
+            return Err(failure::settled(hold, Status::Broken, failed));
         }
     };
-    if streamed {
+    if *streamed {
         return Err(not_a_stream(hold, stream, &body));
     }
     match stream.decode_unary(&body) {
-        Ok(decoded) => note_response(&mut hold, decoded),
+        Ok(decoded) => note_response(hold, decoded),
         Err(flaw) => return Err(incomplete(hold, flaw)),
     }
     hold.note_content();
-    hold.keep_reasoning(&context, &stream);
-    let receipt = failure::settle(&mut hold, Status::Ok)?;
+    hold.keep_reasoning(context, stream);
+    let receipt = failure::settle(hold, Status::Ok)?;
     let durable = hold.wait_until_durable(receipt.sequence).await;
     durable.map_err(failure::durability)?;
-    let mut reply = reply_head(&hold, status, headers);
-    let cost = ("x-gatekeeper-cost-usd".into(), receipt.cost.to_string());
-    reply.headers.push(cost);
+    let mut reply = reply_head(hold, status, headers);
+    reply::put_cost(&mut reply.headers, receipt.cost);
     reply::put_remainder(&mut reply.headers, receipt.remainder);
-    put_output_cap(&mut reply, &hold);
+    put_output_cap(&mut reply, hold);
     let body = stream.encode_unary(body, &hold.final_usage());
     hold.record_answer(&body);
-    hold.keep_answer(&context, AnswerForm::whole(stream.dialect()), receipt.cost);
+    hold.keep_answer(context, AnswerForm::whole(stream.dialect()), receipt.cost);
     reply.body = Body::Whole(body);
-    drop(guard);
     Ok(reply)
 }
 
@@ -72,14 +70,14 @@ fn note_response(hold: &mut OpenHold, decoded: DecodedResponse) {
 }
 
 /// A body that is no complete response: an error of the upstream, a truncated response, or something else.
-fn incomplete(mut hold: OpenHold, flaw: IncompleteResponse) -> AttemptFailure {
+fn incomplete(hold: &mut OpenHold, flaw: IncompleteResponse) -> AttemptFailure {
     if let IncompleteResponse::Fault { fault, report } = flaw {
         return reported_failure(hold, *report, &fault);
     }
-    discard_unless_truncated(&mut hold, &flaw);
+    discard_unless_truncated(hold, &flaw);
     let provider = hold.provider();
     let message = format!("the answer of provider {provider} broke off or is not JSON");
-    failure::settled(&mut hold, Status::Truncated, failure::bad_response(message))
+    failure::settled(hold, Status::Truncated, failure::bad_response(message))
 }
 
 /// Only a truncated response contains text of a response.
@@ -91,27 +89,27 @@ fn discard_unless_truncated(hold: &mut OpenHold, flaw: &IncompleteResponse) {
 
 /// A unary response that reports a failure.
 fn reported_failure(
-    mut hold: OpenHold,
+    hold: &mut OpenHold,
     report: ReportedUsage,
     error: &UpstreamError,
 ) -> AttemptFailure {
     let delivered = DeliveredText::default();
-    note_response(&mut hold, DecodedResponse { report, delivered });
+    note_response(hold, DecodedResponse { report, delivered });
     let failed = failure::in_band(&hold.facts.deployment.provider, error);
-    failure::settled(&mut hold, failure::status_of_error(error), failed)
+    failure::settled(hold, failure::status_of_error(error), failed)
 }
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
-fn not_a_stream(mut hold: OpenHold, mut stream: ResponseStream, body: &[u8]) -> AttemptFailure {
+fn not_a_stream(hold: &mut OpenHold, stream: &mut ResponseStream, body: &[u8]) -> AttemptFailure {
     match stream.decode_unary(body) {
-        Ok(decoded) => note_response(&mut hold, decoded),
+        Ok(decoded) => note_response(hold, decoded),
         Err(IncompleteResponse::Fault { fault, report }) => {
             return reported_failure(hold, *report, &fault);
         }
-        Err(flaw) => discard_unless_truncated(&mut hold, &flaw),
+        Err(flaw) => discard_unless_truncated(hold, &flaw),
     }
     let provider = hold.provider();
     let message =
         format!("provider {provider} answered a request for a stream with something else");
-    failure::settled(&mut hold, Status::Broken, failure::bad_response(message))
+    failure::settled(hold, Status::Broken, failure::bad_response(message))
 }

@@ -15,11 +15,11 @@ use crate::upstream::Client;
 
 /// Forwards the request to the vendor and the response to the client.
 pub(in crate::gateway) async fn call(
-    admission: Admission,
+    admission: Box<Admission>,
     context: &ExchangeContext,
     client: &Client,
     headers: &[(String, String)],
-    mut guard: InflightGuard,
+    guard: InflightGuard,
 ) -> Outcome {
     tokio::select! {
         biased;
@@ -52,7 +52,7 @@ async fn forward(
     let now_ms = context.time.wall_ms();
     let url = &admission.url;
     let sent = http::send(client, deployment, url, headers, body, timeouts, now_ms);
-    let incoming = sent
+    let mut incoming = sent
         .await
         .map_err(|error| failure::transport(provider, &error).1)?;
     let (status, head) = (incoming.status, incoming.headers.clone());
@@ -64,7 +64,7 @@ async fn forward(
         return Err(rejection.with_reply(failure, reply, admission.id.request));
     }
     let body = http::read_body(
-        incoming,
+        &mut incoming,
         limits.answer_bytes_max,
         deadlines,
         deadline,

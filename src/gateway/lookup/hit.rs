@@ -8,6 +8,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::attribution::Attribution;
 use crate::domain::cache::{CacheNote, CacheOutcome};
 use crate::domain::event::{CallResult, Hold, HoldId, Progress, Status, Subject};
+use crate::domain::header_list::HeaderList;
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::gateway::admission::refusal;
@@ -129,9 +130,10 @@ fn head(routed: &RoutedRequest, found: &FoundAnswer, grant: &HoldGrant) -> Reply
         true => "text/event-stream",
         false => "application/json",
     };
-    let mut headers = vec![("content-type".into(), content_type.to_owned())];
+    let mut headers = HeaderList::default();
+    headers.push("content-type", content_type);
     if routed.request.streamed {
-        headers.push(("cache-control".into(), "no-cache".into()));
+        headers.push("cache-control", "no-cache");
     }
     if let Some(allowance) = &grant.allowance {
         rate_limit_headers::put_headers(&mut headers, allowance);

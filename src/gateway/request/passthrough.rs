@@ -60,7 +60,7 @@ impl Passthrough<'_> {
     /// The client's bytes with the edits that pass-through allows: model name, usage report, output cap, foreign reasoning, and the
     /// rules of a vendor that borrows or wraps the dialect.
     fn spliced(self, output_cap: Option<u64>) -> Bytes {
-        let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
+        let mut edits: Vec<Edit<'_>> = Vec::new();
         let (request, deployment) = (self.request, self.deployment);
         let preset = deployment.provider.preset;
         if deployment.model != request.model || request.aliased {

@@ -143,10 +143,7 @@ fn outcome_json(outcome: &DrillOutcome, attempts: &[Record]) -> Value {
         .iter()
         .map(|record| record.settlement.ending.cost)
         .sum();
-    let header = |name: &str| {
-        let header = outcome.headers.iter().find(|(known, _)| known == name);
-        header.map(|(_, value)| value.as_str())
-    };
+    let header = |name: &str| outcome.headers.find(name);
     let (error, is_complete) = told(outcome);
     let message = error["message"].as_str();
     let message = message.map(|text| text.chars().take(MESSAGE_CHARS_MAX).collect::<String>());

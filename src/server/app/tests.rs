@@ -9,6 +9,7 @@ use actix_web::{App, web};
 use super::routes;
 use crate::control::test_control::TestControl;
 use crate::dialect::Dialect;
+use crate::domain::header_list::HeaderList;
 use crate::gateway::{Body, Reply};
 use crate::server::extract;
 use crate::server::respond;
@@ -163,10 +164,14 @@ async fn control_plane_authenticates_before_method_and_body() {
 async fn reply_that_http_cannot_carry_is_an_error_of_the_table() {
     let instance = TestControl::open().await;
     let worker = worker(&instance);
-    let invalid_head = |status, name: &str, value: &str| Reply {
-        status,
-        headers: vec![(name.to_owned().into(), value.to_owned())],
-        body: Body::Whole(web::Bytes::from_static(b"paid")),
+    let invalid_head = |status, name: &str, value: &str| {
+        let mut headers = HeaderList::default();
+        headers.push(name.to_owned(), value);
+        Reply {
+            status,
+            headers,
+            body: Body::Whole(web::Bytes::from_static(b"paid")),
+        }
     };
     for (dialect, kind) in [
         (Dialect::Chat, "\"code\":\"internal_error\""),

@@ -1,5 +1,6 @@
 //! Registry of open client connections: counts them by address and in all, and at a bound ends the connection that has waited
-//! longest for its client. Shared by all workers; a lock is held for a few map operations only.
+//! longest for its client. Shared by all workers; a lock is held for a few map operations only, and not for each request: a place
+//! among the waiting is brought up to date when a connection must go.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -50,11 +51,15 @@ impl EndReason {
     }
 }
 
-/// Signal to one connection that it must end.
+/// Signal to one connection that it must end, and the wait that decides about it.
 #[derive(Default)]
 pub(in crate::server) struct Displacement {
     is_set: AtomicBool,
     waker: AtomicWaker,
+    /// number of its present wait; 0 while it works for its client
+    wait: AtomicU64,
+    /// number of its place among the waiting, perhaps that of an earlier wait; 0 without one. Changed under the lock only
+    place: AtomicU64,
 }
 
 impl Displacement {
@@ -75,14 +80,13 @@ impl Displacement {
 #[derive(Default)]
 struct Address {
     open: usize,
-    /// connections that wait for their client, the oldest first
+    /// connections that waited for their client when they took their place, the oldest first
     waiting: BTreeMap<u64, Arc<Displacement>>,
 }
 
 #[derive(Default)]
 struct Connections {
     open: usize,
-    next: u64,
     addresses: HashMap<IpAddr, Address>,
     waiting: BTreeMap<u64, IpAddr>,
 }
@@ -91,6 +95,8 @@ struct Connections {
 pub(in crate::server) struct Registry {
     bounds: ConnectionBounds,
     connections: Mutex<Connections>,
+    /// number of the last wait
+    waits: AtomicU64,
     ended: [AtomicU64; EndReason::ALL.len()],
 }
 
@@ -99,6 +105,7 @@ impl Registry {
         Registry {
             bounds,
             connections: Mutex::default(),
+            waits: AtomicU64::new(0),
             ended: Default::default(),
         }
     }
@@ -110,23 +117,21 @@ impl Registry {
         let displacement = Arc::new(Displacement::default());
         let mut connections = self.lock();
         let of_address = connections.addresses.get(&address);
-        let oldest_here = || of_address.and_then(|known| known.waiting.keys().next().copied());
         let full_here = of_address.is_some_and(|known| known.open >= self.bounds.per_address);
-        let oldest = if full_here {
-            Some(oldest_here())
-        } else if connections.open >= self.bounds.all {
-            Some(connections.waiting.keys().next().copied())
-        } else {
-            None
-        };
-        let refused = connections.open >= self.bounds.hard() || oldest == Some(None);
+        let is_full = connections.open >= self.bounds.all;
+        let mut refused = connections.open >= self.bounds.hard();
+        if !refused && (full_here || is_full) {
+            let oldest = connections.take_oldest(full_here.then_some(address));
+            refused = oldest.is_none_or(|oldest| {
+                // it stays counted until it has ended
+                oldest.set();
+                false
+            });
+        }
         if refused {
             drop(connections);
             self.count(EndReason::Refused);
             return None;
-        }
-        if let Some(Some(number)) = oldest {
-            connections.displace(number);
         }
         connections.open += 1;
         connections.addresses.entry(address).or_default().open += 1;
@@ -135,7 +140,6 @@ impl Registry {
             registry: self.clone(),
             address,
             displacement,
-            place: std::cell::Cell::new(None),
         };
         entry.wait();
         Some(entry)
@@ -171,13 +175,43 @@ impl Registry {
 }
 
 impl Connections {
-    /// Tells a waiting connection to end. It stays counted until it has.
-    fn displace(&mut self, number: u64) {
-        let address = self.waiting.remove(&number);
-        let known = address.and_then(|address| self.addresses.get_mut(&address));
-        if let Some(displacement) = known.and_then(|known| known.waiting.remove(&number)) {
-            displacement.set();
+    /// Takes the connection that has waited longest, of one address or of all, from the waiting. On the way, those that wait anew get
+    /// their present place, and those that work lose theirs.
+    fn take_oldest(&mut self, of: Option<IpAddr>) -> Option<Arc<Displacement>> {
+        loop {
+            let (number, address) = match of {
+                Some(address) => {
+                    let known = self.addresses.get(&address)?;
+                    (*known.waiting.keys().next()?, address)
+                }
+                None => self.waiting.iter().next().map(|(at, of)| (*at, *of))?,
+            };
+            let displacement = self.remove(number, address)?;
+            if displacement.wait.load(Ordering::SeqCst) == number {
+                return Some(displacement);
+            }
+            displacement.place.store(0, Ordering::SeqCst);
+            self.place(address, &displacement);
         }
+    }
+
+    /// Gives a connection that waits a place, unless it has one. One that begins to wait meanwhile sees that it has none.
+    fn place(&mut self, address: IpAddr, displacement: &Arc<Displacement>) {
+        let wait = displacement.wait.load(Ordering::SeqCst);
+        if wait == 0 || displacement.place.load(Ordering::SeqCst) != 0 {
+            return;
+        }
+        displacement.place.store(wait, Ordering::SeqCst);
+        self.waiting.insert(wait, address);
+        if let Some(known) = self.addresses.get_mut(&address) {
+            known.waiting.insert(wait, displacement.clone());
+        }
+    }
+
+    fn remove(&mut self, number: u64, address: IpAddr) -> Option<Arc<Displacement>> {
+        self.waiting.remove(&number);
+        let known = self.addresses.get_mut(&address)?;
+        known.waiting.remove(&number)
     }
 }
 
@@ -186,8 +220,6 @@ pub(in crate::server) struct Entry {
     registry: Arc<Registry>,
     address: IpAddr,
     displacement: Arc<Displacement>,
-    /// number among the waiting
-    place: std::cell::Cell<Option<u64>>,
 }
 
 impl Entry {
@@ -201,37 +233,29 @@ impl Entry {
 
     /// The connection waits for its client from now on and may be displaced.
     pub fn wait(&self) {
-        if self.place.get().is_some() {
+        let displacement = &self.displacement;
+        if displacement.wait.load(Ordering::Relaxed) != 0 {
             return;
         }
-        let mut connections = self.registry.lock();
-        let number = connections.next;
-        connections.next += 1;
-        connections.waiting.insert(number, self.address);
-        if let Some(known) = connections.addresses.get_mut(&self.address) {
-            known.waiting.insert(number, self.displacement.clone());
+        let number = self.registry.waits.fetch_add(1, Ordering::Relaxed) + 1;
+        displacement.wait.store(number, Ordering::SeqCst);
+        if displacement.place.load(Ordering::SeqCst) == 0 {
+            let mut connections = self.registry.lock();
+            connections.place(self.address, displacement);
         }
-        drop(connections);
-        self.place.set(Some(number));
     }
 
     /// The connection works for its client and may not be displaced.
     pub fn work(&self) {
-        let Some(number) = self.place.take() else {
-            return;
-        };
-        let mut connections = self.registry.lock();
-        connections.waiting.remove(&number);
-        if let Some(known) = connections.addresses.get_mut(&self.address) {
-            known.waiting.remove(&number);
-        }
+        self.displacement.wait.store(0, Ordering::Release);
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.work();
         let mut connections = self.registry.lock();
+        let place = self.displacement.place.load(Ordering::SeqCst);
+        connections.remove(place, self.address);
         connections.open -= 1;
         if let Some(known) = connections.addresses.get_mut(&self.address) {
             known.open -= 1;

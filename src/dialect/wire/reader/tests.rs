@@ -152,10 +152,12 @@ fn scanned_text_is_one_that_serde_json_reads_alike() {
     let (mut taken, mut left) = (0, 0);
     for text in samples() {
         let judged = read_strictly(Trace::default(), &text);
-        match read_scanned(Trace::default(), &text) {
+        let Ok(text) = std::str::from_utf8(&text) else {
+            continue;
+        };
+        match read_scanned(Trace::default(), text) {
             Ok(Trace(seen)) => {
                 taken += 1;
-                let text = String::from_utf8_lossy(&text);
                 let judged = judged.unwrap_or_else(|flaw| panic!("{flaw}: {text}"));
                 assert_eq!(judged.0, seen, "{text}");
             }
