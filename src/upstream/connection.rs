@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -18,6 +18,10 @@ const BUFFER_BYTES: usize = 4 << 10;
 const SPACE_MIN: usize = 1 << 10;
 /// Most bytes of a read.
 const READ_BYTES_MAX: usize = 64 << 10;
+
+/// Rest after which the kernel is asked whether anything came: the event loop tells it only once per turn. Upstreams that close idle
+/// connections, some with a last response, do so after seconds; a connection in steady use costs no call.
+const ASK_AFTER: Duration = Duration::from_millis(10);
 
 pub(super) struct Connection {
     socket: Socket,
@@ -106,8 +110,12 @@ impl Connection {
         Poll::Pending
     }
 
-    /// True if the peer has neither closed the idle connection nor sent anything.
-    pub fn is_idle(&mut self) -> bool {
+    /// True if the peer has neither closed the connection nor sent anything since it was idle, for this long. What came since the last
+    /// turn of the event loop is noticed only after a longer rest.
+    pub fn is_idle(&mut self, rested: Duration) -> bool {
+        if rested >= ASK_AFTER && !self.socket.is_silent() {
+            return false;
+        }
         let mut context = Context::from_waker(Waker::noop());
         let mut byte = [0];
         // a task that has used up its turn would find every socket pending

@@ -29,7 +29,7 @@ impl IdleConnection {
     fn is_usable(&mut self, now: Instant, limits: IdleLimits) -> bool {
         let age = now.saturating_duration_since(self.connection.opened());
         let idle = now.saturating_duration_since(self.since);
-        age < limits.lifetime_max && idle < limits.idle_max && self.connection.is_idle()
+        age < limits.lifetime_max && idle < limits.idle_max && self.connection.is_idle(idle)
     }
 }
 

@@ -4,6 +4,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -11,6 +13,18 @@ use tokio_rustls::client::TlsStream;
 pub(super) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// True if the kernel has received neither bytes that were not read nor the end of the stream. A system call.
+    pub fn is_silent(&self) -> bool {
+        let stream = match self {
+            Socket::Plain(stream) => stream,
+            Socket::Tls(stream) => stream.get_ref().0,
+        };
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        recv(stream, &mut [0], flags).is_err_and(|error| error == Errno::AGAIN)
+    }
 }
 
 impl AsyncRead for Socket {

@@ -103,10 +103,14 @@ impl Wal {
         state.backlog.push_back((sequence, event));
         let (now, unsynced) = (Instant::now(), state.unsynced());
         state.oldest_pending.get_or_insert(now);
-        if state.sync_policy.record_written(now, unsynced) {
+        let wakes_sync = state.sync_policy.record_written(now, unsynced);
+        let wakes_writer = state.log.needs_writer();
+        // a thread that is woken under the lock would wait for it, and the release would have to wake it again
+        drop(state);
+        if wakes_sync {
             self.sync_wake.notify_one();
         }
-        if state.log.needs_writer() {
+        if wakes_writer {
             self.writer_wake.notify_one();
         }
         Ok(sequence)

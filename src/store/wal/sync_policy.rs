@@ -17,8 +17,9 @@ const GROUP_DELAY: Duration = Duration::from_micros(500);
 pub(in crate::store) struct SyncPolicy {
     clients_wait: bool,
     oldest: Option<Instant>,
-    /// earliest next fsync of a group smaller than `GROUP_MIN`
-    not_before: Option<Instant>,
+    /// end of the rest after an fsync, at which the thread wakes by itself: a record of the meantime needs no wake-up, whose system call
+    /// a request would pay. When clients wait, the earliest next fsync of a group smaller than `GROUP_MIN`, else the next fsync.
+    rest_until: Option<Instant>,
     /// a caller waits until everything written is synced
     requested: bool,
 }
@@ -48,7 +49,7 @@ impl SyncPolicy {
         let first = self.oldest.is_none();
         self.oldest.get_or_insert(now);
         let enough = if self.clients_wait { GROUP_MIN } else { BATCH };
-        (first && self.not_before.is_none()) || unsynced == enough
+        (first && self.rest_until.is_none()) || unsynced == enough
     }
 
     /// Requests an fsync of everything written by now, without delay.
@@ -63,23 +64,21 @@ impl SyncPolicy {
         unsynced: usize,
         closing: bool,
     ) -> NextSync {
-        self.not_before = self.not_before.filter(|until| now < *until);
         if unsynced == 0 {
             self.requested = false;
-            // the first record during the delay does not wake the thread, so it must wake itself at its end
-            return self
-                .not_before
-                .filter(|_| !closing)
-                .map_or(NextSync::Idle, NextSync::At);
+            self.rest_until = self.rest_until.filter(|until| now < *until);
+            let rest = self.rest_until.filter(|_| !closing);
+            return rest.map_or(NextSync::Idle, NextSync::At);
         }
-        let not_before = match self.clients_wait {
-            true => self.not_before.filter(|_| unsynced < GROUP_MIN),
-            false => self
-                .oldest
-                .map(|since| since + LINGER)
-                .filter(|_| unsynced < BATCH),
+        let due = match self.clients_wait {
+            true => self.rest_until.filter(|_| unsynced < GROUP_MIN),
+            false => {
+                let by_age = self.oldest.map(|since| since + LINGER);
+                let dues = by_age.into_iter().chain(self.rest_until);
+                dues.min().filter(|_| unsynced < BATCH)
+            }
         };
-        match not_before {
+        match due {
             Some(until) if now < until && !self.requested && !closing => NextSync::At(until),
             _ => {
                 self.requested = false;
@@ -96,8 +95,10 @@ impl SyncPolicy {
         covered: u64,
         more: bool,
     ) {
-        self.not_before =
-            (self.clients_wait && covered < GROUP_MIN as u64).then(|| now + GROUP_DELAY);
+        self.rest_until = match self.clients_wait {
+            true => (covered < GROUP_MIN as u64).then(|| now + GROUP_DELAY),
+            false => Some(started + LINGER),
+        };
         self.oldest = more.then_some(started);
     }
 
@@ -139,6 +140,25 @@ mod tests {
         );
         policy.sync_completed(now + LINGER * 2, now + LINGER * 2, 1, false);
         assert_eq!(policy.oldest_age(now + LINGER * 3), Duration::ZERO);
+    }
+
+    #[test]
+    fn sync_policy_after_an_fsync_wakes_by_itself_and_needs_no_record_to_wake_it() {
+        let now = Instant::now();
+        let mut policy = SyncPolicy::new(false, None);
+        assert!(policy.record_written(now, 1));
+        policy.sync_completed(now + LINGER, now + LINGER + US, 1, false);
+        let end = now + LINGER * 2;
+        assert_eq!(policy.next(now + LINGER + US, 0, false), NextSync::At(end));
+        assert!(!policy.record_written(end - US, 1), "no wake-up");
+        assert_eq!(policy.next(end - US, 1, false), NextSync::At(end));
+        assert_eq!(policy.next(end, 1, false), NextSync::Now);
+        policy.sync_completed(end, end + US, 1, false);
+        let end = end + LINGER;
+        assert_eq!(policy.next(end, 0, false), NextSync::Idle);
+        assert!(policy.record_written(end + US, 1), "the thread is idle");
+        let due = NextSync::At(end + US + LINGER);
+        assert_eq!(policy.next(end + US, 1, false), due);
     }
 
     #[test]

@@ -124,6 +124,60 @@ fn connection_that_the_peer_closed_or_wrote_to_is_not_reused() {
     }
 }
 
+/// The event loop has no turn between the late bytes and the next call.
+#[test]
+fn late_bytes_that_the_event_loop_has_not_noticed_are_not_read_as_the_next_response() {
+    for late in ["", "HTTP/1.1 408 Late\r\ncontent-length: 4\r\n\r\nlate"] {
+        let (sender, written) = mpsc::channel();
+        let peer = Peer::start(move |accepted| {
+            accepted.read_request();
+            accepted.write(OK);
+            std::thread::sleep(Duration::from_millis(20));
+            accepted.write(late);
+            if late.is_empty() {
+                let _ = accepted.stream.shutdown(std::net::Shutdown::Both);
+            }
+            let _ = sender.send(());
+            accepted.wait_for_end();
+        });
+        run(async {
+            let client = client();
+            for count in 1..=3 {
+                assert_eq!(call(&client, &peer).await, Ok(ok()));
+                assert_eq!(peer.counts(), (count, count), "{late}");
+                // this thread waits, and with it the event loop
+                written.recv().expect("the peer ran");
+            }
+        });
+    }
+}
+
+/// Peer that answers the first request of a connection, and closes it so long after the second one.
+fn closing_late(after: Duration) -> Peer {
+    Peer::start(move |accepted| {
+        accepted.read_request();
+        accepted.write(OK);
+        if accepted.read_request().is_some() {
+            std::thread::sleep(after);
+        }
+    })
+}
+
+#[test]
+fn request_whose_reused_connection_ends_after_a_second_is_not_sent_again() {
+    let peer = closing_late(Duration::from_millis(1_100));
+    run(async {
+        let client = client();
+        assert_eq!(call(&client, &peer).await, Ok(ok()));
+        let lost = call(&client, &peer).await;
+        assert!(
+            matches!(lost, Err(TransportError::ConnectionLost(_))),
+            "the upstream may have worked for it: {lost:?}"
+        );
+        assert_eq!(peer.counts(), (1, 2));
+    });
+}
+
 /// Pools with one idle connection to the peer and these limits.
 async fn pools_with_idle(peer: &Peer, limits: IdleLimits, connections: usize) -> Rc<Pools> {
     let pools = Pools::new(Arc::new(EgressConfig::default()), limits);
