@@ -83,9 +83,10 @@ impl BodySender {
         self.chunks.is_closed()
     }
 
-    /// Returns when the client is gone.
-    pub async fn closed(&self) {
-        self.chunks.closed().await;
+    /// Returns when the client is gone. The wait borrows nothing, so that one serves all chunks.
+    pub fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let chunks = self.chunks.clone();
+        async move { chunks.closed().await }
     }
 
     pub fn end(self) {

@@ -81,18 +81,26 @@ impl Sink {
         matches!(self, Sink::Buffer { .. } | Sink::Early { .. })
     }
 
-    /// Returns once the sink takes no more: the buffer's time is over, or the client is gone.
-    pub async fn interrupted(&self) -> SinkEnd {
-        match self {
-            Sink::Buffer { until, .. } => {
-                tokio::time::sleep_until((*until).into()).await;
-                SinkEnd::HeadDue
+    /// Returns once the sink takes no more: the buffer's time is over, or the client is gone. The wait borrows nothing, so that one
+    /// serves all events.
+    pub fn interrupted(&self) -> impl Future<Output = SinkEnd> + use<> {
+        let (until, closed) = match self {
+            Sink::Buffer { until, .. } => (Some(*until), None),
+            Sink::Client(client) | Sink::Early { client, .. } => (None, Some(client.closed())),
+            Sink::Discard => (None, None),
+        };
+        async move {
+            match (until, closed) {
+                (Some(until), _) => {
+                    tokio::time::sleep_until(until.into()).await;
+                    SinkEnd::HeadDue
+                }
+                (None, Some(closed)) => {
+                    closed.await;
+                    SinkEnd::ClientGone
+                }
+                (None, None) => std::future::pending().await,
             }
-            Sink::Client(client) | Sink::Early { client, .. } => {
-                client.closed().await;
-                SinkEnd::ClientGone
-            }
-            Sink::Discard => std::future::pending().await,
         }
     }
 

@@ -221,10 +221,11 @@ impl StreamRelay {
             self.hold.facts.deadlines.idle_ms,
         );
         let mut silent_ms = 0;
-        // one future for all reads: an order is waited for in one place, and not asked for at each event
+        // one future each for all reads: what may end the stream is waited for in one place, and not asked for at each event
         let guard = self.guard.clone();
-        let end_ordered = pin!(guard.end_ordered());
+        let (end_ordered, interrupted) = (pin!(guard.end_ordered()), pin!(sink.interrupted()));
         let mut end_ordered = WakeGate::new(end_ordered);
+        let mut interrupted = WakeGate::new(interrupted);
         loop {
             if let Some(end) = self.interruption(sink) {
                 return end;
@@ -240,7 +241,7 @@ impl StreamRelay {
             let step = tokio::select! {
                 biased;
                 step = next_step(&mut self.incoming, &mut self.stream, wait_ms, deadline) => step,
-                end = sink.interrupted() => return end.into(),
+                end = &mut interrupted => return end.into(),
                 () = &mut end_ordered => return RelayEnd::Ended,
             };
             let delivered = match step {
