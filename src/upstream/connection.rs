@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use super::socket::Socket;
 
 /// Bytes of the first buffer: the head and body of a usual response.
-const BUFFER_BYTES: usize = 4 << 10;
+const BUFFER_BYTES: usize = 8 << 10;
 /// Least space for a read; below it the buffer is replaced, or used again if nothing refers to it.
 const SPACE_MIN: usize = 1 << 10;
 /// Most bytes of a read.
