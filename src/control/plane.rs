@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError};
 pub(super) const FOLLOWERS_MAX: usize = 64;
 /// Longest wait of a report until everything logged before it is applied to the books.
 pub(super) const FRESH_WAIT_MS: u64 = 250;
-/// The same of an answer that would be wrong without it.
+/// Longest wait of an answer that would be wrong while the books are behind the log.
 const BOOKED_WAIT_MS: u64 = 2_000;
 
 /// Calls a visitor with every model name that resolves here: name, provider, model of the provider.

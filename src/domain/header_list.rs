@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// Headers that a list has room for once it has one.
 const USUAL_COUNT: usize = 16;
-/// Bytes of their values.
+/// Bytes of header values that a list has room for once it has a header.
 const USUAL_BYTES: usize = 320;
 
 /// Names with the places of their values.
