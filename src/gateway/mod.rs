@@ -28,6 +28,7 @@ mod metrics;
 mod mirror;
 mod mirror_plan;
 mod mirror_stats;
+mod order_bell;
 mod origin;
 mod parts;
 mod price_list;
