@@ -63,7 +63,7 @@ pub use crate::gateway::body_bytes::BodyReservation;
 use crate::gateway::body_work::BodyWork;
 pub use crate::gateway::caching::controls::read_cache_headers;
 use crate::gateway::call::max_cost;
-pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, is_forwarded};
+pub use crate::gateway::call::{Call, MAX_COST_HEADER, TAG_HEADER, forwarded_name};
 pub use crate::gateway::client_timeouts::read_timeouts;
 pub use crate::gateway::drill::{DrillCall, DrillForm, DrillOutcome, DrillReach};
 use crate::gateway::exchange::context::ExchangeContext;

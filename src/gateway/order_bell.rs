@@ -20,11 +20,11 @@ pub(super) struct OrderBell {
 
 struct Part {
     orders: Mutex<NextOrder>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitList>,
 }
 
 /// Calls of some threads that wait.
-struct Waiting {
+struct WaitList {
     /// the next poll registers with the source of orders
     is_due: AtomicBool,
     places: Mutex<Places>,
@@ -48,7 +48,7 @@ impl OrderBell {
         OrderBell {
             parts: std::array::from_fn(|_| Part {
                 orders: Mutex::new(Box::pin(orders())),
-                waiting: Arc::new(Waiting {
+                waiting: Arc::new(WaitList {
                     is_due: AtomicBool::new(true),
                     places: Mutex::default(),
                 }),
@@ -120,7 +120,7 @@ impl Places {
     }
 }
 
-impl Wake for Waiting {
+impl Wake for WaitList {
     fn wake(self: Arc<Self>) {
         self.is_due.store(true, Ordering::Release);
         let waiting: Vec<Waker> = lock(&self.places)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, ModelEntry, ModelPage, Operation};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::header_list::KnownHeader;
 use crate::gateway::{self, Call, MAX_COST_HEADER, MIRROR_HEADER, TAG_HEADER};
 use crate::server::extract::{BodyLimits, Chunks};
 use crate::server::headers::Head;
@@ -64,15 +65,7 @@ async fn read_call(
         Some(room) => room.attach(body),
         None => body,
     };
-    let headers = request
-        .headers()
-        .iter()
-        .filter(|(name, _)| gateway::is_forwarded(name.as_str()))
-        .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .collect();
-    let extensions = ExtensionHeaders::of(request);
+    let (headers, extensions) = sorted_headers(request);
     let header = |name: &str| extensions.header(request, name);
     let timeouts = gateway::read_timeouts(header);
     Ok(Call {
@@ -110,13 +103,21 @@ async fn read_call(
 /// Headers whose names begin with `x-`, as most names do that a call is asked for; few requests have any.
 struct ExtensionHeaders<'r>(Vec<(&'r str, &'r HeaderValue)>);
 
-impl<'r> ExtensionHeaders<'r> {
-    fn of(request: &'r impl Head) -> ExtensionHeaders<'r> {
-        let headers = request.headers().iter();
-        let named = headers.map(|(name, value)| (name.as_str(), value));
-        ExtensionHeaders(named.filter(|(name, _)| name.starts_with("x-")).collect())
+/// Headers that go along to the vendor, and those whose names begin with `x-`.
+fn sorted_headers(request: &impl Head) -> (Vec<KnownHeader>, ExtensionHeaders<'_>) {
+    let (mut forwarded, mut extensions) = (Vec::new(), Vec::new());
+    for (name, value) in request.headers() {
+        let name = name.as_str();
+        if name.starts_with("x-") {
+            extensions.push((name, value));
+        } else if let Some((name, value)) = gateway::forwarded_name(name).zip(value.to_str().ok()) {
+            forwarded.push((name, value.to_owned()));
+        }
     }
+    (forwarded, ExtensionHeaders(extensions))
+}
 
+impl<'r> ExtensionHeaders<'r> {
     fn value(&self, name: &str) -> Option<&'r HeaderValue> {
         let found = self.0.iter().find(|(present, _)| *present == name);
         found.map(|(_, value)| *value)
