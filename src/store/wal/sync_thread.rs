@@ -48,7 +48,7 @@ struct SyncThread {
     /// free space and names
     checked: Option<Instant>,
     free_space_unknown: bool,
-    /// whether the log was mapped at the last check
+    /// true if the log was mapped at the last check; `None` before the first
     mapped: Option<bool>,
     /// failed fsyncs left while the store is closing
     tries: usize,
