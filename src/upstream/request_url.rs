@@ -26,7 +26,7 @@ impl<'a> RequestUrl<'a> {
         }
         let scheme_end = if is_tls { 8 } else { 7 };
         let rest = &url[scheme_end..];
-        let end = memchr::memchr3(b'/', b'?', b'#', rest.as_bytes());
+        let end = rest.bytes().position(|byte| b"/?#".contains(&byte));
         let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
         let fragment = memchr::memchr(b'#', path.as_bytes());
         let path = &path[..fragment.unwrap_or(path.len())];
@@ -78,13 +78,8 @@ fn is_host(host: &str) -> bool {
     {
         Some(inside) => inside.is_some_and(|inside| inside.parse::<std::net::Ipv6Addr>().is_ok()),
         None => {
-            let is_part = |byte: u8| {
-                byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'.') | (byte == b'_')
-            };
-            let all_are = host
-                .bytes()
-                .fold(true, |so_far, byte| so_far & is_part(byte));
-            !host.is_empty() && all_are
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_part)
         }
     }
 }
