@@ -42,7 +42,8 @@ pub struct Refusals {
 #[derive(Default)]
 struct PendingRefusals {
     batch: RefusalBatch,
-    since: Option<Instant>,
+    /// instant at which they are written even if no record is posted
+    due: Option<Instant>,
     /// refusals that no report counts, because the books could not be written for long
     uncounted: u64,
 }
@@ -60,7 +61,7 @@ impl Refusals {
     /// Counts a refusal, and adds its row if `as_row`.
     pub fn add(&self, refusal: Refusal, as_row: bool) {
         let mut pending = self.lock();
-        pending.since.get_or_insert_with(Instant::now);
+        pending.due.get_or_insert_with(|| Instant::now() + LINGER);
         let PendingRefusals {
             batch, uncounted, ..
         } = &mut *pending;
@@ -96,19 +97,27 @@ impl Refusals {
             .await;
     }
 
+    /// Makes those pending due now; `false` if there are none.
+    pub(in crate::store) fn request_writing(&self) -> bool {
+        let mut pending = self.lock();
+        let is_pending = pending.due.is_some();
+        pending.due = is_pending.then(Instant::now);
+        is_pending
+    }
+
     pub(in crate::store) fn has_pending(&self) -> bool {
-        self.lock().since.is_some()
+        self.lock().due.is_some()
     }
 
     /// Instant at which pending refusals are written even if no record is posted.
     pub(in crate::store) fn due(&self) -> Option<Instant> {
-        self.lock().since.map(|since| since + LINGER)
+        self.lock().due
     }
 
     /// Takes everything pending.
     pub(in crate::store) fn take(&self) -> RefusalBatch {
         let mut pending = self.lock();
-        pending.since = None;
+        pending.due = None;
         let upto = pending.batch.upto;
         let empty = RefusalBatch {
             upto,
@@ -127,7 +136,7 @@ impl Refusals {
         if failed.is_empty() {
             return;
         }
-        pending.since.get_or_insert_with(Instant::now);
+        pending.due.get_or_insert_with(|| Instant::now() + LINGER);
         let newer = std::mem::replace(&mut pending.batch, failed);
         let batch = &mut pending.batch;
         batch.upto = newer.upto;

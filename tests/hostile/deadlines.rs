@@ -70,9 +70,11 @@ fn incomplete_head_ends_by_its_deadline_whether_first_or_second() {
 fn idle_connection_ends_by_its_deadline() {
     let upstream = Upstream::start();
     let (gatekeeper, _) = start(&upstream);
+    let before = ended(&gatekeeper, "idle");
     let mut used = gatekeeper.anon().connect();
     used.call("GET", "/healthz", None).assert_status(200);
     assert_closes(used, "an idle connection");
+    wait_until("the end is counted", || ended(&gatekeeper, "idle") > before);
     assert_closes(
         gatekeeper.anon().connect(),
         "a connection without a request",

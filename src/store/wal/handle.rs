@@ -128,8 +128,7 @@ impl Wal {
     pub async fn wait_posted(&self) {
         let written = {
             let mut state = self.lock();
-            state.sync_policy.request_sync();
-            state.flush_requested = true;
+            state.await_posting(*self.applied.borrow());
             state.log.written()
         };
         self.sync_wake.notify_one();
@@ -140,6 +139,12 @@ impl Wal {
             .subscribe()
             .wait_for(|applied| *applied >= written)
             .await;
+        // the commit of the records has taken those before it
+        if self.refusals.request_writing() {
+            let state = self.lock();
+            self.writer_wake.notify_one();
+            drop(state);
+        }
         self.refusals.wait_written().await;
     }
 

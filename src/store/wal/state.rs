@@ -41,8 +41,8 @@ pub(super) struct WalState {
     pub sync_failing: bool,
     /// time of the last failed append; `None` once an append succeeded
     pub append_failed_at: Option<Instant>,
-    /// a caller waits until everything written is posted
-    pub flush_requested: bool,
+    /// records whose posting reports wait for, in order
+    pub awaited: VecDeque<u64>,
     pub disk_low: bool,
     /// the files were deleted or replaced: what is written to them is lost
     pub folder_lost: bool,
@@ -71,7 +71,7 @@ impl WalState {
             oldest_pending: oldest,
             sync_failing: false,
             append_failed_at: None,
-            flush_requested: false,
+            awaited: VecDeque::new(),
             disk_low: false,
             folder_lost: false,
             books_failing: false,
@@ -163,12 +163,40 @@ impl WalState {
     pub(super) fn posting_due(&self, now: Instant, postable: usize) -> bool {
         postable > 0
             && (self.stopping
-                || self.flush_requested
-                || !self.jobs.is_empty()
                 || postable >= BATCH
+                || self.is_posting_awaited()
                 || self
                     .oldest_pending
                     .is_none_or(|since| now.duration_since(since) >= BOOKS_LINGER))
+    }
+
+    /// True if a report or a change waits for records that are in the backlog and synced. Those that are synced before the last of them
+    /// are not posted for it, because the rest would take a second commit.
+    fn is_posting_awaited(&self) -> bool {
+        let (synced, cannot_sync) = (
+            self.log.synced(),
+            self.sync_failing || self.sync_thread_ended,
+        );
+        let unposted = self.backlog.front().map_or(u64::MAX, |(first, _)| *first);
+        let change = self.jobs.front().map(|(after, _)| *after);
+        let mut awaited = self.awaited.front().copied().into_iter().chain(change);
+        awaited.any(|upto| upto >= unposted && (upto <= synced || cannot_sync))
+    }
+
+    /// Adds the wait of a report for the posting of everything written; `applied`: last record in the books.
+    pub(super) fn await_posting(&mut self, applied: u64) {
+        let written = self.log.written();
+        if written > applied && self.awaited.back() != Some(&written) {
+            self.awaited.push_back(written);
+            self.sync_policy.request_sync();
+        }
+    }
+
+    /// Drops the waits that are over.
+    pub(super) fn forget_awaited(&mut self, applied: u64) {
+        while self.awaited.front().is_some_and(|upto| *upto <= applied) {
+            self.awaited.pop_front();
+        }
     }
 
     /// Takes the changes whose preceding records are posted, or cannot be posted at present.

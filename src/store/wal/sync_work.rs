@@ -77,7 +77,7 @@ impl Wal {
         // otherwise the writer wakes by its own timer
         let wake_writer = before == 0
             || state.postable() >= BATCH
-            || state.flush_requested
+            || !state.awaited.is_empty()
             || state.stopping
             || !state.jobs.is_empty();
         drop(state);

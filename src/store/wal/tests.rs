@@ -2,6 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
 
 use crate::domain::event::LedgerEvent;
 use crate::store::books::database;
@@ -162,4 +165,76 @@ fn log_on_a_nearly_full_disk_is_written_until_there_is_room_again() {
     assert!(prepare(&wal, folder.path()));
     append_call(&wal, 1_000);
     assert!(wal.metrics().mapped);
+}
+
+/// Commits the synced records as the writer does.
+fn post_synced(wal: &Wal) -> usize {
+    let batch = wal.take_batch();
+    if let Some((applied, _)) = batch.last() {
+        wal.mark_applied(*applied);
+    }
+    batch.len()
+}
+
+fn is_posting_due(wal: &Wal) -> bool {
+    let mut state = wal.lock();
+    state.forget_awaited(*wal.applied.borrow());
+    let postable = state.postable();
+    // not by age
+    state.oldest_pending = Some(Instant::now());
+    state.posting_due(Instant::now(), postable)
+}
+
+#[test]
+fn report_on_partly_synced_records_takes_one_commit_once_all_are_synced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wal = log_without_writer(folder.path());
+    append_call(&wal, 1);
+    wal.sync().expect("a sync");
+    append_call(&wal, 2);
+    let mut report = Box::pin(wal.wait_posted());
+    assert!(report.as_mut().now_or_never().is_none());
+    assert!(!is_posting_due(&wal), "two records are not synced");
+    wal.sync().expect("a sync");
+    assert!(is_posting_due(&wal));
+    assert_eq!(post_synced(&wal), 4);
+    assert!(report.as_mut().now_or_never().is_some());
+    append_call(&wal, 3);
+    wal.sync().expect("a sync");
+    assert!(!is_posting_due(&wal), "the report has its numbers");
+}
+
+#[test]
+fn report_without_new_records_makes_no_later_record_due() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wal = log_without_writer(folder.path());
+    append_call(&wal, 1);
+    wal.sync().expect("a sync");
+    post_synced(&wal);
+    assert!(wal.wait_posted().now_or_never().is_some());
+    append_call(&wal, 2);
+    wal.sync().expect("a sync");
+    assert!(!is_posting_due(&wal));
+}
+
+#[test]
+fn change_is_preceded_by_one_commit_of_the_records_before_it_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wal = log_without_writer(folder.path());
+    append_call(&wal, 1);
+    wal.sync().expect("a sync");
+    append_call(&wal, 2);
+    wal.submit(Box::new(|_| {})).expect("queued");
+    assert!(!is_posting_due(&wal), "two records are not synced");
+    wal.lock().sync_failing = true;
+    assert!(
+        is_posting_due(&wal),
+        "a change does not wait for a disk that fails"
+    );
+    wal.sync().expect("a sync");
+    assert!(is_posting_due(&wal));
+    assert_eq!(post_synced(&wal), 4);
+    append_call(&wal, 3);
+    wal.sync().expect("a sync");
+    assert!(!is_posting_due(&wal), "the change needs no later record");
 }

@@ -38,6 +38,7 @@ impl Wal {
         loop {
             let now = Instant::now();
             let held_off = not_before.is_some_and(|until| now < until);
+            state.forget_awaited(*self.applied.borrow());
             let postable = state.postable();
             let all_done = state.sync_thread_ended && postable == 0 && !self.refusals.has_pending();
             if state.stopping && state.jobs.is_empty() && (all_done || held_off) {
@@ -45,10 +46,6 @@ impl Wal {
             }
             let due =
                 !held_off && (state.posting_due(now, postable) || self.refusals_due(&state, now));
-            if due {
-                // a flush also waits for records that are not synced yet
-                state.flush_requested &= postable < state.backlog.len();
-            }
             let idle = !due && !held_off && !state.stopping && state.jobs.is_empty();
             let retention = state.retention.due(now).filter(|_| idle);
             let jobs = state.take_ready_jobs(*self.applied.borrow(), held_off);
@@ -91,7 +88,7 @@ impl Wal {
     fn refusals_due(&self, state: &WalState, now: Instant) -> bool {
         self.refusals
             .due()
-            .is_some_and(|until| now >= until || state.flush_requested || state.stopping)
+            .is_some_and(|until| now >= until || state.stopping)
     }
 
     /// Takes the next synced records out of the backlog.
