@@ -198,7 +198,8 @@ pub(super) async fn body(
     let timeout = Duration::from_millis(limits.timeout_ms);
     let read = async {
         match decoder {
-            Some(decoder) => read_coded(payload, limits, decoder, grow).await,
+            // boxed, because few bodies are coded and the future is a part of its connection's
+            Some(decoder) => Box::pin(read_coded(payload, limits, decoder, grow)).await,
             None => read(payload, limits, grow).await,
         }
     };

@@ -3,16 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set once the client of a call that is drained has disconnected.
-#[derive(Clone, Debug, Default)]
-pub(in crate::gateway) struct DisconnectFlag(Arc<AtomicBool>);
+/// Set once the client of a call that is drained has disconnected; never set for another call.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct DisconnectFlag(Option<Arc<AtomicBool>>);
 
 impl DisconnectFlag {
+    pub fn new(is_drained: bool) -> DisconnectFlag {
+        DisconnectFlag(is_drained.then(Arc::default))
+    }
+
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let flag = self.0.as_ref();
+        flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        if let Some(flag) = &self.0 {
+            flag.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::gateway::mirror_stats::MirroredCall;
 use crate::gateway::origin::RequestOrigin;
 use crate::meter::{HoldGrant, Receipt, ReportedBill};
 use crate::price::{Bill, PriceUnknown};
+use crate::provider::OnDisconnect;
 use crate::route::{FailedAttempt, HealthChange, RunningCall};
 use crate::store::AppendError;
 
@@ -62,6 +63,7 @@ impl OpenHold {
         note: AttemptNote,
         call: Option<RunningCall>,
     ) -> Box<OpenHold> {
+        let is_drained = facts.deployment.provider.on_disconnect == OnDisconnect::Drain;
         Box::new(OpenHold {
             settler,
             grant,
@@ -73,7 +75,7 @@ impl OpenHold {
             report: ReportedUsage::Missing,
             output_is_final: false,
             delivered: DeliveredText::default(),
-            disconnect: DisconnectFlag::default(),
+            disconnect: DisconnectFlag::new(is_drained),
             note,
             call,
             is_counted: false,

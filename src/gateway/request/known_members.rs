@@ -21,11 +21,14 @@ pub(in crate::gateway) fn check(
     ruled_out: &[String],
 ) -> Result<(), ApiError> {
     let own_cap = request.output_cap_member();
-    let mut taken = request
-        .member_names()
-        .filter(|name| is_taken(deployment, name));
-    if let Some(member) = taken.find(|name| ruled_out.iter().any(|member| member == name)) {
-        return Err(dear_member(deployment, member));
+    // the names of most requests need not be read for this
+    if !ruled_out.is_empty() {
+        let mut taken = request
+            .member_names()
+            .filter(|name| is_taken(deployment, name));
+        if let Some(member) = taken.find(|name| ruled_out.iter().any(|member| member == name)) {
+            return Err(dear_member(deployment, member));
+        }
     }
     let mut named = request.member_names();
     if let Some(alias) =

@@ -10,6 +10,7 @@ use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::{Payload, Request, Response};
 use actix_web::http::ConnectionType;
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 
 use super::watch::Watch;
 
@@ -22,24 +23,28 @@ pub(in crate::server) fn begin(request: &mut Request) -> Option<Rc<Watch>> {
     watch
 }
 
-/// The answer to a request, whose end the watch is told. It closes the connection if the request's body was not read.
-pub(in crate::server) async fn answer<R: Into<Response<BoxBody>>, E>(
+/// The answer to a request, whose end the watch is told. It closes the connection if the request's body was not read. A future that is
+/// no async function: one would hold `answer` twice, and the future is a part of its connection's.
+pub(in crate::server) fn answer<R: Into<Response<BoxBody>>, E>(
     watch: Option<Rc<Watch>>,
     answer: impl Future<Output = Result<R, E>>,
-) -> Result<Response<WatchedBody>, E> {
-    let mut response: Response<BoxBody> = answer.await?.into();
+) -> impl Future<Output = Result<Response<WatchedBody>, E>> {
+    answer.map_ok(|answered| watched(watch, answered.into()))
+}
+
+fn watched(watch: Option<Rc<Watch>>, mut response: Response<BoxBody>) -> Response<WatchedBody> {
     if watch.as_ref().is_some_and(|watch| watch.is_body_open()) {
         let head = response.head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
-    Ok(response.map_body(|_, body| WatchedBody {
+    response.map_body(|_, body| WatchedBody {
         bytes: match body.size() {
             BodySize::Sized(bytes) => bytes,
             BodySize::None | BodySize::Stream => 0,
         },
         body,
         watch,
-    }))
+    })
 }
 
 /// Body of an answer; its drop is the end of the answer.
