@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::cache::canonical::{feed, feed_bytes, feed_text};
 use crate::dialect::{Dialect, Request};
 use crate::domain::cache::{CacheEntryId, CacheScope};
+use crate::domain::header_list::KnownHeader;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::store::seal::SealKey;
 
@@ -29,7 +30,7 @@ pub struct RequestContext<'a> {
     /// chosen by the client
     pub namespace: Option<&'a str>,
     /// the client's headers that are forwarded
-    pub headers: &'a [(String, String)],
+    pub headers: &'a [KnownHeader],
     /// end user, from the header that the configuration names
     pub user: Option<&'a str>,
     pub ignore_user: bool,
@@ -123,7 +124,7 @@ impl Fingerprints {
         feed_bytes(b'r', context.route, &mut digest);
         let counts = |name: &str| !IGNORED_HEADERS.contains(&name);
         let headers = context.headers.iter().filter(|(name, _)| counts(name));
-        let mut headers: Vec<&(String, String)> = headers.collect();
+        let mut headers: Vec<&KnownHeader> = headers.collect();
         headers.sort_unstable();
         feed_bytes(b'h', &(headers.len() as u64).to_le_bytes(), &mut digest);
         for (name, value) in headers {

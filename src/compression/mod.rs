@@ -5,7 +5,9 @@ mod body_decoder;
 mod brotli;
 mod coding;
 mod deflate;
+mod embedded;
 mod gzip;
 mod zstandard;
 
 pub use body_decoder::{BodyDecoder, CodingError, UnknownCoding};
+pub use embedded::embedded_text;

@@ -123,7 +123,7 @@ impl PriceBoard {
 /// Hash of the embedded sheet, made once.
 pub(super) fn embedded_sha256() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
-    HASH.get_or_init(|| sha256(Sheet::embedded_text()))
+    HASH.get_or_init(|| sha256(&Sheet::embedded_text()))
 }
 
 /// The newer of the applied and the embedded sheet; in the same month, the applied one.

@@ -2,6 +2,7 @@
 //! audit event and is in force when the change is answered; records keep the rates that they were priced with. Must never apply a sheet
 //! that the release cannot read completely.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -78,7 +79,7 @@ impl Control {
         _grant: &Grant<may::ReadPrices>,
     ) -> Result<String, ApiError> {
         let applied = self.prices.applied();
-        computed(move || Ok(text_in_force(applied.as_deref())?.to_owned())).await
+        computed(move || Ok(text_in_force(applied.as_deref())?.into_owned())).await
     }
 
     /// Effect that a sheet would have, against the one in force.
@@ -145,7 +146,7 @@ impl Control {
         computed(move || {
             let sheet = readable(&text)?;
             let in_force = sheets(before.as_deref())?.in_force;
-            let difference = SheetDifference::between(text_in_force(before.as_deref())?, &text)
+            let difference = SheetDifference::between(&text_in_force(before.as_deref())?, &text)
                 .map_err(|error| invalid(error.to_string()))?;
             let applied = AppliedSheet::new(text, at_ms);
             let plan = SheetPlan {
@@ -228,10 +229,10 @@ fn is_in_force(applied: &AppliedSheet) -> Result<bool, ApiError> {
     Ok(chosen.1)
 }
 
-fn text_in_force(applied: Option<&AppliedSheet>) -> Result<&str, ApiError> {
+fn text_in_force(applied: Option<&AppliedSheet>) -> Result<Cow<'_, str>, ApiError> {
     match applied {
-        Some(applied) if is_in_force(applied)? => Ok(&applied.text),
-        _ => Ok(Sheet::embedded_text()),
+        Some(applied) if is_in_force(applied)? => Ok(applied.text.as_str().into()),
+        _ => Ok(Sheet::embedded_text().into()),
     }
 }
 

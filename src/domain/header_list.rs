@@ -10,6 +10,9 @@ const USUAL_COUNT: usize = 16;
 /// Bytes of header values that a list has room for once it has a header.
 const USUAL_BYTES: usize = 320;
 
+/// Header of a request whose name is one of few: a constant in lower case.
+pub type KnownHeader = (&'static str, String);
+
 /// Names with the places of their values.
 type NamedPlaces = Vec<(Cow<'static, str>, Range<usize>)>;
 

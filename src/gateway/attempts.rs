@@ -10,7 +10,7 @@ use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attempt::FailureClass;
 use crate::domain::attribution::Tag;
 use crate::domain::event::{Flags, HoldId};
-use crate::domain::header_list::HeaderList;
+use crate::domain::header_list::{HeaderList, KnownHeader};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::gateway::admission::{Admission, AdmissionControl, NewAttempt};
@@ -40,7 +40,7 @@ pub(super) struct RoutedRequest {
     pub marks: Flags,
     pub credential: Option<String>,
     /// the client's, for vendors of the same dialect
-    pub headers: Arc<[(String, String)]>,
+    pub headers: Arc<[KnownHeader]>,
     pub timeouts: ClientTimeouts,
     /// request parameters that the route set
     pub route_params: Vec<String>,

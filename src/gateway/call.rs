@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Operation};
 use crate::domain::api_error::ApiError;
+use crate::domain::header_list::KnownHeader;
 use crate::domain::money::Money;
 use crate::gateway::caching::controls::CacheHeaders;
 use crate::gateway::client_timeouts::ClientTimeouts;
@@ -51,9 +52,9 @@ const FORWARDED: [&str; 5] = [
     "accept",
 ];
 
-/// Returns `true` for a client's header that is forwarded to the vendor.
-pub fn is_forwarded(name: &str) -> bool {
-    FORWARDED.contains(&name)
+/// Name of a client's header that is forwarded to the vendor, `None` for any other.
+pub fn forwarded_name(name: &str) -> Option<&'static str> {
+    FORWARDED.into_iter().find(|known| *known == name)
 }
 
 /// A model request from the listener.
@@ -63,8 +64,8 @@ pub struct Call {
     pub credential: Option<String>,
     /// of the peer
     pub address: Option<IpAddr>,
-    /// the client's headers for which [`is_forwarded`] holds, names in lower case
-    pub headers: Vec<(String, String)>,
+    /// the client's headers with a [`forwarded_name`]
+    pub headers: Vec<KnownHeader>,
     /// raw value of [`TAG_HEADER`]
     pub tag: Option<Bytes>,
     /// timeouts that the client sets itself, from `read_timeouts`

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::auth::directory::{Caller, EndedCalls};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::gateway::order_bell::OrderBell;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -27,6 +28,8 @@ struct InflightState {
     none_left: Notify,
     /// orders that end the calls of a key
     ended: watch::Receiver<EndedCalls>,
+    /// rings for each change of the phase and each of those orders
+    bell: OrderBell,
 }
 
 /// One running request; counted until its last clone is dropped.
@@ -43,11 +46,14 @@ struct CountedRequest(Arc<InflightState>);
 
 impl Inflight {
     pub fn new(ended: watch::Receiver<EndedCalls>) -> Inflight {
+        let phase = watch::channel(Phase::Open).0;
+        let bell = OrderBell::new(|| next_orders(phase.subscribe(), ended.clone()));
         Inflight(Arc::new(InflightState {
-            phase: watch::channel(Phase::Open).0,
+            phase,
             running: AtomicUsize::new(0),
             none_left: Notify::new(),
             ended,
+            bell,
         }))
     }
 
@@ -111,22 +117,8 @@ impl InflightGuard {
 
     /// Returns when the call must end: the process waits no longer, or the key was revoked with its running calls.
     pub(super) async fn end_ordered(&self) {
-        let (since, caller) = (self.since, self.caller.as_deref());
-        let is_ended = |ended: &EndedCalls| has_ended(ended, caller, since);
-        // few requests wait for an order, so that only a wait takes receivers
-        let mut phase = self.state().phase.subscribe();
-        let mut ended = self.state().ended.clone();
-        let stopping = phase.wait_for(|phase| *phase == Phase::Ending);
-        let revoked = ended.wait_for(is_ended);
-        let ordered = tokio::select! {
-            biased;
-            stopping = stopping => stopping.is_ok(),
-            revoked = revoked => revoked.is_ok(),
-        };
-        if !ordered {
-            // the gateway itself is gone: no order will come
-            std::future::pending::<()>().await;
-        }
+        let bell = &self.state().bell;
+        bell.wait(|| self.is_end_ordered()).await;
     }
 
     /// True if the call must end: what [`InflightGuard::end_ordered`] waits for.
@@ -142,6 +134,17 @@ impl InflightGuard {
 
     fn state(&self) -> &InflightState {
         &self.counted.0
+    }
+}
+
+/// Waits for orders as long as any can come.
+async fn next_orders(mut phase: watch::Receiver<Phase>, mut ended: watch::Receiver<EndedCalls>) {
+    loop {
+        tokio::select! {
+            Ok(()) = phase.changed() => {}
+            Ok(()) = ended.changed() => {}
+            else => return std::future::pending().await,
+        }
     }
 }
 

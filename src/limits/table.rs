@@ -5,12 +5,15 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::compression::embedded_text;
+
 use super::fit::{self, Fit, Violation};
 use super::rule::{Limit, Rule, RuleRow};
 
-const EMBEDDED: &str = include_str!("../../assets/vendor-limits.json");
+const EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vendor-limits.json.gz"));
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| Table::read(EMBEDDED).unwrap_or_default());
+static TABLE: LazyLock<Table> =
+    LazyLock::new(|| Table::read(&embedded_text(EMBEDDED)).unwrap_or_default());
 
 #[derive(Deserialize)]
 struct File {

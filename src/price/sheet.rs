@@ -8,10 +8,11 @@ use serde::{Deserialize, de::Error};
 
 use super::fees::{ToolFee, VendorFee};
 use super::row::Row;
+use crate::compression::embedded_text;
 use crate::domain::server_tool::ServerTool;
 use crate::domain::snapshot::{self, SnapshotAge};
 
-const EMBEDDED: &str = include_str!("../../assets/prices.json");
+const EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/prices.json.gz"));
 
 /// Prices by vendor and model.
 #[derive(Clone, Debug)]
@@ -38,12 +39,12 @@ struct VendorRows {
 impl Sheet {
     /// Price sheet embedded in the binary.
     pub fn embedded() -> Sheet {
-        Sheet::parse(EMBEDDED).expect("a test parses the embedded price sheet")
+        Sheet::parse(&Sheet::embedded_text()).expect("a test parses the embedded price sheet")
     }
 
     /// Text of the price sheet embedded in the binary.
-    pub fn embedded_text() -> &'static str {
-        EMBEDDED
+    pub fn embedded_text() -> String {
+        embedded_text(EMBEDDED)
     }
 
     /// Month at the end of `as_of`, as in `litellm 1.110.2, 2026-11`.

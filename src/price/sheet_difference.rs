@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn sheet_has_no_difference_from_itself_and_every_row_a_name_of_its_own() {
-        let text = Sheet::embedded_text();
+        let text = &Sheet::embedded_text();
         let found = SheetDifference::between(text, text).expect("the embedded sheet");
         assert!(found.is_empty());
         let empty = SheetDifference::between(r#"{"models":[]}"#, text).expect("sheets");

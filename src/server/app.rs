@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use actix_web::guard::fn_guard;
 use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Resource, Route};
+use actix_web::web::{self, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route};
 
 use crate::auth::role::{Action, may};
 use crate::dialect::{Dialect, Operation};
@@ -88,9 +88,29 @@ fn sign_in(app: &mut ServiceConfig) {
     app.service(url(OIDC_CALLBACK, "GET").route(callback));
 }
 
+/// Dialect and operation of a model call at one of the usual URLs, which is answered without the router. All other spellings of a
+/// URL are left to it.
+pub(super) fn model_call(
+    surface: Surface,
+    method: &Method,
+    path: &str,
+) -> Option<(Dialect, Operation)> {
+    if surface == Surface::Administration || method != Method::POST {
+        return None;
+    }
+    let served = |prefix: &&str| {
+        let rest = path.strip_prefix(prefix)?;
+        INFERENCE.iter().find(|(path, ..)| *path == rest)
+    };
+    let (_, dialect, operation) = PREFIXES.iter().find_map(served)?;
+    Some((*dialect, *operation))
+}
+
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
     for (path, dialect, operation) in INFERENCE {
-        let infer = move |request, payload| inference::infer(dialect, operation, request, payload);
+        let infer = move |request: HttpRequest, payload: Payload| {
+            inference::infer(dialect, operation, request, payload)
+        };
         let mut url = url(&format!("{prefix}{path}"), "POST").route(post().to(infer));
         if dialect == Dialect::Responses {
             url = url.route(web::get().to(inference::no_upgrade));

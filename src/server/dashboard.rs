@@ -2,16 +2,14 @@
 //! `/ui/assets/HASH/`, where HASH is that of their content. They need no key and contain nothing of the instance; whatever a
 //! page shows, it reads through the API.
 
-use std::io::Write;
 use std::sync::LazyLock;
 
 use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use crate::compression::embedded_text;
 use crate::server::cookie;
 
 /// Headers of every page; scripts, styles and calls only from this server.
@@ -23,12 +21,12 @@ const HASH_CHARS: usize = 16;
 
 macro_rules! files {
     ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../assets/dashboard/", $name))),)*]
+        &[$(($name, include_bytes!(concat!(env!("OUT_DIR"), "/dashboard/", $name, ".gz"))),)*]
     };
 }
 
-/// Scripts and styles by path. The test compares the list with the folder.
-const FILES: &[(&str, &str)] = files! {
+/// Scripts and styles by path, compressed. The test compares the list with the folder.
+const FILES: &[(&str, &[u8])] = files! {
     "access.js" "api.js" "captures.js" "chart.js" "dashboard.css" "dom.js" "format.js" "lookup.js" "main.js" "metrics.js" "names.js"
     "pages/audit.js" "pages/first.js" "pages/instance.js" "pages/keys.js" "pages/me.js" "pages/models.js" "pages/overview.js"
     "pages/preferences.js" "pages/provider.js" "pages/recent.js" "pages/requests.js" "pages/routes.js" "pages/settings.js"
@@ -38,7 +36,7 @@ const PAGE: &str = include_str!("../../assets/dashboard/index.html");
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::new);
 
-/// The page with its links, and every file whole and compressed.
+/// The page with its links, which is short, and every file whole and compressed.
 struct Assets {
     hash: String,
     page: Body,
@@ -64,10 +62,13 @@ impl Assets {
             .collect();
         hash.truncate(HASH_CHARS);
         Assets {
-            page: Body::new(&PAGE.replace("{{hash}}", &hash)),
+            page: Body {
+                identity: PAGE.replace("{{hash}}", &hash).into(),
+                gzip: Bytes::new(),
+            },
             files: FILES
                 .iter()
-                .map(|(name, content)| (*name, Body::new(content)))
+                .map(|(name, gzip)| (*name, Body::new(gzip)))
                 .collect(),
             hash,
         }
@@ -80,16 +81,10 @@ impl Assets {
 }
 
 impl Body {
-    fn new(content: &str) -> Body {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        // a vector takes every write
-        let gzip = encoder
-            .write_all(content.as_bytes())
-            .and_then(|()| encoder.finish())
-            .unwrap_or_default();
+    fn new(gzip: &'static [u8]) -> Body {
         Body {
-            identity: Bytes::copy_from_slice(content.as_bytes()),
-            gzip: gzip.into(),
+            identity: embedded_text(gzip).into(),
+            gzip: Bytes::from_static(gzip),
         }
     }
 
@@ -228,13 +223,14 @@ mod tests {
             FILES
                 .iter()
                 .filter(|(name, _)| wanted(name))
-                .map(|(_, content)| content.len())
+                .map(|(_, gzip)| embedded_text(gzip).len())
                 .sum()
         };
         assert!(size(&|_| true) + PAGE.len() <= ALL_MAX);
         let first = size(&|name| !name.starts_with("pages/") || name == "pages/overview.js");
         assert!(first + PAGE.len() <= FIRST_MAX, "{first}");
-        for (name, content) in FILES.iter().filter(|(name, _)| name.starts_with("pages/")) {
+        for (name, gzip) in FILES.iter().filter(|(name, _)| name.starts_with("pages/")) {
+            let content = embedded_text(gzip);
             assert!(
                 content.len() <= PAGE_MAX,
                 "{name} has {} bytes",
@@ -245,7 +241,10 @@ mod tests {
 
     #[test]
     fn dashboard_loads_nothing_from_other_hosts_and_parses_no_markup() {
-        for (name, content) in FILES.iter().chain([&("index.html", PAGE)]) {
+        let files = FILES
+            .iter()
+            .map(|(name, gzip)| (*name, embedded_text(gzip)));
+        for (name, content) in files.chain([("index.html", PAGE.to_owned())]) {
             for word in [
                 "https://",
                 "innerHTML",

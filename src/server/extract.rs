@@ -6,17 +6,17 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::rt::net::{TcpStream, UnixStream};
-use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::time::error::Elapsed;
 
@@ -29,6 +29,7 @@ use crate::domain::id::RequestId;
 use crate::domain::sign_in::Session;
 use crate::server::connection::Watch;
 use crate::server::cookie;
+use crate::server::headers::Head;
 pub(super) use crate::server::headers::header;
 use crate::server::surface::{Encrypted, Surface};
 use crate::server::worker::Worker;
@@ -41,6 +42,11 @@ const SHORT_BODY_BYTES: u64 = 64 * 1024;
 struct LocalPeer {
     uid: u32,
 }
+
+/// Body of a request as it comes.
+pub(super) trait Chunks: Stream<Item = Result<Bytes, PayloadError>> + Unpin {}
+
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Chunks for S {}
 
 /// Limits of a body, and the setting that raises the size limit.
 #[derive(Clone, Copy)]
@@ -84,8 +90,8 @@ pub(super) fn is_on_admin_listener(request: &HttpRequest) -> bool {
 }
 
 /// Address of the client, `None` on the local socket: the peer, or behind trusted proxies the last address in `x-forwarded-for` that is not one of them.
-pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
-    let trusted = &Worker::of(request).trusted_proxies;
+pub(super) fn client_address(request: &impl Head) -> Option<IpAddr> {
+    let trusted = &request.worker().trusted_proxies;
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(*address));
     let peer = request.peer_addr()?.ip().to_canonical();
     if !is_trusted(&peer) {
@@ -148,18 +154,18 @@ pub(super) fn origin(request: &HttpRequest, id: RequestId) -> CallOrigin {
 }
 
 /// Credential of the client, from any of the three headers.
-pub(super) fn credential(request: &HttpRequest) -> Option<String> {
+pub(super) fn credential(request: &impl Head) -> Option<String> {
     bearer::credential(|name| header(request, name)).map(str::to_owned)
 }
 
 /// `content-length` of the request.
-fn content_length(request: &HttpRequest) -> Option<u64> {
+fn content_length(request: &impl Head) -> Option<u64> {
     let length = request.headers().get(CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
 /// The announced length, if any, of a body of great or unknown length: the call is then looked at before the body is awaited.
-pub(super) fn long_body(request: &HttpRequest) -> Option<Option<u64>> {
+pub(super) fn long_body(request: &impl Head) -> Option<Option<u64>> {
     let is_coded = request.headers().contains_key(CONTENT_ENCODING);
     match content_length(request) {
         // a short body may stand for a long one
@@ -182,8 +188,8 @@ pub(super) fn check_length(announced: Option<u64>, limits: BodyLimits) -> Result
 /// Reads the body, decoded where the client compressed it. A body that is announced as too long is refused without being read.
 /// `grow` is told the bytes so far, before they are kept.
 pub(super) async fn body(
-    request: &HttpRequest,
-    payload: Payload,
+    request: &impl Head,
+    payload: impl Chunks,
     limits: BodyLimits,
     grow: impl FnMut(usize) -> Result<(), ApiError>,
 ) -> Result<Bytes, ApiError> {
@@ -196,9 +202,10 @@ pub(super) async fn body(
             None => read(payload, limits, grow).await,
         }
     };
-    match within(timeout, read).await {
+    let watch = request.conn_data::<Rc<Watch>>().map(Rc::as_ref);
+    match within(timeout, watch, read).await {
         Ok(body) => {
-            if let (Ok(_), Some(watch)) = (&body, request.conn_data::<Rc<Watch>>()) {
+            if let (Ok(_), Some(watch)) = (&body, watch) {
                 watch.body_came();
             }
             body
@@ -211,18 +218,35 @@ pub(super) async fn body(
 }
 
 /// Waits for a future no longer than `timeout`. The timer starts with the second wait: the rest of what was received with the head
-/// is handed on between the two, and most bodies are in it.
-async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, Elapsed> {
+/// is handed on between the two, and most bodies are in it. The first wait is not heard by what it waits for, because the watch of the
+/// connection sees to the second one: else each body would wake its connection once more, for nothing.
+async fn within<F: Future>(
+    timeout: Duration,
+    watch: Option<&Watch>,
+    future: F,
+) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     let mut waited = false;
-    let early = poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if waited => Poll::Ready(None),
-        Poll::Pending => {
-            waited = true;
-            // a second poll is certain
-            context.waker().wake_by_ref();
-            Poll::Pending
+    let early = poll_fn(|context| {
+        let is_first = !std::mem::replace(&mut waited, true);
+        let waker = match watch {
+            Some(_) if is_first => Waker::noop(),
+            _ => context.waker(),
+        };
+        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+        if let Some(watch) = watch.filter(|_| !is_first) {
+            watch.note_poll();
+        }
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if !is_first => Poll::Ready(None),
+            Poll::Pending => {
+                match watch {
+                    Some(watch) => watch.want_poll(),
+                    None => waker.wake_by_ref(),
+                }
+                Poll::Pending
+            }
         }
     });
     match early.await {
@@ -232,7 +256,7 @@ async fn within<F: Future>(timeout: Duration, future: F) -> Result<F::Output, El
 }
 
 /// Decoder of a compressed body.
-fn decoder(request: &HttpRequest) -> Result<Option<BodyDecoder>, ApiError> {
+fn decoder(request: &impl Head) -> Result<Option<BodyDecoder>, ApiError> {
     let headers = request.headers();
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(None);
@@ -247,7 +271,7 @@ fn decoder(request: &HttpRequest) -> Result<Option<BodyDecoder>, ApiError> {
 
 /// Decodes a compressed body as it comes. The limit holds for the decoded bytes; nothing beyond it is decoded.
 async fn read_coded(
-    mut payload: Payload,
+    mut payload: impl Chunks,
     limits: BodyLimits,
     mut decoder: BodyDecoder,
     mut grow: impl FnMut(usize) -> Result<(), ApiError>,
@@ -274,7 +298,7 @@ async fn read_coded(
 
 /// A body of one chunk is not copied.
 async fn read(
-    mut payload: Payload,
+    mut payload: impl Chunks,
     limits: BodyLimits,
     mut grow: impl FnMut(usize) -> Result<(), ApiError>,
 ) -> Result<Bytes, ApiError> {
@@ -314,6 +338,7 @@ fn too_large(limits: BodyLimits) -> ApiError {
 mod tests {
     use actix_web::FromRequest;
     use actix_web::test::TestRequest;
+    use actix_web::web::Payload;
 
     use super::*;
 

@@ -1,14 +1,16 @@
 //! Handlers of the data plane: read the call from HTTP, pass it to the gateway, render its reply. Decide nothing themselves.
 
 use actix_web::http::header::HeaderValue;
-use actix_web::web::{Path, Payload, Query};
+use actix_web::web::{Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, ModelEntry, ModelPage, Operation};
 use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::header_list::KnownHeader;
 use crate::gateway::{self, Call, MAX_COST_HEADER, MIRROR_HEADER, TAG_HEADER};
-use crate::server::extract::BodyLimits;
+use crate::server::extract::{BodyLimits, Chunks};
+use crate::server::headers::Head;
 use crate::server::worker::Worker;
 use crate::server::{extract, respond};
 use crate::trace::TRACEPARENT_HEADER;
@@ -23,10 +25,10 @@ const SERVED: &str = "it serves POST /v1/chat/completions, /v1/responses, /v1/me
 pub(super) async fn infer(
     dialect: Dialect,
     operation: Operation,
-    request: HttpRequest,
-    payload: Payload,
+    request: impl Head,
+    payload: impl Chunks,
 ) -> HttpResponse {
-    let worker = Worker::of(&request);
+    let worker = request.worker();
     match read_call(worker, dialect, operation, &request, payload).await {
         Ok(call) => {
             let reply = worker.gateway.handle(&worker.client, call).await;
@@ -40,8 +42,8 @@ async fn read_call(
     worker: &Worker,
     dialect: Dialect,
     operation: Operation,
-    request: &HttpRequest,
-    payload: Payload,
+    request: &impl Head,
+    payload: impl Chunks,
 ) -> Result<Call, ApiError> {
     let credential = extract::credential(request);
     let limits = worker.gateway.limits();
@@ -63,15 +65,7 @@ async fn read_call(
         Some(room) => room.attach(body),
         None => body,
     };
-    let headers = request
-        .headers()
-        .iter()
-        .filter(|(name, _)| gateway::is_forwarded(name.as_str()))
-        .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .collect();
-    let extensions = ExtensionHeaders::of(request);
+    let (headers, extensions) = sorted_headers(request);
     let header = |name: &str| extensions.header(request, name);
     let timeouts = gateway::read_timeouts(header);
     Ok(Call {
@@ -109,13 +103,21 @@ async fn read_call(
 /// Headers whose names begin with `x-`, as most names do that a call is asked for; few requests have any.
 struct ExtensionHeaders<'r>(Vec<(&'r str, &'r HeaderValue)>);
 
-impl<'r> ExtensionHeaders<'r> {
-    fn of(request: &'r HttpRequest) -> ExtensionHeaders<'r> {
-        let headers = request.headers().iter();
-        let named = headers.map(|(name, value)| (name.as_str(), value));
-        ExtensionHeaders(named.filter(|(name, _)| name.starts_with("x-")).collect())
+/// Headers that go along to the vendor, and those whose names begin with `x-`.
+fn sorted_headers(request: &impl Head) -> (Vec<KnownHeader>, ExtensionHeaders<'_>) {
+    let (mut forwarded, mut extensions) = (Vec::new(), Vec::new());
+    for (name, value) in request.headers() {
+        let name = name.as_str();
+        if name.starts_with("x-") {
+            extensions.push((name, value));
+        } else if let Some((name, value)) = gateway::forwarded_name(name).zip(value.to_str().ok()) {
+            forwarded.push((name, value.to_owned()));
+        }
     }
+    (forwarded, ExtensionHeaders(extensions))
+}
 
+impl<'r> ExtensionHeaders<'r> {
     fn value(&self, name: &str) -> Option<&'r HeaderValue> {
         let found = self.0.iter().find(|(present, _)| *present == name);
         found.map(|(_, value)| *value)
@@ -127,7 +129,7 @@ impl<'r> ExtensionHeaders<'r> {
     }
 
     /// First value of any header, by its name in lower case; `None` if it is absent or no text.
-    fn header(&self, request: &'r HttpRequest, name: &str) -> Option<&'r str> {
+    fn header(&self, request: &'r impl Head, name: &str) -> Option<&'r str> {
         match name.starts_with("x-") {
             true => self.value(name).and_then(|value| value.to_str().ok()),
             false => extract::header(request, name),
@@ -140,7 +142,7 @@ fn refuse_call(
     worker: &Worker,
     dialect: Dialect,
     operation: Operation,
-    request: &HttpRequest,
+    request: &impl Head,
     error: ApiError,
 ) -> HttpResponse {
     let credential = extract::credential(request);

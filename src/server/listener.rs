@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive};
+use actix_http::{HttpService, KeepAlive, Request};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder, ServerHandle};
 use actix_service::{
     Service, ServiceFactory, apply_fn_factory, fn_factory, fn_service, map_config,
@@ -21,6 +21,8 @@ use actix_web::App;
 use actix_web::dev::{AppConfig, Extensions};
 use actix_web::rt::net::{ActixStream, TcpStream, UnixStream};
 use actix_web::rt::task::JoinHandle;
+use futures_util::future::Either;
+use futures_util::{FutureExt, TryFutureExt};
 use rustls::ServerConfig;
 
 use tokio::io::AsyncWriteExt;
@@ -32,9 +34,10 @@ use crate::server::certificates::Certificates;
 use crate::server::connection::{
     ConnectionBounds, Registry, Timeouts, Watch, Watchdog, WatchedStream, answer, begin,
 };
-use crate::server::extract;
+use crate::server::headers::DirectRequest;
 use crate::server::surface::Surface;
 use crate::server::worker::Worker;
+use crate::server::{extract, inference};
 
 /// Time for the end of a connection that the gateway closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -254,15 +257,24 @@ where
         InitError = (),
     > + use<W, T> {
         let (limits, stopping) = (self.limits, self.stopping.clone());
+        let worker = Rc::new((self.new_worker)());
         let app = App::new()
-            .app_data((self.new_worker)())
+            .app_data(Worker::clone(&worker))
             .app_data(self.registry.clone())
             .configure(move |routes| app::routes(routes, surface));
         // scheme and host of its own are asked by nothing: links are made from `public_url`
         let app = map_config(app, |()| AppConfig::default());
-        let app = apply_fn_factory(app, |mut request, app: &_| {
+        let app = apply_fn_factory(app, move |mut request: Request, app: &_| {
             let watch = begin(&mut request);
-            answer(watch, Service::call(app, request))
+            // the calls of the data plane do not pass through the router
+            let served = match app::model_call(surface, request.method(), request.path()) {
+                Some(call) => {
+                    let (request, payload) = DirectRequest::new(request, worker.clone());
+                    Either::Left(inference::infer(call.0, call.1, request, payload).map(Ok))
+                }
+                None => Either::Right(Service::call(app, request).map_ok(Into::into)),
+            };
+            answer(watch, served)
         });
         HttpService::build()
             .graceful_shutdown_signal(move || {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use bytes::Bytes;
 use futures_util::stream::poll_fn;
 
@@ -48,10 +48,27 @@ fn response(reply: Reply) -> Option<HttpResponse> {
     })
 }
 
+/// Names that most replies have: a name is compared in fewer steps than it is parsed.
+static USUAL_NAMES: [HeaderName; 8] = [
+    CONTENT_TYPE,
+    HeaderName::from_static("x-gatekeeper-request-id"),
+    HeaderName::from_static("x-gatekeeper-model"),
+    HeaderName::from_static("x-gatekeeper-provider"),
+    HeaderName::from_static("x-gatekeeper-attempts"),
+    HeaderName::from_static("x-gatekeeper-cost-usd"),
+    HeaderName::from_static("x-gatekeeper-budget-remaining-usd"),
+    HeaderName::from_static("x-gatekeeper-budget-reset"),
+];
+
+fn constant_name(name: &'static str) -> HeaderName {
+    let usual = USUAL_NAMES.iter().find(|usual| usual.as_str() == name);
+    usual.map_or_else(|| HeaderName::from_static(name), HeaderName::clone)
+}
+
 fn header(name: Cow<'static, str>, value: Bytes) -> Option<(HeaderName, HeaderValue)> {
     let parsed = match &name {
         // constants are not copied
-        Cow::Borrowed(name) => Some(HeaderName::from_static(name)),
+        Cow::Borrowed(name) => Some(constant_name(name)),
         Cow::Owned(name) => HeaderName::from_bytes(name.as_bytes()).ok(),
     };
     let header = parsed.zip(HeaderValue::from_maybe_shared(value).ok());

@@ -1,6 +1,7 @@
 //! HTTP/1.1 connection to an upstream: its socket, the bytes received and not read yet, and one timer for all its waits. An idle
 //! connection keeps no buffer.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -22,6 +23,11 @@ const READ_BYTES_MAX: usize = 64 << 10;
 /// Rest after which the kernel is asked whether anything came: the event loop tells it only once per turn. Upstreams that close idle
 /// connections, some with a last response, do so after seconds; a connection in steady use costs no call.
 const ASK_AFTER: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// buffer of the connection of this thread that rested last, for the next one that needs a buffer
+    static SPARE: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 pub(super) struct Connection {
     socket: Socket,
@@ -48,7 +54,10 @@ impl Connection {
 
     /// Releases the buffer.
     pub fn rest(&mut self) {
-        self.received = BytesMut::new();
+        let buffer = std::mem::take(&mut self.received);
+        if self.buffer_bytes == BUFFER_BYTES {
+            SPARE.set(buffer);
+        }
         self.buffer_bytes = BUFFER_BYTES;
     }
 
@@ -61,6 +70,10 @@ impl Connection {
         if self.received.capacity() - self.received.len() < SPACE_MIN {
             let outstanding = outstanding.map(|bytes| bytes.min(READ_BYTES_MAX as u64) as usize);
             let space = outstanding.unwrap_or(self.buffer_bytes).max(SPACE_MIN);
+            if self.received.capacity() == 0 {
+                self.received = SPARE.take();
+            }
+            // the spare buffer is used from its beginning, unless an answer still refers to it
             self.received.reserve(space);
         }
         let space = self.received.capacity() - self.received.len();

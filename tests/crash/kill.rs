@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::budget::call::SeededRng;
 use crate::harness::client::Connection;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, Provider, text};
@@ -15,6 +16,8 @@ use crate::harness::workers::run_workers;
 use crate::harness::{SetOnDrop, pico, print_figure, repetitions, usd};
 
 const WORKERS: usize = 24;
+/// Every row is compared after each kill, so that a folder of all kills would take the square of their number.
+const KILLS_PER_FOLDER: usize = 50;
 const INPUT: u64 = 1_000_000;
 const OUTPUT: u64 = 5_000_000;
 const CAP: u64 = 64;
@@ -237,9 +240,28 @@ fn completed_calls_after_kill_9_have_exact_rows_in_a_written_log() {
 }
 
 fn run_kills(append: &str) {
-    let mut test = LoadTest::new(append);
     let mut rng = crate::budget::call::SeededRng::new(2026);
     let kills = repetitions("GK_KILLS", 5);
+    let (mut killed, mut complete, mut orphans) = (0, 0, 0);
+    while killed < kills {
+        let count = KILLS_PER_FOLDER.min(kills - killed);
+        let (more_complete, more_orphans) = run_kills_on_one_folder(append, count, &mut rng);
+        killed += count;
+        complete += more_complete;
+        orphans += more_orphans;
+    }
+    assert!(orphans > 0, "no kill caught a call in flight");
+    print_figure(
+        &format!("kill -9, {append} log"),
+        &format!(
+            "{kills} kills: {complete} complete calls all exact, {orphans} orphans at their ceiling"
+        ),
+    );
+}
+
+/// Returns the number of complete calls and that of orphans.
+fn run_kills_on_one_folder(append: &str, kills: usize, rng: &mut SeededRng) -> (usize, usize) {
+    let mut test = LoadTest::new(append);
     let mut orphans = 0;
     for kill in 0..kills {
         let mapped = test.gatekeeper.metric("gatekeeper_ledger_mapped") > 0.0;
@@ -258,11 +280,5 @@ fn run_kills(append: &str) {
         assert_eq!(before, test.books(), "a second restart changes nothing");
     }
     let complete = test.complete.lock().expect("no worker panicked").len();
-    assert!(orphans > 0, "no kill caught a call in flight");
-    print_figure(
-        &format!("kill -9, {append} log"),
-        &format!(
-            "{kills} kills: {complete} complete calls all exact, {orphans} orphans at their ceiling"
-        ),
-    );
+    (complete, orphans)
 }

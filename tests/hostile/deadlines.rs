@@ -70,9 +70,11 @@ fn incomplete_head_ends_by_its_deadline_whether_first_or_second() {
 fn idle_connection_ends_by_its_deadline() {
     let upstream = Upstream::start();
     let (gatekeeper, _) = start(&upstream);
+    let before = ended(&gatekeeper, "idle");
     let mut used = gatekeeper.anon().connect();
     used.call("GET", "/healthz", None).assert_status(200);
     assert_closes(used, "an idle connection");
+    wait_until("the end is counted", || ended(&gatekeeper, "idle") > before);
     assert_closes(
         gatekeeper.anon().connect(),
         "a connection without a request",
@@ -119,6 +121,33 @@ fn slow_body_is_refused_by_its_deadline() {
     );
     assert_closes(connection, "a connection with a slow body");
     assert_eq!(upstream.request_count(), 0);
+}
+
+#[test]
+fn slow_body_behind_another_request_is_refused_by_its_deadline() {
+    let upstream = Upstream::start();
+    let (gatekeeper, key) = start(&upstream);
+    let mut connection = gatekeeper.user(&key).connect();
+    let head = |bytes: usize| {
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: {bytes}\r\n\r\n",
+            key.secret
+        )
+    };
+    let body = json!({"model": "m-small", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]});
+    let body = body.to_string();
+    // nothing comes from the client once the second request is begun
+    connection.send(format!("{}{body}{}{{", head(body.len()), head(100)));
+    connection.read_response("POST").assert_status(200);
+    let refusal = connection.read_response("POST");
+    assert!(
+        refusal
+            .assert_status(400)
+            .error_message()
+            .contains("incomplete body after 1 s")
+    );
+    assert_closes(connection, "a connection with a slow body");
+    assert_eq!(upstream.request_count(), 1);
 }
 
 #[test]

@@ -190,10 +190,10 @@ fn form_of_the_answer_order_of_members_and_spelling_do_not_count() {
 fn context_counts() {
     let body = chat();
     let before = exact(Dialect::Chat, &body, &context());
-    let headers = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+    let headers = |pairs: &[(&'static str, &str)]| -> Vec<KnownHeader> {
         pairs
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .map(|(name, value)| (*name, (*value).to_owned()))
             .collect()
     };
     let ignored = headers(&[("user-agent", "a"), ("accept", "b")]);

@@ -17,6 +17,7 @@ use crate::dialect::{self, Dialect, Request};
 use crate::domain::api_error::ApiError;
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::event::HoldId;
+use crate::domain::header_list::KnownHeader;
 use crate::domain::id::BudgetId;
 use crate::domain::input_bound::{InputBound, SecondModelBound};
 use crate::domain::money::Money;
@@ -114,7 +115,7 @@ impl AdmissionControl {
     pub async fn plan(
         &self,
         admission: &mut Admission,
-        headers: &Arc<[(String, String)]>,
+        headers: &Arc<[KnownHeader]>,
         may_fetch: bool,
     ) -> Result<(), ApiError> {
         if admission.endpoint.embedding_format.is_some() {
@@ -146,7 +147,7 @@ impl AdmissionControl {
     async fn pass_through(
         &self,
         admission: &mut Admission,
-        headers: &Arc<[(String, String)]>,
+        headers: &Arc<[KnownHeader]>,
     ) -> Result<(), ApiError> {
         let endpoint = admission.endpoint;
         if let Some(rules) = endpoint.compat {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::domain::header_list::KnownHeader;
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, Outcome};
 use crate::gateway::exchange::send;
@@ -16,7 +17,7 @@ use crate::upstream::Client;
 pub(super) async fn send(
     attempt: AdmittedAttempt,
     client: &Client,
-    headers: Arc<[(String, String)]>,
+    headers: Arc<[KnownHeader]>,
     guard: InflightGuard,
 ) -> Outcome {
     let client = client.clone();

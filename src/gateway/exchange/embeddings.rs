@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use crate::dialect::{EmbeddedBatch, IncompleteResponse};
 use crate::domain::event::Status;
-use crate::domain::header_list::HeaderList;
+use crate::domain::header_list::{HeaderList, KnownHeader};
 use crate::domain::usage::{ReportedUsage, Usage};
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::hold::OpenHold;
@@ -39,7 +39,7 @@ pub(super) async fn relay(
     mut attempt: AdmittedAttempt,
     embeddings: NativeEmbeddings,
     client: &Client,
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
     guard: InflightGuard,
 ) -> Result<Reply, AttemptFailure> {
     attempt.hold.mark_sent(Instant::now());
@@ -75,7 +75,7 @@ async fn send(
     embeddings: &NativeEmbeddings,
     batch: &TextBatch,
     client: &Client,
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
 ) -> Result<EmbeddedBatch, BatchFailure> {
     let facts = &attempt.hold.facts;
     let (context, deadlines) = (&attempt.context, &facts.deadlines);

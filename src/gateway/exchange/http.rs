@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::domain::header_list::KnownHeader;
 use crate::domain::secret::Secret;
-use crate::gateway::call::is_forwarded;
 use crate::gateway::deadlines::{Deadlines, SendTimeouts};
 use crate::provider::RequestToSign;
 use crate::route::Deployment;
@@ -37,13 +37,15 @@ const TIER_CHARS_MAX: usize = 32;
 
 /// The client's headers for a vendor of the same dialect, or of another.
 pub(super) fn upstream_headers(
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
     same_dialect: bool,
-) -> Cow<'_, [(String, String)]> {
+) -> Cow<'_, [KnownHeader]> {
     if same_dialect {
         return Cow::Borrowed(headers);
     }
-    let understood = headers.iter().filter(|(name, _)| name == UNDERSTOOD_BY_ALL);
+    let understood = headers
+        .iter()
+        .filter(|(name, _)| *name == UNDERSTOOD_BY_ALL);
     Cow::Owned(understood.cloned().collect())
 }
 
@@ -52,7 +54,7 @@ pub(super) async fn send(
     client: &Client,
     deployment: &Deployment,
     url: &str,
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
     body: Bytes,
     timeouts: SendTimeouts,
     now_ms: u64,
@@ -64,8 +66,7 @@ pub(super) async fn send(
         ("content-type", "application/json"),
         ("accept-encoding", "identity"),
     ]);
-    let forwarded = headers.iter().filter(|(name, _)| is_forwarded(name));
-    sent.extend(forwarded.map(|(name, value)| (name.as_str(), value.as_str())));
+    sent.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
     let own = &deployment.provider.headers;
     sent.retain(|(present, _)| !own.iter().any(|(name, _)| name == present));
     sent.extend(

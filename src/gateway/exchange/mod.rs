@@ -30,6 +30,7 @@ pub(super) mod unmetered;
 
 use std::sync::Arc;
 
+use crate::domain::header_list::KnownHeader;
 pub(super) use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::Outcome;
 use crate::gateway::inflight::InflightGuard;
@@ -41,7 +42,7 @@ use crate::upstream::Client;
 pub(super) async fn run(
     attempt: AdmittedAttempt,
     client: &Client,
-    headers: &Arc<[(String, String)]>,
+    headers: &Arc<[KnownHeader]>,
     guard: InflightGuard,
 ) -> Outcome {
     match attempt.hold.facts.deployment.provider.on_disconnect {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::dialect::{Dialect, ResponseMeta, ResponseStream, StreamOptions};
 use crate::domain::api_error::ApiError;
+use crate::domain::header_list::KnownHeader;
 use crate::gateway::exchange::attempt::AdmittedAttempt;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
 use crate::gateway::exchange::response::UpstreamResponse;
@@ -20,7 +21,7 @@ use crate::upstream::{Client, IncomingResponse};
 pub(super) async fn send(
     mut attempt: AdmittedAttempt,
     client: &Client,
-    headers: &Arc<[(String, String)]>,
+    headers: &Arc<[KnownHeader]>,
     guard: InflightGuard,
 ) -> Outcome {
     if let Some(batches) = attempt.embeddings.take() {
@@ -64,7 +65,7 @@ pub(super) async fn send(
 async fn dispatch(
     attempt: &mut AdmittedAttempt,
     client: &Client,
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
     body: Bytes,
     guard: &InflightGuard,
 ) -> Result<IncomingResponse, AttemptFailure> {
@@ -110,7 +111,7 @@ async fn dispatch(
 /// worker's loop.
 async fn prepare_body(
     attempt: &mut AdmittedAttempt,
-    headers: &Arc<[(String, String)]>,
+    headers: &Arc<[KnownHeader]>,
 ) -> Result<(Bytes, ResponseStream), AttemptFailure> {
     let options = StreamOptions {
         framing: attempt.endpoint.framing,

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use crate::dialect::Edit;
+use crate::domain::header_list::KnownHeader;
 use crate::gateway::admission::plan::Admission;
 use crate::gateway::exchange::context::ExchangeContext;
 use crate::gateway::exchange::outcome::{AttemptFailure, FailurePhase, Outcome};
@@ -18,7 +19,7 @@ pub(in crate::gateway) async fn call(
     admission: Box<Admission>,
     context: &ExchangeContext,
     client: &Client,
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
     guard: InflightGuard,
 ) -> Outcome {
     tokio::select! {
@@ -32,7 +33,7 @@ async fn forward(
     admission: &Admission,
     context: &ExchangeContext,
     client: &Client,
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
 ) -> Result<Reply, AttemptFailure> {
     let (limits, deployment, request) =
         (&context.limits, admission.deployment(), &admission.request);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::config::UnsupportedFieldPolicy;
 use crate::dialect::{Edit, Request};
 use crate::domain::api_error::ApiError;
+use crate::domain::header_list::KnownHeader;
 use crate::provider::{BodyWrapper, CompatRules};
 use crate::route::Deployment;
 
@@ -120,7 +121,7 @@ pub(in crate::gateway) fn edits<'r>(
 
 /// Adds the edits that wrap the body for the vendor. `headers` are the client's.
 pub(in crate::gateway) fn wrap(
-    headers: &[(String, String)],
+    headers: &[KnownHeader],
     wrapper: &'static BodyWrapper,
     edits: &mut Vec<Edit<'_>>,
 ) {
@@ -297,12 +298,10 @@ mod tests {
             set: &[("anthropic_version", "\"v\"")],
             from_header: &[("anthropic-beta", "anthropic_beta")],
         };
-        let wrapped = |more: &str, headers: &[(&str, &str)]| {
+        let wrapped = |more: &str, headers: &[(&'static str, &str)]| {
             let request = request(more);
-            let headers: Vec<(String, String)> = headers
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect();
+            let headers: Vec<KnownHeader> =
+                headers.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
             let mut edits = vec![Edit::text("model", "other")];
             wrap(&headers, &WRAPPER, &mut edits);
             String::from_utf8(request.spliced(&edits).to_vec()).expect("UTF-8")

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, Edit, Request};
 use crate::domain::api_error::ApiError;
+use crate::domain::header_list::KnownHeader;
 use crate::gateway::request::fitting::{FittedBody, Fitter};
 use crate::gateway::request::{compat, known_members};
 use crate::limits;
@@ -17,7 +18,7 @@ pub(in crate::gateway) struct Passthrough<'a> {
     pub request: &'a Request,
     pub deployment: &'a Deployment,
     pub endpoint: &'static Endpoint,
-    pub headers: &'a [(String, String)],
+    pub headers: &'a [KnownHeader],
     /// unknown members are left out
     pub known_only: bool,
     /// `messages` with the reasoning that the client left out

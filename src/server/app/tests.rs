@@ -6,9 +6,9 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, web};
 
-use super::routes;
+use super::{model_call, routes};
 use crate::control::test_control::TestControl;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Operation};
 use crate::domain::header_list::HeaderList;
 use crate::gateway::{Body, Reply};
 use crate::server::extract;
@@ -236,5 +236,24 @@ async fn control_plane_with_its_own_listener_is_absent_from_the_main_one() {
             // an administrative key may list no models: 403, but the URL is there
             assert_eq!(status != 501, served, "{surface:?} {path}: {status}");
         }
+    }
+}
+
+#[test]
+fn model_call_has_the_usual_spelling_of_its_url() {
+    let call = |method: Method, path: &str| model_call(Surface::Everything, &method, path);
+    for prefix in ["", "/v1", "/v1/v1"] {
+        let path = format!("{prefix}/messages/count_tokens");
+        let counted = Some((Dialect::Messages, Operation::TokenCount));
+        assert_eq!(call(Method::POST, &path), counted, "{path}");
+        assert_eq!(call(Method::GET, &path), None, "{path}");
+        assert_eq!(
+            model_call(Surface::Administration, &Method::POST, &path),
+            None,
+            "{path}"
+        );
+    }
+    for path in ["/v1/messages/", "/v1/%6Dessages", "/v2/messages", "/v1", ""] {
+        assert_eq!(call(Method::POST, path), None, "{path}");
     }
 }

@@ -51,6 +51,8 @@ pub(in crate::server) struct Watch {
     stalled: Cell<Option<Instant>>,
     /// the body of the current request has not come to its end
     body_open: Cell<bool>,
+    /// the handler of the current request must be polled once more, whether or not anything comes from the client
+    poll_due: Cell<bool>,
     /// `None` for the local admin socket, which is not bounded
     entry: Option<Entry>,
 }
@@ -64,6 +66,7 @@ impl Watch {
             }),
             stalled: Cell::new(None),
             body_open: Cell::new(false),
+            poll_due: Cell::new(false),
             entry,
         }
     }
@@ -124,6 +127,7 @@ impl Watch {
     pub(super) fn request_began(&self, has_body: bool) {
         self.phase.set(Phase::Request);
         self.body_open.set(has_body);
+        self.poll_due.set(false);
         if !has_body {
             self.works();
         }
@@ -133,6 +137,21 @@ impl Watch {
     pub fn body_came(&self) {
         self.body_open.set(false);
         self.works();
+    }
+
+    /// Sees to a further poll of the handler after this one. The HTTP library polls most handlers twice in a row, so that few need one
+    /// of their own.
+    pub fn want_poll(&self) {
+        self.poll_due.set(true);
+    }
+
+    /// The handler was polled again.
+    pub fn note_poll(&self) {
+        self.poll_due.set(false);
+    }
+
+    pub(super) fn is_poll_due(&self) -> bool {
+        self.poll_due.get()
     }
 
     pub(super) fn is_body_open(&self) -> bool {

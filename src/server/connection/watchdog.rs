@@ -65,6 +65,9 @@ impl<F: Future> Future for Watchdog<F> {
             self.connection = None;
             return Poll::Ready(());
         }
+        if self.watch.is_poll_due() {
+            context.waker().wake_by_ref();
+        }
         match self.poll_end(context) {
             None => Poll::Pending,
             Some(reason) => {

@@ -48,7 +48,7 @@ struct SyncThread {
     /// free space and names
     checked: Option<Instant>,
     free_space_unknown: bool,
-    /// way of the log at the last check
+    /// whether the log was mapped at the last check
     mapped: Option<bool>,
     /// failed fsyncs left while the store is closing
     tries: usize,
@@ -109,7 +109,7 @@ impl SyncThread {
         }
         self.checked = Some(Instant::now());
         self.check_free_space();
-        self.report_way();
+        self.report_append_mode();
         if let Some(path) = self.options.disk.lost(self.watched)
             && self.wal.set_folder_lost()
         {
@@ -120,13 +120,13 @@ impl SyncThread {
         }
     }
 
-    /// Logs a change of the way in which records reach the log, as the line of the start says it.
-    fn report_way(&mut self) {
+    /// Logs a change of how records reach the log, as the line of the start says it.
+    fn report_append_mode(&mut self) {
         let mapped = self.wal.metrics().mapped;
         let before = self.mapped.replace(mapped);
         if before.is_some_and(|before| before != mapped) {
             let append = if mapped { "mapped" } else { "written" };
-            tracing::info!(append, "way of the ledger log changed");
+            tracing::info!(append, "append mode of the ledger log changed");
         }
     }
 

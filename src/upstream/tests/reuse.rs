@@ -42,6 +42,35 @@ fn connection_used_last_is_used_first() {
     });
 }
 
+#[test]
+fn body_that_is_kept_is_not_overwritten_by_the_next_exchange() {
+    let peer = Peer::start(|accepted| {
+        for digit in '1'.. {
+            let Some(_) = accepted.read_request() else {
+                return;
+            };
+            let body = digit.to_string().repeat(2_000);
+            accepted.write(&format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{body}"
+            ));
+        }
+    });
+    run(async {
+        let client = client();
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let mut response = post(&client, &peer, Bytes::new()).await.expect("a head");
+            while let Some(bytes) = response.next(LONG_MS).await.expect("data") {
+                kept.push(bytes);
+            }
+        }
+        let kept: Vec<u8> = kept.concat();
+        let sent = ["1", "2", "3"].map(|digit| digit.repeat(2_000)).concat();
+        assert_eq!(String::from_utf8(kept), Ok(sent));
+        assert_eq!(peer.counts(), (1, 3));
+    });
+}
+
 /// Peer that answers the first request of its first connection, and reads the second one there without answering more than this.
 fn stale(answer: &'static str) -> Peer {
     Peer::start(move |accepted| {
