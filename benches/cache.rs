@@ -39,7 +39,7 @@ fn main() {
             let upstream = arguments.get(2).expect("the address of the upstream");
             roles::relay(upstream, role == "--role=floor-work")
         }
-        _ => run(&Counts::from_environment(20_000)),
+        _ => run(&Counts::from_environment(20_000, 3)),
     }
 }
 
@@ -84,7 +84,7 @@ fn subjects(folder: &Path) -> Result<Vec<Subject>, String> {
     let load = |server: &Server, key: &str| Load::new(server.address, key, "m-small", "");
     let cached_load = load(&cached, &cached_key);
     // the first request fills the cache
-    cached_load.run(1, 1, None);
+    cached_load.connect(1).run(1, None);
     let bytes = answer::bytes_of(cached.address, &cached_key);
     let bare = Server::role(&["--role=answer", &bytes.to_string()]);
     let relay = Server::role(&["--role=relay", &address.to_string()]);

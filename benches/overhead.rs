@@ -1,19 +1,26 @@
 //! Overhead per request and per streamed event, for an upstream called directly, through nginx (where it is installed), a bare
 //! actix→awc relay, *floor-work* (the relay that also hashes the key and reads request and usage), and Gatekeeper with key, budget hold
 //! and ledger (`os`, `disk`, and budgets on all levels above the key), of one or two builds. Closed loop over 64 connections, open loop
-//! of 500 requests a second, and 64, 500 and 5,000 streams at once. Every server is a process of its own and only its CPU counts. The
-//! subjects alternate, because CPU time drifts with the host: ratios are those of the same round, and only medians of one run are
-//! compared.
+//! of 500 requests a second, and 64, 500 and 5,000 streams at once. Every server is a process of its own and only its CPU counts.
+//!
+//! CPU time drifts with the host, and a ratio is worth what its yardstick is. So the turns are short and many, each turn of a subject
+//! stands between two of floor-work, whose mean it is divided by, and the order of the subjects turns round from one round to the next;
+//! the table has medians. Everything runs on one core (`core.rs`), and every server has one worker; so requests a second and latencies are
+//! those of a machine that also has the client and the upstream to run. A turn begins when its connections are open and used. Streams are
+//! measured in every third round, because they take longer.
 //!
 //! ```text
-//! cargo bench --bench overhead                      20,000 requests per turn, 3 rounds
+//! cargo bench --bench overhead                      4,000 requests a turn, 11 rounds
 //! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
 //! GK_BENCH_STREAMS=64 …                             at most so many streams at once; 5,000 otherwise
+//! GK_BENCH_SUBJECT='dist, os' …                     this subject alone, beside floor-work
 //! GATEKEEPER_BIN=path …                             another binary
 //! GATEKEEPER_DIST_BIN=path …                        a second one, the packaged build
 //! ```
 //! All traffic is on loopback; every run is bounded in count and time and ends its processes.
 
+#[path = "overhead/core.rs"]
+mod core;
 #[path = "overhead/load.rs"]
 mod load;
 #[path = "overhead/nginx.rs"]
@@ -48,35 +55,57 @@ const RELEASE: &str = "release, os";
 /// Packaged build, whose memory has bars.
 const DIST: &str = "dist, os";
 
+/// Rounds for each one with streams.
+const STREAM_INTERVAL: usize = 3;
+
 /// A subject with its turns of the open loop; those of the closed loop are in it.
 struct PacedSubject {
     subject: Subject,
     paced: Vec<TurnFigures>,
+    /// CPU time of each turn as a multiple of floor-work's beside it
+    ratios: Ratios,
+}
+
+#[derive(Default)]
+struct Ratios {
+    closed: Vec<f64>,
+    paced: Vec<f64>,
 }
 
 impl PacedSubject {
-    fn run_turns(&mut self, counts: &Counts) {
+    fn run_closed(&mut self, counts: &Counts) -> f64 {
         self.subject.run_turn(counts);
-        self.paced.push(
-            self.subject
-                .measure(counts, paced_requests(counts), Some(PACE)),
-        );
+        self.subject.turns.last().map_or(0.0, |turn| turn.cpu_us)
+    }
+
+    fn run_paced(&mut self, counts: &Counts) -> f64 {
+        let requests = paced_requests(counts);
+        let turn = self.subject.measure(counts, requests, Some(PACE));
+        self.paced.push(turn);
+        turn.cpu_us
     }
 }
 
-/// Requests of a turn of the open loop: four seconds of the default turn.
+/// Requests of a turn of the open loop, 0.8 seconds of the default turn.
 fn paced_requests(counts: &Counts) -> usize {
     (counts.requests / 10).clamp(200, 5_000)
 }
 
-/// Median over the rounds of the CPU time as a multiple of the other's in the same round.
-fn ratio(own: &[TurnFigures], other: &[TurnFigures]) -> f64 {
-    let pairs = own.iter().zip(other);
-    let mut ratios: Vec<f64> = pairs
-        .map(|(own, other)| own.cpu_us / other.cpu_us.max(f64::MIN_POSITIVE))
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
+/// A turn of each subject between two of floor-work, whose mean is its yardstick.
+fn alternate(
+    floor: &mut PacedSubject,
+    subjects: &mut [&mut PacedSubject],
+    turn: impl Fn(&mut PacedSubject) -> f64,
+    ratios: impl Fn(&mut Ratios) -> &mut Vec<f64>,
+) {
+    let mut before = turn(floor);
+    for subject in subjects {
+        let own = turn(subject);
+        let after = turn(floor);
+        let mean = ((before + after) / 2.0).max(f64::MIN_POSITIVE);
+        ratios(&mut subject.ratios).push(own / mean);
+        before = after;
+    }
 }
 
 fn main() {
@@ -87,14 +116,21 @@ fn main() {
             let upstream = arguments.get(2).expect("the address of the upstream");
             roles::relay(upstream, role == "--role=floor-work")
         }
-        _ => run(&Counts::from_environment(20_000)),
+        _ => run(&Counts::from_environment(4_000, 11)),
     }
 }
 
 fn run(counts: &Counts) {
+    core::bind();
     raise_descriptors();
+    // those that are measured; the others run idle
+    let only = std::env::var("GK_BENCH_SUBJECT").ok();
+    let is_measured = |name: &str| {
+        only.as_deref()
+            .is_none_or(|only| only == name || name == FLOOR)
+    };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (mut subjects, mut streamed) = subjects(folder.path());
+    let (mut floor, mut subjects, mut streamed) = subjects(folder.path());
     println!(
         "{} requests a turn, {} connections, {} rounds",
         counts.requests, counts.connections, counts.rounds
@@ -104,23 +140,47 @@ fn run(counts: &Counts) {
         println!("FIGURE memory of {name} at idle, MB: {idle_mb:.0}");
     }
     let before = calibrate();
-    for paced in &mut subjects {
+    for paced in subjects.iter_mut().chain([&mut floor]) {
         paced.subject.warm_up(counts);
     }
     for subject in &mut streamed {
         subject.warmed_up();
     }
     for round in 1..=counts.rounds {
-        for subject in &mut subjects {
-            subject.run_turns(counts);
+        let mut order: Vec<&mut PacedSubject> = subjects
+            .iter_mut()
+            .filter(|paced| is_measured(paced.subject.name))
+            .collect();
+        if round % 2 == 0 {
+            order.reverse();
         }
-        for subject in &mut streamed {
-            subject.run_turns();
+        let (closed, paced) = (PacedSubject::run_closed, PacedSubject::run_paced);
+        alternate(
+            &mut floor,
+            &mut order,
+            |subject| closed(subject, counts),
+            |ratios| &mut ratios.closed,
+        );
+        alternate(
+            &mut floor,
+            &mut order,
+            |subject| paced(subject, counts),
+            |ratios| &mut ratios.paced,
+        );
+        if round % STREAM_INTERVAL == 1 {
+            let subjects = streamed.iter_mut();
+            subjects
+                .filter(|subject| is_measured(subject.name))
+                .for_each(StreamSubject::run_turns);
+            // the yardstick again, on the other side of the subjects
+            streamed[0].run_turns();
         }
         eprintln!("round {round} of {}", counts.rounds);
     }
     let after = calibrate();
-    report(counts, &subjects, before, after);
+    subjects.retain(|paced| is_measured(paced.subject.name));
+    streamed.retain(|subject| is_measured(subject.name));
+    report(counts, &floor, &subjects, before, after);
     report_streams(&streamed);
     report_raw_sync(folder.path(), counts);
     assert_memory(&streamed);
@@ -143,12 +203,12 @@ fn shapes() -> usize {
     SHAPES.iter().filter(|shape| shape.streams <= most).count()
 }
 
-/// The servers, and those of them that are measured with streams.
-fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
+/// The yardstick, the other servers, and those that are measured with streams.
+fn subjects(folder: &Path) -> (PacedSubject, Vec<PacedSubject>, Vec<StreamSubject>) {
     let upstream = Rc::new(Server::role(&["--role=upstream"]));
     let address = upstream.address;
-    let relay = Server::role(&["--role=relay", &address.to_string()]);
-    let floor = Rc::new(Server::role(&["--role=floor-work", &address.to_string()]));
+    let relay = |role| Rc::new(Server::role(&[role, &address.to_string()]));
+    let floor = relay("--role=floor-work");
     let mut streamed = vec![StreamSubject::new(
         FLOOR,
         floor.clone(),
@@ -157,8 +217,7 @@ fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
     )];
     let mut servers = vec![
         ("direct", upstream, "sk-none".to_owned()),
-        ("bare relay", Rc::new(relay), "sk-none".to_owned()),
-        (FLOOR, floor, "sk-none".to_owned()),
+        ("bare relay", relay("--role=relay"), "sk-none".to_owned()),
     ];
     match nginx::start(&folder.join("nginx"), address) {
         Ok(nginx) => servers.push(("nginx", Rc::new(nginx), "sk-none".to_owned())),
@@ -190,14 +249,16 @@ fn subjects(folder: &Path) -> (Vec<PacedSubject>, Vec<StreamSubject>) {
             Err(error) => println!("SKIPPED {name}: {error}"),
         }
     }
-    let paced = servers.into_iter().map(|(name, server, key)| {
+    let paced = |(name, server, key): (&'static str, Rc<Server>, String)| {
         let load = Load::new(server.address, &key, "m-small", "");
         PacedSubject {
             subject: Subject::new(name, load, server),
             paced: Vec::new(),
+            ratios: Ratios::default(),
         }
-    });
-    (paced.collect(), streamed)
+    };
+    let floor = paced((FLOOR, floor, "sk-none".to_owned()));
+    (floor, servers.into_iter().map(paced).collect(), streamed)
 }
 
 /// Streams: CPU time per event with the floor's of the same round, times to the first content, memory.
@@ -210,15 +271,22 @@ fn report_streams(subjects: &[StreamSubject]) {
     for (number, shape) in SHAPES.iter().enumerate().take(shapes()) {
         for subject in subjects {
             let median = |figure: fn(&StreamFigures) -> f64| subject.median(number, figure);
-            let pairs = subject.turns[number].iter().zip(&floor.turns[number]);
-            let ratios =
-                pairs.map(|(own, floor)| own.event_us / floor.event_us.max(f64::MIN_POSITIVE));
+            let pairs = floor.turns[number].chunks_exact(2);
+            let means = pairs.map(|pair| (pair[0].event_us + pair[1].event_us) / 2.0);
+            let pairs = subject.turns[number].iter().zip(means);
+            let ratios: Vec<f64> = pairs
+                .map(|(own, mean)| own.event_us / mean.max(f64::MIN_POSITIVE))
+                .collect();
+            let ratio = match subject.name {
+                FLOOR => 1.0,
+                _ => median_of_values(ratios),
+            };
             println!(
                 "| {} | {} | {:.1} | {:.2} | {:.1} | {:.1} | {:.0} |",
                 shape.streams,
                 subject.name,
                 median(|turn| turn.event_us),
-                median_of_values(ratios.collect()),
+                ratio,
                 median(|turn| turn.first_p50_ms),
                 median(|turn| turn.first_p99_ms),
                 subject.memory_mb(number),
@@ -245,9 +313,13 @@ fn assert_memory(subjects: &[StreamSubject]) {
     }
 }
 
-fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: Duration) {
-    let floor = subjects.iter().find(|paced| paced.subject.name == FLOOR);
-    let floor = floor.expect("floor-work was measured");
+fn report(
+    counts: &Counts,
+    floor: &PacedSubject,
+    subjects: &[PacedSubject],
+    before: Duration,
+    after: Duration,
+) {
     println!(
         "| {:<15} | {:>6} | {:>10} | {:>7} | {:>7} | {:>12} | {:>17} | {:>20} |",
         "subject",
@@ -262,7 +334,13 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
     let widths = [17, 7, 11, 8, 8, 13, 18, 21];
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     println!("|{}:|", rule.join(":|").replacen(':', "-", 1));
-    for PacedSubject { subject, paced } in subjects {
+    let all = || std::iter::once(floor).chain(subjects);
+    for PacedSubject {
+        subject,
+        paced,
+        ratios,
+    } in all()
+    {
         let cpu = subject.median(|turn| turn.cpu_us);
         println!(
             "| {:<15} | {:>6.0} | {:>10.1} | {:>7.2} | {:>7.2} | {:>12.2} | {:>17.1} | {:>20.2} |",
@@ -271,23 +349,25 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
             cpu,
             subject.median(|turn| turn.p50_ms),
             subject.median(|turn| turn.p99_ms),
-            ratio(&subject.turns, &floor.subject.turns),
+            median_ratio(&ratios.closed),
             median_of(paced, |turn| turn.cpu_us),
-            ratio(paced, &floor.paced),
+            median_ratio(&ratios.paced),
         );
     }
-    for paced in subjects {
-        let subject = &paced.subject;
+    for paced in all() {
+        let (subject, ratios) = (&paced.subject, &paced.ratios);
+        let requests = counts.requests * subject.turns.len();
+        let paced_requests = paced_requests(counts) * paced.paced.len();
+        let cpu = |turns: &[TurnFigures]| turns.iter().map(|turn| turn.cpu_us).collect();
         println!(
-            "{} CPU µs/req by round: {}; by thread: {}\n  at 500/s by round: {}; by thread: {}",
+            "{} by round: CPU µs/req {}, ratio {}; by thread: {}\n  at 500/s by round: CPU µs/req {}, ratio {}; by thread: {}",
             subject.name,
-            by_round(&subject.turns),
-            by_thread(&subject.threads_us, counts.requests * counts.rounds),
-            by_round(&paced.paced),
-            by_thread(
-                &subject.paced_threads_us,
-                paced_requests(counts) * counts.rounds
-            ),
+            quartiles(cpu(&subject.turns)),
+            quartiles(ratios.closed.clone()),
+            by_thread(&subject.threads_us, requests),
+            quartiles(cpu(&paced.paced)),
+            quartiles(ratios.paced.clone()),
+            by_thread(&subject.paced_threads_us, paced_requests),
         );
     }
     println!(
@@ -301,9 +381,22 @@ fn report(counts: &Counts, subjects: &[PacedSubject], before: Duration, after: D
     );
 }
 
-fn by_round(turns: &[TurnFigures]) -> String {
-    let turns = turns.iter().map(|turn| format!("{:.1}", turn.cpu_us));
-    turns.collect::<Vec<_>>().join(" ")
+/// Multiple of floor-work; the yardstick itself has none.
+fn median_ratio(ratios: &[f64]) -> f64 {
+    match ratios {
+        [] => 1.0,
+        ratios => median_of_values(ratios.to_vec()),
+    }
+}
+
+/// Least value, quarter, half, three quarters and largest value: the middle half shows how firm a median is.
+fn quartiles(mut values: Vec<f64>) -> String {
+    values.sort_by(f64::total_cmp);
+    let Some(last) = values.len().checked_sub(1) else {
+        return "1".to_owned();
+    };
+    let at = [0, 1, 2, 3, 4].map(|quarter| format!("{:.2}", values[last * quarter / 4]));
+    at.join(" ")
 }
 
 /// CPU time by thread, per request, of the threads that worked.

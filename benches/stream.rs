@@ -40,7 +40,7 @@ fn main() {
             let upstream = arguments.get(2).expect("the address of the upstream");
             roles::relay(upstream, role == "--role=floor-work")
         }
-        _ => run(&Counts::from_environment(10_000)),
+        _ => run(&Counts::from_environment(10_000, 3)),
     }
 }
 

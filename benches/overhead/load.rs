@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 /// Time limit of a turn.
@@ -17,6 +18,13 @@ const TURN_MAX: Duration = Duration::from_secs(180);
 pub struct Load {
     address: SocketAddr,
     request: Rc<Vec<u8>>,
+}
+
+/// Open connections to a server.
+pub struct Connections {
+    runtime: Runtime,
+    request: Rc<Vec<u8>>,
+    streams: Vec<TcpStream>,
 }
 
 pub struct Turn {
@@ -34,12 +42,34 @@ impl Load {
         }
     }
 
-    /// Sends requests over connections, each at once after the response before it; with `per_second` each at its own time.
-    pub fn run(&self, connections: usize, requests: usize, per_second: Option<f64>) -> Turn {
+    /// Opens connections.
+    pub fn connect(&self, connections: usize) -> Connections {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime for the load");
+        let streams = runtime.block_on(async {
+            let mut streams = Vec::new();
+            for _ in 0..connections {
+                let stream = TcpStream::connect(self.address)
+                    .await
+                    .expect("the server listens");
+                stream.set_nodelay(true).expect("TCP_NODELAY");
+                streams.push(stream);
+            }
+            streams
+        });
+        Connections {
+            runtime,
+            request: Rc::clone(&self.request),
+            streams,
+        }
+    }
+}
+
+impl Connections {
+    /// Sends requests over the connections, each at once after the response before it; with `per_second` each at its own time.
+    pub fn run(&mut self, requests: usize, per_second: Option<f64>) -> Turn {
         let local = LocalSet::new();
         let start = Instant::now();
         let schedule = Rc::new(Schedule {
@@ -48,26 +78,30 @@ impl Load {
             requests,
             interval: per_second.map(|rate| Duration::from_secs_f64(1.0 / rate)),
         });
-        let latency = local.block_on(&runtime, async {
-            let callers: Vec<_> = (0..connections.min(requests))
-                .map(|_| {
+        let streams = std::mem::take(&mut self.streams);
+        let (latency, streams) = local.block_on(&self.runtime, async {
+            let callers: Vec<_> = streams
+                .into_iter()
+                .map(|stream| {
                     tokio::task::spawn_local(run_connection(
-                        self.address,
+                        stream,
                         Rc::clone(&self.request),
                         Rc::clone(&schedule),
                     ))
                 })
                 .collect();
-            let mut all = histogram();
+            let (mut all, mut streams) = (histogram(), Vec::new());
             for caller in callers {
-                let latency = tokio::time::timeout(TURN_MAX, caller)
+                let ended = tokio::time::timeout(TURN_MAX, caller)
                     .await
                     .expect("the turn ends in time");
-                all.add(latency.expect("no caller panics"))
-                    .expect("histograms of one shape add up");
+                let (latency, stream) = ended.expect("no caller panics");
+                all.add(latency).expect("histograms of one shape add up");
+                streams.push(stream);
             }
-            all
+            (all, streams)
         });
+        self.streams = streams;
         Turn {
             elapsed: start.elapsed(),
             latency,
@@ -120,22 +154,18 @@ fn histogram() -> Histogram<u64> {
 }
 
 async fn run_connection(
-    address: SocketAddr,
+    mut stream: TcpStream,
     request: Rc<Vec<u8>>,
     schedule: Rc<Schedule>,
-) -> Histogram<u64> {
+) -> (Histogram<u64>, TcpStream) {
     let mut latency = histogram();
-    let mut stream = TcpStream::connect(address)
-        .await
-        .expect("the server listens");
-    stream.set_nodelay(true).expect("TCP_NODELAY");
     let mut buffer = Vec::with_capacity(8 * 1024);
     while let Some(start) = schedule.next().await {
         stream.write_all(&request).await.expect("the server reads");
         read_response(&mut stream, &mut buffer).await;
         latency.saturating_record(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
-    latency
+    (latency, stream)
 }
 
 /// Reads one response, with a length or in chunks, and discards it.

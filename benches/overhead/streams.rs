@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 
 use super::load::request_bytes;
 use super::servers::Server;
-use super::subject::median_of_values;
+use super::subject::{POSTED, median_of_values};
 
 /// Time limit of a turn.
 const TURN_MAX: Duration = Duration::from_secs(120);
@@ -119,8 +119,7 @@ fn measure(server: &Server, key: &str, shape: StreamShape) -> StreamFigures {
     let request = Rc::new(request_bytes(server.address, key, "m-small", &fields));
     let (before, before_mb) = (server.cpu_us(), resident_mb(server));
     let (first, most_mb) = run(server, &request, shape);
-    // includes the posting of these calls by the writer thread
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(POSTED);
     let events = (shape.streams * shape.events) as f64;
     StreamFigures {
         event_us: (server.cpu_us() - before) / events,

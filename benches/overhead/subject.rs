@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use super::load::{Load, Turn};
 use super::servers::Server;
 
+/// Wait after a turn: the writer of a gateway posts the last requests within 300 ms, and its work counts.
+pub const POSTED: Duration = Duration::from_millis(350);
+
 /// Size of a bench.
 pub struct Counts {
     pub requests: usize,
@@ -37,8 +40,8 @@ pub struct TurnFigures {
 }
 
 impl Counts {
-    /// Reads the counts from the environment; `requests` is the default per turn.
-    pub fn from_environment(requests: usize) -> Counts {
+    /// Reads the counts from the environment; these are the defaults.
+    pub fn from_environment(requests: usize, rounds: usize) -> Counts {
         let count = |name: &str, default: usize| {
             std::env::var(name).map_or(default, |text| {
                 text.parse()
@@ -47,7 +50,7 @@ impl Counts {
         };
         Counts {
             requests: count("GK_BENCH_REQUESTS", requests).clamp(1, 5_000_000),
-            rounds: count("GK_BENCH_ROUNDS", 3).clamp(1, 100),
+            rounds: count("GK_BENCH_ROUNDS", rounds).clamp(1, 100),
             connections: count("GK_BENCH_CONNECTIONS", 64).clamp(1, 1_000),
         }
     }
@@ -66,11 +69,8 @@ impl Subject {
     }
 
     pub fn warm_up(&mut self, counts: &Counts) {
-        self.load.run(
-            counts.connections,
-            (counts.requests / 10).clamp(1, 2_000),
-            None,
-        );
+        let mut connections = self.load.connect(counts.connections);
+        connections.run(counts.requests.min(2_000), None);
     }
 
     pub fn run_turn(&mut self, counts: &Counts) {
@@ -80,10 +80,13 @@ impl Subject {
 
     /// Runs requests, as fast as answers come or at a rate.
     pub fn measure(&mut self, counts: &Counts, requests: usize, rate: Option<f64>) -> TurnFigures {
+        let mut connections = self.load.connect(counts.connections);
+        // not counted: connections are accepted and those to the upstream opened
+        connections.run(requests.min(4 * counts.connections), None);
+        std::thread::sleep(POSTED);
         let (before, threads_before) = (self.server.cpu_us(), self.server.cpu_us_by_thread());
-        let Turn { elapsed, latency } = self.load.run(counts.connections, requests, rate);
-        // includes the posting of these requests by the writer thread
-        std::thread::sleep(Duration::from_millis(500));
+        let Turn { elapsed, latency } = connections.run(requests, rate);
+        std::thread::sleep(POSTED);
         let cpu_us = self.server.cpu_us() - before;
         let threads_us = match rate {
             None => &mut self.threads_us,
