@@ -126,7 +126,12 @@ fn slow_body_is_refused_by_its_deadline() {
 #[test]
 fn slow_body_behind_another_request_is_refused_by_its_deadline() {
     let upstream = Upstream::start();
-    let (gatekeeper, key) = start(&upstream);
+    // no other deadline comes first
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+        .setting("[limits]\nclient_head_s = 300\nclient_idle_s = 300\nbody_timeout_s = 1")
+        .start();
+    let team = gatekeeper.team_with_budget("slow", "10");
+    let key = gatekeeper.key_of(&team);
     let mut connection = gatekeeper.user(&key).connect();
     let head = |bytes: usize| {
         format!(
