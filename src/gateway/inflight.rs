@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::auth::directory::{Caller, EndedCalls};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::gateway::order_bell::OrderBell;
+use crate::gateway::order_wait_list::OrderWaitList;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -28,8 +28,8 @@ struct InflightState {
     none_left: Notify,
     /// orders that end the calls of a key
     ended: watch::Receiver<EndedCalls>,
-    /// rings for each change of the phase and each of those orders
-    bell: OrderBell,
+    /// calls that wait for a change of the phase or for one of those orders
+    waiting: OrderWaitList,
 }
 
 /// One running request; counted until its last clone is dropped.
@@ -47,13 +47,13 @@ struct CountedRequest(Arc<InflightState>);
 impl Inflight {
     pub fn new(ended: watch::Receiver<EndedCalls>) -> Inflight {
         let phase = watch::channel(Phase::Open).0;
-        let bell = OrderBell::new(|| next_orders(phase.subscribe(), ended.clone()));
+        let waiting = OrderWaitList::new(|| next_orders(phase.subscribe(), ended.clone()));
         Inflight(Arc::new(InflightState {
             phase,
             running: AtomicUsize::new(0),
             none_left: Notify::new(),
             ended,
-            bell,
+            waiting,
         }))
     }
 
@@ -117,8 +117,8 @@ impl InflightGuard {
 
     /// Returns when the call must end: the process waits no longer, or the key was revoked with its running calls.
     pub(super) async fn end_ordered(&self) {
-        let bell = &self.state().bell;
-        bell.wait(|| self.is_end_ordered()).await;
+        let waiting = &self.state().waiting;
+        waiting.wait(|| self.is_end_ordered()).await;
     }
 
     /// True if the call must end: what [`InflightGuard::end_ordered`] waits for.

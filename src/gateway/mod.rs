@@ -28,7 +28,7 @@ mod metrics;
 mod mirror;
 mod mirror_plan;
 mod mirror_stats;
-mod order_bell;
+mod order_wait_list;
 mod origin;
 mod parts;
 mod price_list;
