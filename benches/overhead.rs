@@ -14,6 +14,7 @@
 //! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
 //! GK_BENCH_STREAMS=64 …                             at most so many streams at once; 5,000 otherwise
 //! GK_BENCH_SUBJECT='dist, os' …                     this subject alone, beside floor-work
+//! GK_BENCH_CORES=all …                              the scheduler places all processes; one core otherwise
 //! GATEKEEPER_BIN=path …                             another binary
 //! GATEKEEPER_DIST_BIN=path …                        a second one, the packaged build
 //! ```
@@ -121,7 +122,10 @@ fn main() {
 }
 
 fn run(counts: &Counts) {
-    core::bind();
+    match std::env::var("GK_BENCH_CORES").as_deref() {
+        Ok("all") => {}
+        _ => core::bind(),
+    }
     raise_descriptors();
     // those that are measured; the others run idle
     let only = std::env::var("GK_BENCH_SUBJECT").ok();
