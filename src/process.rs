@@ -38,7 +38,6 @@ use crate::store::seal::SealKey;
 use crate::trace::{TraceExporter, Tracer};
 use crate::upstream::{Client, Egress, FetchRules};
 use certificate_watch::CertificateWatch;
-use heap::HeapRelease;
 use instance::Instance;
 use reload::{ConfigReload, declarations};
 use seal_key::seal_key;
@@ -151,6 +150,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let control = sign_in::with_issuer(control, &config, &public);
     let tasks = BackgroundTasks::start(&control, alerts, binary, copies).await;
     let new_worker = new_worker(&config, &instance, &gateway, &control, (egress, public));
+    heap::keep_for_requests();
     Ok(RunningServer {
         address,
         admin_address: admin_address.transpose()?,
@@ -158,7 +158,6 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         listener: server::listen(&config, certificates.as_ref(), new_worker, sockets)?,
         certificates: certificates.map(|watched| CertificateWatch::start(watched, &control)),
         reload,
-        heap: HeapRelease::start(gateway.clone()),
         traces,
         gateway,
         ledger: instance.ledger,
@@ -186,7 +185,6 @@ pub struct RunningServer {
     listener: Listener,
     certificates: Option<CertificateWatch>,
     reload: ConfigReload,
-    heap: HeapRelease,
     traces: Option<TraceExporter>,
     tasks: BackgroundTasks,
     socket: PathBuf,
@@ -223,7 +221,6 @@ impl RunningServer {
         if let Some(certificates) = self.certificates {
             certificates.stop().await;
         }
-        self.heap.stop().await;
         if let Some(traces) = self.traces {
             traces.stop().await;
         }
@@ -350,14 +347,17 @@ fn new_worker(
         instance.ledger.clone(),
         instance.time.clone(),
     );
-    move || Worker {
-        gateway: gateway.clone(),
-        control: control.clone(),
-        directory: directory.clone(),
-        ledger: ledger.clone(),
-        time: time.clone(),
-        client: Client::new(&egress, fetch_rules.as_ref()),
-        trusted_proxies: trusted_proxies.clone(),
-        public: public.clone(),
+    move || {
+        heap::return_regularly();
+        Worker {
+            gateway: gateway.clone(),
+            control: control.clone(),
+            directory: directory.clone(),
+            ledger: ledger.clone(),
+            time: time.clone(),
+            client: Client::new(&egress, fetch_rules.as_ref()),
+            trusted_proxies: trusted_proxies.clone(),
+            public: public.clone(),
+        }
     }
 }

@@ -12,8 +12,6 @@ use crate::domain::id::KeyId;
 #[derive(Default)]
 struct InFlight {
     all: usize,
-    /// bytes of bodies that ended since they were last taken
-    ended: usize,
     keys: HashMap<KeyId, usize>,
 }
 
@@ -47,16 +45,6 @@ impl BodyBytes {
 
     pub fn in_flight(&self) -> usize {
         self.lock().all
-    }
-
-    /// Takes the bytes of ended bodies, if these are so many and no body is in flight.
-    pub fn take_ended(&self, min: usize) -> bool {
-        let mut in_flight = self.lock();
-        let takes = in_flight.all == 0 && in_flight.ended >= min;
-        if takes {
-            in_flight.ended = 0;
-        }
-        takes
     }
 
     fn lock(&self) -> MutexGuard<'_, InFlight> {
@@ -111,7 +99,6 @@ impl Drop for BodyReservation {
     fn drop(&mut self) {
         let mut in_flight = self.of.lock();
         in_flight.all -= self.bytes;
-        in_flight.ended = in_flight.ended.saturating_add(self.bytes);
         if let Some(of_key) = in_flight.keys.get_mut(&self.key) {
             *of_key -= self.bytes;
             if *of_key == 0 {
@@ -153,8 +140,6 @@ mod tests {
         assert_eq!((bytes.in_flight(), part.as_ref()), (40, &b"bc"[..]));
         drop(part);
         assert_eq!(bytes.in_flight(), 0);
-        assert!(!bytes.take_ended(101), "fewer have ended");
-        assert!(bytes.take_ended(100) && !bytes.take_ended(1), "once");
         assert!(bytes.lock().keys.is_empty());
     }
 

@@ -383,11 +383,6 @@ impl Gateway {
         self.bodies.in_flight()
     }
 
-    /// Takes the note that long bodies of so many bytes have ended and none is in flight.
-    pub fn take_ended_bodies(&self, min: usize) -> bool {
-        self.bodies.take_ended(min)
-    }
-
     /// Logs the refusal of a key that is known but may not call.
     fn log_unauthenticated(&self, call: &Call, id: RequestId, error: ApiError) -> ApiError {
         let Some(caller) = self.access.find_caller(call.credential.as_deref()) else {

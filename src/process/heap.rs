@@ -1,83 +1,73 @@
-//! Return of memory to the system: the allocator keeps what bodies of many MiB took, unless it is asked to give it back. Asks once the
-//! bodies in flight have ended, so that no call waits for it. The code that only a start runs through is given back too.
+//! Return of memory to the system. Freed pages are kept for the next request, because a page that the system gives anew costs as much
+//! as a thousand instructions; every two seconds each worker returns those that it does not use. The code that only a start runs
+//! through is given back too.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::Once;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+/// Interval at which a worker returns its free pages.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-use crate::gateway::Gateway;
-
-/// Interval between two looks at the bodies.
-const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Bytes of ended bodies after which memory is returned.
-const RELEASED_BYTES_MIN: usize = 4 << 20;
-
-/// Running task; its owner stops it.
-pub(super) struct HeapRelease {
-    shutdown: watch::Sender<bool>,
-    task: JoinHandle<()>,
+/// First step of a start: pages return as soon as they are free, because what a start reads is not needed again. Kept for 10 ms, as
+/// by default, they add 2 MB at idle.
+pub(super) fn return_at_once() {
+    keep_pages(0);
 }
 
-impl HeapRelease {
-    /// Starts the task, and returns what the start itself has freed: price sheet and limits were read as JSON. Its code follows
-    /// when the workers run.
-    pub(super) fn start(gateway: Arc<Gateway>) -> HeapRelease {
-        release();
-        let (shutdown, mut stopped) = watch::channel(false);
-        let task = tokio::spawn(async move {
-            let is_stopped = |value: &bool| *value;
-            let code = std::sync::Once::new();
-            while tokio::time::timeout(CHECK_INTERVAL, stopped.wait_for(is_stopped))
-                .await
-                .is_err()
-            {
-                code.call_once(unmap_code);
-                if gateway.take_ended_bodies(RELEASED_BYTES_MIN) {
-                    // walks the whole heap; a panic is not possible
-                    let _ = tokio::task::spawn_blocking(release).await;
-                }
-            }
-        });
-        HeapRelease { shutdown, task }
-    }
+/// Last step of a start: returns what it has freed (price sheet and limits were read as JSON), and keeps free pages from now on.
+pub(super) fn keep_for_requests() {
+    // longer than records wait for a commit of the books; threads other than the workers return pages after this time
+    const KEPT_MS: u16 = 1_000;
+    release();
+    keep_pages(KEPT_MS);
+}
 
-    pub(super) async fn stop(self) {
-        self.shutdown.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "release of memory failed");
+/// Starts the task that returns the free pages of the present thread, and after the start the code that only a start needs. Does
+/// nothing on a thread that has it.
+pub(super) fn return_regularly() {
+    static CODE: Once = Once::new();
+    thread_local! {
+        static IS_STARTED: Cell<bool> = const { Cell::new(false) };
+    }
+    if IS_STARTED.replace(true) {
+        return;
+    }
+    // ends with the thread
+    tokio::task::spawn_local(async {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            CODE.call_once(unmap_code);
+            release();
         }
-    }
+    });
 }
 
-/// First step of a start: pages return as soon as they are free. Kept for 10 ms, as by default, they add 2 MB at idle.
+/// Sets how long the allocator keeps free pages.
 #[cfg(feature = "mimalloc")]
 #[allow(unsafe_code, reason = "a call into the allocator without pointers")]
-pub(super) fn return_at_once() {
+fn keep_pages(kept_ms: u16) {
     // `mi_option_purge_delay`, to which the bindings give no name
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    // SAFETY: mi_option_set takes no pointer and sets a number that the allocator reads
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
+    // SAFETY: mi_option_set takes no pointer and writes one aligned word, of which other threads read the old or the new value
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, kept_ms.into()) };
 }
 
 #[cfg(not(feature = "mimalloc"))]
-pub(super) fn return_at_once() {}
+fn keep_pages(_kept_ms: u16) {}
 
 #[cfg(feature = "mimalloc")]
 #[allow(unsafe_code, reason = "a call into the allocator without pointers")]
 fn release() {
     // SAFETY: mi_collect takes no pointer, may be called from any thread and touches free memory only
     unsafe { libmimalloc_sys::mi_collect(true) };
-    tracing::debug!("freed memory returned to the system");
 }
 
 #[cfg(all(target_env = "gnu", not(feature = "mimalloc")))]
 #[allow(unsafe_code, reason = "a call into the C library without pointers")]
 fn release() {
     // SAFETY: malloc_trim takes no pointer, may be called from any thread and touches free memory only
-    let released = unsafe { libc::malloc_trim(0) };
-    tracing::debug!(released, "freed memory returned to the system");
+    unsafe { libc::malloc_trim(0) };
 }
 
 #[cfg(not(any(target_env = "gnu", feature = "mimalloc")))]
