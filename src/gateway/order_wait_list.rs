@@ -244,6 +244,24 @@ mod tests {
         assert!(polled.is_ready());
     }
 
+    #[test]
+    fn order_during_a_registration_is_followed_by_another_registration() {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = polls.clone();
+        let part = Part::new(poll_fn(move |context| {
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
+        }));
+        let mut wait = pin!(part.wait(|| false));
+        for registrations in [1, 2, 2] {
+            let polled = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            assert_eq!(polls.load(Ordering::SeqCst), registrations);
+        }
+    }
+
     /// A call of a second thread that asks while the first thread is still about to register.
     #[test]
     fn call_that_asks_while_another_thread_registers_is_woken_by_the_next_order() {
