@@ -140,6 +140,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         ceilings: control.ceilings().clone(),
         tracer,
         time: instance.time.clone(),
+        return_memory: heap::return_memory,
     };
     let gateway = Arc::new(Gateway::new(&config, declarations.routes().clone(), parts)?);
     let certificates = certificates(&config, &control)?;

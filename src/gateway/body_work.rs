@@ -13,15 +13,20 @@ const LARGE_BYTES: usize = 256 * 1024;
 const AT_ONCE: usize = 2;
 
 #[derive(Clone)]
-pub(super) struct BodyWork(Arc<Semaphore>);
-
-impl Default for BodyWork {
-    fn default() -> BodyWork {
-        BodyWork(Arc::new(Semaphore::new(AT_ONCE)))
-    }
+pub(super) struct BodyWork {
+    places: Arc<Semaphore>,
+    return_memory: fn(),
 }
 
 impl BodyWork {
+    /// `return_memory` gives the free memory of its thread back to the system, where work on a large body took much of it.
+    pub fn new(return_memory: fn()) -> BodyWork {
+        BodyWork {
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            return_memory,
+        }
+    }
+
     /// Runs work on a body of so many bytes.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -41,10 +46,12 @@ impl BodyWork {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let defect = || ApiError::defect("the work on a body was lost");
-        let permit = self.0.clone().acquire_owned().await.map_err(|_| defect())?;
+        let place = self.places.clone().acquire_owned().await;
+        let (place, return_memory) = (place.map_err(|_| defect())?, self.return_memory);
         let work = tokio::task::spawn_blocking(move || {
             let result = work();
-            drop(permit);
+            return_memory();
+            drop(place);
             result
         });
         work.await.unwrap_or_else(|_| Err(defect()))
@@ -53,6 +60,7 @@ impl BodyWork {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
@@ -70,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn work_on_a_large_body_leaves_the_loop_to_other_tasks() {
         let (send, signal) = mpsc::channel();
-        let work = BodyWork::default();
+        let work = BodyWork::new(|| {});
         let large = work.run(LARGE_BYTES + 1, move || wait_for(&signal));
         let other = async { send.send(()).expect("the work waits") };
         let (result, ()) = tokio::join!(large, other);
@@ -79,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn third_large_body_waits_until_one_of_two_is_done() {
-        let work = BodyWork::default();
+        let work = BodyWork::new(|| {});
         let (first_send, first) = mpsc::channel();
         let (second_send, second) = mpsc::channel();
         let (third_send, third) = mpsc::channel();
@@ -106,8 +114,20 @@ mod tests {
     #[tokio::test]
     async fn work_on_a_small_body_stays_on_its_thread() {
         let here = thread::current().id();
-        let work = BodyWork::default();
+        let work = BodyWork::new(|| {});
         let there = work.run(LARGE_BYTES, || Ok(thread::current().id()));
         assert_eq!(there.await.expect("done"), here);
+    }
+
+    #[tokio::test]
+    async fn memory_is_returned_after_work_on_a_large_body_alone() {
+        static TIMES: AtomicUsize = AtomicUsize::new(0);
+        let work = BodyWork::new(|| {
+            TIMES.fetch_add(1, Ordering::SeqCst);
+        });
+        for (bytes, times) in [(LARGE_BYTES, 0), (LARGE_BYTES + 1, 1)] {
+            work.run(bytes, || Ok(())).await.expect("done");
+            assert_eq!(TIMES.load(Ordering::SeqCst), times);
+        }
     }
 }

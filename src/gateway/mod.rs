@@ -149,7 +149,7 @@ impl Gateway {
         let queue = Arc::new(Queue::new(config.limits.queue_max));
         let (ceilings, routes) = (parts.ceilings.clone(), access.routes.clone());
         let settler = Arc::new(Settler::new(alerts, ceilings, queue, routes));
-        let work = BodyWork::default();
+        let work = BodyWork::new(parts.return_memory);
         let admission = AdmissionControl {
             limits: config.limits,
             overrun: config.ledger.budget_overrun,

@@ -37,4 +37,6 @@ pub struct GatewayParts {
     /// `None`: no call is captured
     pub captures: Option<Arc<Captures>>,
     pub time: Arc<Time>,
+    /// gives the free memory of its thread back to the system
+    pub return_memory: fn(),
 }

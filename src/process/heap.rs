@@ -19,7 +19,7 @@ pub(super) fn return_at_once() {
 pub(super) fn keep_for_requests() {
     // longer than records wait for a commit of the books; threads other than the workers return pages after this time
     const KEPT_MS: u16 = 1_000;
-    release();
+    return_memory();
     keep_pages(KEPT_MS);
 }
 
@@ -38,7 +38,7 @@ pub(super) fn return_regularly() {
         loop {
             tokio::time::sleep(INTERVAL).await;
             CODE.call_once(unmap_code);
-            release();
+            return_memory();
         }
     });
 }
@@ -56,22 +56,23 @@ fn keep_pages(kept_ms: u16) {
 #[cfg(not(feature = "mimalloc"))]
 fn keep_pages(_kept_ms: u16) {}
 
+/// Returns the free pages of the present thread, and those of threads that have ended.
 #[cfg(feature = "mimalloc")]
 #[allow(unsafe_code, reason = "a call into the allocator without pointers")]
-fn release() {
+pub(super) fn return_memory() {
     // SAFETY: mi_collect takes no pointer, may be called from any thread and touches free memory only
     unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 #[cfg(all(target_env = "gnu", not(feature = "mimalloc")))]
 #[allow(unsafe_code, reason = "a call into the C library without pointers")]
-fn release() {
+pub(super) fn return_memory() {
     // SAFETY: malloc_trim takes no pointer, may be called from any thread and touches free memory only
     unsafe { libc::malloc_trim(0) };
 }
 
 #[cfg(not(any(target_env = "gnu", feature = "mimalloc")))]
-fn release() {}
+pub(super) fn return_memory() {}
 
 /// Takes the pages of the program's code and constants out of this process. They stay in the system's page cache, and a page that is
 /// needed again is mapped by its first use, a microsecond each. A start maps nearly all of them, 16 around each that it touches;

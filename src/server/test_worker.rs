@@ -49,6 +49,7 @@ pub(super) fn worker(instance: &TestControl) -> Worker {
         captures: None,
         tracer: Tracer::off(),
         time: instance.time.clone(),
+        return_memory: || {},
     };
     let gateway =
         Gateway::new(&config, Arc::new(RouteCell::new(routes)), parts).expect("random bytes");
