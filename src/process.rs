@@ -104,13 +104,7 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
     let (inherited, binary) = (platform.listener.take(), platform.binary.take());
     let sheet = EmbeddedSheet::begin();
     let instance = Instance::open(&config, platform, false)?;
-    let seal_key = seal_key(&config)?;
-    let (directory, records) = (&instance.directory, &instance.control);
-    directory.set_import_key(&seal_key.for_purpose("imported keys"));
-    records.open_audit(&seal_key).await?;
-    records
-        .record_start(config.listen.to_string(), &config.written, &seal_key)
-        .await?;
+    let seal_key = record_start(&config, &instance).await?;
     let egress = egress(&config)?;
     let (declarations, content, control) = control(&config, &instance, &seal_key, sheet)?;
     let (tracer, traces) = tracer(&config, &egress, &instance);
@@ -169,6 +163,19 @@ pub async fn start(config: Config, mut platform: Platform) -> Result<RunningServ
         socket: config.folder.join(ADMIN_SOCKET),
         drain_ms: config.limits.drain_ms,
     })
+}
+
+/// Opens the audit log and records the start in it; returns the key that seals it.
+async fn record_start(config: &Config, instance: &Instance) -> Result<SealKey, StartError> {
+    let seal_key = seal_key(config)?;
+    let import_key = seal_key.for_purpose("imported keys");
+    instance.directory.set_import_key(&import_key);
+    instance.control.open_audit(&seal_key).await?;
+    let (listen, control) = (config.listen.to_string(), &instance.control);
+    control
+        .record_start(listen, &config.written, &seal_key)
+        .await?;
+    Ok(seal_key)
 }
 
 /// A process that serves requests.
