@@ -1,13 +1,15 @@
 //! Return of memory to the system. Freed pages are kept for the next request, because a page that the system gives anew costs as much
-//! as a thousand instructions; every two seconds each worker returns those that it does not use. The code that only a start runs
+//! as a thousand instructions; every ten seconds each worker returns those that it does not use. The code that only a start runs
 //! through is given back too.
 
 use std::cell::Cell;
 use std::sync::Once;
 use std::time::Duration;
 
+/// Time after which a start is over.
+const START: Duration = Duration::from_secs(2);
 /// Interval at which a worker returns its free pages.
-const INTERVAL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// First step of a start: pages return as soon as they are free, because what a start reads is not needed again. Kept for 10 ms, as
 /// by default, they add 2 MB at idle.
@@ -35,10 +37,11 @@ pub(super) fn return_regularly() {
     }
     // ends with the thread
     tokio::task::spawn_local(async {
+        tokio::time::sleep(START).await;
+        CODE.call_once(unmap_code);
         loop {
-            tokio::time::sleep(INTERVAL).await;
-            CODE.call_once(unmap_code);
             return_memory();
+            tokio::time::sleep(INTERVAL).await;
         }
     });
 }

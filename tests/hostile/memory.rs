@@ -1,11 +1,13 @@
-//! Memory after an attack with large bodies: it returns to the system.
+//! Memory that requests free: what large bodies took returns to the system, what small ones took is kept for the next ones.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{count_from_env, print_figure, resident_mb};
+use crate::budget::call::Call;
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::upstream::Upstream;
+use crate::harness::workers::run_workers;
 use crate::harness::{SetOnDrop, wait_until};
 
 /// Memory that may stay.
@@ -92,4 +94,35 @@ fn memory_of_large_bodies_returns_to_the_system() {
         "slowest /healthz beside it, ms",
         &slowest.as_millis().to_string(),
     );
+}
+
+/// New pages that a process got from the system, with a file behind them or none.
+fn page_faults(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    // the tenth word is `minflt`, the second ends with the last parenthesis
+    let (_, words) = stat.rsplit_once(") ").expect("the name of the process");
+    let count = words.split(' ').nth(7).expect("its page faults");
+    count.parse().expect("a number")
+}
+
+/// A page costs as much as a thousand instructions. A request got one of them here, and two at saturation, while the allocator returned at
+/// once what was free; a quarter of a page is the log.
+#[test]
+fn requests_in_steady_use_get_few_new_pages() {
+    const REQUESTS: usize = 6_400;
+    let upstream = Upstream::start();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
+    let team = gatekeeper.team_with_budget("steady", "100000");
+    let key = gatekeeper.key_of(&team);
+    let run = || {
+        let call = |connection: &mut _, _| Call::chat().by(connection).assert_status(200).status;
+        run_workers(64, REQUESTS, |_| gatekeeper.user(&key).connect(), call);
+    };
+    run();
+    let before = page_faults(gatekeeper.pid());
+    run();
+    let faults = page_faults(gatekeeper.pid()) - before;
+    let each = faults as f64 / REQUESTS as f64;
+    print_figure("new pages per request", &format!("{each:.3}"));
+    assert!(each < 0.7, "{faults} page faults for {REQUESTS} requests");
 }
