@@ -1,6 +1,6 @@
-//! Return of memory to the system. Freed pages are kept for the next request, because a page that the system gives anew costs as much
-//! as a thousand instructions; every ten seconds each worker returns those that it does not use. The code that only a start runs
-//! through is given back too.
+//! Return of memory to the system. Freed pages are kept for the next request, because one that the system gives anew costs some two
+//! microseconds; every ten seconds each worker returns those that it does not use. The code that only a start runs through is given
+//! back too.
 
 use std::cell::Cell;
 use std::sync::Once;

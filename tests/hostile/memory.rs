@@ -105,7 +105,7 @@ fn page_faults(pid: u32) -> u64 {
     count.parse().expect("a number")
 }
 
-/// A page costs as much as a thousand instructions. A request got one of them here, and two at saturation, while the allocator returned at
+/// A page costs some two microseconds. A request got one of them here, and two at saturation, while the allocator returned at
 /// once what was free; a quarter of a page is the log.
 #[test]
 fn requests_in_steady_use_get_few_new_pages() {
