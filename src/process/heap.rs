@@ -19,7 +19,7 @@ pub(super) fn return_at_once() {
 
 /// Last step of a start: returns what it has freed (price sheet and limits were read as JSON), and keeps free pages from now on.
 pub(super) fn keep_for_requests() {
-    // longer than records wait for a commit of the books; threads other than the workers return pages after this time
+    // longer than records wait for a commit of the books; other threads than the workers return pages when they free more after it
     const KEPT_MS: u16 = 1_000;
     return_memory();
     keep_pages(KEPT_MS);

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Rows between two yields: some 50 µs of work of the packaged build.
+/// Rows between two yields: by estimate 50 µs of work of the packaged build.
 const ROWS: usize = 256;
 /// Time spent yielding per commit.
 const YIELD_MAX: Duration = Duration::from_millis(10);
